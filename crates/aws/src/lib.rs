@@ -1,0 +1,1 @@
+//! The ports on AWS: ledger, transactions, queues, bus, archive, secrets.

@@ -1,0 +1,1 @@
+//! Partial-batch semantics for SQS: outcomes, FIFO groups, deadlines, panic capture.

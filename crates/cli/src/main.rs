@@ -1,0 +1,3 @@
+//! tollgate: the operator's tool.
+
+fn main() {}

@@ -1,0 +1,143 @@
+//! Endpoints: named instances of a provider's scheme, configured without a new image.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The name in `/webhook/{endpoint}`: 1–64 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct EndpointId(Cow<'static, str>);
+
+/// Whose rules apply: the name of a catalogue row (`stripe`) or of a custom scheme. Same alphabet as
+/// [`EndpointId`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ProviderId(Cow<'static, str>);
+
+/// A name outside its alphabet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a name is 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or digit")]
+pub struct NameError;
+
+/// The longest name, in bytes.
+pub const MAX_NAME_LEN: usize = 64;
+
+macro_rules! name {
+    ($name:ident) => {
+        impl $name {
+            /// Checks and takes a name.
+            ///
+            /// # Errors
+            ///
+            /// [`NameError`] when the text is not such a name.
+            pub fn new(text: impl Into<Cow<'static, str>>) -> Result<Self, NameError> {
+                let text = text.into();
+                if is_name(&text) { Ok(Self(text)) } else { Err(NameError) }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(EndpointId);
+name!(ProviderId);
+
+fn is_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=MAX_NAME_LEN).contains(&text.len())
+        && text.bytes().all(allowed)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// Which intake queue an endpoint's webhooks take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The standard queue: batches to 10,000, no order.
+    #[default]
+    Fast,
+    /// The FIFO queue: order per payment, batches to 10.
+    Ordered,
+}
+
+/// How a repeat of an accepted event is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDuplicate {
+    /// 200: providers retry on any non-2xx.
+    #[default]
+    Acknowledge,
+    /// 409, for senders that want to know.
+    Conflict,
+}
+
+/// One endpoint as it stands in the configuration. `scheme` is whatever the providers crate reads there: the
+/// name of a catalogue row or a table that describes a custom scheme.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// The name in the path.
+    pub id: EndpointId,
+    /// A catalogue row's name (`"stripe"`) or a custom scheme (a table).
+    pub scheme: serde_json::Value,
+    /// Where the keys are: `secretsmanager:NAME` or `ssm:NAME`. Never a key itself.
+    pub secret: String,
+    /// Which intake queue. Default fast.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// How repeats are answered. Default acknowledge; the generic endpoint's default is conflict.
+    #[serde(default)]
+    pub on_duplicate: Option<OnDuplicate>,
+    /// Half-width of the signed timestamp's window, in seconds (1 to 86,400), instead of the scheme's own.
+    #[serde(default)]
+    pub tolerance_seconds: Option<u32>,
+    /// The normaliser, when it is not the scheme's own.
+    #[serde(default)]
+    pub normaliser: Option<String>,
+    /// The URL that the provider calls, where the scheme signs it (Square), exactly as registered there.
+    #[serde(default)]
+    pub notification_url: Option<String>,
+    /// What only one scheme needs (PayPal's webhook id, …), by name.
+    #[serde(default)]
+    pub parameters: std::collections::BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded_and_plain() {
+        for good in ["stripe", "stripe-eu", "a", "0_9", &"x".repeat(64)] {
+            assert!(EndpointId::new(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "Stripe", "a#b", "a/b", "ä", &"x".repeat(65)] {
+            assert!(EndpointId::new(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_an_error() {
+        let good = r#"{"id":"stripe","scheme":"stripe","secret":"secretsmanager:x"}"#;
+        assert!(serde_json::from_str::<EndpointConfig>(good).is_ok());
+        let bad = r#"{"id":"stripe","scheme":"stripe","secret":"x","on_duplcate":"conflict"}"#;
+        assert!(serde_json::from_str::<EndpointConfig>(bad).is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! What the whole of Tollgate speaks about: exact money, the canonical payment event, ids, endpoint
+//! settings and the verification receipt.
+//!
+//! Pure: no clock, no environment, no I/O. Whatever depends on the moment is handed in.
+
+pub mod endpoint;
+pub mod event;
+pub mod id;
+pub mod money;
+pub mod receipt;
+
+pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
+pub use event::{Category, Customer, EventType, Facts, PaymentEvent, PaymentMethod, RiskTier};
+pub use id::{EventId, LedgerKey, WebhookId};
+pub use jiff::Timestamp;
+pub use money::{Currency, Money, MoneyError};
+pub use receipt::{Authenticity, Receipt};

@@ -1,0 +1,415 @@
+//! Exact money: an integer of minor units, a currency and its exponent. No floating point anywhere.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct};
+
+/// The largest magnitude of minor units that [`Money`] holds: 36 digits, so that a sum of a hundred of them
+/// still fits an `i128`.
+pub const MAX_MINOR_UNITS: i128 = 10_i128.pow(36) - 1;
+
+/// The longest currency code that is kept; ISO 4217 has three letters, crypto assets up to about ten.
+pub const MAX_CURRENCY_LEN: usize = 12;
+
+/// ISO 4217 currencies whose exponent is not two.
+///
+/// Source: ISO 4217 List One, amendment 177 (SIX Financial Information AG, maintenance agency).
+const EXPONENTS_OTHER_THAN_TWO: [(&str, u8); 26] = [
+    ("BHD", 3),
+    ("BIF", 0),
+    ("CLF", 4),
+    ("CLP", 0),
+    ("DJF", 0),
+    ("GNF", 0),
+    ("IQD", 3),
+    ("ISK", 0),
+    ("JOD", 3),
+    ("JPY", 0),
+    ("KMF", 0),
+    ("KRW", 0),
+    ("KWD", 3),
+    ("LYD", 3),
+    ("OMR", 3),
+    ("PYG", 0),
+    ("RWF", 0),
+    ("TND", 3),
+    ("UGX", 0),
+    ("UYI", 0),
+    ("UYW", 4),
+    ("VND", 0),
+    ("VUV", 0),
+    ("XAF", 0),
+    ("XOF", 0),
+    ("XPF", 0),
+];
+
+/// ISO 4217 currencies with two decimals (same source), in alphabetical order.
+const TWO_DECIMALS: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN \
+BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS \
+GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA \
+MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB \
+SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU \
+UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG ZWL";
+
+/// A currency code: three upper-case letters where ISO 4217 knows it, the sender's own text where not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Currency {
+    code: [u8; MAX_CURRENCY_LEN],
+    len: u8,
+    /// `None`: not an ISO 4217 currency that we know.
+    exponent: Option<u8>,
+}
+
+impl Currency {
+    /// Reads a code in any letter case. An unknown code is kept verbatim and [`Currency::is_known`] is false.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError::Currency`] when the code is empty, longer than [`MAX_CURRENCY_LEN`] or holds anything but
+    /// ASCII letters, digits, `-`, `_` and `.`.
+    pub fn new(code: &str) -> Result<Self, MoneyError> {
+        let fits = (1..=MAX_CURRENCY_LEN).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if !fits {
+            return Err(MoneyError::Currency);
+        }
+        let mut bytes = [0; MAX_CURRENCY_LEN];
+        for (to, from) in bytes.iter_mut().zip(code.bytes()) {
+            *to = from;
+        }
+        let mut currency = Self { code: bytes, len: code.len() as u8, exponent: None };
+        if let Some(exponent) = iso_exponent(code) {
+            currency.code.make_ascii_uppercase();
+            currency.exponent = Some(exponent);
+        }
+        Ok(currency)
+    }
+
+    /// The code: upper case for ISO 4217 currencies, verbatim otherwise.
+    pub fn code(&self) -> &str {
+        let bytes = self.code.get(..usize::from(self.len)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Decimals of the minor unit (JPY 0, USD 2, KWD 3); `None` for a currency that ISO 4217 does not list.
+    pub fn exponent(&self) -> Option<u8> {
+        self.exponent
+    }
+
+    /// Whether ISO 4217 lists it.
+    pub fn is_known(&self) -> bool {
+        self.exponent.is_some()
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+fn iso_exponent(code: &str) -> Option<u8> {
+    if code.len() != 3 {
+        return None;
+    }
+    if let Some((_, exponent)) =
+        EXPONENTS_OTHER_THAN_TWO.iter().find(|(known, _)| known.eq_ignore_ascii_case(code))
+    {
+        return Some(*exponent);
+    }
+    let listed = TWO_DECIMALS.as_bytes().chunks(4).any(|known| {
+        known.get(..3).is_some_and(|known| known.eq_ignore_ascii_case(code.as_bytes()))
+    });
+    listed.then_some(2)
+}
+
+/// Why an amount is not money that can be held exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// The text is not a plain decimal: digits, at most one point, an optional leading minus.
+    #[error("amount is not a plain decimal")]
+    NotADecimal,
+    /// More decimals than the currency has, and the extra ones are not zero.
+    #[error("amount has more decimals than its currency")]
+    Inexact,
+    /// Beyond [`MAX_MINOR_UNITS`].
+    #[error("amount is out of range")]
+    OutOfRange,
+    /// The currency code is not one.
+    #[error("currency code is malformed")]
+    Currency,
+}
+
+/// An exact amount of money.
+///
+/// ```
+/// use tollgate_core::{Currency, Money, MoneyError};
+///
+/// let yen = Money::from_decimal("1200", Currency::new("jpy")?)?;
+/// assert_eq!((yen.minor_units(), yen.exponent()), (1200, Some(0)));
+/// let dinar = Money::from_decimal("1.5", Currency::new("KWD")?)?;
+/// assert_eq!(dinar.minor_units(), 1500);
+/// assert_eq!(Money::from_decimal("9.999", Currency::new("USD")?), Err(MoneyError::Inexact));
+/// # Ok::<(), MoneyError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Money {
+    minor_units: i128,
+    currency: Currency,
+    /// The currency's own, or for an unlisted currency the number of decimals its sender wrote.
+    exponent: Option<u8>,
+}
+
+impl Money {
+    /// An integer of the currency's own (ISO 4217) minor units.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError::OutOfRange`].
+    pub fn from_minor(minor_units: i128, currency: Currency) -> Result<Self, MoneyError> {
+        in_range(minor_units)?;
+        Ok(Self { minor_units, currency, exponent: currency.exponent })
+    }
+
+    /// An integer in units of 10^-`scale`, for providers whose exponent for a currency is not ISO's (Stripe
+    /// counts UGX in hundredths). Held in ISO's minor units.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError::Inexact`] when the amount is no whole number of minor units, [`MoneyError::OutOfRange`].
+    pub fn from_scaled(units: i128, scale: u8, currency: Currency) -> Result<Self, MoneyError> {
+        in_range(units)?;
+        let Some(exponent) = currency.exponent else {
+            return Ok(Self { minor_units: units, currency, exponent: Some(scale) });
+        };
+        let minor_units = if scale > exponent {
+            let divisor = power_of_ten(scale - exponent)?;
+            if units % divisor != 0 {
+                return Err(MoneyError::Inexact);
+            }
+            units / divisor
+        } else {
+            units.checked_mul(power_of_ten(exponent - scale)?).ok_or(MoneyError::OutOfRange)?
+        };
+        Self::from_minor(minor_units, currency)
+    }
+
+    /// Decimal text in major units, as written: `-12.50`. Zeros beyond the currency's decimals are accepted,
+    /// anything else there is not; no exponents, spaces, separators, plus signs or bare points.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MoneyError`] but `Currency`.
+    pub fn from_decimal(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+            Some(_) => return Err(MoneyError::NotADecimal),
+            None => (digits, ""),
+        };
+        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+            return Err(MoneyError::NotADecimal);
+        }
+        let fraction = match currency.exponent {
+            Some(exponent) if fraction.len() > usize::from(exponent) => {
+                let (kept, extra) = fraction.split_at(usize::from(exponent));
+                if extra.bytes().any(|b| b != b'0') {
+                    return Err(MoneyError::Inexact);
+                }
+                kept
+            }
+            _ => fraction,
+        };
+        let scale = u8::try_from(fraction.len()).map_err(|_| MoneyError::OutOfRange)?;
+        let mut units: i128 = 0;
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            units = units
+                .checked_mul(10)
+                .and_then(|units| units.checked_add(i128::from(digit - b'0')))
+                .ok_or(MoneyError::OutOfRange)?;
+        }
+        Self::from_scaled(if negative { -units } else { units }, scale, currency)
+    }
+
+    /// The amount in minor units of 10^-[`exponent`](Self::exponent).
+    pub fn minor_units(&self) -> i128 {
+        self.minor_units
+    }
+
+    /// The currency.
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// Decimals of [`minor_units`](Self::minor_units); `None` when the currency is unlisted and its sender gave
+    /// an integer, so that nobody can know.
+    pub fn exponent(&self) -> Option<u8> {
+        self.exponent
+    }
+
+    /// The amount as decimal text in major units (`10.99`), or `None` where the exponent is unknown.
+    pub fn to_decimal(&self) -> Option<String> {
+        let exponent = usize::from(self.exponent?);
+        let digits = self.minor_units.unsigned_abs().to_string();
+        let digits = format!("{digits:0>width$}", width = exponent + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - exponent);
+        let sign = if self.minor_units < 0 { "-" } else { "" };
+        let point = if exponent == 0 { "" } else { "." };
+        Some(format!("{sign}{whole}{point}{fraction}"))
+    }
+}
+
+fn in_range(units: i128) -> Result<(), MoneyError> {
+    if (-MAX_MINOR_UNITS..=MAX_MINOR_UNITS).contains(&units) { Ok(()) } else { Err(MoneyError::OutOfRange) }
+}
+
+fn power_of_ten(exponent: u8) -> Result<i128, MoneyError> {
+    10_i128.checked_pow(u32::from(exponent)).ok_or(MoneyError::OutOfRange)
+}
+
+/// `{"minor_units":1099,"currency":"USD","exponent":2,"value":"10.99"}`. `value` is the exact decimal text for
+/// readers whose numbers are doubles; `exponent` and `value` are null where the exponent is unknown.
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Money", 4)?;
+        out.serialize_field("minor_units", &self.minor_units)?;
+        out.serialize_field("currency", self.currency.code())?;
+        out.serialize_field("exponent", &self.exponent)?;
+        out.serialize_field("value", &self.to_decimal())?;
+        out.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Money {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            currency: std::borrow::Cow<'a, str>,
+            minor_units: Option<i128>,
+            exponent: Option<u8>,
+            #[serde(borrow)]
+            value: Option<std::borrow::Cow<'a, str>>,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        let currency = Currency::new(&wire.currency).map_err(serde::de::Error::custom)?;
+        let money = match (wire.value, wire.minor_units) {
+            (Some(value), _) => Self::from_decimal(&value, currency),
+            (None, Some(units)) => match wire.exponent {
+                Some(exponent) => Self::from_scaled(units, exponent, currency),
+                None => Self::from_minor(units, currency),
+            },
+            (None, None) => Err(MoneyError::NotADecimal),
+        };
+        money.map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_decimal() {
+            Some(value) => write!(f, "{value} {}", self.currency),
+            None => write!(f, "{} minor units of {}", self.minor_units, self.currency),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn money(text: &str, currency: &str) -> Result<(i128, Option<u8>), MoneyError> {
+        let money = Money::from_decimal(text, Currency::new(currency)?)?;
+        Ok((money.minor_units(), money.exponent()))
+    }
+
+    #[test]
+    fn decimals_are_read_as_text() {
+        let cases = [
+            ("0", "USD", Ok((0, Some(2)))),
+            ("10.99", "usd", Ok((1099, Some(2)))),
+            ("10.9", "USD", Ok((1090, Some(2)))),
+            ("10.990", "USD", Ok((1099, Some(2)))),
+            ("10.999", "USD", Err(MoneyError::Inexact)),
+            ("-0.01", "EUR", Ok((-1, Some(2)))),
+            ("1200", "JPY", Ok((1200, Some(0)))),
+            ("1200.00", "JPY", Ok((1200, Some(0)))),
+            ("1200.5", "JPY", Err(MoneyError::Inexact)),
+            ("1.234", "KWD", Ok((1234, Some(3)))),
+            ("12345678901234567890123456.78", "USD", Ok((1_234_567_890_123_456_789_012_345_678, Some(2)))),
+            ("0.12345678", "BTC", Ok((12_345_678, Some(8)))),
+            ("9999999999999999999999999999999999999", "JPY", Err(MoneyError::OutOfRange)),
+            ("99999999999999999999999999999999999999999999", "JPY", Err(MoneyError::OutOfRange)),
+            ("1e3", "USD", Err(MoneyError::NotADecimal)),
+            ("+1", "USD", Err(MoneyError::NotADecimal)),
+            (" 1", "USD", Err(MoneyError::NotADecimal)),
+            ("1.", "USD", Err(MoneyError::NotADecimal)),
+            (".5", "USD", Err(MoneyError::NotADecimal)),
+            ("--1", "USD", Err(MoneyError::NotADecimal)),
+            ("1,000.00", "USD", Err(MoneyError::NotADecimal)),
+            ("١", "USD", Err(MoneyError::NotADecimal)),
+            ("", "USD", Err(MoneyError::NotADecimal)),
+        ];
+        for (text, currency, expected) in cases {
+            assert_eq!(money(text, currency), expected, "{text} {currency}");
+        }
+    }
+
+    #[test]
+    fn a_provider_scale_becomes_iso_minor_units_or_an_error() {
+        let ugx = Currency::new("UGX").unwrap();
+        assert_eq!(Money::from_scaled(500_000, 2, ugx).unwrap().minor_units(), 5_000);
+        assert_eq!(Money::from_scaled(500_050, 2, ugx), Err(MoneyError::Inexact));
+        let kwd = Currency::new("KWD").unwrap();
+        assert_eq!(Money::from_scaled(15, 1, kwd).unwrap().minor_units(), 1_500);
+    }
+
+    #[test]
+    fn unknown_currencies_are_kept_verbatim_and_flagged() {
+        let odd = Currency::new("usdC").unwrap();
+        assert_eq!((odd.code(), odd.is_known()), ("usdC", false));
+        assert_eq!(Money::from_minor(5, odd).unwrap().to_decimal(), None);
+        assert_eq!(Currency::new(""), Err(MoneyError::Currency));
+        assert_eq!(Currency::new("US D"), Err(MoneyError::Currency));
+        assert_eq!(Currency::new("ABCDEFGHIJKLM"), Err(MoneyError::Currency));
+    }
+
+    #[test]
+    fn the_currency_table_has_whole_rows() {
+        for code in TWO_DECIMALS.split(' ') {
+            assert_eq!((code.len(), iso_exponent(code)), (3, Some(2)), "{code}");
+        }
+        assert_eq!(iso_exponent("   "), None);
+        assert_eq!(iso_exponent("XYZ"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_units_round_trip(units in -MAX_MINOR_UNITS..=MAX_MINOR_UNITS, code in "(USD|JPY|KWD|CLF)") {
+            let currency = Currency::new(&code).unwrap();
+            let money = Money::from_minor(units, currency).unwrap();
+            let text = money.to_decimal().unwrap();
+            prop_assert_eq!(Money::from_decimal(&text, currency), Ok(money));
+            let json = serde_json::to_string(&money).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+        }
+
+        #[test]
+        fn any_text_is_an_answer_not_a_panic(text in ".*", code in ".*") {
+            if let Ok(currency) = Currency::new(&code) {
+                let _ = Money::from_decimal(&text, currency);
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Scores a payment event for the workflow.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every function shares: settings, logging, metrics, start-up.

@@ -1,0 +1,1 @@
+//! The use cases (ingest, process, archive) and the ports that they need.

@@ -1,0 +1,3 @@
+//! Turns intake batches into payment events, once each.
+
+fn main() {}

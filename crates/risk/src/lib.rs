@@ -1,0 +1,1 @@
+//! Risk tiers and fraud rules: payment facts in, decision with reasons out.

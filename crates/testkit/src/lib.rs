@@ -1,0 +1,1 @@
+//! Fixtures, signers and failure-injecting ports for tests. A dev-dependency only.
