@@ -1,0 +1,258 @@
+//! The tracker of one batch.
+
+use std::collections::HashMap;
+
+use crate::{
+    outcome::{Outcome, Summary},
+    response::Response,
+};
+
+/// The two kinds of SQS queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// No order. Message groups, which fair queues use to share capacity, mean nothing here.
+    Standard,
+    /// Strict order within a message group.
+    Fifo,
+}
+
+impl Kind {
+    /// By a queue's name, URL or ARN (an event's `eventSourceARN`): SQS requires the suffix `.fifo` of a FIFO
+    /// queue's name and allows no other name a dot.
+    pub fn of_queue(name_or_arn: &str) -> Self {
+        if name_or_arn.ends_with(".fifo") { Self::Fifo } else { Self::Standard }
+    }
+}
+
+/// One batch: hands out what may begin ([`next_wave`](Self::next_wave)), takes what became of it
+/// ([`settle`](Self::settle)), and says what the queue must keep ([`response`](Self::response)).
+///
+/// Records are known by their index in the batch; identifiers are never passed back in, so that a foreign one
+/// cannot get out.
+#[derive(Debug, Clone)]
+pub struct Batch<'a> {
+    kind: Kind,
+    slots: Vec<Slot<'a>>,
+    /// Handed out and not yet followed by the next of their lane, or not yet handed out at all.
+    frontier: Vec<usize>,
+}
+
+/// Records that must not run at the same time share a lane: on a FIFO queue those of one message group, on a
+/// standard queue the copies of one message.
+#[derive(Debug, Clone, Copy)]
+struct Slot<'a> {
+    id: &'a str,
+    /// The next record of the same lane.
+    next: Option<usize>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Begun,
+    Settled(Outcome),
+    /// Behind a failure in its message group.
+    Blocked,
+}
+
+impl State {
+    fn is_done(self) -> bool {
+        matches!(self, Self::Settled(outcome) if !outcome.is_failure())
+    }
+}
+
+/// A record that cannot be settled: its index is not of this batch, or no wave has handed it out yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("record {index} of the batch was not handed out")]
+pub struct NotBegun {
+    /// The index given.
+    pub index: usize,
+}
+
+/// A failed record has no message id, so that the list of failures cannot name it. Return this as the function's
+/// error: Lambda then keeps the whole batch. A list without the record would delete it, and a list with an empty
+/// identifier is the same as an error, only silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("record {index} of the batch failed and has no message id: the whole batch must be kept")]
+pub struct Unreportable {
+    /// Which record.
+    pub index: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch of (message id, message group id), in the order of the event.
+    ///
+    /// - An absent message id is the empty text. Such a record is handed out like any other; only if it fails is
+    ///   there [no way to say so](Unreportable).
+    /// - A message id that occurs twice is one message delivered twice. Every copy is handed out (the bodies are
+    ///   not compared here, so none is taken for handled), on a standard queue one after the other; the id is
+    ///   reported once, if any copy failed.
+    /// - On a FIFO queue, records without a group are taken for one group of their own.
+    pub fn new(kind: Kind, records: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
+        let records = records.into_iter();
+        let expected = records.size_hint().0;
+        let mut slots: Vec<Slot<'a>> = Vec::with_capacity(expected);
+        let mut frontier = Vec::with_capacity(expected);
+        let mut last_of_lane: HashMap<Option<&str>, usize> = HashMap::with_capacity(expected);
+        for (index, (id, group)) in records.enumerate() {
+            let lane = match kind {
+                Kind::Standard => Some(id),
+                Kind::Fifo => group,
+            };
+            // Records without an id are not copies of one another.
+            let is_alone = kind == Kind::Standard && id.is_empty();
+            let before = if is_alone { None } else { last_of_lane.insert(lane, index) };
+            match before.and_then(|before| slots.get_mut(before)) {
+                Some(before) => before.next = Some(index),
+                None => frontier.push(index),
+            }
+            slots.push(Slot { id, next: None, state: State::Waiting });
+        }
+        Self { kind, slots, frontier }
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The records that may begin now, ascending, or `None` when there are none. They are independent of each
+    /// other and may run in parallel.
+    ///
+    /// On a standard queue the first wave is the whole batch (but for repeated copies of a message). On a FIFO
+    /// queue a wave holds at most one record of a group: the first one, and then each time the one after a
+    /// record that was settled as done. Behind a failure nothing is handed out, nor behind a record that is not
+    /// settled yet: settle it, and the next call goes on there. So every group may also run at its own pace.
+    pub fn next_wave(&mut self) -> Option<Vec<usize>> {
+        let mut wave = Vec::with_capacity(self.frontier.len());
+        let mut in_flight = Vec::new();
+        for head in std::mem::take(&mut self.frontier) {
+            match self.slots.get(head).map(|slot| (slot.state, slot.next)) {
+                Some((State::Waiting, _)) => wave.push(head),
+                Some((State::Begun, Some(_))) => in_flight.push(head),
+                Some((State::Settled(_), Some(next))) if self.may_follow(head) => wave.push(next),
+                _ => {}
+            }
+        }
+        wave.sort_unstable();
+        for index in &wave {
+            if let Some(slot) = self.slots.get_mut(*index) {
+                slot.state = State::Begun;
+            }
+        }
+        self.frontier = wave.iter().copied().filter(|index| self.has_next(*index)).collect();
+        self.frontier.append(&mut in_flight);
+        if wave.is_empty() { None } else { Some(wave) }
+    }
+
+    /// Says what became of a record. Never settled means unprocessed, and is reported.
+    ///
+    /// Settled twice, the first outcome stands, unless the second is a failure and the first was not: what was
+    /// once reported as failed is never taken back, and what turns out to have failed is reported.
+    ///
+    /// # Errors
+    ///
+    /// [`NotBegun`] when no wave has handed the record out: an effect before its turn would break the order.
+    pub fn settle(&mut self, index: usize, outcome: Outcome) -> Result<(), NotBegun> {
+        let slot = self.slots.get_mut(index).ok_or(NotBegun { index })?;
+        match slot.state {
+            State::Waiting => return Err(NotBegun { index }),
+            State::Blocked => return Ok(()),
+            State::Settled(first) if first.is_failure() || !outcome.is_failure() => return Ok(()),
+            State::Begun | State::Settled(_) => slot.state = State::Settled(outcome),
+        }
+        if outcome.is_failure() && self.kind == Kind::Fifo {
+            self.block_behind(index);
+        }
+        Ok(())
+    }
+
+    /// What a record was settled as; `None` while it was not.
+    pub fn outcome(&self, index: usize) -> Option<Outcome> {
+        match self.slots.get(index)?.state {
+            State::Settled(outcome) => Some(outcome),
+            State::Waiting | State::Begun | State::Blocked => None,
+        }
+    }
+
+    /// Records that were handed out and not settled, ascending.
+    pub fn in_flight(&self) -> impl Iterator<Item = usize> {
+        let begun = |(index, slot): (usize, &Slot<'_>)| (slot.state == State::Begun).then_some(index);
+        self.slots.iter().enumerate().filter_map(begun)
+    }
+
+    /// The message ids that the queue must keep, each once, in the order of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreportable`].
+    pub fn failures(&self) -> Result<Vec<&'a str>, Unreportable> {
+        let mut failures = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| !slot.state.is_done()) {
+            if slot.id.is_empty() {
+                return Err(Unreportable { index });
+            }
+            if seen.insert(slot.id) {
+                failures.push(slot.id);
+            }
+        }
+        Ok(failures)
+    }
+
+    /// The function's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreportable`]: the invocation itself must fail.
+    pub fn response(&self) -> Result<Response, Unreportable> {
+        self.failures().map(|failures| Response::new(&failures))
+    }
+
+    /// How many records ended in which way.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary { records: self.slots.len(), ..Summary::default() };
+        for slot in &self.slots {
+            let count = match slot.state {
+                State::Waiting | State::Begun => &mut summary.unprocessed,
+                State::Blocked => &mut summary.blocked,
+                State::Settled(Outcome::Ok) => &mut summary.ok,
+                State::Settled(Outcome::Duplicate) => &mut summary.duplicates,
+                State::Settled(Outcome::Quarantined(_)) => &mut summary.quarantined,
+                State::Settled(Outcome::Retry(_)) => &mut summary.retries,
+                State::Settled(Outcome::Poison(_)) => &mut summary.poison,
+            };
+            *count += 1;
+            if let State::Settled(outcome) = slot.state
+                && let Some(reason) = outcome.reason()
+            {
+                *summary.reasons.entry(reason).or_default() += 1;
+            }
+        }
+        summary
+    }
+
+    /// Behind a FIFO failure nothing follows; the copies of a standard message each have their own outcome.
+    fn may_follow(&self, index: usize) -> bool {
+        self.kind == Kind::Standard || self.slots.get(index).is_some_and(|slot| slot.state.is_done())
+    }
+
+    fn has_next(&self, index: usize) -> bool {
+        self.slots.get(index).is_some_and(|slot| slot.next.is_some())
+    }
+
+    /// Whatever their state: if an earlier record of the group comes again, so must the later ones after it.
+    fn block_behind(&mut self, index: usize) {
+        let mut next = self.slots.get(index).and_then(|slot| slot.next);
+        while let Some(slot) = next.and_then(|index| self.slots.get_mut(index)) {
+            slot.state = State::Blocked;
+            next = slot.next;
+        }
+    }
+}
