@@ -1,1 +1,9 @@
-//! The use cases (ingest, process, archive) and the ports that they need.
+//! The use cases, free of AWS: [`ingest`] takes a webhook in, [`process`] turns intake batches into payment
+//! events, [`archive`] keeps them. Each is given the [`ports`] it needs and no others.
+
+pub mod archive;
+pub mod directory;
+pub mod ingest;
+pub mod intake;
+pub mod ports;
+pub mod process;

@@ -1,0 +1,53 @@
+//! Start-up: what every `main` does.
+
+use std::future::Future;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tracing::error;
+
+/// What one invocation knows besides its payload.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Lambda's id of it.
+    pub request_id: String,
+    /// When Lambda will cut it off, unix milliseconds.
+    pub deadline_ms: u64,
+    /// The X-Ray trace header.
+    pub trace: Option<String>,
+}
+
+/// Serves invocations until Lambda stops the process. The payload's text is handed over undecoded, so that each
+/// function reads it once, in its own way.
+///
+/// # Errors
+///
+/// The Runtime API's.
+pub async fn serve<T, E, F>(handle: impl Fn(Invocation, Box<RawValue>) -> F) -> Result<(), Error>
+where
+    T: Serialize,
+    E: std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<T, E>>,
+{
+    let handle = &handle;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
+        let context = event.context;
+        let invocation = Invocation {
+            request_id: context.request_id,
+            deadline_ms: context.deadline,
+            trace: context.xray_trace_id,
+        };
+        handle(invocation, event.payload).await.map_err(|problem| {
+            error!(error = %problem, "invocation failed");
+            Error::from(problem)
+        })
+    }))
+    .await
+}
+
+/// Logs why the process cannot start, and gives the exit code for it.
+pub fn refuse(problem: &dyn std::fmt::Display) -> std::process::ExitCode {
+    error!(error = %problem, "cannot start");
+    std::process::ExitCode::FAILURE
+}

@@ -1,0 +1,319 @@
+//! The message between the validator and the processor: a webhook's exact bytes, and what is known of them.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use tollgate_core::{
+    Authenticity, Delivery, EndpointId, ProviderId, Receipt, Timestamp, WebhookId, id::hex_sha256,
+};
+use tollgate_providers::Headers;
+
+/// SQS: the largest message, attributes counted, in bytes (Amazon SQS quotas, "Message size").
+pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
+
+/// The message attributes' names: SQS takes ten at most.
+pub mod attribute {
+    /// [`super::WebhookId`].
+    pub const WEBHOOK_ID: &str = "webhook_id";
+    /// The endpoint's name.
+    pub const ENDPOINT: &str = "endpoint";
+    /// The provider's name.
+    pub const PROVIDER: &str = "provider";
+    /// The stable id of the first event, for whoever looks into the queue.
+    pub const EVENT_ID: &str = "event_id";
+    /// RFC 3339.
+    pub const RECEIVED_AT: &str = "received_at";
+    /// The sender's address as the front door saw it.
+    pub const SOURCE_IP: &str = "source_ip";
+    /// The key that verified.
+    pub const KEY_ID: &str = "key_id";
+    /// How the body is carried: [`super::Encoding`].
+    pub const ENCODING: &str = "encoding";
+    /// The rest of the receipt, and notes to the processor: JSON.
+    pub const RECEIPT: &str = "receipt";
+    /// The headers and the query that verifying again needs: JSON.
+    pub const REQUEST: &str = "request";
+    /// Set by the processor on quarantined messages: why. Takes the place of [`EVENT_ID`].
+    pub const REASON: &str = "reason";
+}
+
+/// How a message carries the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Verbatim: it is UTF-8 of characters that SQS takes.
+    Text,
+    /// Base64.
+    Base64,
+    /// SQS takes no empty body; it is a single `-`.
+    Empty,
+    /// In S3: the message body is a [`ClaimCheck`].
+    ClaimCheck,
+}
+
+impl Encoding {
+    /// The text of the attribute.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Base64 => "base64",
+            Self::Empty => "empty",
+            Self::ClaimCheck => "claim_check",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str) back.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Text, Self::Base64, Self::Empty, Self::ClaimCheck].into_iter().find(|e| e.as_str() == text)
+    }
+}
+
+/// Where a large body is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimCheck {
+    /// Its key in the payload bucket.
+    pub key: String,
+    /// Its SHA-256, lower-case hex.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub bytes: usize,
+}
+
+/// What accompanies the body besides the plain attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// What the signature proved.
+    pub authenticity: Authenticity,
+    /// Of the exact body.
+    pub body_sha256: String,
+    /// The signed timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<Timestamp>,
+    /// Provider event ids whose payment facts differ from those first received: an incident, never an effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<String>,
+    /// An ordered delivery of several payments is sent once for each: this message is for this one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_transaction: Option<String>,
+}
+
+/// The parts of the request, besides the body, that verifying again needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestParts {
+    /// Kept headers.
+    pub headers: Headers,
+    /// The raw query string.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
+}
+
+/// A verified webhook on its way to the processor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeMessage {
+    /// The delivery.
+    pub webhook_id: WebhookId,
+    /// Where it arrived.
+    pub endpoint: EndpointId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// The first event's stable id.
+    pub event_id: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Who sent it.
+    pub source_ip: String,
+    /// The key that verified.
+    pub key_id: String,
+    /// The rest of the receipt.
+    pub notes: Notes,
+    /// Headers and query.
+    pub request: RequestParts,
+    /// How `body` carries the bytes.
+    pub encoding: Encoding,
+    /// The message body.
+    pub body: String,
+    /// Which queue.
+    pub delivery: Delivery,
+    /// FIFO: the payment object.
+    pub group: String,
+    /// FIFO: the ledger key's event id (and the payment, where one delivery makes several messages).
+    pub deduplication_id: String,
+    /// `X-Amzn-Trace-Id`, passed on as SQS's `AWSTraceHeader`.
+    pub trace: Option<String>,
+}
+
+/// Why a queue message is not an intake message of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeError {
+    /// An attribute is absent or unreadable.
+    #[error("message attribute {0} is missing or malformed")]
+    Attribute(&'static str),
+    /// The body is not in its declared encoding.
+    #[error("message body is not in its declared encoding")]
+    Body,
+    /// The bytes are not those that were verified.
+    #[error("body differs from the one that was verified")]
+    Altered,
+}
+
+impl IntakeMessage {
+    /// The attributes, at most ten, every value in characters that SQS takes and none empty.
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (attribute::WEBHOOK_ID, self.webhook_id.to_string()),
+            (attribute::ENDPOINT, self.endpoint.to_string()),
+            (attribute::PROVIDER, self.provider.to_string()),
+            (attribute::EVENT_ID, self.event_id.clone()),
+            (attribute::RECEIVED_AT, self.received_at.to_string()),
+            (attribute::SOURCE_IP, self.source_ip.clone()),
+            (attribute::KEY_ID, self.key_id.clone()),
+            (attribute::ENCODING, self.encoding.as_str().to_owned()),
+            (attribute::RECEIPT, ascii_json(&self.notes)),
+            (attribute::REQUEST, ascii_json(&self.request)),
+        ]
+    }
+
+    /// What SQS counts: the body, and each attribute's name, type and value.
+    pub fn size(&self) -> usize {
+        let attributes: usize =
+            self.attributes().iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
+        self.body.len() + attributes
+    }
+
+    /// Reads a message back. `attribute` looks an attribute's text up by name.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Attribute`].
+    pub fn read<'a>(
+        body: impl Into<String>,
+        attribute: impl Fn(&str) -> Option<Cow<'a, str>>,
+    ) -> Result<Self, IntakeError> {
+        let text = |name: &'static str| attribute(name).ok_or(IntakeError::Attribute(name));
+        let bad = |name: &'static str| move || IntakeError::Attribute(name);
+        let endpoint = text(attribute::ENDPOINT)?.into_owned();
+        let provider = text(attribute::PROVIDER)?.into_owned();
+        Ok(Self {
+            webhook_id: WebhookId::parse(&text(attribute::WEBHOOK_ID)?)
+                .ok_or_else(bad(attribute::WEBHOOK_ID))?,
+            endpoint: EndpointId::new(endpoint).ok().ok_or_else(bad(attribute::ENDPOINT))?,
+            provider: ProviderId::new(provider).ok().ok_or_else(bad(attribute::PROVIDER))?,
+            event_id: attribute(attribute::EVENT_ID).unwrap_or_default().into_owned(),
+            received_at: text(attribute::RECEIVED_AT)?
+                .parse()
+                .ok()
+                .ok_or_else(bad(attribute::RECEIVED_AT))?,
+            source_ip: text(attribute::SOURCE_IP)?.into_owned(),
+            key_id: text(attribute::KEY_ID)?.into_owned(),
+            notes: serde_json::from_str(&text(attribute::RECEIPT)?)
+                .ok()
+                .ok_or_else(bad(attribute::RECEIPT))?,
+            request: serde_json::from_str(&text(attribute::REQUEST)?)
+                .ok()
+                .ok_or_else(bad(attribute::REQUEST))?,
+            encoding: Encoding::parse(&text(attribute::ENCODING)?).ok_or_else(bad(attribute::ENCODING))?,
+            body: body.into(),
+            delivery: Delivery::Fast,
+            group: String::new(),
+            deduplication_id: String::new(),
+            trace: None,
+        })
+    }
+
+    /// The exact bytes, where the message itself carries them.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Body`].
+    pub fn inline_bytes(&self) -> Result<Content<'_>, IntakeError> {
+        Ok(match self.encoding {
+            Encoding::Text => Content::Inline(Cow::Borrowed(self.body.as_bytes())),
+            Encoding::Empty => Content::Inline(Cow::Borrowed(&[])),
+            Encoding::Base64 => {
+                Content::Inline(Cow::Owned(STANDARD.decode(&self.body).map_err(|_| IntakeError::Body)?))
+            }
+            Encoding::ClaimCheck => {
+                Content::Claimed(serde_json::from_str(&self.body).map_err(|_| IntakeError::Body)?)
+            }
+        })
+    }
+
+    /// The receipt that the archive keeps.
+    pub fn receipt(&self) -> Receipt {
+        Receipt {
+            body_sha256: self.notes.body_sha256.clone(),
+            endpoint: self.endpoint.clone(),
+            provider: self.provider.clone(),
+            authenticity: self.notes.authenticity,
+            key_id: self.key_id.clone(),
+            signed_at: self.notes.signed_at,
+            verified_at: self.received_at,
+        }
+    }
+}
+
+/// Where a message's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// In the message.
+    Inline(Cow<'a, [u8]>),
+    /// In the payload bucket.
+    Claimed(ClaimCheck),
+}
+
+impl ClaimCheck {
+    /// The claim check of `body`, named by day and webhook so that a person can find it.
+    pub fn of(webhook_id: &WebhookId, received_at: Timestamp, body: &[u8]) -> Self {
+        let day = received_at.strftime("%Y/%m/%d");
+        Self { key: format!("{day}/{webhook_id}"), sha256: hex_sha256(body), bytes: body.len() }
+    }
+
+    /// Checks fetched bytes against the pointer.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Altered`].
+    pub fn check(&self, bytes: &[u8]) -> Result<(), IntakeError> {
+        if bytes.len() == self.bytes && hex_sha256(bytes) == self.sha256 {
+            Ok(())
+        } else {
+            Err(IntakeError::Altered)
+        }
+    }
+}
+
+/// How a message can carry `body` by itself, and the text that does.
+pub fn encode(body: &[u8]) -> (Encoding, String) {
+    match std::str::from_utf8(body) {
+        Ok("") => (Encoding::Empty, "-".to_owned()),
+        Ok(text) if text.chars().all(is_sqs_character) => (Encoding::Text, text.to_owned()),
+        _ => (Encoding::Base64, STANDARD.encode(body)),
+    }
+}
+
+/// SQS takes the characters of XML 1.0 (SendMessage, API reference).
+pub fn is_sqs_character(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// JSON in ASCII alone, so that any text can travel in an attribute.
+fn ascii_json(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned());
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
+}
+
+/// The attributes of an archive or quarantine message as a map, for whoever reads one by hand.
+pub fn attribute_map(message: &IntakeMessage) -> BTreeMap<&'static str, String> {
+    message.attributes().into_iter().collect()
+}

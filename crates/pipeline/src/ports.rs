@@ -1,0 +1,207 @@
+//! What the use cases need of the world: one trait for one capability, so that a function, like its IAM role,
+//! holds only what it uses.
+
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, WebhookId};
+use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
+
+use crate::intake::IntakeMessage;
+
+/// Why a call to the world failed. The two kinds are handled differently, so they are different variants.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// Throttled, timed out, 5xx, or not tried: trying again later can help.
+    #[error("{service}: {detail}")]
+    Retryable {
+        /// Which service.
+        service: &'static str,
+        /// The service's error code or a fixed phrase; never data.
+        detail: String,
+    },
+    /// Refused for good: trying the same call again cannot help.
+    #[error("{service}: {detail}")]
+    Permanent {
+        /// Which service.
+        service: &'static str,
+        /// The service's error code or a fixed phrase; never data.
+        detail: String,
+    },
+}
+
+impl PortError {
+    /// A failure that a later try may not meet.
+    pub fn retryable(service: &'static str, detail: impl Into<String>) -> Self {
+        Self::Retryable { service, detail: detail.into() }
+    }
+
+    /// A failure that every later try will meet.
+    pub fn permanent(service: &'static str, detail: impl Into<String>) -> Self {
+        Self::Permanent { service, detail: detail.into() }
+    }
+}
+
+/// A port's answer.
+pub type PortResult<T> = Result<T, PortError>;
+
+/// The time of day.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Where the endpoints are configured.
+pub trait EndpointSource: Send + Sync {
+    /// Every endpoint's configuration; rows that are no configuration are reported and left out.
+    fn endpoints(&self) -> impl Future<Output = PortResult<Vec<EndpointConfig>>> + Send;
+}
+
+/// Where signing keys are kept.
+pub trait Secrets: Send + Sync {
+    /// Every active key behind a reference (`secretsmanager:NAME`, `ssm:NAME`), the current one first.
+    fn keys(&self, reference: &str) -> impl Future<Output = PortResult<Vec<KeyMaterial>>> + Send;
+}
+
+/// Public material that some schemes need: PayPal's certificates, Plaid's JSON Web Keys.
+pub trait Materials: Send + Sync {
+    /// Fetches it. The request names only hosts that the scheme allows.
+    fn fetch(&self, request: &MaterialRequest) -> impl Future<Output = PortResult<Material>> + Send;
+}
+
+/// How far an event has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerState {
+    /// Claimed; perhaps in the queue, perhaps not.
+    Received,
+    /// Its effects are done.
+    Processed,
+}
+
+impl LedgerState {
+    /// The text in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Processed => "processed",
+        }
+    }
+}
+
+/// One event's entry in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Endpoint and provider event id.
+    pub key: LedgerKey,
+    /// How far it has come.
+    pub state: LedgerState,
+    /// The delivery that claimed it.
+    pub webhook_id: WebhookId,
+    /// [`tollgate_core::Facts::fingerprint`] of the claiming delivery.
+    pub fingerprint: String,
+    /// When it arrived. It is kept for [`LEDGER_RETENTION_SECONDS`] from then.
+    pub received_at: Timestamp,
+}
+
+/// How long the ledger remembers an event: 30 days, past any provider's retry horizon (Stripe: 3 days).
+pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+/// What claiming an event found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody had it: it is ours.
+    New,
+    /// It was there already.
+    Known {
+        /// How far it has come.
+        state: LedgerState,
+        /// The facts it was claimed with.
+        fingerprint: String,
+    },
+}
+
+/// The ledger as the validator uses it.
+pub trait Claims: Send + Sync {
+    /// Puts `entry` if its key is absent or expired at `now`, atomically.
+    fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> impl Future<Output = PortResult<Claim>> + Send;
+
+    /// Records on the entry that a delivery with other payment facts came.
+    fn conflict(
+        &self,
+        key: &LedgerKey,
+        webhook_id: &WebhookId,
+        fingerprint: &str,
+    ) -> impl Future<Output = PortResult<()>> + Send;
+}
+
+/// The ledger as the processor uses it.
+pub trait Ledger: Send + Sync {
+    /// The state of each key at `now`, in the order asked; `None` where absent or expired.
+    fn states(
+        &self,
+        keys: &[LedgerKey],
+        now: Timestamp,
+    ) -> impl Future<Output = Vec<PortResult<Option<LedgerState>>>> + Send;
+
+    /// Puts each entry as it is, in the order given.
+    fn put(&self, entries: &[LedgerEntry]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+}
+
+/// The intake queues, as the validator uses them.
+pub trait IntakeQueue: Send + Sync {
+    /// Returns once the message is durable.
+    fn send(&self, message: &IntakeMessage) -> impl Future<Output = PortResult<()>> + Send;
+}
+
+/// Where bodies too large for a message are put.
+pub trait PayloadStore: Send + Sync {
+    /// Stores `bytes` under `key`; storing the same again is no error.
+    fn put(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = PortResult<()>> + Send;
+}
+
+/// Where such bodies are fetched from.
+pub trait PayloadSource: Send + Sync {
+    /// The bytes under `key`.
+    fn get(&self, key: &str) -> impl Future<Output = PortResult<Vec<u8>>> + Send;
+}
+
+/// The transaction history.
+pub trait Transactions: Send + Sync {
+    /// The latest known `occurred_at` of each transaction, in the order asked; `None` where there is none.
+    fn latest(
+        &self,
+        transaction_ids: &[&str],
+    ) -> impl Future<Output = Vec<PortResult<Option<Timestamp>>>> + Send;
+
+    /// Writes each event into its transaction's history, idempotent by (transaction, `occurred_at#event id`),
+    /// and moves the latest-known time forward where the event is later than what `latest` said.
+    fn record(&self, events: &[Recorded<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+}
+
+/// An event to be written into its transaction's history.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded<'a> {
+    /// The event.
+    pub event: &'a PaymentEvent<'a>,
+    /// Whether it is the latest known state of its transaction.
+    pub is_latest: bool,
+}
+
+/// The event bus.
+pub trait EventBus: Send + Sync {
+    /// Publishes each event; each one's own result, in the order given.
+    fn publish(&self, events: &[&PaymentEvent<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+}
+
+/// The archive queue, as the processor uses it.
+pub trait ArchiveQueue: Send + Sync {
+    /// Sends each message body; each one's own result, in the order given.
+    fn send(&self, messages: &[String]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+}
+
+/// Where poison goes, with its reason, to be redriven once its cause is mended.
+pub trait Quarantine: Send + Sync {
+    /// Returns once the message is durable there.
+    fn send(&self, message: &IntakeMessage, reason: &str) -> impl Future<Output = PortResult<()>> + Send;
+}

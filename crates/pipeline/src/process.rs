@@ -1,0 +1,1 @@
+//! Turning an intake batch into payment events.
