@@ -52,8 +52,10 @@ enum State {
     Waiting,
     Begun,
     Settled(Outcome),
-    /// Behind a failure in its message group.
-    Blocked,
+    /// Behind a failure in its message group. It may have begun all the same, where a failure was reported late.
+    Blocked {
+        begun: bool,
+    },
 }
 
 impl State {
@@ -162,8 +164,8 @@ impl<'a> Batch<'a> {
     pub fn settle(&mut self, index: usize, outcome: Outcome) -> Result<(), NotBegun> {
         let slot = self.slots.get_mut(index).ok_or(NotBegun { index })?;
         match slot.state {
-            State::Waiting => return Err(NotBegun { index }),
-            State::Blocked => return Ok(()),
+            State::Waiting | State::Blocked { begun: false } => return Err(NotBegun { index }),
+            State::Blocked { begun: true } => return Ok(()),
             State::Settled(first) if first.is_failure() || !outcome.is_failure() => return Ok(()),
             State::Begun | State::Settled(_) => slot.state = State::Settled(outcome),
         }
@@ -177,7 +179,7 @@ impl<'a> Batch<'a> {
     pub fn outcome(&self, index: usize) -> Option<Outcome> {
         match self.slots.get(index)?.state {
             State::Settled(outcome) => Some(outcome),
-            State::Waiting | State::Begun | State::Blocked => None,
+            State::Waiting | State::Begun | State::Blocked { .. } => None,
         }
     }
 
@@ -221,7 +223,7 @@ impl<'a> Batch<'a> {
         for slot in &self.slots {
             let count = match slot.state {
                 State::Waiting | State::Begun => &mut summary.unprocessed,
-                State::Blocked => &mut summary.blocked,
+                State::Blocked { .. } => &mut summary.blocked,
                 State::Settled(Outcome::Ok) => &mut summary.ok,
                 State::Settled(Outcome::Duplicate) => &mut summary.duplicates,
                 State::Settled(Outcome::Quarantined(_)) => &mut summary.quarantined,
@@ -251,7 +253,8 @@ impl<'a> Batch<'a> {
     fn block_behind(&mut self, index: usize) {
         let mut next = self.slots.get(index).and_then(|slot| slot.next);
         while let Some(slot) = next.and_then(|index| self.slots.get_mut(index)) {
-            slot.state = State::Blocked;
+            let begun = !matches!(slot.state, State::Waiting | State::Blocked { begun: false });
+            slot.state = State::Blocked { begun };
             next = slot.next;
         }
     }

@@ -1,0 +1,9 @@
+//! One binary: the reference model, Lambda's rule, the counterparts of Powertools' cases, panics.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod edges;
+mod lambda;
+mod model;
+mod panics;
+mod powertools;
