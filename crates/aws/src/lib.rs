@@ -1,1 +1,47 @@
-//! The ports on AWS: ledger, transactions, queues, bus, archive, secrets.
+//! The ports on AWS. Clients share one configuration, made once at start-up, with one retry policy; each adapter
+//! takes the client of its own service and nothing else.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+
+mod batch;
+pub mod bus;
+pub mod endpoints;
+pub mod error;
+pub mod ledger;
+pub mod names;
+pub mod payloads;
+pub mod queues;
+pub mod secrets;
+pub mod transactions;
+
+/// Attempts for each call, the first included. The SDK's standard mode backs off with jitter between them.
+const MAX_ATTEMPTS: u32 = 3;
+/// A connection inside a region takes a few milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The slowest single call here is a 1 MiB put; well under the functions' own timeouts (30 s and more).
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// All attempts together.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// The configuration that every client is made from: credentials, region and endpoint from the environment.
+pub async fn sdk_config() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT)
+                .build(),
+        )
+        .load()
+        .await
+}
+
+/// An S3 client. A custom endpoint means a local server, which has no host name for each bucket.
+pub fn s3_client(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(config.endpoint_url().is_some());
+    aws_sdk_s3::Client::from_conf(builder.build())
+}

@@ -357,6 +357,17 @@ impl<'a> PaymentEvent<'a> {
         LedgerKey::new(&self.endpoint, &self.provider_event_id)
     }
 
+    /// The transaction's partition key: providers number their payments each for itself, and two merchants must
+    /// not share a history.
+    pub fn transaction_key(&self) -> String {
+        format!("{}#{}", self.endpoint, self.transaction_id)
+    }
+
+    /// The customer's partition key; `None` where the provider names no customer.
+    pub fn customer_key(&self) -> Option<String> {
+        self.customer.id.as_ref().map(|id| format!("{}#{id}", self.endpoint))
+    }
+
     /// `occurred_at#event id`, with nine decimals, so that text order is time order.
     pub fn sort_key(&self) -> String {
         format!("{:.9}#{}", self.occurred_at, self.id)
@@ -423,7 +434,9 @@ mod tests {
     fn the_json_form_reads_back() {
         let event = event();
         let json = serde_json::to_string(&event).unwrap();
-        assert!(json.contains(r#""amount":{"minor_units":1099,"currency":"USD","exponent":2,"value":"10.99"}"#));
+        assert!(
+            json.contains(r#""amount":{"minor_units":1099,"currency":"USD","exponent":2,"value":"10.99"}"#)
+        );
         assert!(json.contains(r#""metadata":{"order":"7"}"#));
         assert_eq!(serde_json::from_str::<PaymentEvent<'static>>(&json).unwrap(), event);
     }

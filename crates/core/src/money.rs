@@ -123,9 +123,10 @@ fn iso_exponent(code: &str) -> Option<u8> {
     {
         return Some(*exponent);
     }
-    let listed = TWO_DECIMALS.as_bytes().chunks(4).any(|known| {
-        known.get(..3).is_some_and(|known| known.eq_ignore_ascii_case(code.as_bytes()))
-    });
+    let listed = TWO_DECIMALS
+        .as_bytes()
+        .chunks(4)
+        .any(|known| known.get(..3).is_some_and(|known| known.eq_ignore_ascii_case(code.as_bytes())));
     listed.then_some(2)
 }
 

@@ -1,1 +1,398 @@
-//! Taking a webhook in.
+//! Taking a webhook in: verify, claim, make durable, answer. In that order, so that an answer of success is never
+//! earlier than the webhook's safety, and a crash at any point loses nothing that was acknowledged.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use tollgate_core::{
+    Authenticity, Delivery, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
+};
+use tollgate_providers::{ContentError, Endpoint, Headers, Received, Refusal, Verified};
+use tracing::{error, info, warn};
+
+use crate::{
+    directory::{Directory, Keys},
+    intake::{ClaimCheck, Encoding, IntakeMessage, MAX_MESSAGE_BYTES, Notes, RequestParts, encode},
+    ports::{
+        Claim, Claims, Clock, EndpointSource, IntakeQueue, LedgerEntry, LedgerState, Materials, PayloadStore,
+        PortError, Secrets,
+    },
+};
+
+/// How many events of one delivery are claimed at once.
+const CLAIMS_IN_FLIGHT: usize = 16;
+
+/// The header that names the endpoint on the generic path.
+pub const PROVIDER_HEADER: &str = "X-Provider-ID";
+
+/// A request, as the front door handed it over.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Ours, for this delivery.
+    pub webhook_id: &'a WebhookId,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// The name in the path; `None` on the generic path.
+    pub endpoint: Option<&'a str>,
+    /// Every header.
+    pub headers: &'a Headers,
+    /// The raw query string.
+    pub query: &'a str,
+    /// The exact bytes.
+    pub body: &'a [u8],
+    /// The sender's address as the front door saw it.
+    pub source_ip: &'a str,
+    /// `X-Amzn-Trace-Id`.
+    pub trace: Option<&'a str>,
+}
+
+/// A webhook that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The provider's id of the (first) event.
+    pub event_id: String,
+    /// How many events the delivery holds.
+    pub events: usize,
+    /// Whether every one of them was known before.
+    pub duplicate: bool,
+    /// How the endpoint wants a repeat answered.
+    pub on_duplicate: OnDuplicate,
+    /// What the signature proved.
+    pub authenticity: Authenticity,
+    /// Known event ids that came back with other payment facts.
+    pub conflicts: usize,
+}
+
+/// Why a webhook was not taken. Nothing of it was kept, unless another delivery had brought it before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No such endpoint.
+    #[error("unknown endpoint")]
+    UnknownEndpoint,
+    /// The generic path without [`PROVIDER_HEADER`].
+    #[error("Missing required header: {PROVIDER_HEADER}")]
+    NoProvider,
+    /// Longer than the limit, in bytes.
+    #[error("body is over the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not genuine. For the operator's eyes; the caller is told only that it is so.
+    #[error("invalid signature: {0}")]
+    Signature(Refusal),
+    /// Generic endpoint only: the content does not follow our schema.
+    #[error("{0}")]
+    Content(ContentError),
+    /// A dependency is down; the sender should try again.
+    #[error("unavailable: {0}")]
+    Unavailable(PortError),
+}
+
+impl Rejection {
+    /// A short fixed word for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownEndpoint => "unknown_endpoint",
+            Self::NoProvider => "provider_header_missing",
+            Self::TooLarge { .. } => "body_too_large",
+            Self::Signature(refusal) => refusal.code(),
+            Self::Content(_) => "invalid_content",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+impl From<PortError> for Rejection {
+    fn from(problem: PortError) -> Self {
+        Self::Unavailable(problem)
+    }
+}
+
+/// The use case and the ports it needs.
+#[derive(Debug)]
+pub struct Ingest<D, S, C, L, Q, P, M> {
+    /// The endpoints.
+    pub directory: Directory<D, C>,
+    /// Their keys.
+    pub keys: Keys<S, C>,
+    /// Public material that some schemes need.
+    pub materials: M,
+    /// The ledger.
+    pub ledger: L,
+    /// The intake queues.
+    pub queue: Q,
+    /// For bodies too large for a message.
+    pub payloads: P,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+impl<D, S, C, L, Q, P, M> Ingest<D, S, C, L, Q, P, M>
+where
+    D: EndpointSource,
+    S: Secrets,
+    C: Clock,
+    L: Claims,
+    Q: IntakeQueue,
+    P: PayloadStore,
+    M: Materials,
+{
+    /// Takes a webhook in. When this returns `Ok`, its exact bytes are in the intake queue, or in S3 with a
+    /// pointer in the queue, or were there before and have been processed.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    pub async fn take(&self, incoming: Incoming<'_>) -> Result<Taken, Rejection> {
+        if incoming.body.len() > self.max_body_bytes {
+            return Err(Rejection::TooLarge { limit: self.max_body_bytes });
+        }
+        let endpoint = self.endpoint(&incoming).await?;
+        let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
+        let (receipt, facts) = {
+            let mut ring = self.keys.of(&endpoint).await?;
+            let material = self.material(&endpoint, received).await?;
+            let first =
+                endpoint.verify(received, &ring, material.as_ref(), incoming.received_at).map(Signed::of);
+            let signed = match first {
+                Ok(signed) => signed,
+                // The provider may have begun to sign with a key that is newer than our reading.
+                Err(refusal) => match self.keys.again(&endpoint).await {
+                    Some(newer) => {
+                        ring = newer;
+                        let again = endpoint.verify(received, &ring, material.as_ref(), incoming.received_at);
+                        again.map(Signed::of).map_err(Rejection::Signature)?
+                    }
+                    None => return Err(Rejection::Signature(refusal)),
+                },
+            };
+            (signed, facts_of(&endpoint, received)?)
+        };
+        let claims = self.claim(&endpoint, &incoming, &facts).await?;
+        if claims.unfinished {
+            for message in messages(&endpoint, &incoming, &receipt, &facts, &claims) {
+                self.send(message, &incoming).await?;
+            }
+        }
+        Ok(Taken {
+            event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
+            events: facts.len(),
+            duplicate: !claims.any_new,
+            on_duplicate: endpoint.on_duplicate(),
+            authenticity: receipt.authenticity,
+            conflicts: claims.conflicts.len(),
+        })
+    }
+
+    async fn endpoint(&self, incoming: &Incoming<'_>) -> Result<Arc<Endpoint>, Rejection> {
+        let on_generic_path = incoming.endpoint.is_none();
+        let name = incoming
+            .endpoint
+            .or_else(|| incoming.headers.get(PROVIDER_HEADER))
+            .ok_or(Rejection::NoProvider)?;
+        let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
+        // The generic path leads to senders of our own schema and to nobody else.
+        if on_generic_path && !endpoint.is_generic() {
+            return Err(Rejection::UnknownEndpoint);
+        }
+        Ok(endpoint)
+    }
+
+    async fn material(
+        &self,
+        endpoint: &Endpoint,
+        received: Received<'_>,
+    ) -> Result<Option<tollgate_providers::Material>, Rejection> {
+        match endpoint.material(received).map_err(Rejection::Signature)? {
+            Some(request) => Ok(Some(self.materials.fetch(&request).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn claim(
+        &self,
+        endpoint: &Endpoint,
+        incoming: &Incoming<'_>,
+        facts: &[Facts<'_>],
+    ) -> Result<Claimed, Rejection> {
+        let mut seen = HashSet::new();
+        let entries: Vec<(LedgerEntry, &str)> = facts
+            .iter()
+            .map(|facts| {
+                let entry = LedgerEntry {
+                    key: LedgerKey::new(endpoint.id(), &facts.event_id),
+                    state: LedgerState::Received,
+                    webhook_id: incoming.webhook_id.clone(),
+                    fingerprint: facts.fingerprint(),
+                    received_at: incoming.received_at,
+                };
+                (entry, facts.event_id.as_ref())
+            })
+            .filter(|(entry, _)| seen.insert((entry.key.clone(), entry.fingerprint.clone())))
+            .collect();
+        let claims: Vec<Result<Claim, PortError>> = stream::iter(&entries)
+            .map(|(entry, _)| self.ledger.claim(entry, incoming.received_at))
+            .buffered(CLAIMS_IN_FLIGHT)
+            .collect()
+            .await;
+        let mut claimed = Claimed::default();
+        for ((entry, event_id), claim) in entries.iter().zip(claims) {
+            match claim? {
+                Claim::New => {
+                    claimed.any_new = true;
+                    claimed.unfinished = true;
+                }
+                Claim::Known { fingerprint, .. } if fingerprint != entry.fingerprint => {
+                    error!(
+                        event_id = entry.key.event_id().as_str(),
+                        "known event came with other payment facts"
+                    );
+                    self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
+                    claimed.conflicts.push((*event_id).to_owned());
+                    claimed.unfinished = true;
+                }
+                // It was claimed, but perhaps never enqueued: a duplicate answer must be as durable as an
+                // acceptance, and a second copy in the queue is harmless.
+                Claim::Known { state: LedgerState::Received, .. } => claimed.unfinished = true,
+                Claim::Known { state: LedgerState::Processed, .. } => {}
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn send(&self, mut message: IntakeMessage, incoming: &Incoming<'_>) -> Result<(), PortError> {
+        if message.size() > MAX_MESSAGE_BYTES {
+            let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, incoming.body);
+            self.payloads.put(&claim_check.key, incoming.body.to_vec()).await?;
+            message.encoding = Encoding::ClaimCheck;
+            message.body = serde_json::to_string(&claim_check)
+                .map_err(|_| PortError::permanent("intake", "claim check cannot be written"))?;
+            info!(bytes = claim_check.bytes, "body put aside");
+        }
+        self.queue.send(&message).await
+    }
+}
+
+/// What verifying proved, free of the borrow of the keys.
+#[derive(Debug, Clone)]
+struct Signed {
+    authenticity: Authenticity,
+    key_id: String,
+    signed_at: Option<Timestamp>,
+}
+
+impl Signed {
+    fn of(verified: Verified<'_>) -> Self {
+        Self {
+            authenticity: verified.authenticity(),
+            key_id: verified.key_id().to_owned(),
+            signed_at: verified.signed_at(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Claimed {
+    /// At least one event was not known before.
+    any_new: bool,
+    /// At least one event is not known to be processed: the delivery goes to the queue (again).
+    unfinished: bool,
+    conflicts: Vec<String>,
+}
+
+/// What the webhook says; at a provider's endpoint always at least one event, understood or not.
+fn facts_of<'a>(endpoint: &Endpoint, received: Received<'a>) -> Result<Vec<Facts<'a>>, Rejection> {
+    understand(endpoint, received).or_else(|problem| {
+        if endpoint.is_generic() {
+            return Err(Rejection::Content(problem));
+        }
+        warn!(reason = %problem, "content not understood; kept as payment.unrecognized");
+        Ok(vec![not_understood(received, &problem)])
+    })
+}
+
+/// The events of a body, or why there are none.
+///
+/// # Errors
+///
+/// The normaliser's; a body that holds no event counts as invalid.
+pub(crate) fn understand<'a>(
+    endpoint: &Endpoint,
+    received: Received<'a>,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let facts = endpoint.normalise(received)?;
+    if facts.is_empty() { Err(ContentError::MissingField("event")) } else { Ok(facts) }
+}
+
+/// The event that stands for a body that could not be understood: known by the body's own hash, so that a retry
+/// of the same bytes is the same event.
+pub(crate) fn not_understood<'a>(received: Received<'a>, problem: &ContentError) -> Facts<'a> {
+    let why = match problem {
+        ContentError::NotJson => "body cannot be decoded",
+        ContentError::MissingField(_) => "required field missing",
+        ContentError::InvalidField(_) => "field invalid",
+    };
+    Facts::unrecognized(format!("sha256:{}", hex_sha256(received.body)), "", why)
+}
+
+/// The intake messages of a delivery: one, or for an ordered delivery of several payments one for each of them.
+fn messages(
+    endpoint: &Endpoint,
+    incoming: &Incoming<'_>,
+    signed: &Signed,
+    facts: &[Facts<'_>],
+    claimed: &Claimed,
+) -> Vec<IntakeMessage> {
+    let (encoding, body) = encode(incoming.body);
+    let notes = Notes {
+        authenticity: signed.authenticity,
+        body_sha256: hex_sha256(incoming.body),
+        signed_at: signed.signed_at,
+        conflicts: claimed.conflicts.clone(),
+        only_transaction: None,
+    };
+    let first_id = |facts: &Facts<'_>| LedgerKey::new(endpoint.id(), &facts.event_id).event_id().to_string();
+    let transaction =
+        |facts: &Facts<'_>| facts.transaction_id.as_deref().unwrap_or(&facts.event_id).to_owned();
+    let whole = IntakeMessage {
+        webhook_id: incoming.webhook_id.clone(),
+        endpoint: endpoint.id().clone(),
+        provider: endpoint.provider().clone(),
+        event_id: facts.first().map(first_id).unwrap_or_default(),
+        received_at: incoming.received_at,
+        source_ip: incoming.source_ip.to_owned(),
+        key_id: signed.key_id.clone(),
+        notes,
+        request: RequestParts {
+            headers: endpoint.kept_headers(incoming.headers),
+            query: incoming.query.to_owned(),
+        },
+        encoding,
+        body,
+        delivery: endpoint.delivery(),
+        group: facts.first().map(transaction).unwrap_or_default(),
+        deduplication_id: facts.first().map(first_id).unwrap_or_default(),
+        trace: incoming.trace.map(str::to_owned),
+    };
+    let mut transactions: Vec<(String, String)> = Vec::new();
+    for facts in facts {
+        let transaction = transaction(facts);
+        if !transactions.iter().any(|(known, _)| *known == transaction) {
+            transactions.push((transaction, first_id(facts)));
+        }
+    }
+    if endpoint.delivery() == Delivery::Fast || transactions.len() <= 1 {
+        return vec![whole];
+    }
+    transactions
+        .into_iter()
+        .map(|(group, event_id)| IntakeMessage {
+            notes: Notes { only_transaction: Some(group.clone()), ..whole.notes.clone() },
+            deduplication_id: event_id.clone(),
+            event_id,
+            group,
+            ..whole.clone()
+        })
+        .collect()
+}

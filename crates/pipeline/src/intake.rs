@@ -227,16 +227,7 @@ impl IntakeMessage {
     ///
     /// [`IntakeError::Body`].
     pub fn inline_bytes(&self) -> Result<Content<'_>, IntakeError> {
-        Ok(match self.encoding {
-            Encoding::Text => Content::Inline(Cow::Borrowed(self.body.as_bytes())),
-            Encoding::Empty => Content::Inline(Cow::Borrowed(&[])),
-            Encoding::Base64 => {
-                Content::Inline(Cow::Owned(STANDARD.decode(&self.body).map_err(|_| IntakeError::Body)?))
-            }
-            Encoding::ClaimCheck => {
-                Content::Claimed(serde_json::from_str(&self.body).map_err(|_| IntakeError::Body)?)
-            }
-        })
+        decode(self.encoding, &self.body)
     }
 
     /// The receipt that the archive keeps.
@@ -290,6 +281,22 @@ pub fn encode(body: &[u8]) -> (Encoding, String) {
         Ok(text) if text.chars().all(is_sqs_character) => (Encoding::Text, text.to_owned()),
         _ => (Encoding::Base64, STANDARD.encode(body)),
     }
+}
+
+/// The bytes behind `body`, or where they are.
+///
+/// # Errors
+///
+/// [`IntakeError::Body`].
+pub fn decode(encoding: Encoding, body: &str) -> Result<Content<'_>, IntakeError> {
+    Ok(match encoding {
+        Encoding::Text => Content::Inline(Cow::Borrowed(body.as_bytes())),
+        Encoding::Empty => Content::Inline(Cow::Borrowed(&[])),
+        Encoding::Base64 => {
+            Content::Inline(Cow::Owned(STANDARD.decode(body).map_err(|_| IntakeError::Body)?))
+        }
+        Encoding::ClaimCheck => Content::Claimed(serde_json::from_str(body).map_err(|_| IntakeError::Body)?),
+    })
 }
 
 /// SQS takes the characters of XML 1.0 (SendMessage, API reference).

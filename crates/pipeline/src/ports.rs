@@ -168,10 +168,11 @@ pub trait PayloadSource: Send + Sync {
 
 /// The transaction history.
 pub trait Transactions: Send + Sync {
-    /// The latest known `occurred_at` of each transaction, in the order asked; `None` where there is none.
+    /// The latest known `occurred_at` of each transaction, in the order asked; `None` where there is none. Keys
+    /// are [`PaymentEvent::transaction_key`], each at most once.
     fn latest(
         &self,
-        transaction_ids: &[&str],
+        transaction_keys: &[&str],
     ) -> impl Future<Output = Vec<PortResult<Option<Timestamp>>>> + Send;
 
     /// Writes each event into its transaction's history, idempotent by (transaction, `occurred_at#event id`),
@@ -202,6 +203,26 @@ pub trait ArchiveQueue: Send + Sync {
 
 /// Where poison goes, with its reason, to be redriven once its cause is mended.
 pub trait Quarantine: Send + Sync {
-    /// Returns once the message is durable there.
-    fn send(&self, message: &IntakeMessage, reason: &str) -> impl Future<Output = PortResult<()>> + Send;
+    /// Returns once the message, as it was received, is durable there with the reason.
+    fn send(
+        &self,
+        body: &str,
+        attributes: &[(String, String)],
+        reason: &str,
+    ) -> impl Future<Output = PortResult<()>> + Send;
+}
+
+/// What storing an object found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Nothing was there: it is stored now.
+    New,
+    /// The key was taken, and what was there is untouched.
+    Existed,
+}
+
+/// Where the archive's objects are written: once each, never over another.
+pub trait Archive: Send + Sync {
+    /// Stores `bytes` under `key` if nothing is there.
+    fn put_new(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = PortResult<Stored>> + Send;
 }

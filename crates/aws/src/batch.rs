@@ -1,0 +1,154 @@
+//! The one chunker for batch calls: splits by count and bytes, keeps a few calls in flight, sends what a call left
+//! over again, and gives each item its own result.
+
+use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use tollgate_pipeline::ports::{PortError, PortResult};
+
+/// Calls in flight at once. At 10 ms a call that is 800 calls a second, past what one function needs.
+const IN_FLIGHT: usize = 8;
+/// Rounds for items that a successful call left over (`UnprocessedItems`, failed entries).
+const ROUNDS: u32 = 4;
+/// The first pause between rounds; it doubles, and half of it is random.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What one call takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) service: &'static str,
+    pub(crate) items: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What became of one item in a call.
+#[derive(Debug)]
+pub(crate) enum Item<T> {
+    Done(PortResult<T>),
+    /// The call went through without this item: send it again.
+    LeftOver(PortError),
+}
+
+/// Calls `call` with lists of indices into `sizes` until every item is done or the rounds are used up. `call`
+/// answers for each index that it was given, in that order.
+pub(crate) async fn batched<T, F, C>(limits: Limits, sizes: &[usize], call: C) -> Vec<PortResult<T>>
+where
+    C: Fn(Vec<usize>) -> F,
+    F: Future<Output = Vec<Item<T>>>,
+{
+    let mut results: Vec<Option<PortResult<T>>> = sizes.iter().map(|_| None).collect();
+    let mut pending: Vec<usize> = (0..sizes.len()).collect();
+    for round in 0..ROUNDS {
+        if round > 0 {
+            pause(round).await;
+        }
+        let chunks = chunks(&pending, sizes, limits);
+        let answers = stream::iter(chunks)
+            .map(|chunk| {
+                let answer = call(chunk.clone());
+                async move { (chunk, answer.await) }
+            })
+            .buffered(IN_FLIGHT)
+            .collect::<Vec<_>>()
+            .await;
+        pending.clear();
+        for (chunk, items) in answers {
+            for (index, item) in chunk.into_iter().zip(items) {
+                let Some(result) = results.get_mut(index) else { continue };
+                *result = Some(match item {
+                    Item::Done(done) => done,
+                    Item::LeftOver(problem) => {
+                        pending.push(index);
+                        Err(problem)
+                    }
+                });
+            }
+        }
+        if pending.is_empty() {
+            break;
+        }
+    }
+    let unanswered = || Err(PortError::retryable(limits.service, "no answer for an item"));
+    results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
+}
+
+fn chunks(pending: &[usize], sizes: &[usize], limits: Limits) -> Vec<Vec<usize>> {
+    let mut chunks: Vec<Vec<usize>> = Vec::new();
+    let mut bytes = 0;
+    for &index in pending {
+        let size = sizes.get(index).copied().unwrap_or(0);
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < limits.items && bytes + size <= limits.bytes => {
+                chunk.push(index);
+                bytes += size;
+            }
+            _ => {
+                chunks.push(vec![index]);
+                bytes = size;
+            }
+        }
+    }
+    chunks
+}
+
+async fn pause(round: u32) {
+    let full = FIRST_PAUSE * 2_u32.saturating_pow(round.saturating_sub(1));
+    // The hasher's own random seed is all the randomness that jitter needs.
+    let random = RandomState::new().hash_one(round) % 1_000;
+    let jitter = full / 2 * u32::try_from(random).unwrap_or(0) / 1_000;
+    tokio::time::sleep(full / 2 + jitter).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { service: "test", items: 3, bytes: 100 };
+
+    #[test]
+    fn chunks_hold_at_most_so_many_items_and_bytes() {
+        let sizes = [10, 10, 10, 10, 95, 10, 200, 1];
+        let all: Vec<usize> = (0..sizes.len()).collect();
+        assert_eq!(
+            chunks(&all, &sizes, LIMITS),
+            [vec![0, 1, 2], vec![3], vec![4], vec![5], vec![6], vec![7]]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leftovers_alone_are_sent_again() {
+        let calls = Mutex::new(Vec::new());
+        let results = batched(LIMITS, &[1; 4], |chunk| {
+            let first_time = {
+                let mut calls = calls.lock().unwrap();
+                calls.push(chunk.clone());
+                calls.len() <= 2
+            };
+            async move {
+                let item = |index| match index {
+                    1 if first_time => Item::LeftOver(PortError::retryable("test", "throttled")),
+                    2 => Item::Done(Err(PortError::permanent("test", "bad"))),
+                    _ => Item::Done(Ok(index)),
+                };
+                chunk.into_iter().map(item).collect()
+            }
+        })
+        .await;
+        assert_eq!(results, [Ok(0), Ok(1), Err(PortError::permanent("test", "bad")), Ok(3)]);
+        assert_eq!(*calls.lock().unwrap(), [vec![0, 1, 2], vec![3], vec![1]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_always_left_over_is_reported() {
+        let throttled = PortError::retryable("test", "throttled");
+        let answer = Err::<(), _>(throttled.clone());
+        let results = batched(LIMITS, &[1], |_| {
+            let throttled = throttled.clone();
+            async { vec![Item::<()>::LeftOver(throttled)] }
+        })
+        .await;
+        assert_eq!(results, [answer]);
+    }
+}

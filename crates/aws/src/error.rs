@@ -1,0 +1,45 @@
+//! SDK errors as port errors.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use tollgate_pipeline::ports::PortError;
+
+/// Error codes that a later try will meet again: the request itself is wrong, or forbidden. Everything else is
+/// worth another try, because a wrong "permanent" loses the chance and a wrong "retryable" only costs a receive.
+const PERMANENT: [&str; 14] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "InvalidMessageContents",
+    "InvalidParameterException",
+    "InvalidParameterValue",
+    "KMSAccessDeniedException",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "ParameterNotFound",
+    "QueueDoesNotExist",
+    "ResourceNotFoundException",
+    "SerializationException",
+    "ValidationException",
+];
+
+/// Classifies an SDK error. The detail is the service's error code, never its message, which may quote data.
+pub fn port_error<E: ProvideErrorMetadata, R>(service: &'static str, error: &SdkError<E, R>) -> PortError {
+    let code = match error {
+        SdkError::ServiceError(inner) => inner.err().code().unwrap_or("service error"),
+        SdkError::TimeoutError(_) => "timed out",
+        SdkError::DispatchFailure(_) => "not reached",
+        SdkError::ResponseError(_) => "unreadable response",
+        SdkError::ConstructionFailure(_) => return PortError::permanent(service, "request cannot be built"),
+        _ => "failed",
+    };
+    if PERMANENT.contains(&code) {
+        PortError::permanent(service, code)
+    } else {
+        PortError::retryable(service, code)
+    }
+}
+
+/// A request that the SDK's own builder refuses.
+pub(crate) fn build_error(service: &'static str) -> PortError {
+    PortError::permanent(service, "request cannot be built")
+}

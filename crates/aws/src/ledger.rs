@@ -1,0 +1,214 @@
+//! The ledger in DynamoDB: one item for each (endpoint, provider event id).
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    Client,
+    operation::put_item::PutItemError,
+    types::{
+        AttributeValue, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
+    },
+};
+use tollgate_core::{LedgerKey, Timestamp, WebhookId};
+use tollgate_pipeline::ports::{
+    Claim, Claims, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError, PortResult,
+};
+
+use crate::{
+    batch::{Item, Limits, batched},
+    error::{build_error, port_error},
+};
+
+const SERVICE: &str = "dynamodb";
+const KEY: &str = "event_key";
+const STATE: &str = "state";
+const FINGERPRINT: &str = "fingerprint";
+const EXPIRES_AT: &str = "expires_at";
+
+/// BatchGetItem: 100 keys a call, 16 MB of answer, which 100 of these items never reach.
+const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
+/// BatchWriteItem: 25 items and 16 MB a call.
+pub(crate) const WRITE: Limits = Limits { service: SERVICE, items: 25, bytes: 16_000_000 };
+
+/// The table `webhook-events`.
+#[derive(Debug, Clone)]
+pub struct DynamoLedger {
+    client: Client,
+    table: String,
+}
+
+impl DynamoLedger {
+    /// The ledger in `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+}
+
+impl Claims for DynamoLedger {
+    async fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Claim> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(entry)))
+            // The time to live is not a filter: what has expired but is not yet removed counts as absent.
+            .condition_expression("attribute_not_exists(event_key) OR expires_at <= :now")
+            .expression_attribute_values(":now", number(now.as_second()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(problem) = put else { return Ok(Claim::New) };
+        match problem.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(known)) => {
+                let known =
+                    known.item().ok_or_else(|| PortError::retryable(SERVICE, "entry not returned"))?;
+                Ok(Claim::Known {
+                    state: state_of(known)?,
+                    fingerprint: text(known, FINGERPRINT).unwrap_or_default().to_owned(),
+                })
+            }
+            _ => Err(port_error(SERVICE, &problem)),
+        }
+    }
+
+    async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
+        // No endpoint's name holds a colon, so this is nobody's event.
+        let conflict_key = format!("conflict:{key}:{webhook_id}");
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, string(conflict_key))
+            .item(STATE, string("conflict"))
+            .item("of", string(key.as_str()))
+            .item("webhook_id", string(webhook_id.as_str()))
+            .item(FINGERPRINT, string(fingerprint))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|problem| port_error(SERVICE, &problem))
+    }
+}
+
+impl Ledger for DynamoLedger {
+    async fn states(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<LedgerState>>> {
+        batched(READ, &vec![1; keys.len()], async |chunk| {
+            let asked: Vec<&str> = chunk.iter().filter_map(|&i| keys.get(i)).map(LedgerKey::as_str).collect();
+            self.read(&asked, now).await
+        })
+        .await
+    }
+
+    async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
+        batched(WRITE, &vec![1_024; entries.len()], async |chunk| {
+            let items = chunk.iter().filter_map(|&i| entries.get(i)).map(item).collect();
+            write(&self.client, &self.table, items).await
+        })
+        .await
+    }
+}
+
+impl DynamoLedger {
+    async fn read(&self, keys: &[&str], now: Timestamp) -> Vec<Item<Option<LedgerState>>> {
+        let fail = |problem: PortError| keys.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
+        let wanted = keys.iter().map(|key| HashMap::from([(KEY.to_owned(), string(*key))])).collect();
+        let request = KeysAndAttributes::builder()
+            .set_keys(Some(wanted))
+            .consistent_read(true)
+            .projection_expression("event_key, #state, expires_at")
+            .expression_attribute_names("#state", STATE)
+            .build();
+        let Ok(request) = request else { return fail(build_error(SERVICE)) };
+        let answer = match self.client.batch_get_item().request_items(&self.table, request).send().await {
+            Ok(answer) => answer,
+            Err(problem) => return fail(port_error(SERVICE, &problem)),
+        };
+        let found = answer.responses().and_then(|tables| tables.get(&self.table));
+        let found: HashMap<&str, _> =
+            found.into_iter().flatten().filter_map(|item| Some((text(item, KEY)?, item))).collect();
+        let unread = answer.unprocessed_keys().and_then(|tables| tables.get(&self.table));
+        let unread: Vec<&str> =
+            unread.into_iter().flat_map(KeysAndAttributes::keys).filter_map(|key| text(key, KEY)).collect();
+        keys.iter()
+            .map(|key| match found.get(key) {
+                _ if unread.contains(key) => Item::LeftOver(PortError::retryable(SERVICE, "unprocessed key")),
+                Some(item) if is_expired(item, now) => Item::Done(Ok(None)),
+                Some(item) => Item::Done(state_of(item).map(Some)),
+                None => Item::Done(Ok(None)),
+            })
+            .collect()
+    }
+}
+
+/// Puts items in one BatchWriteItem call; what was left over is found by its whole identity.
+pub(crate) async fn write(
+    client: &Client,
+    table: &str,
+    items: Vec<HashMap<String, AttributeValue>>,
+) -> Vec<Item<()>> {
+    let fail = |problem: PortError| items.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
+    let requests: Result<Vec<WriteRequest>, _> = items
+        .iter()
+        .map(|item| {
+            let put = PutRequest::builder().set_item(Some(item.clone())).build()?;
+            Ok::<_, aws_sdk_dynamodb::error::BuildError>(WriteRequest::builder().put_request(put).build())
+        })
+        .collect();
+    let Ok(requests) = requests else { return fail(build_error(SERVICE)) };
+    let answer = match client.batch_write_item().request_items(table, requests).send().await {
+        Ok(answer) => answer,
+        Err(problem) => return fail(port_error(SERVICE, &problem)),
+    };
+    let left: Vec<&HashMap<String, AttributeValue>> = answer
+        .unprocessed_items()
+        .and_then(|tables| tables.get(table))
+        .into_iter()
+        .flatten()
+        .filter_map(|request| request.put_request().map(PutRequest::item))
+        .collect();
+    items
+        .iter()
+        .map(|item| {
+            if left.contains(&item) {
+                Item::LeftOver(PortError::retryable(SERVICE, "unprocessed item"))
+            } else {
+                Item::Done(Ok(()))
+            }
+        })
+        .collect()
+}
+
+fn item(entry: &LedgerEntry) -> HashMap<String, AttributeValue> {
+    HashMap::from([
+        (KEY.to_owned(), string(entry.key.as_str())),
+        (STATE.to_owned(), string(entry.state.as_str())),
+        ("webhook_id".to_owned(), string(entry.webhook_id.as_str())),
+        (FINGERPRINT.to_owned(), string(entry.fingerprint.as_str())),
+        ("received_at".to_owned(), string(entry.received_at.to_string())),
+        (EXPIRES_AT.to_owned(), number(entry.received_at.as_second() + LEDGER_RETENTION_SECONDS)),
+    ])
+}
+
+fn is_expired(item: &HashMap<String, AttributeValue>, now: Timestamp) -> bool {
+    let expires_at = item.get(EXPIRES_AT).and_then(|value| value.as_n().ok());
+    expires_at.and_then(|text| text.parse::<i64>().ok()).is_some_and(|at| at <= now.as_second())
+}
+
+fn state_of(item: &HashMap<String, AttributeValue>) -> PortResult<LedgerState> {
+    match text(item, STATE) {
+        Some("received") => Ok(LedgerState::Received),
+        Some("processed") => Ok(LedgerState::Processed),
+        _ => Err(PortError::permanent(SERVICE, "ledger entry without a state")),
+    }
+}
+
+fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+pub(crate) fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}

@@ -1,0 +1,163 @@
+//! The names of AWS resources: the one place that knows them.
+//!
+//! Every name ends in the environment's suffix (`-dev`), as the template in `infra/` makes them. Bucket names
+//! are shared by all of AWS, so they hold the account's number too.
+
+use std::fmt;
+
+/// Names of one environment's resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    suffix: String,
+}
+
+/// A suffix outside its alphabet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a suffix is 1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")]
+pub struct SuffixError;
+
+/// The queues of the road, each of which has a dead-letter queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Queue {
+    /// Verified webhooks, in no order.
+    Intake,
+    /// Verified webhooks, in order for each payment.
+    IntakeOrdered,
+    /// Payment events for consumers.
+    Payments,
+    /// Refund events for consumers.
+    Refunds,
+    /// Dispute events for consumers.
+    Disputes,
+    /// Rows for the archive.
+    Archive,
+}
+
+impl Queue {
+    /// Every queue, in the order of the road.
+    pub const ALL: [Self; 6] =
+        [Self::Intake, Self::IntakeOrdered, Self::Payments, Self::Refunds, Self::Disputes, Self::Archive];
+
+    fn stem(self) -> &'static str {
+        match self {
+            Self::Intake => "webhook-intake",
+            Self::IntakeOrdered => "webhook-intake-ordered",
+            Self::Payments => "payments-queue",
+            Self::Refunds => "refunds-queue",
+            Self::Disputes => "disputes-queue",
+            Self::Archive => "archive-queue",
+        }
+    }
+
+    fn ending(self) -> &'static str {
+        if matches!(self, Self::IntakeOrdered) { ".fifo" } else { "" }
+    }
+}
+
+impl Names {
+    /// Names that end in `suffix`.
+    ///
+    /// # Errors
+    ///
+    /// [`SuffixError`] for a suffix that a bucket's name cannot hold.
+    pub fn new(suffix: impl Into<String>) -> Result<Self, SuffixError> {
+        let suffix = suffix.into();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let good = (1..=20).contains(&suffix.len())
+            && suffix.bytes().all(|b| plain(b) || b == b'-')
+            && suffix.bytes().next().is_some_and(plain)
+            && suffix.bytes().last().is_some_and(plain);
+        if good { Ok(Self { suffix }) } else { Err(SuffixError) }
+    }
+
+    /// The suffix itself.
+    pub fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
+    fn named(&self, stem: impl fmt::Display) -> String {
+        format!("{stem}-{}", self.suffix)
+    }
+
+    /// A queue of the road.
+    pub fn queue(&self, queue: Queue) -> String {
+        self.named(queue.stem()) + queue.ending()
+    }
+
+    /// The dead-letter queue of a queue of the road.
+    pub fn dead_letters(&self, queue: Queue) -> String {
+        self.named(format_args!("{}-dlq", queue.stem())) + queue.ending()
+    }
+
+    /// Where EventBridge leaves what a rule's target would not take.
+    pub fn eventbridge_dead_letters(&self) -> String {
+        self.named("eventbridge-dlq")
+    }
+
+    /// The table of claimed events.
+    pub fn ledger_table(&self) -> String {
+        self.named("webhook-events")
+    }
+
+    /// The table of transaction histories.
+    pub fn transactions_table(&self) -> String {
+        self.named("transactions")
+    }
+
+    /// The event bus.
+    pub fn bus(&self) -> String {
+        self.named("payment-events")
+    }
+
+    /// The topic of medium-value alerts.
+    pub fn alerts_topic(&self) -> String {
+        self.named("transaction-alerts")
+    }
+
+    /// The fraud workflow.
+    pub fn state_machine(&self) -> String {
+        self.named("transaction-workflow")
+    }
+
+    /// The archive's bucket.
+    pub fn archive_bucket(&self, account: &str) -> String {
+        self.named(format_args!("transaction-audit-logs-{account}"))
+    }
+
+    /// The bucket of bodies too large for a message.
+    pub fn payload_bucket(&self, account: &str) -> String {
+        self.named(format_args!("webhook-payloads-{account}"))
+    }
+
+    /// The SSM path under which each endpoint is a parameter; ends in a slash.
+    pub fn endpoints_path(&self) -> String {
+        format!("/tollgate/{}/endpoints/", self.suffix)
+    }
+
+    /// The SSM parameter of one endpoint.
+    pub fn endpoint_parameter(&self, endpoint: &tollgate_core::EndpointId) -> String {
+        format!("{}{endpoint}", self.endpoints_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_end_in_the_suffix_and_fifo_queues_in_fifo() {
+        let names = Names::new("dev").unwrap();
+        assert_eq!(names.queue(Queue::Intake), "webhook-intake-dev");
+        assert_eq!(names.queue(Queue::IntakeOrdered), "webhook-intake-ordered-dev.fifo");
+        assert_eq!(names.dead_letters(Queue::IntakeOrdered), "webhook-intake-ordered-dlq-dev.fifo");
+        assert_eq!(names.dead_letters(Queue::Payments), "payments-queue-dlq-dev");
+        assert_eq!(names.endpoints_path(), "/tollgate/dev/endpoints/");
+    }
+
+    #[test]
+    fn a_suffix_must_fit_a_bucket_name() {
+        for bad in ["", "-dev", "dev-", "Dev", "d_v", &"x".repeat(21)] {
+            assert!(Names::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Large bodies in S3.
+
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use tollgate_pipeline::ports::{PayloadSource, PayloadStore, PortError, PortResult};
+
+use crate::error::port_error;
+
+const SERVICE: &str = "s3";
+
+/// The bucket `webhook-payloads`.
+#[derive(Debug, Clone)]
+pub struct S3Payloads {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Payloads {
+    /// The payloads in `bucket`.
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+}
+
+impl PayloadStore for S3Payloads {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> PortResult<()> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|problem| port_error(SERVICE, &problem))
+    }
+}
+
+impl PayloadSource for S3Payloads {
+    async fn get(&self, key: &str) -> PortResult<Vec<u8>> {
+        let object = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = object.map_err(|problem| port_error(SERVICE, &problem))?;
+        let bytes = object.body.collect().await;
+        Ok(bytes.map_err(|_| PortError::retryable(SERVICE, "body cut off"))?.to_vec())
+    }
+}

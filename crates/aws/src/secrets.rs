@@ -1,0 +1,108 @@
+//! Signing keys from Secrets Manager and SSM Parameter Store: the current version and the one before it, so that a
+//! rotation never refuses a webhook.
+
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use serde_json::Value;
+use tollgate_pipeline::ports::{PortError, PortResult, Secrets};
+use tollgate_providers::{KeyMaterial, Secret};
+
+use crate::error::port_error;
+
+/// Keys by reference: `secretsmanager:NAME` or `ssm:NAME`.
+#[derive(Debug, Clone)]
+pub struct AwsSecrets {
+    manager: aws_sdk_secretsmanager::Client,
+    ssm: aws_sdk_ssm::Client,
+}
+
+impl AwsSecrets {
+    /// Keys from both services.
+    pub fn new(manager: aws_sdk_secretsmanager::Client, ssm: aws_sdk_ssm::Client) -> Self {
+        Self { manager, ssm }
+    }
+
+    async fn manager_keys(&self, name: &str) -> PortResult<Vec<KeyMaterial>> {
+        let (current, previous) =
+            futures_util::join!(self.stage(name, "AWSCURRENT"), self.stage(name, "AWSPREVIOUS"));
+        let current = current?.ok_or_else(|| PortError::permanent("secretsmanager", "secret not found"))?;
+        let mut keys = parse("current", &current);
+        if let Some(previous) = previous? {
+            keys.extend(parse("previous", &previous));
+        }
+        Ok(keys)
+    }
+
+    async fn stage(&self, name: &str, stage: &str) -> PortResult<Option<String>> {
+        let answer = self.manager.get_secret_value().secret_id(name).version_stage(stage).send().await;
+        match answer {
+            Ok(answer) => Ok(answer.secret_string),
+            Err(problem) => match problem.as_service_error() {
+                Some(GetSecretValueError::ResourceNotFoundException(_)) => Ok(None),
+                _ => Err(port_error("secretsmanager", &problem)),
+            },
+        }
+    }
+
+    async fn parameter_keys(&self, name: &str) -> PortResult<Vec<KeyMaterial>> {
+        let (current, version) = self.parameter(name).await?;
+        let mut keys = parse("current", &current);
+        if version > 1 {
+            // Parameter Store keeps a hundred versions; an older one may be gone, which is no failure.
+            if let Ok((previous, _)) = self.parameter(&format!("{name}:{}", version - 1)).await {
+                keys.extend(parse("previous", &previous));
+            }
+        }
+        Ok(keys)
+    }
+
+    async fn parameter(&self, name: &str) -> PortResult<(String, i64)> {
+        let answer = self.ssm.get_parameter().name(name).with_decryption(true).send().await;
+        let parameter = answer.map_err(|problem| port_error("ssm", &problem))?.parameter;
+        parameter
+            .and_then(|parameter| Some((parameter.value?, parameter.version)))
+            .ok_or_else(|| PortError::permanent("ssm", "parameter has no value"))
+    }
+}
+
+impl Secrets for AwsSecrets {
+    async fn keys(&self, reference: &str) -> PortResult<Vec<KeyMaterial>> {
+        match reference.split_once(':') {
+            Some(("secretsmanager", name)) => self.manager_keys(name).await,
+            Some(("ssm", name)) => self.parameter_keys(name).await,
+            _ => Err(PortError::permanent("secrets", "reference is neither secretsmanager: nor ssm:")),
+        }
+    }
+}
+
+/// A secret's value is the key itself, or `{"keys":[{"id":"2026-01","value":"…"}]}` for several at once.
+fn parse(stage: &str, value: &str) -> Vec<KeyMaterial> {
+    let listed = value.starts_with('{').then(|| serde_json::from_str::<Value>(value).ok()).flatten();
+    let keys = listed.as_ref().and_then(|value| value.get("keys")).and_then(Value::as_array);
+    let Some(keys) = keys else {
+        return vec![KeyMaterial { id: stage.to_owned(), secret: Secret::new(value) }];
+    };
+    keys.iter()
+        .enumerate()
+        .filter_map(|(index, key)| {
+            let id = match key.get("id").and_then(Value::as_str) {
+                Some(id) => id.to_owned(),
+                None => format!("{stage}-{index}"),
+            };
+            Some(KeyMaterial { id, secret: Secret::new(key.get("value")?.as_str()?) })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_a_key_or_a_list_of_keys() {
+        let ids = |value| parse("current", value).into_iter().map(|key| key.id).collect::<Vec<_>>();
+        assert_eq!(ids("whsec_abc"), ["current"]);
+        assert_eq!(ids(r#"{"keys":[{"id":"a","value":"x"},{"value":"y"},{"id":"z"}]}"#), ["a", "current-1"]);
+        // A JSON Web Key is JSON too, and is the key itself.
+        assert_eq!(ids(r#"{"kty":"EC"}"#), ["current"]);
+    }
+}

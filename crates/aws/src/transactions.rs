@@ -1,0 +1,169 @@
+//! The transaction history in DynamoDB.
+//!
+//! An event is the item (`transaction_id`, `occurred_at#event id`). Beside a transaction's events stands one item
+//! with the sort key `latest` and the latest `occurred_at` that was known when it was last written: what
+//! `superseded` is told from. It is a hint; the history itself is the truth.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, KeysAndAttributes},
+};
+use tollgate_core::Timestamp;
+use tollgate_pipeline::ports::{PortError, PortResult, Recorded, Transactions};
+
+use crate::{
+    batch::{Item, Limits, batched},
+    error::{build_error, port_error},
+    ledger::{WRITE, number, string, write},
+};
+
+const SERVICE: &str = "dynamodb";
+const LATEST: &str = "latest";
+const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
+
+/// The table `transactions`.
+#[derive(Debug, Clone)]
+pub struct DynamoTransactions {
+    client: Client,
+    table: String,
+}
+
+impl DynamoTransactions {
+    /// The history in `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    async fn read(&self, keys: &[&str]) -> Vec<Item<Option<Timestamp>>> {
+        let fail = |problem: PortError| keys.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
+        let wanted = keys.iter().map(|key| {
+            HashMap::from([
+                ("transaction_id".to_owned(), string(*key)),
+                ("sort_key".to_owned(), string(LATEST)),
+            ])
+        });
+        let request = KeysAndAttributes::builder()
+            .set_keys(Some(wanted.collect()))
+            .consistent_read(true)
+            .projection_expression("transaction_id, latest_at")
+            .build();
+        let Ok(request) = request else { return fail(build_error(SERVICE)) };
+        let answer = match self.client.batch_get_item().request_items(&self.table, request).send().await {
+            Ok(answer) => answer,
+            Err(problem) => return fail(port_error(SERVICE, &problem)),
+        };
+        let key_of = |item: &HashMap<String, AttributeValue>, name: &str| {
+            item.get(name).and_then(|value| value.as_s().ok()).cloned()
+        };
+        let found = answer.responses().and_then(|tables| tables.get(&self.table));
+        let found: HashMap<String, String> = found
+            .into_iter()
+            .flatten()
+            .filter_map(|item| Some((key_of(item, "transaction_id")?, key_of(item, "latest_at")?)))
+            .collect();
+        let unread = answer.unprocessed_keys().and_then(|tables| tables.get(&self.table));
+        let unread: Vec<String> = unread
+            .into_iter()
+            .flat_map(KeysAndAttributes::keys)
+            .filter_map(|key| key_of(key, "transaction_id"))
+            .collect();
+        keys.iter()
+            .map(|key| {
+                if unread.iter().any(|unread| unread == key) {
+                    return Item::LeftOver(PortError::retryable(SERVICE, "unprocessed key"));
+                }
+                match found.get(*key).map(|text| text.parse::<Timestamp>()) {
+                    None => Item::Done(Ok(None)),
+                    Some(Ok(at)) => Item::Done(Ok(Some(at))),
+                    Some(Err(_)) => Item::Done(Err(PortError::permanent(SERVICE, "latest_at is no time"))),
+                }
+            })
+            .collect()
+    }
+}
+
+impl Transactions for DynamoTransactions {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+        batched(READ, &vec![1; transaction_keys.len()], async |chunk| {
+            let keys: Vec<&str> = chunk.iter().filter_map(|&i| transaction_keys.get(i).copied()).collect();
+            self.read(&keys).await
+        })
+        .await
+    }
+
+    async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
+        let mut items = Vec::with_capacity(events.len() * 2);
+        let mut sizes = Vec::with_capacity(events.len() * 2);
+        let mut event_of = Vec::with_capacity(events.len() * 2);
+        let mut results: Vec<PortResult<()>> = Vec::with_capacity(events.len());
+        for (index, recorded) in events.iter().enumerate() {
+            let Ok(json) = serde_json::to_string(recorded.event) else {
+                results.push(Err(PortError::permanent(SERVICE, "event cannot be written")));
+                continue;
+            };
+            results.push(Ok(()));
+            sizes.push(2 * json.len());
+            items.push(history_item(recorded, json));
+            event_of.push(index);
+            if recorded.is_latest {
+                sizes.push(256);
+                items.push(latest_item(recorded));
+                event_of.push(index);
+            }
+        }
+        let written = batched(WRITE, &sizes, async |chunk| {
+            let items = chunk.iter().filter_map(|&i| items.get(i).cloned()).collect();
+            write(&self.client, &self.table, items).await
+        })
+        .await;
+        for (index, written) in event_of.into_iter().zip(written) {
+            if let (Some(result @ Ok(())), Err(problem)) = (results.get_mut(index), written) {
+                *result = Err(problem);
+            }
+        }
+        results
+    }
+}
+
+fn history_item(recorded: &Recorded<'_>, json: String) -> HashMap<String, AttributeValue> {
+    let event = recorded.event;
+    let mut item = HashMap::from([
+        ("transaction_id".to_owned(), string(event.transaction_key())),
+        ("sort_key".to_owned(), string(event.sort_key())),
+        ("event_id".to_owned(), string(event.id.as_str())),
+        ("provider_event_id".to_owned(), string(event.provider_event_id.as_ref())),
+        ("type".to_owned(), string(event.kind.as_str())),
+        ("category".to_owned(), string(event.category.as_str())),
+        ("endpoint".to_owned(), string(event.endpoint.as_str())),
+        ("provider".to_owned(), string(event.provider.as_str())),
+        ("webhook_id".to_owned(), string(event.webhook_id.as_str())),
+        ("occurred_at".to_owned(), string(format!("{:.9}", event.occurred_at))),
+        ("received_at".to_owned(), string(format!("{:.9}", event.received_at))),
+        ("event".to_owned(), string(json)),
+    ]);
+    if let Some(amount) = &event.amount {
+        // DynamoDB numbers hold 38 digits, and Money at most 36.
+        item.insert("minor_units".to_owned(), number(amount.minor_units()));
+        item.insert("currency".to_owned(), string(amount.currency().code()));
+        if let Some(value) = amount.to_decimal() {
+            item.insert("amount".to_owned(), string(value));
+        }
+    }
+    if let Some(customer) = event.customer_key() {
+        item.insert("customer_key".to_owned(), string(customer));
+    }
+    item
+}
+
+fn latest_item(recorded: &Recorded<'_>) -> HashMap<String, AttributeValue> {
+    let event = recorded.event;
+    HashMap::from([
+        ("transaction_id".to_owned(), string(event.transaction_key())),
+        ("sort_key".to_owned(), string(LATEST)),
+        ("latest_at".to_owned(), string(event.occurred_at.to_string())),
+        ("type".to_owned(), string(event.kind.as_str())),
+        ("event_id".to_owned(), string(event.id.as_str())),
+    ])
+}
