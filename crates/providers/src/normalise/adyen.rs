@@ -1,0 +1,317 @@
+//! Adyen: standard (payments) webhooks and those of Adyen for Platforms.
+//! <https://docs.adyen.com/development-resources/webhooks/webhook-types>,
+//! <https://docs.adyen.com/development-resources/currency-codes>
+//!
+//! Standard: one delivery holds many items. Event id: `pspReference:eventCode:success`, since Adyen has none.
+//! Transaction: `originalReference`, else `pspReference`. An item that is not wrapped in `notificationItems`
+//! is taken as well.
+//!
+//! Platforms: event id `{data.id}:{type}`, with `:{data.sequenceNumber}` where there is one (transfers).
+//! Transaction: `data.id`. Transfers and refunds of balance accounts are payouts to us: money that leaves or
+//! reaches an account, not a payer.
+//!
+//! Money: integers in Adyen's own minor units.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+
+use super::{
+    ContentError, UNKNOWN_TYPE,
+    fields::{Flag, Number, Object, Pairs, Text, each, entries},
+    json, money, required,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Envelope<'a> {
+    live: Flag,
+    #[serde(borrow)]
+    notification_items: Items<'a>,
+}
+
+/// The items, made facts one by one as they are read.
+#[derive(Default)]
+struct Items<'a> {
+    facts: Vec<Facts<'a>>,
+    error: Option<ContentError>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wrapper<'a> {
+    #[serde(borrow, rename = "NotificationRequestItem")]
+    item: Object<Item<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Item<'a> {
+    #[serde(borrow)]
+    additional_data: Additional<'a>,
+    amount: Object<Amount<'a>>,
+    event_code: Text<'a>,
+    event_date: Text<'a>,
+    operations: Operations,
+    original_reference: Text<'a>,
+    payment_method: Text<'a>,
+    psp_reference: Text<'a>,
+    success: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Amount<'a> {
+    #[serde(borrow)]
+    currency: Text<'a>,
+    value: Number<'a>,
+}
+
+/// What is used of `additionalData`, a flat object with dotted names.
+#[derive(Default)]
+struct Additional<'a> {
+    fraud_score: Option<u16>,
+    issuer_country: Option<Cow<'a, str>>,
+    billing_country: Option<Cow<'a, str>>,
+    shopper_reference: Option<Cow<'a, str>>,
+    modification: Option<Cow<'a, str>>,
+    metadata: Pairs<'a>,
+}
+
+/// What can still be done to an authorised payment.
+#[derive(Default)]
+struct Operations {
+    any: bool,
+    capture: bool,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let envelope: Envelope<'a> = json::read(received.body)?;
+    let Items { mut facts, error } = envelope.notification_items;
+    if let Some(error) = error {
+        return Err(error);
+    }
+    if facts.is_empty() {
+        let item: Item<'a> = json::read(received.body)?;
+        if matches!(item.event_code, Text::Absent) {
+            return normalise_platform(received, config);
+        }
+        facts.push(item.facts()?);
+    }
+    for facts in &mut facts {
+        facts.livemode = envelope.live.some();
+    }
+    Ok(facts)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut items = Self::default();
+        each(deserializer, |wrapper: Object<Wrapper<'de>>| {
+            match wrapper.or_default().item.or_default().facts() {
+                Ok(facts) => items.facts.push(facts),
+                Err(error) => items.error = Some(error),
+            }
+        })?;
+        Ok(items)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Additional<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut data = Self::default();
+        entries(deserializer, |name, value| {
+            if let Some(value) = value.some() {
+                data.set(name, value);
+            }
+        })?;
+        Ok(data)
+    }
+}
+
+impl<'a> Additional<'a> {
+    fn set(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
+        match &*name {
+            "totalFraudScore" => self.fraud_score = value.parse().ok(),
+            "issuerCountry" | "cardIssuingCountry" => self.issuer_country = Some(value),
+            "billingAddress.country" => self.billing_country = Some(value),
+            "shopperReference" | "recurring.shopperReference" => self.shopper_reference = Some(value),
+            "modification.action" => self.modification = Some(value),
+            _ => {
+                let own = match &name {
+                    Cow::Borrowed(name) => name.strip_prefix("metadata.").map(Cow::Borrowed),
+                    Cow::Owned(name) => name.strip_prefix("metadata.").map(|own| Cow::Owned(own.to_owned())),
+                };
+                if let Some(own) = own {
+                    self.metadata.push(own, value);
+                }
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Operations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut operations = Self::default();
+        each(deserializer, |operation: Text<'de>| {
+            operations.any = true;
+            operations.capture |= operation.as_str() == "CAPTURE";
+        })?;
+        Ok(operations)
+    }
+}
+
+impl<'a> Item<'a> {
+    fn facts(self) -> Result<Facts<'a>, ContentError> {
+        let psp_reference = required(self.psp_reference, "pspReference")?;
+        let event_code = required(self.event_code, "eventCode")?;
+        let event_id = format!("{psp_reference}:{event_code}:{}", self.success.as_str());
+        let occurred_at = self.event_date.moment();
+        let action = self.additional_data.modification.as_deref().unwrap_or_default();
+        let Some(kind) = kind(&event_code, self.success.as_str() == "true", &self.operations, action) else {
+            let facts = Facts::unrecognized(event_id, event_code, UNKNOWN_TYPE);
+            return Ok(Facts { occurred_at, ..facts });
+        };
+        let amount = self.amount.or_default();
+        let amount = money::minor(amount.value, &amount.currency, scale);
+        let facts = Facts {
+            transaction_id: Some(self.original_reference.some().unwrap_or(psp_reference)),
+            occurred_at,
+            customer: Customer {
+                id: self.additional_data.shopper_reference,
+                country: self.additional_data.billing_country,
+            },
+            // One word for both: `visa`, `ideal`, `paypal`.
+            method: PaymentMethod {
+                kind: None,
+                brand: self.payment_method.some(),
+                country: self.additional_data.issuer_country,
+            },
+            provider_risk_score: self.additional_data.fraud_score,
+            metadata: self.additional_data.metadata.into_vec(),
+            ..Facts::new(event_id, event_code, kind)
+        };
+        Ok(money::with_amount(facts, amount))
+    }
+}
+
+fn kind(code: &str, success: bool, operations: &Operations, action: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match (code, success) {
+        // A payment that can no longer be captured was taken at once (iDEAL and its like).
+        ("AUTHORISATION", true) if operations.any && !operations.capture => PaymentSucceeded,
+        ("AUTHORISATION" | "AUTHORISATION_ADJUSTMENT", true) => PaymentAuthorized,
+        ("AUTHORISATION", false) => PaymentFailed,
+        ("PENDING", _) => PaymentPending,
+        ("CAPTURE", true) => PaymentSucceeded,
+        ("CAPTURE", false) | ("CAPTURE_FAILED", _) => PaymentCaptureFailed,
+        ("CANCELLATION" | "TECHNICAL_CANCEL", true) => PaymentCanceled,
+        ("OFFER_CLOSED" | "EXPIRE", true) => PaymentExpired,
+        ("CANCEL_OR_REFUND", true) if action == "cancel" => PaymentCanceled,
+        ("CANCEL_OR_REFUND", true) if action == "refund" => RefundSucceeded,
+        ("REFUND" | "REFUND_WITH_DATA", true) => RefundSucceeded,
+        ("REFUND" | "REFUND_WITH_DATA", false) | ("REFUND_FAILED" | "REFUNDED_REVERSED", _) => RefundFailed,
+        ("VOID_PENDING_REFUND", true) => RefundCanceled,
+        ("REQUEST_FOR_INFORMATION" | "NOTIFICATION_OF_FRAUD", _) => DisputeWarning,
+        ("NOTIFICATION_OF_CHARGEBACK" | "CHARGEBACK", _) => DisputeOpened,
+        ("INFORMATION_SUPPLIED" | "ISSUER_COMMENTS" | "DISPUTE_DEFENSE_PERIOD_ENDED", _)
+        | ("PREARBITRATION_OPENED", _) => DisputeUpdated,
+        ("CHARGEBACK_REVERSED" | "PREARBITRATION_WON" | "ARBITRATION_WON", _)
+        | ("ISSUER_RESPONSE_TIMEFRAME_EXPIRED", _) => DisputeWon,
+        ("SECOND_CHARGEBACK" | "PREARBITRATION_LOST" | "ARBITRATION_LOST", _) => DisputeLost,
+        ("PAYOUT_THIRDPARTY", true) => PayoutSucceeded,
+        ("PAYOUT_THIRDPARTY", false) | ("PAYOUT_EXPIRE" | "PAIDOUT_REVERSED", _) => PayoutFailed,
+        ("PAYOUT_DECLINE", _) => PayoutCanceled,
+        _ => return None,
+    })
+}
+
+/// Decimals by which Adyen counts, where ISO 4217 says otherwise.
+fn scale(currency: &str) -> Option<u8> {
+    match currency {
+        "CLP" | "ISK" => Some(2),
+        "CVE" | "IDR" => Some(0),
+        _ => None,
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Platform<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    environment: Text<'a>,
+    timestamp: Text<'a>,
+    data: Object<PlatformData<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PlatformData<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    sequence_number: Number<'a>,
+    status: Text<'a>,
+    amount: Object<Amount<'a>>,
+    created_at: Text<'a>,
+    updated_at: Text<'a>,
+    account_holder: Object<Inner<'a>>,
+}
+
+/// The object that an event without an id of its own is about.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Inner<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+}
+
+pub(super) fn normalise_platform<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let body: Platform<'a> = json::read(received.body)?;
+    let event_type = required(body.kind, "type")?;
+    let data = body.data.or_default();
+    let transfer = event_type.starts_with("balancePlatform.transfer.");
+    let id = data.id.some().or_else(|| data.account_holder.or_default().id.some());
+    let id = id.ok_or(ContentError::MissingField("data.id"))?;
+    let livemode = match body.environment.as_str() {
+        "live" => Some(true),
+        "test" => Some(false),
+        _ => None,
+    };
+    let occurred_at =
+        [&body.timestamp, &data.updated_at, &data.created_at].into_iter().find_map(Text::moment);
+    // What has no number in a sequence is told apart by when it happened: an account is updated many times.
+    let event_id = match (data.sequence_number.integer::<u64>(), body.timestamp.as_str()) {
+        (Some(number), _) => format!("{id}:{event_type}:{number}"),
+        (None, "") => format!("{id}:{event_type}"),
+        (None, timestamp) => format!("{id}:{event_type}:{timestamp}"),
+    };
+    let Some(kind) = transfer.then(|| transfer_kind(data.status.as_str())).flatten() else {
+        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
+        return Ok(vec![Facts { occurred_at, livemode, ..facts }]);
+    };
+    let amount = data.amount.or_default();
+    let amount = money::minor(amount.value, &amount.currency, scale);
+    let facts =
+        Facts { transaction_id: Some(id), occurred_at, livemode, ..Facts::new(event_id, event_type, kind) };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+fn transfer_kind(status: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match status {
+        "received" | "pendingApproval" | "authorised" | "refundPending" | "capturePending" => PayoutPending,
+        "booked" | "captured" | "credited" => PayoutSucceeded,
+        "refused" | "failed" | "error" | "returned" | "undefined" => PayoutFailed,
+        "cancelled" | "expired" => PayoutCanceled,
+        _ => return None,
+    })
+}

@@ -1,0 +1,200 @@
+//! Amounts as providers write them, made exact or refused.
+
+use std::borrow::Cow;
+
+use tollgate_core::{Currency, EventType, Facts, Money, MoneyError};
+
+use super::fields::{Number, Text};
+
+/// An exact amount, none where the provider sent none, or the fixed reason why it cannot be exact.
+pub(super) type Amount = Result<Option<Money>, &'static str>;
+
+/// The reason for an amount whose currency is nowhere to be found.
+pub(super) const NO_CURRENCY: &str = "amount without a currency";
+const NOT_A_NUMBER: &str = "amount is not a plain number";
+const NOT_WHOLE: &str = "amount is not a whole number of minor units";
+const INEXACT: &str = "amount has more decimals than its currency";
+const OUT_OF_RANGE: &str = "amount is out of range";
+const BAD_CURRENCY: &str = "currency code is malformed";
+
+/// Decimals by which a provider counts a currency where that is not ISO 4217's exponent. Takes the code in
+/// upper case.
+pub(super) type Exceptions = fn(&str) -> Option<u8>;
+
+/// The provider counts as ISO 4217 does.
+pub(super) fn iso(_: &str) -> Option<u8> {
+    None
+}
+
+/// An integer of minor units.
+pub(super) fn minor(units: Number<'_>, currency: &Text<'_>, exceptions: Exceptions) -> Amount {
+    let units = match units {
+        Number::Absent => return Ok(None),
+        Number::Wrong => return Err(NOT_A_NUMBER),
+        Number::Bare(text) | Number::Quoted(text) => text,
+    };
+    minor_units(units, known(currency)?, exceptions).map(Some)
+}
+
+/// An integer of minor units of a currency already known.
+pub(super) fn minor_units(
+    units: &str,
+    currency: Currency,
+    exceptions: Exceptions,
+) -> Result<Money, &'static str> {
+    let digits = units.strip_prefix('-').unwrap_or(units);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A serialiser may write 1000 as 1000.0 or 1e3: the same whole number, and nothing else is.
+        let plain = plain_decimal(units).ok_or(NOT_WHOLE)?;
+        let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+        if fraction.bytes().any(|byte| byte != b'0')
+            || whole.contains(['e', 'E'])
+            || plain == units && fraction.is_empty()
+        {
+            return Err(NOT_WHOLE);
+        }
+        return minor_units(whole, currency, exceptions);
+    }
+    let units = units.parse().map_err(|_| OUT_OF_RANGE)?;
+    match exceptions(currency.code()) {
+        Some(scale) => Money::from_scaled(units, scale, currency),
+        None => Money::from_minor(units, currency),
+    }
+    .map_err(reason)
+}
+
+/// A decimal in major units, read from its text.
+pub(super) fn decimal(amount: Number<'_>, currency: &Text<'_>) -> Amount {
+    let amount = match amount {
+        Number::Absent => return Ok(None),
+        Number::Wrong => return Err(NOT_A_NUMBER),
+        Number::Bare(text) | Number::Quoted(text) => text,
+    };
+    decimal_text(amount, known(currency)?).map(Some)
+}
+
+/// A decimal in major units of a currency already known.
+pub(super) fn decimal_text(amount: &str, currency: Currency) -> Result<Money, &'static str> {
+    let plain = plain_decimal(amount).ok_or(NOT_A_NUMBER)?;
+    Money::from_decimal(&plain, currency).map_err(reason)
+}
+
+/// The currency, which every amount needs.
+pub(super) fn known(currency: &Text<'_>) -> Result<Currency, &'static str> {
+    match currency {
+        Text::Value(code) if !code.is_empty() => Currency::new(code).map_err(reason),
+        Text::Absent | Text::Value(_) => Err(NO_CURRENCY),
+        Text::Wrong => Err(BAD_CURRENCY),
+    }
+}
+
+/// Puts the amount in, or makes the event unrecognized.
+pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
+    match amount {
+        Ok(amount) => facts.amount = amount,
+        Err(why) => {
+            facts.kind = EventType::PaymentUnrecognized;
+            facts.unrecognized = Some(why);
+        }
+    }
+    facts
+}
+
+fn reason(error: MoneyError) -> &'static str {
+    match error {
+        MoneyError::NotADecimal => NOT_A_NUMBER,
+        MoneyError::Inexact => INEXACT,
+        MoneyError::OutOfRange => OUT_OF_RANGE,
+        MoneyError::Currency => BAD_CURRENCY,
+    }
+}
+
+/// The same number without a power of ten: JSON serialisers may write `1E+2` for a hundred.
+fn plain_decimal(text: &str) -> Option<Cow<'_, str>> {
+    let Some((mantissa, power)) = text.split_once(['e', 'E']) else {
+        return Some(Cow::Borrowed(text));
+    };
+    let power: i32 = power.parse().ok().filter(|power| (-40..=40).contains(power))?;
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = format!("{whole}{fraction}");
+    let point = i32::try_from(whole.len()).ok()? + power;
+    let plain = match usize::try_from(point) {
+        Ok(point) if point >= digits.len() => format!("{sign}{digits:0<point$}"),
+        Ok(point) if point > 0 => {
+            let (whole, fraction) = digits.split_at(point);
+            format!("{sign}{whole}.{fraction}")
+        }
+        _ => {
+            let width = digits.len() + usize::try_from(-point).ok()?;
+            format!("{sign}0.{digits:0>width$}")
+        }
+    };
+    Some(Cow::Owned(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(code: &str) -> Text<'_> {
+        Text::Value(code.into())
+    }
+
+    #[test]
+    fn minor_units_are_whole() {
+        let cases: [(&str, &str, Result<&str, &str>); 12] = [
+            ("1099", "usd", Ok("10.99 USD")),
+            ("1099", "JPY", Ok("1099 JPY")),
+            ("1099", "KWD", Ok("1.099 KWD")),
+            ("-5", "EUR", Ok("-0.05 EUR")),
+            ("1099.0", "USD", Ok("10.99 USD")),
+            ("1.099e3", "USD", Ok("10.99 USD")),
+            ("1234567890123456789012345678", "USD", Ok("12345678901234567890123456.78 USD")),
+            ("10.99", "USD", Err(NOT_WHOLE)),
+            ("1e-2", "USD", Err(NOT_WHOLE)),
+            ("+5", "USD", Err(NOT_WHOLE)),
+            ("", "USD", Err(NOT_WHOLE)),
+            ("1e40", "USD", Err(OUT_OF_RANGE)),
+        ];
+        for (units, code, expected) in cases {
+            let money = minor(Number::Bare(units), &text(code), iso).map(|money| money.unwrap().to_string());
+            assert_eq!(money.as_deref().map_err(|e| *e), expected, "{units} {code}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_read_from_their_text() {
+        let cases: [(&str, &str, Result<&str, &str>); 11] = [
+            ("10.99", "USD", Ok("10.99 USD")),
+            ("10", "USD", Ok("10.00 USD")),
+            ("1E+2", "USD", Ok("100.00 USD")),
+            ("1.5e-1", "USD", Ok("0.15 USD")),
+            ("-125e-2", "USD", Ok("-1.25 USD")),
+            ("1200.00", "JPY", Ok("1200 JPY")),
+            ("1.5", "KWD", Ok("1.500 KWD")),
+            ("99999999999999999999999999.99", "USD", Ok("99999999999999999999999999.99 USD")),
+            ("10.999", "USD", Err(INEXACT)),
+            ("0.1", "JPY", Err(INEXACT)),
+            ("1,5", "EUR", Err(NOT_A_NUMBER)),
+        ];
+        for (amount, code, expected) in cases {
+            let money = decimal(Number::Bare(amount), &text(code)).map(|money| money.unwrap().to_string());
+            assert_eq!(money.as_deref().map_err(|e| *e), expected, "{amount} {code}");
+        }
+    }
+
+    #[test]
+    fn an_amount_needs_a_currency_and_no_amount_needs_none() {
+        assert_eq!(decimal(Number::Absent, &Text::Absent), Ok(None));
+        assert_eq!(decimal(Number::Bare("1"), &Text::Absent), Err(NO_CURRENCY));
+        assert_eq!(minor(Number::Bare("1"), &text("U$D"), iso), Err(BAD_CURRENCY));
+        assert_eq!(minor(Number::Wrong, &text("USD"), iso), Err(NOT_A_NUMBER));
+    }
+}

@@ -1,0 +1,103 @@
+//! Standard Webhooks and Svix. <https://github.com/standard-webhooks/standard-webhooks>
+//!
+//! The specification fixes the envelope, not what senders put into `data`. Read are:
+//!
+//! - `type`: recognised when it is one of our own event types (`payment.succeeded`, …).
+//! - `timestamp` (RFC 3339), `data.transaction_id` or `data.id`, `data.currency` (else the endpoint's
+//!   `default_currency`), `data.customer_id`, `data.country`, `data.payment_method`, `data.card_brand`,
+//!   `data.card_country`, `data.risk_score`, `data.livemode`, `data.metadata`.
+//! - `data.amount`: the endpoint's parameter `amount_unit` says whether senders count in `major` or `minor`
+//!   units. Without it only an amount with a decimal point is taken, as major units; an integer could be either,
+//!   so that its event is unrecognized.
+//!
+//! Event id: the `webhook-id` header (or `svix-id`), which is signed.
+
+use serde::Deserialize;
+use std::borrow::Cow;
+use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+
+use super::{
+    ContentError, UNKNOWN_TYPE,
+    fields::{Flag, Number, Object, Pairs, Text},
+    json,
+    money::{self, Amount},
+};
+use crate::Received;
+
+pub(super) const HEADERS: &[&str] = &["webhook-id", "svix-id"];
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    timestamp: Text<'a>,
+    data: Object<Data<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Data<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    transaction_id: Text<'a>,
+    amount: Number<'a>,
+    currency: Text<'a>,
+    customer_id: Text<'a>,
+    country: Text<'a>,
+    payment_method: Text<'a>,
+    card_brand: Text<'a>,
+    card_country: Text<'a>,
+    risk_score: Number<'a>,
+    livemode: Flag,
+    metadata: Pairs<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event_id = HEADERS
+        .iter()
+        .find_map(|name| received.headers.get(name))
+        .filter(|id| !id.is_empty())
+        .ok_or(ContentError::MissingField("webhook-id"))?;
+    let body: Body<'a> = json::read(received.body)?;
+    let occurred_at = body.timestamp.moment();
+    let event_type = body.kind.some().unwrap_or_default();
+    let kind = EventType::parse(&event_type).filter(|kind| *kind != EventType::PaymentUnrecognized);
+    let Some(kind) = kind else {
+        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
+        return Ok(vec![Facts { occurred_at, ..facts }]);
+    };
+    let data = body.data.or_default();
+    let amount = amount(data.amount, data.currency, config);
+    let facts = Facts {
+        transaction_id: data.transaction_id.some().or_else(|| data.id.some()),
+        occurred_at,
+        customer: Customer { id: data.customer_id.some(), country: data.country.some() },
+        method: PaymentMethod {
+            kind: data.payment_method.some(),
+            brand: data.card_brand.some(),
+            country: data.card_country.some(),
+        },
+        provider_risk_score: data.risk_score.integer(),
+        livemode: data.livemode.some(),
+        metadata: data.metadata.into_vec(),
+        ..Facts::new(event_id, event_type, kind)
+    };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+fn amount(amount: Number<'_>, currency: Text<'_>, config: &EndpointConfig) -> Amount {
+    let currency = match (currency, config.parameters.get("default_currency")) {
+        (Text::Absent, Some(default)) => Text::Value(Cow::Borrowed(default)),
+        (currency, _) => currency,
+    };
+    match config.parameters.get("amount_unit").map(String::as_str) {
+        Some("minor") => money::minor(amount, &currency, money::iso),
+        Some("major") => money::decimal(amount, &currency),
+        _ if amount.text().is_none_or(|text| text.contains('.')) => money::decimal(amount, &currency),
+        _ => Err("amount unit is not known: set amount_unit"),
+    }
+}

@@ -1,0 +1,143 @@
+//! The cases in `tests/bodies/*.txt`. A file is named for its provider and holds cases of this form:
+//!
+//! ```text
+//! == what it shows
+//! > header-name: value           (any number; `@name: value` sets a parameter of the endpoint,
+//!                                 `@wrap: bt_payload` sends the body as Braintree's form)
+//! the body, as many lines as it has
+//! <= event id | provider's type -> type | transaction | amount | occurred at | further facts
+//! ```
+
+use std::{fmt, fs, path::Path};
+
+use tollgate_core::{EndpointConfig, Facts};
+use tollgate_providers::{Headers, Received, normalise::Normaliser};
+
+/// One body and what it says.
+pub struct Case {
+    pub provider: String,
+    pub name: String,
+    pub headers: Headers,
+    pub config: EndpointConfig,
+    pub body: Vec<u8>,
+    pub expected: Vec<String>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.provider, self.name)
+    }
+}
+
+impl Case {
+    /// One line an event, or one line `error: …`.
+    pub fn normalise(&self) -> Vec<String> {
+        let normaliser = Normaliser::named(&self.provider).expect("a known provider");
+        let received = Received { headers: &self.headers, query: "", body: &self.body };
+        match normaliser.normalise(received, &self.config) {
+            Ok(events) => events.iter().map(describe).collect(),
+            Err(error) => vec![format!("error: {error}")],
+        }
+    }
+}
+
+/// An endpoint of `provider` without settings.
+pub fn endpoint(provider: &str) -> EndpointConfig {
+    serde_json::from_str(&format!(r#"{{"id":"{provider}","scheme":"{provider}","secret":"ssm:none"}}"#))
+        .unwrap()
+}
+
+/// Every case of every provider.
+pub fn all() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bodies");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    files.sort();
+    files.iter().flat_map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Vec<Case> {
+    let provider = path.file_stem().unwrap().to_str().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let cases = text.split("== ").skip(1).map(|case| parse(provider, case)).collect::<Vec<_>>();
+    assert!(!cases.is_empty(), "{provider} has no cases");
+    cases
+}
+
+fn parse(provider: &str, text: &str) -> Case {
+    let (name, rest) = text.split_once('\n').unwrap();
+    let mut case = Case {
+        provider: provider.to_owned(),
+        name: name.to_owned(),
+        headers: Headers::new(),
+        config: endpoint(provider),
+        body: Vec::new(),
+        expected: Vec::new(),
+    };
+    let (mut body, mut wrap) = (String::new(), false);
+    for line in rest.lines() {
+        if let Some(setting) = line.strip_prefix("> ") {
+            let (name, value) = setting.split_once(": ").unwrap();
+            match name.strip_prefix('@') {
+                Some("wrap") => wrap = true,
+                Some(name) => {
+                    case.config.parameters.insert(name.to_owned(), value.to_owned());
+                }
+                None => case.headers.push(name, value),
+            }
+        } else if let Some(expected) = line.strip_prefix("<= ") {
+            case.expected.push(expected.to_owned());
+        } else {
+            body.push_str(line);
+            body.push('\n');
+        }
+    }
+    assert!(!case.expected.is_empty(), "{case} expects nothing");
+    let body = body.trim_end_matches('\n');
+    case.body = if wrap { braintree_form(body) } else { body.as_bytes().to_vec() };
+    case
+}
+
+fn braintree_form(xml: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    // Ruby's encoding, which Braintree uses: a line break after every 60 characters and at the end.
+    let encoded = base64::engine::general_purpose::STANDARD.encode(xml);
+    let mut payload = String::new();
+    for line in encoded.as_bytes().chunks(60) {
+        payload.push_str(std::str::from_utf8(line).unwrap());
+        payload.push('\n');
+    }
+    let payload = payload.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D").replace('\n', "%0A");
+    format!("bt_signature=public%7C0123&bt_payload={payload}").into_bytes()
+}
+
+/// One line: what matters first, then whatever else is known.
+pub fn describe(facts: &Facts<'_>) -> String {
+    let transaction = facts.transaction_id.as_deref().unwrap_or("-");
+    let amount = facts.amount.map_or("-".to_owned(), |amount| amount.to_string());
+    let occurred_at = facts.occurred_at.map_or("-".to_owned(), |at| at.to_string());
+    let mut line = format!(
+        "{} | {} -> {} | {transaction} | {amount} | {occurred_at}",
+        facts.event_id,
+        facts.event_type,
+        facts.kind.as_str()
+    );
+    let mut more = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            line.push_str(&format!(" | {name} {value}"));
+        }
+    };
+    let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_deref().map(str::to_owned);
+    more("why", facts.unrecognized.map(str::to_owned));
+    more("customer", text(&facts.customer.id));
+    more("country", text(&facts.customer.country));
+    more("method", text(&facts.method.kind));
+    more("brand", text(&facts.method.brand));
+    more("card", text(&facts.method.country));
+    more("risk", facts.provider_risk_score.map(|score| score.to_string()));
+    more("live", facts.livemode.map(|live| live.to_string()));
+    for (name, value) in &facts.metadata {
+        more(name, Some(value.clone().into_owned()));
+    }
+    line
+}

@@ -1,0 +1,96 @@
+//! Our own schema: what its senders are told.
+
+use tollgate_core::EventType;
+use tollgate_providers::{Headers, Received, normalise::Normaliser};
+
+use super::cases::endpoint;
+
+fn check(body: &str, expected: &str) {
+    let headers = Headers::new();
+    let received = Received { headers: &headers, query: "", body: body.as_bytes() };
+    let config = endpoint("generic");
+    let said = match Normaliser::named("generic").unwrap().normalise(received, &config) {
+        Ok(events) => events.iter().map(|facts| facts.kind.as_str().to_owned()).collect(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(said, expected, "{body}");
+}
+
+fn body(changes: &[(&str, Option<&str>)]) -> String {
+    let mut fields = vec![
+        ("event_id", r#""e1""#),
+        ("transaction_type", r#""payment""#),
+        ("amount", "10.99"),
+        ("timestamp", r#""2026-01-02T03:04:05Z""#),
+        ("currency", r#""EUR""#),
+    ];
+    for (name, value) in changes {
+        fields.retain(|(known, _)| known != name);
+        fields.extend(value.map(|value| (*name, value)));
+    }
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+#[test]
+fn a_sender_is_told_the_field_that_is_missing_or_wrong() {
+    check(&body(&[]), "payment.succeeded");
+    for name in ["event_id", "transaction_type", "amount", "timestamp"] {
+        check(&body(&[(name, None)]), &format!("Missing required field: {name}"));
+        check(&body(&[(name, Some("null"))]), &format!("Missing required field: {name}"));
+    }
+    let wrong = [
+        ("event_id", "7"),
+        ("event_id", r#""""#),
+        ("transaction_type", r#""gift""#),
+        ("transaction_type", "[]"),
+        ("amount", r#""ten""#),
+        ("amount", r#""""#),
+        ("amount", r#"" 1""#),
+        ("amount", "10.999"),
+        ("amount", "true"),
+        ("amount", r#"{"value":1}"#),
+        ("amount", "1e300"),
+        ("timestamp", "1767322800"),
+        ("timestamp", r#""yesterday""#),
+        ("timestamp", r#""2026-01-02""#),
+        ("currency", r#""U$D""#),
+        ("currency", "5"),
+        ("status", r#""odd""#),
+        ("risk_score", "-1"),
+        ("risk_score", r#""7""#),
+        ("livemode", r#""perhaps""#),
+    ];
+    for (name, value) in wrong {
+        check(&body(&[(name, Some(value))]), &format!("Invalid field: {name}"));
+    }
+    for not_json in
+        ["", "{", "event_id=e1", "[]", r#"{"event_id":"e1","event_id":"e2"}"#, "{\"event_id\":\"\u{1}\"}"]
+    {
+        check(not_json, "body is not valid JSON");
+    }
+}
+
+#[test]
+fn status_decides_among_the_types() {
+    let cases = [
+        ("payment", "pending", EventType::PaymentPending),
+        ("payment", "authorized", EventType::PaymentAuthorized),
+        ("payment", "succeeded", EventType::PaymentSucceeded),
+        ("payment", "failed", EventType::PaymentFailed),
+        ("payment", "canceled", EventType::PaymentCanceled),
+        ("payment", "expired", EventType::PaymentExpired),
+        ("refund", "pending", EventType::RefundPending),
+        ("refund", "succeeded", EventType::RefundSucceeded),
+        ("refund", "failed", EventType::RefundFailed),
+        ("dispute", "opened", EventType::DisputeOpened),
+        ("dispute", "won", EventType::DisputeWon),
+        ("dispute", "lost", EventType::DisputeLost),
+    ];
+    for (transaction_type, status, kind) in cases {
+        let (transaction_type, status) = (format!("{transaction_type:?}"), format!("{status:?}"));
+        let changes = [("transaction_type", Some(&*transaction_type)), ("status", Some(&*status))];
+        check(&body(&changes), kind.as_str());
+    }
+    check(&body(&[("transaction_type", Some(r#""dispute""#))]), "dispute.opened");
+}

@@ -1,0 +1,106 @@
+//! What holds for any bytes: an answer, never a panic, and never an event without an id.
+
+use proptest::prelude::*;
+use tollgate_core::EndpointConfig;
+use tollgate_providers::{ContentError, Headers, Received, normalise::Normaliser};
+
+use super::cases;
+
+fn headers() -> Headers {
+    let names = Normaliser::all().flat_map(|normaliser| normaliser.headers().iter());
+    names.map(|name| (*name, "value-1")).collect()
+}
+
+fn config() -> EndpointConfig {
+    cases::endpoint("generic")
+}
+
+fn normalise_with_all(headers: &Headers, config: &EndpointConfig, body: &[u8]) {
+    for normaliser in Normaliser::all() {
+        let received = Received { headers, query: "", body };
+        match normaliser.normalise(received, config) {
+            Ok(events) => {
+                assert!(!events.is_empty(), "{normaliser:?} gave no event");
+                for facts in events {
+                    assert!(!facts.event_id.is_empty(), "{normaliser:?}");
+                    assert_eq!(
+                        facts.unrecognized.is_some(),
+                        facts.kind == tollgate_core::EventType::PaymentUnrecognized,
+                        "{normaliser:?}"
+                    );
+                    assert!(facts.metadata.len() <= 50);
+                }
+            }
+            Err(error) => {
+                let known = matches!(
+                    error,
+                    ContentError::NotJson | ContentError::MissingField(_) | ContentError::InvalidField(_)
+                );
+                assert!(known);
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_everywhere() {
+    let (headers, config) = (headers(), config());
+    for body in [
+        "[".repeat(100_000),
+        r#"{"data":"#.repeat(100_000),
+        format!(r#"{{"id":"x","x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000)),
+        format!(r#"{{"metadata":{}{}}}"#, r#"{"a":"#.repeat(50_000), "}".repeat(50_000)),
+        "<a>".repeat(100_000),
+        "&".repeat(100_000),
+        "a=&".repeat(100_000),
+    ] {
+        normalise_with_all(&headers, &config, body.as_bytes());
+    }
+}
+
+#[test]
+fn only_metadata_that_is_text_is_kept_and_at_most_fifty() {
+    let many: Vec<_> = (0..200).map(|n| format!(r#""k{n}":"v""#)).collect();
+    let body = format!(
+        r#"{{"event_id":"e","transaction_type":"payment","amount":1,"timestamp":"2026-01-02T03:04:05Z",
+        "metadata":{{"n":1,"o":{{}},"l":[],"b":true,{}}}}}"#,
+        many.join(",")
+    );
+    let headers = Headers::new();
+    let received = Received { headers: &headers, query: "", body: body.as_bytes() };
+    let config = config();
+    let events = Normaliser::named("generic").unwrap().normalise(received, &config).unwrap();
+    assert_eq!(events[0].metadata.len(), 50);
+    assert_eq!(events[0].metadata[0], ("k0".into(), "v".into()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_answered(body in proptest::collection::vec(any::<u8>(), 0..400)) {
+        normalise_with_all(&headers(), &config(), &body);
+    }
+
+    #[test]
+    fn mutated_bodies_are_answered(
+        pick in any::<prop::sample::Index>(),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let cases = cases::all();
+        let case = pick.get(&cases);
+        let mut body = case.body.clone();
+        if body.is_empty() {
+            return Ok(());
+        }
+        for (at, byte) in edits {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if let Some(cut) = cut {
+            body.truncate(cut.index(body.len()));
+        }
+        normalise_with_all(&case.headers, &case.config, &body);
+    }
+}
