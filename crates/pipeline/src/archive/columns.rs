@@ -1,0 +1,208 @@
+//! The archive's columns: one row a webhook, its headers and events as lists of structs.
+//!
+//! `docs/archive.md` has the same table for readers, with the DDL for Athena. Plain types only: lists and structs
+//! instead of maps (a header may come twice, which a map cannot hold), `decimal(38,0)` for minor units.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Int32Array, ListArray, RecordBatch, StringArray,
+    StructArray, TimestampMicrosecondArray,
+};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use tollgate_core::{Money, PaymentEvent, RiskTier, Timestamp};
+
+use super::object::Entry;
+
+/// The archive's schema, as it stands in every object's metadata. A column is only ever added under one version.
+pub const SCHEMA: &str = "tollgate.archive/1";
+
+/// Minor units: [`tollgate_core::money::MAX_MINOR_UNITS`] has 36 digits, and 38 is the widest that readers know.
+const AMOUNT: DataType = DataType::Decimal128(38, 0);
+
+/// The columns of every object, in their order.
+pub fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        required("webhook_id", DataType::Utf8),
+        required("received_at", moment()),
+        required("endpoint", DataType::Utf8),
+        required("provider", DataType::Utf8),
+        required("source_ip", DataType::Utf8),
+        required("authenticity", DataType::Utf8),
+        required("key_id", DataType::Utf8),
+        optional("signed_at", moment()),
+        required("verified_at", moment()),
+        required("body_sha256", DataType::Utf8),
+        required("body", DataType::Binary),
+        required("headers", list_of(header_fields())),
+        required("query", DataType::Utf8),
+        optional("only_transaction", DataType::Utf8),
+        required("outcome", DataType::Utf8),
+        required("events", list_of(event_fields())),
+    ]))
+}
+
+/// The columns of `entries`.
+pub(super) fn record_batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
+    let rows = || entries.iter().map(|entry| &entry.row);
+    let columns: Vec<ArrayRef> = vec![
+        texts(rows().map(|row| row.webhook_id.as_str())),
+        moments(rows().map(|row| row.received_at)),
+        texts(rows().map(|row| row.receipt.endpoint.as_str())),
+        texts(rows().map(|row| row.receipt.provider.as_str())),
+        texts(rows().map(|row| row.source_ip.as_str())),
+        texts(rows().map(|row| row.receipt.authenticity.as_str())),
+        texts(rows().map(|row| row.receipt.key_id.as_str())),
+        optional_moments(rows().map(|row| row.receipt.signed_at)),
+        moments(rows().map(|row| row.receipt.verified_at)),
+        texts(rows().map(|row| row.receipt.body_sha256.as_str())),
+        Arc::new(BinaryArray::from_iter_values(entries.iter().map(|entry| &entry.body))),
+        headers(entries)?,
+        texts(rows().map(|row| row.request.query.as_str())),
+        optional_texts(rows().map(|row| row.only_transaction.as_deref())),
+        texts(rows().map(|row| row.outcome.as_str())),
+        events(entries)?,
+    ];
+    RecordBatch::try_new(schema(), columns)
+}
+
+fn header_fields() -> Fields {
+    Fields::from(vec![required("name", DataType::Utf8), required("value", DataType::Utf8)])
+}
+
+fn headers(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
+    let all = || entries.iter().flat_map(|entry| entry.row.request.headers.iter());
+    let columns = vec![texts(all().map(|(name, _)| name)), texts(all().map(|(_, value)| value))];
+    let lengths = entries.iter().map(|entry| entry.row.request.headers.iter().count());
+    list(header_fields(), columns, lengths)
+}
+
+fn event_fields() -> Fields {
+    Fields::from(vec![
+        required("id", DataType::Utf8),
+        required("type", DataType::Utf8),
+        required("category", DataType::Utf8),
+        required("provider_event_id", DataType::Utf8),
+        required("provider_event_type", DataType::Utf8),
+        required("transaction_id", DataType::Utf8),
+        optional("amount_minor_units", AMOUNT),
+        optional("currency", DataType::Utf8),
+        optional("exponent", DataType::Int32),
+        optional("amount", DataType::Utf8),
+        required("occurred_at", moment()),
+        required("superseded", DataType::Boolean),
+        required("risk_tier", DataType::Utf8),
+        optional("provider_risk_score", DataType::Int32),
+        optional("customer_id", DataType::Utf8),
+        optional("customer_country", DataType::Utf8),
+        optional("method_type", DataType::Utf8),
+        optional("method_brand", DataType::Utf8),
+        optional("method_country", DataType::Utf8),
+        optional("livemode", DataType::Boolean),
+        optional("unrecognized", DataType::Utf8),
+        required("json", DataType::Utf8),
+    ])
+}
+
+fn events(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
+    let all: Vec<&PaymentEvent<'_>> = entries.iter().flat_map(|entry| &entry.row.events).collect();
+    let all = || all.iter().copied();
+    let amounts = || all().map(|event| event.amount.as_ref());
+    let decimals = amounts().map(|amount| amount.and_then(Money::to_decimal));
+    let currencies = amounts().map(|amount| amount.map(Money::currency));
+    let json = all().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+    let json = json.map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+    let columns: Vec<ArrayRef> = vec![
+        texts(all().map(|event| event.id.as_str())),
+        texts(all().map(|event| event.kind.as_str())),
+        texts(all().map(|event| event.category.as_str())),
+        texts(all().map(|event| event.provider_event_id.as_ref())),
+        texts(all().map(|event| event.provider_event_type.as_ref())),
+        texts(all().map(|event| event.transaction_id.as_ref())),
+        Arc::new(
+            amounts()
+                .map(|amount| amount.map(Money::minor_units))
+                .collect::<Decimal128Array>()
+                .with_data_type(AMOUNT),
+        ),
+        Arc::new(
+            currencies
+                .map(|currency| currency.map(|currency| currency.code().to_owned()))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            amounts().map(|amount| amount.and_then(Money::exponent).map(i32::from)).collect::<Int32Array>(),
+        ),
+        Arc::new(decimals.collect::<StringArray>()),
+        moments(all().map(|event| event.occurred_at)),
+        Arc::new(all().map(|event| Some(event.superseded)).collect::<BooleanArray>()),
+        texts(all().map(|event| tier(event.risk_tier))),
+        Arc::new(all().map(|event| event.provider_risk_score.map(i32::from)).collect::<Int32Array>()),
+        optional_texts(all().map(|event| event.customer.id.as_deref())),
+        optional_texts(all().map(|event| event.customer.country.as_deref())),
+        optional_texts(all().map(|event| event.method.kind.as_deref())),
+        optional_texts(all().map(|event| event.method.brand.as_deref())),
+        optional_texts(all().map(|event| event.method.country.as_deref())),
+        Arc::new(all().map(|event| event.livemode).collect::<BooleanArray>()),
+        optional_texts(all().map(|event| event.unrecognized.as_deref())),
+        texts(json.iter().map(String::as_str)),
+    ];
+    list(event_fields(), columns, entries.iter().map(|entry| entry.row.events.len()))
+}
+
+/// The tier's JSON text.
+fn tier(tier: RiskTier) -> &'static str {
+    match tier {
+        RiskTier::Unrated => "unrated",
+        RiskTier::Low => "low",
+        RiskTier::Medium => "medium",
+        RiskTier::High => "high",
+    }
+}
+
+/// A moment as readers know it: microseconds, UTC.
+fn moment() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The Parquet specification's own name for a list's field; arrow's default, `item`, is not what Hive expects.
+fn list_of(fields: Fields) -> DataType {
+    DataType::List(Arc::new(required("element", DataType::Struct(fields))))
+}
+
+fn required(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, false)
+}
+
+fn optional(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, true)
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn optional_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn moments(values: impl Iterator<Item = Timestamp>) -> ArrayRef {
+    optional_moments(values.map(Some))
+}
+
+fn optional_moments(values: impl Iterator<Item = Option<Timestamp>>) -> ArrayRef {
+    let micros = values.map(|value| value.map(|value| value.as_microsecond()));
+    Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}
+
+fn list(
+    fields: Fields,
+    columns: Vec<ArrayRef>,
+    lengths: impl Iterator<Item = usize>,
+) -> Result<ArrayRef, ArrowError> {
+    let element = Arc::new(required("element", DataType::Struct(fields.clone())));
+    let values = StructArray::try_new(fields, columns, None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(element, offsets, Arc::new(values), None)?))
+}

@@ -1,0 +1,3 @@
+//! Ports in memory, for tests of the use cases.
+
+pub mod archive;
