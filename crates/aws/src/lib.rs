@@ -10,6 +10,7 @@ pub mod bus;
 pub mod endpoints;
 pub mod error;
 pub mod ledger;
+pub mod materials;
 pub mod names;
 pub mod payloads;
 pub mod queues;

@@ -94,6 +94,16 @@ impl Names {
         self.named("eventbridge-dlq")
     }
 
+    /// Where the fraud workflow leaves payments that it failed on.
+    pub fn workflow_dead_letters(&self) -> String {
+        self.named("transaction-workflow-dlq")
+    }
+
+    /// Collects every alert, where the deployment asks for it (`AlertsTap`).
+    pub fn alerts_tap(&self) -> String {
+        self.named("transaction-alerts-tap")
+    }
+
     /// The table of claimed events.
     pub fn ledger_table(&self) -> String {
         self.named("webhook-events")

@@ -1,0 +1,54 @@
+//! What the validator holds: made once, at start-up.
+
+use tollgate_aws::{
+    endpoints::SsmEndpoints, ledger::DynamoLedger, materials::HttpsMaterials, payloads::S3Payloads,
+    queues::SqsIntake, secrets::AwsSecrets,
+};
+use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
+use tollgate_pipeline::{
+    directory::{Directory, Keys},
+    ingest::Ingest,
+    ports::PortError,
+};
+
+use crate::settings::Settings;
+
+type Road =
+    Ingest<SsmEndpoints, AwsSecrets, SystemClock, DynamoLedger, SqsIntake, S3Payloads, HttpsMaterials>;
+
+/// The use case on its AWS ports, and where metrics go.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) ingest: Road,
+    pub(crate) metrics: Metrics,
+}
+
+impl Context {
+    /// Makes the clients and reads the endpoints.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoints cannot be read: a validator that knows none must not serve.
+    pub(crate) async fn new(settings: &Settings) -> Result<Self, PortError> {
+        let config = tollgate_aws::sdk_config().await;
+        let ssm = aws_sdk_ssm::Client::new(&config);
+        let secrets = AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), ssm.clone());
+        let endpoints = SsmEndpoints::new(ssm, &settings.endpoints_path);
+        let directory = Directory::new(endpoints, SystemClock, settings.freshness);
+        directory.warm().await?;
+        let ingest = Ingest {
+            directory,
+            keys: Keys::new(secrets, SystemClock, settings.freshness),
+            materials: HttpsMaterials::new(),
+            ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), &settings.ledger_table),
+            queue: SqsIntake::new(
+                aws_sdk_sqs::Client::new(&config),
+                &settings.intake_queue_url,
+                &settings.intake_ordered_queue_url,
+            ),
+            payloads: S3Payloads::new(tollgate_aws::s3_client(&config), &settings.payload_bucket),
+            max_body_bytes: settings.max_body_bytes,
+        };
+        Ok(Self { ingest, metrics: Metrics::new("validator", &settings.environment) })
+    }
+}

@@ -1,0 +1,93 @@
+//! The validator's settings.
+
+use tollgate_lambda::settings::{Reader, SettingsError, Source};
+use tollgate_pipeline::directory::Freshness;
+
+/// 1 MiB: what API Gateway's 10 MB and Lambda's 6 MB leave room for several times over, and what providers stay far
+/// below (Stripe's largest events are some 100 KB).
+const DEFAULT_MAX_BODY_BYTES: usize = 1_048_576;
+/// A synchronous invocation's payload, less a third for base64 and some room for the headers.
+const LARGEST_MAX_BODY_BYTES: usize = 4_000_000;
+
+/// What the environment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) environment: String,
+    pub(crate) ledger_table: String,
+    pub(crate) intake_queue_url: String,
+    pub(crate) intake_ordered_queue_url: String,
+    pub(crate) payload_bucket: String,
+    pub(crate) endpoints_path: String,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) freshness: Freshness,
+}
+
+impl Settings {
+    pub(crate) fn read(source: &dyn Source) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(source);
+        let freshness = Freshness::default();
+        let max_body_bytes = |text: &str| match text.parse() {
+            Ok(bytes) if (1..=LARGEST_MAX_BODY_BYTES).contains(&bytes) => Ok(bytes),
+            _ => Err(format!("is not a number of bytes from 1 to {LARGEST_MAX_BODY_BYTES}")),
+        };
+        let settings = Self {
+            environment: reader.text("ENVIRONMENT"),
+            ledger_table: reader.text("LEDGER_TABLE"),
+            intake_queue_url: reader.text("INTAKE_QUEUE_URL"),
+            intake_ordered_queue_url: reader.text("INTAKE_ORDERED_QUEUE_URL"),
+            payload_bucket: reader.text("PAYLOAD_BUCKET"),
+            endpoints_path: reader.text("ENDPOINTS_PATH"),
+            max_body_bytes: reader.checked("MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, max_body_bytes),
+            freshness: Freshness {
+                endpoints_ttl_seconds: reader
+                    .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
+                keys_ttl_seconds: reader.parsed("SECRET_TTL_SECONDS", freshness.keys_ttl_seconds),
+                keys_min_age_seconds: reader.parsed("SECRET_MIN_AGE_SECONDS", freshness.keys_min_age_seconds),
+                ..freshness
+            },
+        };
+        reader.finish(settings)
+    }
+}
+
+/// Read apart from the rest, so that bad settings can be logged.
+pub(crate) fn log_level(source: &dyn Source) -> String {
+    source.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn complete() -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([
+            ("ENVIRONMENT", "dev"),
+            ("LEDGER_TABLE", "webhook-events-dev"),
+            ("INTAKE_QUEUE_URL", "https://q/1"),
+            ("INTAKE_ORDERED_QUEUE_URL", "https://q/2"),
+            ("PAYLOAD_BUCKET", "webhook-payloads-dev"),
+            ("ENDPOINTS_PATH", "/tollgate/dev/endpoints"),
+        ])
+    }
+
+    #[test]
+    fn defaults_fill_what_is_optional() {
+        let settings = Settings::read(&complete()).unwrap();
+        assert_eq!(settings.max_body_bytes, 1_048_576);
+        assert_eq!(settings.freshness, Freshness::default());
+    }
+
+    #[test]
+    fn bad_values_are_reported_together() {
+        let mut source = complete();
+        source.insert("MAX_BODY_BYTES", "6000000");
+        source.insert("SECRET_TTL_SECONDS", "-1");
+        source.remove("LEDGER_TABLE");
+        let problems = Settings::read(&source).unwrap_err().to_string();
+        for name in ["MAX_BODY_BYTES", "SECRET_TTL_SECONDS", "LEDGER_TABLE"] {
+            assert!(problems.contains(name), "{problems}");
+        }
+    }
+}
