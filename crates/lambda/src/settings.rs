@@ -62,12 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An optional value read by `parse`, with its default.
-    pub fn checked<T>(
-        &mut self,
-        name: &str,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> T {
+    pub fn checked<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
         let Some(text) = self.source.get(name) else { return default };
         parse(&text).unwrap_or_else(|problem| {
             self.problems.push(format!("{name} {problem}"));

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::error;
 
+use crate::settings::Source;
+
 /// What one invocation knows besides its payload.
 #[derive(Debug, Clone)]
 pub struct Invocation {
@@ -50,4 +52,9 @@ where
 pub fn refuse(problem: &dyn std::fmt::Display) -> std::process::ExitCode {
     error!(error = %problem, "cannot start");
     std::process::ExitCode::FAILURE
+}
+
+/// `LOG_LEVEL`, read apart from the other settings so that what is wrong with those can be logged.
+pub fn log_level(source: &dyn Source) -> String {
+    source.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned())
 }

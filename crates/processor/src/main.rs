@@ -1,3 +1,26 @@
 //! Turns intake batches into payment events, once each.
 
-fn main() {}
+mod context;
+mod handler;
+mod settings;
+
+use std::process::ExitCode;
+
+use tollgate_lambda::{logging, settings::Environment, start};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    logging::init(&start::log_level(&Environment));
+    let settings = match settings::Settings::read(&Environment) {
+        Ok(settings) => settings,
+        Err(problem) => return start::refuse(&problem),
+    };
+    let context = match context::Context::new(settings).await {
+        Ok(context) => context,
+        Err(problem) => return start::refuse(&problem),
+    };
+    match start::serve(|invocation, payload| handler::handle(&context, invocation, payload)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => start::refuse(&problem),
+    }
+}

@@ -11,7 +11,7 @@ use tollgate_lambda::{logging, settings::Environment, start};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    logging::init(&settings::log_level(&Environment));
+    logging::init(&start::log_level(&Environment));
     let settings = match settings::Settings::read(&Environment) {
         Ok(settings) => settings,
         Err(problem) => return start::refuse(&problem),

@@ -1,1 +1,0 @@
-//! Turning an intake batch into payment events.
