@@ -82,6 +82,41 @@ fn copies_of_a_message_are_handled_in_turn_and_reported_once() {
     assert_eq!(batch.summary().ok, 1);
 }
 
+/// Each copy has its own outcome, also where the first is found out late.
+#[test]
+fn a_late_failure_on_a_standard_queue_is_its_own() {
+    let mut batch = Batch::new(Kind::Standard, [("twice", None), ("twice", None), ("other", None)]);
+    while let Some(wave) = batch.next_wave() {
+        for index in wave {
+            batch.settle(index, Outcome::Ok).unwrap();
+        }
+    }
+    batch.settle(0, Outcome::Retry("throttled")).unwrap();
+    assert_eq!(batch.failures().unwrap(), ["twice"]);
+    assert_eq!((batch.summary().ok, batch.summary().blocked), (2, 0));
+}
+
+#[test]
+fn a_late_failure_on_a_fifo_queue_takes_all_that_followed_it() {
+    let mut batch =
+        Batch::new(Kind::Fifo, [("1", Some("a")), ("2", Some("a")), ("3", Some("b")), ("4", Some("a"))]);
+    assert!(batch.run(|| true, |_| Outcome::Ok).is_empty());
+    batch.settle(0, Outcome::Retry("throttled")).unwrap();
+    batch.settle(1, Outcome::Ok).unwrap();
+    assert_eq!(batch.failures().unwrap(), ["1", "2", "4"]);
+    assert_eq!((batch.summary().ok, batch.summary().blocked), (1, 2));
+}
+
+#[test]
+fn what_is_behind_a_failure_is_told_from_what_there_was_no_time_for() {
+    let mut batch =
+        Batch::new(Kind::Fifo, [("1", Some("a")), ("2", Some("a")), ("3", Some("a")), ("4", Some("b"))]);
+    let mut time = [true, false].into_iter();
+    assert!(batch.run(|| time.next() == Some(true), |_| Outcome::Retry("throttled")).is_empty());
+    let summary = batch.summary();
+    assert_eq!((summary.retries, summary.blocked, summary.unprocessed), (1, 2, 1));
+}
+
 #[test]
 fn a_record_without_an_id_does_no_harm_until_it_fails() {
     let ids = [("1", None), ("", None), ("", None)];

@@ -56,6 +56,7 @@ fn guards_nest_and_do_not_mix_up_places() {
         panic!("outer")
     });
     assert_eq!((inner.as_ref().unwrap().message, outer.message), (Some("inner"), Some("outer")));
+    assert!(outer.location.is_some(), "the inner guard ended the outer one");
     assert_ne!(inner.unwrap().location, outer.location);
     assert_eq!(guard(|| caught(|| panic!("inner")).message), Ok(Some("inner")));
 }
