@@ -1,8 +1,27 @@
 //! Endpoints, built once from their configuration.
 
-use tollgate_core::{Authenticity, EndpointConfig, EndpointId, Facts, OnDuplicate, Delivery, ProviderId, Timestamp};
+use std::collections::BTreeMap;
 
-use crate::{ContentError, Headers, KeyError, KeyMaterial, KeyRing, Received, Refusal};
+use tollgate_core::{
+    Authenticity, Delivery, EndpointConfig, EndpointId, Facts, OnDuplicate, ProviderId, Timestamp,
+    id::hex_sha256,
+};
+
+use crate::{
+    ContentError, Headers, KeyError, KeyMaterial, KeyRing, Received, Refusal,
+    catalogue::{self, Coded, Provider},
+    normalise::Normaliser,
+    scheme::{
+        Explanation, Request, Scheme, SchemeSpec, SignError, Signed, SpecError, ToSign, braintree,
+        declared::Declared, explain, key::Strength, paypal::PayPal,
+    },
+};
+
+/// The name of the scheme whose senders follow our own schema.
+const GENERIC: &str = "generic";
+
+/// The provider's name of a custom scheme that gives none.
+const CUSTOM: &str = "custom";
 
 /// Why an endpoint's configuration cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,11 +54,25 @@ pub enum MaterialRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Material(pub Vec<u8>);
 
+/// The answer to a provider that asks whether an endpoint is there and holds the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandshakeReply {
+    /// Always 200; a handshake that cannot be answered is a [`Refusal`].
+    pub status: u16,
+    /// `text/plain` or `application/json`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
 /// One endpoint, ready to serve.
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
     provider: ProviderId,
+    scheme: Scheme,
+    normaliser: Option<Normaliser>,
+    kept: Vec<String>,
 }
 
 /// A webhook whose signature is good. Only [`Endpoint::verify`] makes one.
@@ -56,14 +89,17 @@ impl<'a> Verified<'a> {
     pub fn received(&self) -> Received<'a> {
         self.received
     }
+
     /// What the signature proves.
     pub fn authenticity(&self) -> Authenticity {
         self.authenticity
     }
+
     /// The key that verified.
     pub fn key_id(&self) -> &'a str {
         self.key_id
     }
+
     /// The signed timestamp, where there is one.
     pub fn signed_at(&self) -> Option<Timestamp> {
         self.signed_at
@@ -77,51 +113,102 @@ impl Endpoint {
     ///
     /// The first setting that cannot serve.
     pub fn new(config: EndpointConfig) -> Result<Self, ConfigError> {
-        let provider = config.scheme.as_str().unwrap_or("custom").to_owned();
-        let provider = ProviderId::new(provider).map_err(|e| ConfigError {
-            endpoint: config.id.to_string(), field: "scheme".into(), problem: e.to_string() })?;
-        Ok(Self { config, provider })
+        let fail = |field: &str, problem: &str| ConfigError {
+            endpoint: config.id.to_string(),
+            field: field.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let spec_error = |error: SpecError| fail(&error.at, &error.problem);
+        let (name, scheme, normaliser) = match config.scheme.as_str() {
+            Some(name) => {
+                let row = catalogue::find(name).ok_or_else(|| {
+                    fail(
+                        "scheme",
+                        &format!("no provider is called {name:?}: `tollgate providers` lists them"),
+                    )
+                })?;
+                let scheme = scheme_of(row, &config.parameters).map_err(spec_error)?;
+                (row.name.clone(), scheme, Normaliser::named(row.normaliser()))
+            }
+            None => {
+                let (name, scheme) = custom(&config.scheme)
+                    .map_err(|error| fail(&joined("scheme", &error.at), &error.problem))?;
+                (name, scheme, None)
+            }
+        };
+        let provider = ProviderId::new(name).map_err(|error| fail("scheme.name", &error.to_string()))?;
+        let normaliser = match config.normaliser.as_deref() {
+            Some(name) => Some(
+                Normaliser::named(name)
+                    .ok_or_else(|| fail("normaliser", &format!("no normaliser is called {name:?}")))?,
+            ),
+            None => normaliser,
+        };
+        check_settings(&config, &scheme).map_err(|(field, problem)| fail(field, problem))?;
+        let mut kept = scheme.headers();
+        kept.push("Content-Type".to_owned());
+        kept.extend(normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned()));
+        Ok(Self { config, provider, scheme, normaliser, kept })
     }
+
     /// Its name.
     pub fn id(&self) -> &EndpointId {
         &self.config.id
     }
+
     /// Whose rules apply.
     pub fn provider(&self) -> &ProviderId {
         &self.provider
     }
+
     /// The configuration it was built from.
     pub fn config(&self) -> &EndpointConfig {
         &self.config
     }
+
     /// Which intake queue.
     pub fn delivery(&self) -> Delivery {
         self.config.delivery
     }
+
     /// How repeats are answered.
     pub fn on_duplicate(&self) -> OnDuplicate {
-        self.config.on_duplicate.unwrap_or_default()
+        let usual = if self.is_generic() { OnDuplicate::Conflict } else { OnDuplicate::Acknowledge };
+        self.config.on_duplicate.unwrap_or(usual)
     }
+
     /// Whether content that does not follow our schema is answered with 400: the generic scheme only.
     pub fn is_generic(&self) -> bool {
-        self.provider.as_str() == "generic"
+        self.provider.as_str() == GENERIC && self.config.scheme.is_string()
     }
+
+    /// What a good signature of this scheme proves.
+    pub fn authenticity(&self) -> Authenticity {
+        self.scheme.authenticity()
+    }
+
     /// Decodes the active keys for this scheme, refusing weak and ill-formed ones.
     ///
     /// # Errors
     ///
     /// The first key that cannot be used, or the absence of any.
     pub fn keys(&self, keys: Vec<KeyMaterial>) -> Result<KeyRing, KeyError> {
-        Ok(KeyRing { keys })
+        self.keys_of(&keys, Strength::Serving)
     }
+
+    pub(crate) fn keys_of(&self, keys: &[KeyMaterial], strength: Strength) -> Result<KeyRing, KeyError> {
+        KeyRing::prepare(keys, |secret| self.scheme.decode_key(secret, strength))
+    }
+
     /// What must be fetched before [`verify`](Self::verify) can decide, if anything.
     ///
     /// # Errors
     ///
     /// A webhook that is refused already: its certificate URL is not the provider's, its key id is missing.
-    pub fn material(&self, _received: Received<'_>) -> Result<Option<MaterialRequest>, Refusal> {
-        Ok(None)
+    pub fn material(&self, received: Received<'_>) -> Result<Option<MaterialRequest>, Refusal> {
+        self.scheme.material(received)
     }
+
     /// Whether the webhook is genuine.
     ///
     /// # Errors
@@ -134,21 +221,148 @@ impl Endpoint {
         material: Option<&Material>,
         now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
-        let _ = (keys.keys.len(), material, now);
-        let _ = received;
-        Err(Refusal::HeaderMissing)
+        let proof = self.scheme.verify(self.request(received, material, now), keys)?;
+        Ok(Verified {
+            received,
+            authenticity: proof.authenticity,
+            key_id: proof.key_id,
+            signed_at: proof.signed_at,
+        })
     }
+
+    /// The same verdict, check by check, with the signed content and the likely cause. It shows the body: for the
+    /// operator's tool, not for logs.
+    pub fn explain(
+        &self,
+        received: Received<'_>,
+        keys: &KeyRing,
+        material: Option<&Material>,
+        now: Timestamp,
+    ) -> Explanation {
+        explain::explain(&self.scheme, self.request(received, material, now), keys)
+    }
+
+    /// Signs a webhook as the provider would at `at`, with the first key. `to_sign.url` is taken from the
+    /// configuration. Braintree: the body given is the notification's XML.
+    ///
+    /// # Errors
+    ///
+    /// A public key where a private one is needed (PayPal can never be signed for), or a body without what the
+    /// scheme signs.
+    pub fn sign(&self, to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<Signed, SignError> {
+        let url = self.config.notification_url.as_deref().or(to_sign.url);
+        self.scheme.sign(ToSign { url, ..to_sign }, keys, at)
+    }
+
+    /// The answer to a handshake; `None` when the request is not one and the provider knows none. Braintree's
+    /// `GET ?bt_challenge=…` is.
+    ///
+    /// # Errors
+    ///
+    /// A challenge that is malformed.
+    pub fn handshake(
+        &self,
+        method: &str,
+        query: &str,
+        keys: &KeyRing,
+    ) -> Result<Option<HandshakeReply>, Refusal> {
+        match self.scheme {
+            Scheme::Braintree if method.eq_ignore_ascii_case("GET") => {
+                let body = braintree::answer_challenge(query, keys)?;
+                Ok(Some(HandshakeReply { status: 200, content_type: "text/plain", body }))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The headers that verifying again or normalising needs.
     pub fn kept_headers(&self, headers: &Headers) -> Headers {
-        headers.clone()
+        let kept = |name: &str| self.kept.iter().any(|kept| kept.eq_ignore_ascii_case(name));
+        headers.iter().filter(|(name, _)| kept(name)).collect()
     }
+
     /// What the webhook says: at least one event.
     ///
     /// # Errors
     ///
     /// Content that cannot be understood.
     pub fn normalise<'a>(&self, received: Received<'a>) -> Result<Vec<Facts<'a>>, ContentError> {
-        let _ = received;
-        Err(ContentError::NotJson)
+        match &self.normaliser {
+            Some(normaliser) => normaliser.normalise(received, &self.config),
+            // The body is all that is known of it.
+            None => Ok(vec![Facts::unrecognized(
+                hex_sha256(received.body),
+                "unknown",
+                "no normaliser for this provider",
+            )]),
+        }
     }
+
+    fn request<'r>(
+        &'r self,
+        received: Received<'r>,
+        material: Option<&'r Material>,
+        now: Timestamp,
+    ) -> Request<'r> {
+        let window = self.config.tolerance_seconds;
+        Request { received, material, now, window, url: self.config.notification_url.as_deref() }
+    }
+}
+
+/// The scheme of a catalogue row.
+pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -> Result<Scheme, SpecError> {
+    let known: &[&str] = if row.coded == Some(Coded::Paypal) { &PayPal::PARAMETERS } else { &[] };
+    let unknown = parameters.keys().find(|name| !known.contains(&name.as_str()));
+    if let Some(name) = unknown {
+        return Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter"));
+    }
+    match (&row.scheme, row.coded) {
+        (Some(spec), _) => Ok(Scheme::Declared(Box::new(Declared::new(spec.clone())?))),
+        (None, Some(Coded::Adyen)) => Ok(Scheme::Adyen),
+        (None, Some(Coded::Braintree)) => Ok(Scheme::Braintree),
+        (None, Some(Coded::Paypal)) => Ok(Scheme::PayPal(Box::new(PayPal::new(parameters)?))),
+        (None, Some(Coded::Plaid)) => Ok(Scheme::Plaid),
+        (None, None) => Err(SpecError::new("scheme", "the catalogue row has no scheme")),
+    }
+}
+
+/// A scheme given in the configuration: the table of a catalogue row's scheme, with a `name` beside it.
+fn custom(table: &serde_json::Value) -> Result<(String, Scheme), SpecError> {
+    let mut table = table.clone();
+    let Some(fields) = table.as_object_mut() else {
+        return Err(SpecError::new("", "a provider's name or a table is wanted"));
+    };
+    let name = match fields.remove("name") {
+        None => CUSTOM.to_owned(),
+        Some(serde_json::Value::String(name)) if catalogue::find(&name).is_none() => name,
+        Some(serde_json::Value::String(_)) => {
+            return Err(SpecError::new("name", "it is a provider's in the catalogue"));
+        }
+        Some(_) => return Err(SpecError::new("name", "a text is wanted")),
+    };
+    let scheme = Declared::new(SchemeSpec::read(&table)?)?;
+    Ok((name, Scheme::Declared(Box::new(scheme))))
+}
+
+fn joined(field: &str, at: &str) -> String {
+    if at.is_empty() { field.to_owned() } else { format!("{field}.{at}") }
+}
+
+fn check_settings(config: &EndpointConfig, scheme: &Scheme) -> Result<(), (&'static str, &'static str)> {
+    if let Some(seconds) = config.tolerance_seconds {
+        if !(1..=86_400).contains(&seconds) {
+            return Err(("tolerance_seconds", "1 to 86,400 are wanted"));
+        }
+        if !scheme.has_window() {
+            return Err(("tolerance_seconds", "this scheme signs no timestamp"));
+        }
+    }
+    let url = config.notification_url.as_deref();
+    if scheme.uses_url() && url.is_none_or(str::is_empty) {
+        return Err(("notification_url", "this scheme signs it, so it is wanted"));
+    }
+    if url.is_some_and(|url| url.chars().any(|c| c.is_control() || c.is_whitespace())) {
+        return Err(("notification_url", "white space or control characters in it"));
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 //!
 //! Pure: keys, the clock and fetched certificates are handed in.
 
+pub mod catalogue;
 pub mod headers;
 pub mod normalise;
 pub mod scheme;
@@ -13,10 +14,10 @@ pub mod secret;
 
 mod endpoint;
 
-pub use endpoint::{ConfigError, Endpoint, Material, MaterialRequest, Verified};
+pub use endpoint::{ConfigError, Endpoint, HandshakeReply, Material, MaterialRequest, Verified};
 pub use headers::Headers;
 pub use normalise::ContentError;
-pub use scheme::Refusal;
+pub use scheme::{Explanation, Refusal, SignError, Signed, ToSign};
 pub use secret::{KeyError, KeyMaterial, KeyRing, Secret};
 
 /// A webhook as it arrived: nothing of it is believed yet.

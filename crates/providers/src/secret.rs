@@ -1,8 +1,10 @@
-//! Signing keys: a type that cannot be printed.
+//! Signing keys: types that cannot be printed.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
+
+use crate::scheme::key::Key;
 
 /// A signing key's text as its provider gives it. Never shown, wiped when dropped.
 #[derive(Clone)]
@@ -45,8 +47,49 @@ pub struct KeyError {
     pub problem: &'static str,
 }
 
-/// Every active key of one endpoint, decoded for its scheme; never empty.
-#[derive(Debug, Clone)]
+/// Every active key of one endpoint, decoded for its scheme and ready to use; never empty.
+#[derive(Clone)]
 pub struct KeyRing {
-    pub(crate) keys: Vec<KeyMaterial>,
+    keys: Vec<NamedKey>,
+}
+
+#[derive(Clone)]
+pub(crate) struct NamedKey {
+    pub(crate) id: String,
+    pub(crate) key: Key,
+}
+
+impl KeyRing {
+    pub(crate) fn prepare(
+        keys: &[KeyMaterial],
+        decode: impl Fn(&Secret) -> Result<Key, &'static str>,
+    ) -> Result<Self, KeyError> {
+        let mut ring: Vec<NamedKey> = Vec::with_capacity(keys.len());
+        for KeyMaterial { id, secret } in keys {
+            let refuse = |problem| KeyError { id: id.clone(), problem };
+            if ring.iter().any(|known| known.id == *id) {
+                return Err(refuse("its name is given to another key as well"));
+            }
+            ring.push(NamedKey { id: id.clone(), key: decode(secret).map_err(refuse)? });
+        }
+        if ring.is_empty() {
+            return Err(KeyError { id: String::new(), problem: "no active key" });
+        }
+        Ok(Self { keys: ring })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &NamedKey> {
+        self.keys.iter()
+    }
+
+    /// The keys' names, in the order given.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|key| key.id.as_str())
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ids()).finish()
+    }
 }

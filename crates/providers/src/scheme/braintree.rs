@@ -1,0 +1,111 @@
+//! Braintree: a form with a base64 payload and a list of `public key|signature` pairs.
+//!
+//! braintree webhook_notification_gateway.py and util/crypto.py (PyPI `braintree`). The key is the SHA-1 of the
+//! private key; its id is the public key.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::{digest, hmac};
+use tollgate_core::Authenticity;
+
+use super::{
+    Algorithm, Encoding, KeySpec, MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, SignError,
+    Signed, ToSign, Unsigned,
+    key::{Key, Piece, Strength},
+    text::{form_field, to_form},
+};
+use crate::{KeyRing, Received, Secret};
+
+const ALGORITHM: Algorithm = Algorithm::HmacSha1;
+
+pub(crate) fn decode_key(secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
+    let text = secret.expose();
+    // Checked as any other key, then hashed as Braintree does.
+    Key::decode(text, &KeySpec::default(), ALGORITHM, strength)?;
+    let hashed = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    Ok(Key::Hmac(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, hashed.as_ref())))
+}
+
+pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
+    let (signatures, payload) = read(request.received)?;
+    let pairs = pairs(&signatures)?;
+    let mut known_id = false;
+    for key in keys.iter() {
+        // The first pair with our public key decides, as in the SDK.
+        let Some((_, signature)) = pairs.iter().find(|(public, _)| *public == key.id) else { continue };
+        known_id = true;
+        let candidate = Encoding::Hex.decode(signature).ok_or(Refusal::Malformed("signature"))?;
+        if ["", "\n"].iter().any(|end| matches(&key.key, payload.as_bytes(), end.as_bytes(), &candidate)) {
+            return Ok(Proof { authenticity: Authenticity::Verified, key_id: &key.id, signed_at: None });
+        }
+    }
+    Err(if known_id { Refusal::Mismatch } else { Refusal::UnknownKeyId })
+}
+
+/// Signs `to_sign.body`, which is the notification's XML.
+pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing) -> Result<Signed, SignError> {
+    let key = keys.iter().next().ok_or(SignError::NoPrivateKey)?;
+    let payload = Encoding::Base64.encode(to_sign.body);
+    let signature = mac(&key.key, &[payload.as_bytes()]).ok_or(SignError::NoPrivateKey)?;
+    let signature = format!("{}|{}", key.id, Encoding::Hex.encode(&signature));
+    let mut out = Unsigned::new(to_sign);
+    out.default_header("Content-Type", "application/x-www-form-urlencoded");
+    out.set_body(to_form(&[("bt_signature", &signature), ("bt_payload", &payload)]).into_bytes());
+    Ok(out.into_signed())
+}
+
+/// The answer to Braintree's `GET ?bt_challenge=…`, which asks whether the destination holds the key.
+///
+/// # Errors
+///
+/// A challenge that is missing or not 20 to 32 lower-case hex digits.
+pub(crate) fn answer_challenge(query: &str, keys: &KeyRing) -> Result<String, Refusal> {
+    let challenge = form_field(query.as_bytes(), "bt_challenge")?;
+    let challenge = challenge.ok_or_else(|| Refusal::Missing("bt_challenge".to_owned()))?;
+    let hex = challenge.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !hex || !(20..=32).contains(&challenge.len()) {
+        return Err(Refusal::Malformed("challenge"));
+    }
+    let key = keys.iter().next().ok_or(Refusal::UnknownKeyId)?;
+    let answer = mac(&key.key, &[challenge.as_bytes()]).ok_or(Refusal::UnknownKeyId)?;
+    Ok(format!("{}|{}", key.id, Encoding::Hex.encode(&answer)))
+}
+
+fn read(received: Received<'_>) -> Result<(String, String), Refusal> {
+    let signatures = form_field(received.body, "bt_signature")?;
+    let signatures = signatures.filter(|text| !text.is_empty()).ok_or(Refusal::HeaderMissing)?;
+    let payload = form_field(received.body, "bt_payload")?;
+    let payload = payload.filter(|text| !text.is_empty());
+    let payload = payload.ok_or_else(|| Refusal::Missing("bt_payload".to_owned()))?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'=' | b'/' | b'\n');
+    if !payload.bytes().all(allowed) {
+        return Err(Refusal::Malformed("bt_payload"));
+    }
+    Ok((signatures, payload))
+}
+
+fn pairs(text: &str) -> Result<Vec<(&str, &str)>, Refusal> {
+    if text.len() > MAX_SIGNATURE_TEXT {
+        return Err(Refusal::Malformed("signature (too long)"));
+    }
+    let found: Vec<_> = text
+        .split('&')
+        .filter_map(|pair| pair.split_once('|').filter(|(_, rest)| !rest.contains('|')))
+        .collect();
+    match found.len() {
+        0 => Err(Refusal::Malformed("signature")),
+        1..=MAX_CANDIDATES => Ok(found),
+        _ => Err(Refusal::TooManyCandidates),
+    }
+}
+
+fn matches(key: &Key, payload: &[u8], end: &[u8], candidate: &[u8]) -> bool {
+    let pieces = [Piece::Bytes(Cow::Borrowed(payload)), Piece::Bytes(Cow::Borrowed(end))];
+    let expected = key.digest(ALGORITHM, &pieces);
+    expected.is_some_and(|expected| Key::matches(ALGORITHM, &expected, candidate))
+}
+
+fn mac(key: &Key, parts: &[&[u8]]) -> Option<Vec<u8>> {
+    let pieces: Vec<_> = parts.iter().map(|part| Piece::Bytes(Cow::Borrowed(*part))).collect();
+    key.digest(ALGORITHM, &pieces).map(|digest| digest.as_bytes().to_vec())
+}

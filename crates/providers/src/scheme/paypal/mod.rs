@@ -1,0 +1,215 @@
+//! PayPal: an RSA signature by a certificate that PayPal publishes, of the transmission's id, time, the webhook's
+//! id and the body's CRC-32.
+//!
+//! paypalrestsdk/notifications.py (PyPI `paypalrestsdk`), SSLUtil.java (PayPal-Java-SDK). A CRC-32 is easy to
+//! match with another body: a good signature proves who sent a transmission, not what it says. So the verdict is
+//! `Authenticated`, and a transmission is to be accepted once.
+
+mod name;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject as _};
+use std::{collections::BTreeMap, time::Duration};
+use tollgate_core::{Authenticity, Timestamp};
+
+use super::{Encoding, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, Unit, key::Key, template::one_header};
+use crate::{KeyRing, MaterialRequest, Received, Secret, scheme::spec::SpecError};
+
+const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
+const TRANSMISSION_TIME: &str = "PAYPAL-TRANSMISSION-TIME";
+const TRANSMISSION_SIG: &str = "PAYPAL-TRANSMISSION-SIG";
+const CERT_URL: &str = "PAYPAL-CERT-URL";
+const AUTH_ALGO: &str = "PAYPAL-AUTH-ALGO";
+
+/// Every header that verifying reads.
+pub(crate) const HEADERS: [&str; 5] =
+    [TRANSMISSION_ID, TRANSMISSION_TIME, TRANSMISSION_SIG, CERT_URL, AUTH_ALGO];
+
+/// The only algorithm PayPal uses, as it writes it.
+const ALGORITHM: &str = "SHA256withRSA";
+
+/// Where PayPal publishes its certificates.
+const CERT_URL_PREFIXES: [&str; 2] = [
+    "https://api.paypal.com/v1/notifications/certs/",
+    "https://api.sandbox.paypal.com/v1/notifications/certs/",
+];
+
+/// Half-width of the transmission time's window, in seconds. PayPal states none; each retry is a new transmission
+/// with a time of its own.
+pub(crate) const WINDOW: u32 = 300;
+
+/// DigiCert's roots that PayPal's certificates have been issued under, from Mozilla's list.
+const ROOTS: &str = include_str!("roots.pem");
+
+/// DigiCert's intermediate, which PayPal's certificate files do not always hold; the SDK ships it too.
+const INTERMEDIATES: &str = include_str!("intermediates.pem");
+
+/// How many certificates a fetched chain may hold.
+const MAX_CHAIN: usize = 8;
+
+/// PayPal's scheme with its trust roots.
+#[derive(Debug, Clone)]
+pub(crate) struct PayPal {
+    roots: Vec<TrustAnchor<'static>>,
+    intermediates: Vec<CertificateDer<'static>>,
+    /// A chain that was supplied, so that nothing need be fetched.
+    pinned: Option<Vec<u8>>,
+}
+
+impl PayPal {
+    /// The settings that `parameters` may hold: `trust_roots` (PEM, instead of DigiCert's), `intermediates` (PEM,
+    /// added), `certificate` (PEM chain, leaf first; then nothing is fetched).
+    pub(crate) const PARAMETERS: [&str; 3] = ["trust_roots", "intermediates", "certificate"];
+
+    /// # Errors
+    ///
+    /// The first parameter that holds no certificates.
+    pub(crate) fn new(parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
+        let read = |name: &str, pem: &str| {
+            let found = certificates(pem.as_bytes());
+            found
+                .ok_or_else(|| SpecError::new(format!("parameters.{name}"), "certificates in PEM are wanted"))
+        };
+        let given = |name: &str| parameters.get(name).map(String::as_str);
+        let roots = read("trust_roots", given("trust_roots").unwrap_or(ROOTS))?;
+        let roots = roots.iter().map(|root| {
+            webpki::anchor_from_trusted_cert(root)
+                .map(|anchor| anchor.to_owned())
+                .map_err(|_| SpecError::new("parameters.trust_roots", "a certificate in it cannot be read"))
+        });
+        let mut intermediates = read("intermediates", INTERMEDIATES)?;
+        if let Some(pem) = given("intermediates") {
+            intermediates.extend(read("intermediates", pem)?);
+        }
+        let pinned =
+            given("certificate").map(|pem| read("certificate", pem).map(|_| pem.as_bytes().to_vec()));
+        Ok(Self { roots: roots.collect::<Result<_, _>>()?, intermediates, pinned: pinned.transpose()? })
+    }
+
+    pub(crate) fn material(&self, received: Received<'_>) -> Result<Option<MaterialRequest>, Refusal> {
+        let url = certificate_url(received)?;
+        Ok(match self.pinned {
+            Some(_) => None,
+            None => Some(MaterialRequest::Certificate { url: url.to_owned() }),
+        })
+    }
+
+    pub(crate) fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
+        let received = request.received;
+        let field = |name: &str| {
+            one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.to_ascii_lowercase()))
+        };
+        let signature = one_header(received, TRANSMISSION_SIG)?.ok_or(Refusal::HeaderMissing)?;
+        let (id, time) = (field(TRANSMISSION_ID)?, field(TRANSMISSION_TIME)?);
+        if field(AUTH_ALGO)? != ALGORITHM {
+            return Err(Refusal::Malformed("algorithm"));
+        }
+        certificate_url(received)?;
+        if id.contains('|') {
+            return Err(Refusal::Malformed("signed value (it holds the separator)"));
+        }
+        if signature.len() > MAX_SIGNATURE_TEXT {
+            return Err(Refusal::Malformed("signature (too long)"));
+        }
+        let signature = Encoding::Base64.decode(signature).ok_or(Refusal::Malformed("signature"))?;
+        Unit::Rfc3339.check(time, request.now, request.window.unwrap_or(WINDOW))?;
+        let pem = self.pinned.as_deref().or(request.material.map(|material| material.0.as_slice()));
+        let chain = certificates(pem.ok_or(Refusal::MaterialMissing)?)
+            .ok_or(Refusal::MaterialUntrusted("it is no certificate in PEM"))?;
+        let leaf = chain.first().ok_or(Refusal::MaterialUntrusted("it is no certificate in PEM"))?;
+        let leaf = webpki::EndEntityCert::try_from(leaf)
+            .map_err(|_| Refusal::MaterialUntrusted("it cannot be read"))?;
+        self.check_certificate(&leaf, &chain, request.now)?;
+        for key in keys.iter() {
+            let Some(webhook_id) = key.key.token() else { continue };
+            let content = signed_content(id, time, webhook_id, received.body);
+            let algorithm = webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256;
+            if leaf.verify_signature(algorithm, &content, &signature).is_ok() {
+                return Ok(Proof {
+                    authenticity: Authenticity::Authenticated,
+                    key_id: &key.id,
+                    signed_at: Unit::Rfc3339.read(time),
+                });
+            }
+        }
+        Err(Refusal::Mismatch)
+    }
+
+    fn check_certificate(
+        &self,
+        leaf: &webpki::EndEntityCert<'_>,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if !name::common_name(leaf.subject()).is_some_and(is_paypals_name) {
+            return Err(Refusal::MaterialUntrusted("its name is not PayPal's"));
+        }
+        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+        let intermediates: Vec<_> = chain
+            .iter()
+            .skip(1)
+            .chain(&self.intermediates)
+            .map(|cert| CertificateDer::from(&**cert))
+            .collect();
+        leaf.verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &self.roots,
+            &intermediates,
+            UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
+            webpki::KeyUsage::server_auth(),
+            None,
+            None,
+        )
+        .map(drop)
+        .map_err(|error| {
+            Refusal::MaterialUntrusted(match error {
+                webpki::Error::CertExpired { .. } => "it has expired",
+                webpki::Error::CertNotValidYet { .. } => "it is not valid yet",
+                webpki::Error::UnknownIssuer => "its issuer is not trusted",
+                _ => "its chain is not valid",
+            })
+        })
+    }
+}
+
+/// The webhook's id at PayPal is the key: it is signed as the audience.
+pub(crate) fn decode_key(secret: &Secret) -> Result<Key, &'static str> {
+    let text = secret.expose();
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Err("it is not the id of a PayPal webhook");
+    }
+    Ok(Key::Secret(std::sync::Arc::new(zeroize::Zeroizing::new(text.as_bytes().to_vec()))))
+}
+
+/// What PayPal signs.
+pub(crate) fn signed_content(id: &str, time: &str, webhook_id: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut content = format!("{id}|{time}|").into_bytes();
+    content.extend_from_slice(webhook_id);
+    content.extend_from_slice(format!("|{}", crc32fast::hash(body)).as_bytes());
+    content
+}
+
+fn certificate_url(received: Received<'_>) -> Result<&str, Refusal> {
+    let url = one_header(received, CERT_URL)?;
+    let url = url.ok_or_else(|| Refusal::Missing(CERT_URL.to_ascii_lowercase()))?;
+    let name = CERT_URL_PREFIXES.iter().find_map(|prefix| url.strip_prefix(prefix));
+    let plain = |name: &str| {
+        (1..=128).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    match name {
+        Some(name) if plain(name) => Ok(url),
+        _ => Err(Refusal::MaterialAddress),
+    }
+}
+
+/// `messageverificationcerts.paypal.com`, or with `.sandbox` or another label between.
+fn is_paypals_name(name: &str) -> bool {
+    let middle =
+        name.strip_prefix("messageverificationcerts").and_then(|rest| rest.strip_suffix(".paypal.com"));
+    middle.is_some_and(|middle| middle.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')))
+}
+
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).take(MAX_CHAIN).collect::<Result<_, _>>().ok()?;
+    (!found.is_empty()).then_some(found)
+}

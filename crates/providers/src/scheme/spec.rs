@@ -1,0 +1,150 @@
+//! A scheme as data: the form of a catalogue row's `scheme` and of a custom scheme in an endpoint's configuration.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    key::{Algorithm, KeySpec},
+    text::{Encoding, Unit},
+};
+
+/// How a provider signs, in the words of its documentation.
+///
+/// ```toml
+/// signature = { header = "Stripe-Signature", separator = ",", entry = "v1={signature}" }
+/// timestamp = { entry = "t={timestamp}", unit = "seconds", window = 300 }
+/// signed = "{timestamp}.{body}"
+/// algorithm = "hmac-sha256"
+/// encoding = "hex"
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemeSpec {
+    /// Families of header names: a `*` at the beginning of a header's name below stands for each of these in
+    /// turn; the first family whose headers are there counts.
+    #[serde(default)]
+    pub families: Vec<String>,
+    /// Where the signatures are.
+    pub signature: SignatureSpec,
+    /// The signed timestamp, where there is one.
+    #[serde(default)]
+    pub timestamp: Option<TimestampSpec>,
+    /// The signed content: `{body}`, `{timestamp}`, `{url}`, `{secret}`, `{header:NAME}`, `{query:NAME}`,
+    /// `{form:NAME}`, `{json:NAME}` and text between them; what stands in `[…]` is left out when a value in it is
+    /// absent.
+    pub signed: String,
+    /// The signed content when an optional timestamp is absent.
+    #[serde(default)]
+    pub signed_without_timestamp: Option<String>,
+    /// What makes the signature.
+    pub algorithm: Algorithm,
+    /// How the signature is written.
+    pub encoding: Encoding,
+    /// How the provider gives its keys.
+    #[serde(default)]
+    pub key: KeySpec,
+    /// Headers that every genuine webhook carries, though they are not signed.
+    #[serde(default)]
+    pub require: Vec<String>,
+}
+
+/// Where the signatures are. Exactly one of `header`, `form` and `json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignatureSpec {
+    /// A header.
+    pub header: Option<String>,
+    /// A field of a form body.
+    pub form: Option<String>,
+    /// A text field of a JSON object body.
+    pub json: Option<String>,
+    /// What separates the entries of a list; absent for a single signature.
+    pub separator: Option<String>,
+    /// How an entry is written, `{signature}` or `{key_id}/SHA256/{signature}`. Several for alternatives: the
+    /// first that fits counts. Entries that fit none are skipped. Default `{signature}`.
+    pub entry: OneOrMany,
+    /// A header that names the key.
+    pub key_id_header: Option<String>,
+}
+
+/// One text or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::One("{signature}".to_owned())
+    }
+}
+
+impl OneOrMany {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many.as_slice(),
+        }
+        .iter()
+        .map(String::as_str)
+    }
+}
+
+/// The signed timestamp. Exactly one of `header`, `entry` and `first`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimestampSpec {
+    /// A header of its own.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// An entry in the signature's list, `t={timestamp}`.
+    #[serde(default)]
+    pub entry: Option<String>,
+    /// The first entry of the signature's list.
+    #[serde(default)]
+    pub first: bool,
+    /// How it is written.
+    pub unit: Unit,
+    /// Half-width of its window in seconds, both ends included; absent where the provider states none and its
+    /// retries keep the first timestamp.
+    #[serde(default)]
+    pub window: Option<u32>,
+    /// It may be absent; then `signed_without_timestamp` is what is signed.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// A custom scheme that cannot serve: which setting, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {problem}")]
+pub struct SpecError {
+    /// The setting, as a path: `signature.entry`.
+    pub at: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl SpecError {
+    pub(crate) fn new(at: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { at: at.into(), problem: problem.into() }
+    }
+}
+
+impl SchemeSpec {
+    /// Reads a scheme from the table in an endpoint's configuration.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be read, by its path.
+    pub fn read(table: &serde_json::Value) -> Result<Self, SpecError> {
+        serde_path_to_error::deserialize(table).map_err(|error| {
+            let path = error.path().to_string();
+            let problem = error.inner().to_string();
+            SpecError::new(if path == "." { String::new() } else { path }, problem)
+        })
+    }
+}

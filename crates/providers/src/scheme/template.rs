@@ -1,0 +1,213 @@
+//! The signed content, written as its provider's documentation writes it.
+//!
+//! `{timestamp}.{body}`: text outside braces stands for itself; names in braces are replaced. A part in square
+//! brackets is left out when a value in it is absent: `[id:{query:data.id};]`.
+
+use std::{borrow::Cow, fmt};
+
+use super::{Refusal, json, key::Piece, text::form_field};
+use crate::Received;
+
+/// The signed content, compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Segment {
+    optional: bool,
+    parts: Vec<Part>,
+}
+
+/// One part of the signed content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    Literal(String),
+    Body,
+    Timestamp,
+    Url,
+    Secret,
+    Header(String),
+    Query(String),
+    Form(String),
+    Json(String),
+}
+
+/// Where the values come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Values<'a> {
+    pub(crate) received: Received<'a>,
+    pub(crate) timestamp: Option<&'a str>,
+    pub(crate) url: Option<&'a str>,
+}
+
+/// A template that cannot be read, and at which byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TemplateError {
+    pub(crate) at: usize,
+    pub(crate) problem: &'static str,
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: {}", self.at, self.problem)
+    }
+}
+
+impl Template {
+    /// Reads the text form. `*` at the beginning of a header's name stands for `family`.
+    pub(crate) fn parse(text: &str, family: &str) -> Result<Self, TemplateError> {
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut current = Segment { optional: false, parts: Vec::new() };
+        let mut rest = text;
+        while !rest.is_empty() {
+            let at = text.len() - rest.len();
+            let fail = |problem| Err(TemplateError { at, problem });
+            if let Some(inside) = rest.strip_prefix('{') {
+                let Some((name, after)) = inside.split_once('}') else {
+                    return fail("'{' is not closed");
+                };
+                current
+                    .parts
+                    .push(Part::parse(name, family).map_err(|problem| TemplateError { at, problem })?);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix('[') {
+                if current.optional {
+                    return fail("'[' within '['");
+                }
+                segments.push(std::mem::replace(&mut current, Segment { optional: true, parts: Vec::new() }));
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix(']') {
+                if !current.optional {
+                    return fail("']' without '['");
+                }
+                segments
+                    .push(std::mem::replace(&mut current, Segment { optional: false, parts: Vec::new() }));
+                rest = after;
+            } else if rest.starts_with('}') {
+                return fail("'}' without '{'");
+            } else {
+                let end = rest.find(['{', '}', '[', ']']).unwrap_or(rest.len());
+                let (literal, after) = rest.split_at(end);
+                current.parts.push(Part::Literal(literal.to_owned()));
+                rest = after;
+            }
+        }
+        if current.optional {
+            return Err(TemplateError { at: text.len(), problem: "'[' is not closed" });
+        }
+        segments.push(current);
+        segments.retain(|segment| !segment.parts.is_empty());
+        if segments.is_empty() {
+            return Err(TemplateError { at: 0, problem: "it is empty" });
+        }
+        Ok(Self { segments })
+    }
+
+    /// Every part, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.segments.iter().flat_map(|segment| &segment.parts)
+    }
+
+    /// Every part that must be there.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &Part> {
+        self.segments.iter().filter(|segment| !segment.optional).flat_map(|segment| &segment.parts)
+    }
+
+    /// The signed content of one webhook, in pieces, so that the body is not copied.
+    pub(crate) fn fill<'a>(&'a self, values: Values<'a>) -> Result<Vec<Piece<'a>>, Refusal> {
+        let mut pieces = Vec::with_capacity(8);
+        for segment in &self.segments {
+            let begin = pieces.len();
+            for (index, part) in segment.parts.iter().enumerate() {
+                match part.value(values)? {
+                    Some(piece) => {
+                        part.check_separator(&piece, segment.parts.get(index + 1))?;
+                        pieces.push(piece);
+                    }
+                    None if segment.optional => {
+                        pieces.truncate(begin);
+                        break;
+                    }
+                    None => return Err(part.missing()),
+                }
+            }
+        }
+        Ok(pieces)
+    }
+}
+
+impl Part {
+    fn parse(name: &str, family: &str) -> Result<Self, &'static str> {
+        let (kind, argument) = match name.split_once(':') {
+            Some((kind, argument)) => (kind, Some(argument)),
+            None => (name, None),
+        };
+        match (kind, argument) {
+            ("body", None) => Ok(Self::Body),
+            ("timestamp", None) => Ok(Self::Timestamp),
+            ("url", None) => Ok(Self::Url),
+            ("secret", None) => Ok(Self::Secret),
+            (_, Some("")) => Err("a name is wanted after ':'"),
+            ("header", Some(name)) => match name.strip_prefix('*') {
+                Some(name) => Ok(Self::Header(format!("{family}{name}"))),
+                None => Ok(Self::Header(name.to_owned())),
+            },
+            ("query", Some(name)) => Ok(Self::Query(name.to_owned())),
+            ("form", Some(name)) => Ok(Self::Form(name.to_owned())),
+            ("json", Some(name)) => Ok(Self::Json(name.to_owned())),
+            _ => {
+                Err("unknown name: one of body, timestamp, url, secret, header:NAME, query:NAME, form:NAME, \
+                      json:NAME is wanted")
+            }
+        }
+    }
+
+    fn value<'a>(&'a self, values: Values<'a>) -> Result<Option<Piece<'a>>, Refusal> {
+        let text = |text: Option<&'a str>| text.map(|text| Piece::Bytes(Cow::Borrowed(text.as_bytes())));
+        let owned = |text: Option<String>| text.map(|text| Piece::Bytes(Cow::Owned(text.into_bytes())));
+        Ok(match self {
+            Self::Literal(literal) => text(Some(literal)),
+            Self::Body => Some(Piece::Bytes(Cow::Borrowed(values.received.body))),
+            Self::Timestamp => text(values.timestamp),
+            Self::Url => text(values.url),
+            Self::Secret => Some(Piece::Secret),
+            Self::Header(name) => text(one_header(values.received, name)?),
+            Self::Query(name) => owned(form_field(values.received.query.as_bytes(), name)?),
+            Self::Form(name) => owned(form_field(values.received.body, name)?),
+            Self::Json(name) => owned(json::text_field(values.received.body, name)?),
+        })
+    }
+
+    /// A value that holds the text that ends it could be split from its neighbour in another place.
+    fn check_separator(&self, piece: &Piece<'_>, next: Option<&Self>) -> Result<(), Refusal> {
+        let (Self::Header(_) | Self::Query(_) | Self::Form(_) | Self::Json(_)) = self else { return Ok(()) };
+        let (Piece::Bytes(value), Some(Self::Literal(literal))) = (piece, next) else { return Ok(()) };
+        let literal = literal.as_bytes();
+        if value.windows(literal.len()).any(|window| window == literal) {
+            return Err(Refusal::Malformed("signed value (it holds the separator)"));
+        }
+        Ok(())
+    }
+
+    fn missing(&self) -> Refusal {
+        Refusal::Missing(match self {
+            Self::Header(name) | Self::Query(name) | Self::Form(name) | Self::Json(name) => name.clone(),
+            Self::Timestamp => "timestamp".to_owned(),
+            Self::Url => "notification_url".to_owned(),
+            Self::Literal(_) | Self::Body | Self::Secret => "value".to_owned(),
+        })
+    }
+}
+
+/// The one value of a header; an empty one counts as absent.
+pub(crate) fn one_header<'a>(received: Received<'a>, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut values =
+        received.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Refusal::Duplicate(name.to_owned())),
+        (Some(""), None) | (None, None) => Ok(None),
+        (Some(value), None) => Ok(Some(value)),
+    }
+}
