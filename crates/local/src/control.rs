@@ -63,7 +63,11 @@ impl Runner {
             return bad_request(&problem);
         }
         if self.stopping.get() {
-            return http::error(StatusCode::SERVICE_UNAVAILABLE, "ServiceException", "the runner is stopping");
+            return http::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceException",
+                "the runner is stopping",
+            );
         }
         let function = match self.function(name) {
             Some(function) => function,

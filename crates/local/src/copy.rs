@@ -20,8 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    child,
-    clock,
+    child, clock,
     function::Queue,
     http,
     invocation::{Fault, Invocation, Outcome, stream_id},
@@ -227,7 +226,8 @@ impl Copy {
             let _ = one.reply.send(Outcome::Fault(fault));
         }
         let init_fault = self.init_fault.take();
-        let fault = init_fault.unwrap_or_else(|| Fault { kind: "Runtime.ExitError".into(), message: how.into() });
+        let fault =
+            init_fault.unwrap_or_else(|| Fault { kind: "Runtime.ExitError".into(), message: how.into() });
         if !stopping {
             self.log.line(self.index, format!("the process ended: {how}").as_bytes());
             // As on Lambda, one who waits for a copy that cannot start is told so.

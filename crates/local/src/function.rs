@@ -56,7 +56,13 @@ impl Function {
         let spec = Rc::new(spec);
         let copies: Vec<_> = (0..spec.copies)
             .map(|index| {
-                let copy = Copy::new(index, &self.name, Rc::clone(&spec), Rc::clone(&self.log), Rc::clone(&self.queue));
+                let copy = Copy::new(
+                    index,
+                    &self.name,
+                    Rc::clone(&spec),
+                    Rc::clone(&self.log),
+                    Rc::clone(&self.queue),
+                );
                 let copy = Rc::new(copy);
                 tokio::task::spawn_local(Rc::clone(&copy).supervise(Rc::clone(&self.host)));
                 copy
@@ -78,7 +84,8 @@ impl Function {
 
     /// Hands the event to the next free copy and waits for the outcome; `None` when too many wait already.
     pub async fn invoke(&self, headers: &HeaderMap, payload: Bytes) -> Option<Outcome> {
-        let arn = format!("arn:aws:lambda:{}:{}:function:{}", self.host.region, self.host.account_id, self.name);
+        let arn =
+            format!("arn:aws:lambda:{}:{}:function:{}", self.host.region, self.host.account_id, self.name);
         let (invocation, outcome) = Invocation::new(headers, payload, arn);
         if !self.queue.push(invocation) {
             return None;

@@ -28,7 +28,11 @@ pub struct Invocation {
 
 impl Invocation {
     /// From the caller's headers; what they do not say is made up as Lambda would.
-    pub fn new(headers: &HeaderMap, payload: Bytes, default_arn: String) -> (Self, oneshot::Receiver<Outcome>) {
+    pub fn new(
+        headers: &HeaderMap,
+        payload: Bytes,
+        default_arn: String,
+    ) -> (Self, oneshot::Receiver<Outcome>) {
         let (reply, outcome) = oneshot::channel();
         let given = |name| http::header(headers, name).filter(|text| !text.is_empty()).map(str::to_owned);
         let invocation = Self {
@@ -60,9 +64,7 @@ impl Outcome {
         let mut answer = match self {
             Self::Response(body) => return http::raw_json(StatusCode::OK, body),
             Self::Error(body) => http::raw_json(StatusCode::INTERNAL_SERVER_ERROR, body),
-            Self::Fault(fault) => {
-                http::error(StatusCode::INTERNAL_SERVER_ERROR, &fault.kind, &fault.message)
-            }
+            Self::Fault(fault) => http::error(StatusCode::INTERNAL_SERVER_ERROR, &fault.kind, &fault.message),
         };
         answer.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
         answer
@@ -97,9 +99,7 @@ impl Fault {
         let limit = http::MAX_PAYLOAD;
         Self {
             kind: "Function.ResponseSizeTooLarge".into(),
-            message: format!(
-                "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-            ),
+            message: format!("Response payload size exceeded maximum allowed payload size ({limit} bytes)."),
         }
     }
 
@@ -113,7 +113,14 @@ impl Fault {
 fn request_id() -> String {
     let id = random() & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let part = |shift: u32, digits: u32| (id >> shift) & ((1 << (digits * 4)) - 1);
-    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", part(96, 8), part(80, 4), part(64, 4), part(48, 4), part(0, 12))
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        part(96, 8),
+        part(80, 4),
+        part(64, 4),
+        part(48, 4),
+        part(0, 12)
+    )
 }
 
 /// An unsampled X-Ray trace header.

@@ -70,7 +70,13 @@ impl Spec {
     ///
     /// Source: AWS Lambda developer guide, "Defined runtime environment variables". Left out: what names a
     /// managed runtime (`AWS_EXECUTION_ENV`) and the address of an X-Ray daemon, which is not there.
-    pub fn environment(&self, host: &Host, name: &str, runtime_api: &str, stream: &str) -> Vec<(OsString, OsString)> {
+    pub fn environment(
+        &self,
+        host: &Host,
+        name: &str,
+        runtime_api: &str,
+        stream: &str,
+    ) -> Vec<(OsString, OsString)> {
         let task_root = self.binary.parent().unwrap_or(&self.binary).as_os_str().to_owned();
         let handler = self.binary.file_name().unwrap_or_default().to_owned();
         let own = self.environment.iter().map(|(name, value)| (name.into(), value.into()));
@@ -140,7 +146,9 @@ mod tests {
             region: "us-east-1".into(),
         };
         let environment = spec().environment(&host, "f", "127.0.0.1:1", "s");
-        let last = |name: &str| environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let last = |name: &str| {
+            environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        };
         assert_eq!(last("AWS_REGION"), Some("us-east-1".into()));
         assert_eq!(last("LEDGER_TABLE"), Some("t".into()));
         assert_eq!(last("AWS_LAMBDA_FUNCTION_NAME"), Some("f".into()));
