@@ -98,6 +98,7 @@ fn countries_differ_only_where_that_is_certain() {
         (Some("us"), Some("DE"), true),
         (Some("de"), Some("DE"), false),
         (Some(" DE "), Some("DE"), false),
+        (Some(" US "), Some("DE"), true),
         (Some("UK"), Some("GB"), false),
         (Some("EL"), Some("gr"), false),
         (Some("UK"), Some("UA"), true),
