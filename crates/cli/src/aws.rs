@@ -1,0 +1,127 @@
+//! Which AWS to talk to: an account, or a local peer that speaks its protocol.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::Context;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ssm::config::Credentials;
+use serde::Deserialize;
+use tollgate_aws::names::Names;
+
+/// Where the environment is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Target {
+    /// Environment suffix of the resources' names [default: the platform file's, else dev]
+    #[arg(long, env = "TOLLGATE_SUFFIX")]
+    pub(crate) suffix: Option<String>,
+    /// AWS endpoint instead of Amazon's (a local peer)
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+    /// AWS region [default: the platform file's, else the environment's, else us-east-1]
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// The file that `scripts/local up` writes; says all of the above
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_PLATFORM")]
+    pub(crate) platform: Option<PathBuf>,
+}
+
+/// What `scripts/local up` says of the local platform.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Platform {
+    pub(crate) aws_endpoint: String,
+    pub(crate) region: String,
+    pub(crate) account_id: String,
+    pub(crate) suffix: String,
+    pub(crate) api_url: String,
+    #[serde(default)]
+    pub(crate) runner_url: Option<String>,
+    /// The stack's outputs by name.
+    #[serde(default)]
+    pub(crate) outputs: BTreeMap<String, serde_json::Value>,
+}
+
+/// A target made ready.
+#[derive(Debug, Clone)]
+pub(crate) struct Aws {
+    pub(crate) config: SdkConfig,
+    pub(crate) names: Names,
+    pub(crate) platform: Option<Platform>,
+}
+
+impl Platform {
+    pub(crate) fn read(path: &PathBuf) -> anyhow::Result<Self> {
+        let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is no platform file", path.display()))
+    }
+}
+
+impl Target {
+    /// Reads the platform file and the SDK's own configuration. No call is made yet.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Aws> {
+        let platform = self.platform.as_ref().map(Platform::read).transpose()?;
+        let from_platform = |f: fn(&Platform) -> &String| platform.as_ref().map(f).cloned();
+        let suffix = self.suffix.clone().or_else(|| from_platform(|p| &p.suffix));
+        let names = Names::new(suffix.unwrap_or_else(|| "dev".to_owned()))?;
+        let endpoint = self.endpoint_url.clone().or_else(|| from_platform(|p| &p.aws_endpoint));
+        let region = self.region.clone().or_else(|| from_platform(|p| &p.region));
+
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(endpoint) = &endpoint {
+            // A local peer takes any key; looking for real ones would hand them to it, or wait for a metadata
+            // service that is not there.
+            if is_loopback(endpoint) {
+                loader = loader.credentials_provider(Credentials::new("test", "test", None, None, "local"));
+            }
+            loader = loader.endpoint_url(endpoint);
+        }
+        let mut config = loader.load().await;
+        if config.region().is_none() {
+            config = config.into_builder().region(Region::new("us-east-1")).build();
+        }
+        Ok(Aws { config, names, platform })
+    }
+}
+
+impl Aws {
+    /// The account's number, which bucket names hold.
+    pub(crate) async fn account(&self) -> anyhow::Result<String> {
+        if let Some(platform) = &self.platform {
+            return Ok(platform.account_id.clone());
+        }
+        let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        let identity =
+            identity.map_err(aws_sdk_sts::Error::from).context("asking for the account's number")?;
+        identity.account.context("AWS does not say the account's number")
+    }
+}
+
+/// Whether a URL's host is this machine.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if host.starts_with("[::1]") {
+        return true;
+    }
+    let host = host.split(':').next().unwrap_or_default();
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_gets_made_up_credentials() {
+        for local in ["http://127.0.0.1:4566", "http://localhost/", "http://[::1]:1/x"] {
+            assert!(is_loopback(local), "{local}");
+        }
+        for remote in ["https://sqs.eu-west-1.amazonaws.com", "http://127.0.0.1@evil.test", "http://127.evil"]
+        {
+            assert!(!is_loopback(remote), "{remote}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `tollgate providers`, `vectors` and `normalize`: what the catalogue and the normalisers know, without AWS.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use serde_json::json;
+use tollgate_core::{
+    Authenticity, EndpointConfig, EndpointId, PaymentEvent, ProviderId, Timestamp, WebhookId, event::Arrival,
+};
+use tollgate_providers::{Headers, Received, catalogue, normalise::Normaliser, scheme::vectors};
+use tollgate_risk::Thresholds;
+
+use crate::{clock, table::Table, verify};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProvidersArgs {
+    /// The whole catalogue, one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VectorsArgs {
+    /// JSON lines: a request, a key, a clock and the expected verdict each
+    file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NormalizeArgs {
+    /// The provider's name, as `tollgate providers` lists it
+    #[arg(long)]
+    provider: String,
+    /// The webhook's body; - for stdin
+    file: PathBuf,
+    /// A header of the webhook
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// A parameter of the endpoint
+    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    parameters: Vec<String>,
+    /// The endpoint's name, which the event's id depends on [default: the provider's]
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// When it arrived: RFC 3339 or unix seconds [default: the time]
+    #[arg(long, value_parser = verify::timestamp)]
+    now: Option<Timestamp>,
+}
+
+pub(crate) fn providers(args: &ProvidersArgs) -> anyhow::Result<ExitCode> {
+    if args.json {
+        for row in catalogue::providers() {
+            println!("{}", serde_json::to_string(row)?);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table =
+        Table::new(["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"]);
+    for row in catalogue::providers() {
+        let window = row.window().map(|seconds| format!("{seconds} s")).unwrap_or_default();
+        let confirmed = match (&row.confirmed_by, &row.unconfirmed) {
+            (Some(by), _) => by.clone(),
+            (None, Some(why)) => format!("unconfirmed: {why}"),
+            (None, None) => String::new(),
+        };
+        table.row([
+            row.name.clone(),
+            row.location(),
+            row.algorithm().to_owned(),
+            window,
+            row.authenticity().as_str().to_owned(),
+            row.event_id.clone(),
+            confirmed,
+        ]);
+    }
+    print!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn vectors(args: &VectorsArgs) -> anyhow::Result<ExitCode> {
+    let text =
+        std::fs::read_to_string(&args.file).with_context(|| format!("reading {}", args.file.display()))?;
+    let report = vectors::run(&text);
+    for mismatch in &report.failed {
+        println!("{mismatch}");
+    }
+    println!("{} passed, {} failed", report.passed, report.failed.len());
+    // A file without a vector proves nothing.
+    let good = report.failed.is_empty() && report.passed > 0;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) fn normalize(args: &NormalizeArgs) -> anyhow::Result<ExitCode> {
+    let row = catalogue::find(&args.provider)
+        .with_context(|| format!("no provider is called {}: see `tollgate providers`", args.provider))?;
+    let normaliser = Normaliser::named(row.normaliser())
+        .with_context(|| format!("{} has no normaliser: its events are payment.unrecognized", row.name))?;
+    let mut headers = Headers::new();
+    for header in &args.headers {
+        let (name, value) = header.split_once(':').with_context(|| format!("--header {header}: no colon"))?;
+        headers.push(name.trim(), value.trim());
+    }
+    let parameters: Vec<(&str, &str)> = args
+        .parameters
+        .iter()
+        .map(|pair| pair.split_once('=').with_context(|| format!("--parameter {pair}: no equals sign")))
+        .collect::<Result<_, _>>()?;
+    let endpoint = EndpointId::new(args.endpoint.clone().unwrap_or_else(|| row.name.clone()))?;
+    let config = json!({
+        "id": endpoint.as_str(), "scheme": row.name, "secret": "secretsmanager:none",
+        "parameters": serde_json::Map::from_iter(parameters.iter().map(|(k, v)| ((*k).to_owned(), json!(v)))),
+    });
+    let config: EndpointConfig = serde_json::from_value(config)?;
+
+    let body = verify::read_file(&args.file)?;
+    let received = Received { headers: &headers, query: "", body: &body };
+    let facts = match normaliser.normalise(received, &config) {
+        Ok(facts) => facts,
+        Err(problem) => {
+            eprintln!("tollgate: {problem}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let received_at = args.now.unwrap_or_else(clock::now);
+    let provider = ProviderId::new(row.name.clone())?;
+    let webhook_id = WebhookId::new(received_at, 0);
+    for facts in facts {
+        let tier = Thresholds::default().tier_of(facts.amount.as_ref());
+        let arrival = Arrival {
+            webhook_id: &webhook_id,
+            endpoint: &endpoint,
+            provider: &provider,
+            // Nobody checked a signature here.
+            authenticity: Authenticity::Authenticated,
+            received_at,
+        };
+        println!("{}", serde_json::to_string_pretty(&PaymentEvent::new(facts, arrival, tier))?);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,89 @@
+//! The endpoints file.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use tollgate_core::EndpointConfig;
+use tollgate_providers::Endpoint;
+
+use super::Reference;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    endpoints: Vec<toml::Value>,
+}
+
+/// Every endpoint of the file, or everything that is wrong with it.
+pub(crate) fn read(text: &str, suffix: &str) -> Result<Vec<Endpoint>, Vec<String>> {
+    let file: File = toml::from_str(&text.replace("{suffix}", suffix))
+        .map_err(|problem| vec![problem.to_string().trim_end().to_owned()])?;
+    let (mut endpoints, mut problems, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (index, row) in file.endpoints.into_iter().enumerate() {
+        let id = row.get("id").and_then(toml::Value::as_str).map(str::to_owned);
+        let name = id.clone().unwrap_or_else(|| format!("number {}", index + 1));
+        match check(row) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(problem) if problem.starts_with("endpoint ") => problems.push(problem),
+            Err(problem) => problems.push(format!("endpoint {name}: {problem}")),
+        }
+        if !seen.insert(name.clone()) {
+            problems.push(format!("endpoint {name}: described twice"));
+        }
+    }
+    if endpoints.is_empty() && problems.is_empty() {
+        problems.push("no [[endpoints]] in it".to_owned());
+    }
+    if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
+}
+
+fn check(row: toml::Value) -> Result<Endpoint, String> {
+    let config: EndpointConfig =
+        row.try_into().map_err(|problem: toml::de::Error| problem.message().to_owned())?;
+    Reference::parse(&config.secret).map_err(|problem| format!("secret: {problem}"))?;
+    Endpoint::new(config).map_err(|problem| problem.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suffix_stands_in_names() {
+        let text = r#"
+            [[endpoints]]
+            id = "shop"
+            scheme = "stripe"
+            secret = "secretsmanager:tollgate/{suffix}/shop"
+        "#;
+        let endpoints = read(text, "demo").unwrap();
+        assert_eq!(endpoints.first().unwrap().config().secret, "secretsmanager:tollgate/demo/shop");
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let text = r#"
+            [[endpoints]]
+            id = "Shop"
+            scheme = "stripe"
+            secret = "secretsmanager:a"
+            [[endpoints]]
+            id = "shop"
+            scheme = "stripe"
+            secret = "whsec_c2VjcmV0"
+            [[endpoints]]
+            id = "shop"
+            scheme = "stripe"
+            secret = "secretsmanager:a"
+            on_duplcate = "conflict"
+        "#;
+        let problems = read(text, "dev").unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert!(problems[0].contains("Shop"));
+        assert!(problems[1].contains("secret") && !problems[1].contains("whsec_"));
+        assert!(problems[2].contains("on_duplcate"));
+        assert!(problems[3].contains("twice"));
+        assert!(read("", "dev").is_err());
+    }
+}

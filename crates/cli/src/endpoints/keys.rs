@@ -1,0 +1,262 @@
+//! Signing keys: made, stored, rotated and read, never shown.
+
+use std::fmt;
+
+use anyhow::{Context, bail};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_sdk_secretsmanager::operation::{
+    get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError,
+};
+use aws_sdk_ssm::{operation::get_parameter::GetParameterError, types::ParameterType};
+use base64::{Engine, engine::general_purpose};
+use serde::Deserialize;
+use tollgate_aws::secrets::AwsSecrets;
+use tollgate_core::id::to_hex;
+use tollgate_pipeline::ports::Secrets;
+use tollgate_providers::{Endpoint, KeyMaterial, Secret};
+
+use crate::aws::Aws;
+
+/// Where an endpoint's key is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reference {
+    SecretsManager(String),
+    Ssm(String),
+}
+
+impl Reference {
+    /// Reads `secretsmanager:NAME` or `ssm:NAME`. The text is not repeated in the error: people paste keys.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        match text.split_once(':') {
+            Some(("secretsmanager", name)) if !name.is_empty() => Ok(Self::SecretsManager(name.to_owned())),
+            Some(("ssm", name)) if !name.is_empty() => Ok(Self::Ssm(name.to_owned())),
+            _ => bail!("must be secretsmanager:NAME or ssm:NAME, where the key is kept; never a key itself"),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager(name) => write!(f, "secretsmanager:{name}"),
+            Self::Ssm(name) => write!(f, "ssm:{name}"),
+        }
+    }
+}
+
+/// A key's text. Not printable.
+#[derive(Clone)]
+pub(crate) struct KeyText(String);
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(..)")
+    }
+}
+
+impl KeyText {
+    /// Takes a stored value's or a file's text; the line's end that editors add is no part of it.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// The keys in it: the bare text, or `{"keys":[{"id":"...","value":"..."}]}`.
+    pub(crate) fn keys(&self, default_id: &str) -> Vec<KeyMaterial> {
+        let listed: Option<Stored> = serde_json::from_str(&self.0).ok();
+        let key = |id: String, value: String| KeyMaterial { id, secret: Secret::new(value) };
+        match listed {
+            Some(stored) => stored.keys.into_iter().map(|one| key(one.id, one.value)).collect(),
+            None => vec![key(default_id.to_owned(), self.0.clone())],
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    keys: Vec<StoredKey>,
+}
+
+#[derive(Deserialize)]
+struct StoredKey {
+    id: String,
+    value: String,
+}
+
+/// Secrets Manager and SSM's secure strings.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyStore {
+    secrets: aws_sdk_secretsmanager::Client,
+    ssm: aws_sdk_ssm::Client,
+}
+
+impl KeyStore {
+    pub(crate) fn new(aws: &Aws) -> Self {
+        Self {
+            secrets: aws_sdk_secretsmanager::Client::new(&aws.config),
+            ssm: aws_sdk_ssm::Client::new(&aws.config),
+        }
+    }
+
+    /// The current value, if there is one.
+    pub(crate) async fn current(&self, reference: &Reference) -> anyhow::Result<Option<KeyText>> {
+        match reference {
+            Reference::SecretsManager(name) => {
+                let answer = self.secrets.get_secret_value().secret_id(name).send().await;
+                match answer {
+                    Ok(found) => Ok(found.secret_string().map(KeyText::new)),
+                    Err(problem)
+                        if problem
+                            .as_service_error()
+                            .is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
+                    {
+                        Ok(None)
+                    }
+                    Err(problem) => Err(aws_sdk_secretsmanager::Error::from(problem))
+                        .with_context(|| format!("reading {reference}")),
+                }
+            }
+            Reference::Ssm(name) => {
+                let answer = self.ssm.get_parameter().name(name).with_decryption(true).send().await;
+                match answer {
+                    Ok(found) => Ok(found.parameter().and_then(|p| p.value()).map(KeyText::new)),
+                    Err(problem)
+                        if problem
+                            .as_service_error()
+                            .is_some_and(GetParameterError::is_parameter_not_found) =>
+                    {
+                        Ok(None)
+                    }
+                    Err(problem) => {
+                        Err(aws_sdk_ssm::Error::from(problem)).with_context(|| format!("reading {reference}"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every key that verifies at present, the current one first, as the validator reads them.
+    pub(crate) async fn active(&self, reference: &Reference) -> anyhow::Result<Vec<KeyMaterial>> {
+        let secrets = AwsSecrets::new(self.secrets.clone(), self.ssm.clone());
+        secrets.keys(&reference.to_string()).await.with_context(|| format!("reading {reference}"))
+    }
+
+    /// Stores a key where none is.
+    pub(crate) async fn put(&self, reference: &Reference, key: &KeyText) -> anyhow::Result<()> {
+        match reference {
+            Reference::SecretsManager(name) => {
+                let created = self.secrets.create_secret().name(name).secret_string(&key.0).send().await;
+                match created {
+                    Ok(_) => Ok(()),
+                    // It may exist without a value, as a template makes it.
+                    Err(problem)
+                        if problem.as_service_error().is_some_and(|e| e.is_resource_exists_exception()) =>
+                    {
+                        self.rotate(reference, key).await
+                    }
+                    Err(problem) => Err(aws_sdk_secretsmanager::Error::from(problem).into()),
+                }
+            }
+            Reference::Ssm(name) => self.put_parameter(name, &key.0).await,
+        }
+    }
+
+    /// Makes `key` current and what was current the previous one.
+    pub(crate) async fn rotate(&self, reference: &Reference, key: &KeyText) -> anyhow::Result<()> {
+        match reference {
+            Reference::SecretsManager(name) => {
+                let put = self.secrets.put_secret_value().secret_id(name).secret_string(&key.0).send().await;
+                match put {
+                    Err(problem)
+                        if problem
+                            .as_service_error()
+                            .is_some_and(PutSecretValueError::is_resource_not_found_exception) =>
+                    {
+                        bail!("{reference} does not exist: `tollgate endpoints apply` makes it")
+                    }
+                    other => {
+                        other
+                            .map_err(aws_sdk_secretsmanager::Error::from)
+                            .with_context(|| format!("writing {reference}"))?;
+                        Ok(())
+                    }
+                }
+            }
+            // Readers ask for the version before the current one by its number.
+            Reference::Ssm(name) => self.put_parameter(name, &key.0).await,
+        }
+    }
+
+    async fn put_parameter(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        self.ssm
+            .put_parameter()
+            .name(name)
+            .r#type(ParameterType::SecureString)
+            .overwrite(true)
+            .value(value)
+            .send()
+            .await
+            .map_err(aws_sdk_ssm::Error::from)
+            .with_context(|| format!("writing ssm:{name}"))?;
+        Ok(())
+    }
+}
+
+/// A random key in the form that the endpoint's scheme wants; `None` where only the provider can make one
+/// (certificates, public keys, its own ids).
+pub(crate) fn random(endpoint: &Endpoint) -> anyhow::Result<Option<KeyText>> {
+    let mut bytes = [0; 64];
+    SystemRandom::new().fill(&mut bytes).ok().context("the system has no random bytes")?;
+    Ok(form(endpoint, &bytes))
+}
+
+/// A key handed in as a file, if the scheme can use it.
+pub(crate) fn from_file(path: &std::path::Path, endpoint: &Endpoint) -> anyhow::Result<KeyText> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let key = KeyText::new(&text);
+    endpoint.keys(key.keys("current"))?;
+    Ok(key)
+}
+
+/// Schemes whose keys are the provider's to make, though any text would pass for one.
+const ISSUED: [&str; 3] = ["paypal", "plaid", "wise"];
+
+fn form(endpoint: &Endpoint, random: &[u8; 64]) -> Option<KeyText> {
+    let (half, _) = random.split_at(32);
+    let text = general_purpose::URL_SAFE_NO_PAD.encode(half);
+    let whsec = format!("whsec_{}", general_purpose::STANDARD.encode(half));
+    // The first that the scheme takes. The bare text holds a `_`, which neither hex nor base64 does.
+    let candidates = match endpoint.provider().as_str() {
+        provider if ISSUED.contains(&provider) => return None,
+        // Stripe's keys look so, and are used as text.
+        "stripe" => vec![format!("whsec_{}", to_hex(half))],
+        "chargebee" | "phonepe" => vec![format!("tollgate:{text}")],
+        "braintree" => vec![format!("public_{}:{text}", to_hex(half.get(..4)?)), text],
+        _ => vec![format!("key_{text}"), whsec, to_hex(half), to_hex(random), format!("tollgate:{text}")],
+    };
+    candidates.into_iter().map(KeyText).find(|key| endpoint.keys(key.keys("current")).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_read_and_never_repeated() {
+        let reference = Reference::parse("secretsmanager:tollgate/dev/a").unwrap();
+        assert_eq!(reference.to_string(), "secretsmanager:tollgate/dev/a");
+        assert_eq!(Reference::parse("ssm:/a/b").unwrap(), Reference::Ssm("/a/b".to_owned()));
+        for bad in ["whsec_verysecret", "ssm:", "s3:whsec_verysecret"] {
+            let problem = Reference::parse(bad).unwrap_err().to_string();
+            assert!(!problem.contains("verysecret"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_one_key_or_a_list() {
+        let ids =
+            |text: &str| KeyText::new(text).keys("current").into_iter().map(|k| k.id).collect::<Vec<_>>();
+        assert_eq!(ids("whsec_abc\n"), ["current"]);
+        assert_eq!(ids(r#"{"keys":[{"id":"a","value":"1"},{"id":"b","value":"2"}]}"#), ["a", "b"]);
+        assert_eq!(format!("{:?}", KeyText::new("x")), "KeyText(..)");
+    }
+}

@@ -1,0 +1,164 @@
+//! `tollgate send`: signed webhooks, as an endpoint's provider would send them.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, bail};
+use tollgate_core::Timestamp;
+use tollgate_providers::Headers;
+
+use crate::{
+    aws::Target,
+    clock,
+    http::{Answer, Parcel, Sender},
+    signer::{KeySource, Signer, ad_hoc},
+    webhook::{self, BUILT_IN, Draft, Kind, Sample},
+};
+
+/// How old an `--expired` webhook is, in seconds: past every scheme's window.
+const EXPIRED_SECONDS: i64 = 100_000;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The endpoint's name
+    #[arg(long)]
+    endpoint: String,
+    /// What the built-in body says
+    #[arg(long = "type", value_enum, default_value = "payment")]
+    kind: Kind,
+    /// Decimal amount in major units
+    #[arg(long, default_value = "10.99")]
+    amount: String,
+    /// ISO 4217 code
+    #[arg(long, default_value = "USD")]
+    currency: String,
+    /// Events in one delivery (Adyen)
+    #[arg(long, default_value_t = 1)]
+    items: usize,
+    /// Send this file's bytes instead of a built-in body
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// A further header, before signing
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Lengthen the built-in body to this many bytes
+    #[arg(long, value_name = "BYTES")]
+    size: Option<usize>,
+    /// How many webhooks
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// The same seed gives the same events [default: the time]
+    #[arg(long)]
+    seed: Option<String>,
+    /// Send each webhook a second time
+    #[arg(long)]
+    duplicate: bool,
+    /// Alter the body after signing
+    #[arg(long)]
+    tamper: bool,
+    /// Sign for a time long past
+    #[arg(long)]
+    expired: bool,
+    /// The URL that /webhook follows [default: the platform file's]
+    #[arg(long)]
+    url: Option<String>,
+    /// A provider's name, for an endpoint whose configuration is not to be looked up
+    #[arg(long)]
+    scheme: Option<String>,
+    /// The URL that the provider signs, with --scheme (Square)
+    #[arg(long, value_name = "URL", requires = "scheme")]
+    notification_url: Option<String>,
+    #[command(flatten)]
+    key: KeySource,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (signer, url) = resolve(&args).await?;
+    let sender = Sender::new()?;
+    let seed = args.seed.clone().unwrap_or_else(|| clock::now().as_nanosecond().to_string());
+    let mut refused = 0_u64;
+    for serial in 0..args.count {
+        let now = clock::now();
+        let draft = draft(&args, &signer, &seed, serial, now)?;
+        let mut signed_at = now;
+        if args.expired {
+            signed_at = now.checked_sub(jiff::SignedDuration::from_secs(EXPIRED_SECONDS))?;
+            if !signer.signs_time(&draft, now) {
+                bail!("{} signs no time: its webhooks cannot expire", signer.endpoint.provider());
+            }
+        }
+        let mut signed = signer.sign(&draft, signed_at)?;
+        if args.tamper {
+            signer.tamper(&mut signed, now)?;
+        }
+        let parcel = Parcel::new(&url, &signer.endpoint, signed)?;
+        let answer = sender.send(&parcel).await?;
+        println!("{}", line(&answer, &draft));
+        refused += u64::from(!answer.is_success());
+        if args.duplicate {
+            let again = sender.send(&parcel).await?;
+            println!("{}", line(&again, &draft));
+            refused += u64::from(!again.is_success() && !again.is_duplicate());
+        }
+    }
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn resolve(args: &Args) -> anyhow::Result<(Signer, String)> {
+    let key = args.key.read()?;
+    let platform = args.target.platform.as_ref().map(crate::aws::Platform::read).transpose()?;
+    let url = args.url.clone().or_else(|| platform.map(|platform| platform.api_url));
+    let url = url.context("where to? --url, or --platform with the file that scripts/local wrote")?;
+    let signer = match (&args.scheme, key) {
+        (Some(scheme), Some(key)) => {
+            let endpoint = ad_hoc(&args.endpoint, scheme, args.notification_url.as_deref())?;
+            Signer::new(endpoint, key.keys("given"))?
+        }
+        (Some(_), None) => bail!("--scheme needs --secret-file or --secret"),
+        (None, Some(key)) => {
+            let endpoint = crate::endpoints::find(&args.target.connect().await?, &args.endpoint).await?;
+            Signer::new(endpoint, key.keys("given"))?
+        }
+        (None, None) => Signer::of(&args.target.connect().await?, &args.endpoint).await?,
+    };
+    Ok((signer, url))
+}
+
+fn draft(args: &Args, signer: &Signer, seed: &str, serial: u64, now: Timestamp) -> anyhow::Result<Draft> {
+    let provider = signer.endpoint.provider().as_str();
+    let mut draft = match &args.body {
+        Some(path) => {
+            let body = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            let headers = Headers::from_iter([("Content-Type", "application/json")]);
+            Draft { headers, body, event_ids: Vec::new() }
+        }
+        None => {
+            let money = webhook::money(&args.amount, &args.currency)?;
+            let id = webhook::id(seed, serial);
+            let sample = Sample { kind: args.kind, money, id, at: now, items: args.items };
+            webhook::draft(provider, &sample).with_context(|| {
+                format!("no body is built in for {provider} (only {}): use --body", BUILT_IN.join(", "))
+            })?
+        }
+    };
+    for header in &args.headers {
+        let (name, value) = header.split_once(':').with_context(|| format!("--header {header}: no colon"))?;
+        draft.headers.push(name.trim(), value.trim());
+    }
+    if let Some(bytes) = args.size {
+        draft.pad_to(bytes);
+    }
+    Ok(draft)
+}
+
+fn line(answer: &Answer, draft: &Draft) -> String {
+    let said = answer.text("message").or_else(|| answer.text("error")).unwrap_or("no reason given");
+    let webhook = answer.text("webhook_id").unwrap_or("-");
+    let event = draft.event_ids.first().map_or("-", String::as_str);
+    let more = match draft.event_ids.len() {
+        0 | 1 => String::new(),
+        events => format!(" and {} more", events - 1),
+    };
+    format!("{}  {said}  webhook {webhook}  event {event}{more}", answer.status)
+}

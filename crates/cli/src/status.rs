@@ -1,0 +1,165 @@
+//! `tollgate status`: what is where in an environment.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use tollgate_aws::names::Queue;
+
+use crate::{
+    aws::{Aws, Target},
+    table::Table,
+};
+
+/// Calls at once.
+const AT_ONCE: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What an environment holds. Counts of AWS's own are approximate where AWS's are.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Status {
+    pub(crate) queues: Vec<QueueStatus>,
+    pub(crate) tables: Vec<Count>,
+    pub(crate) buckets: Vec<Count>,
+}
+
+/// One queue.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct QueueStatus {
+    pub(crate) name: String,
+    pub(crate) dead_letters: bool,
+    /// Waiting.
+    pub(crate) visible: u64,
+    /// Being worked on.
+    pub(crate) in_flight: u64,
+    pub(crate) delayed: u64,
+}
+
+/// So many of something.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Count {
+    pub(crate) name: String,
+    pub(crate) count: u64,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let aws = args.target.connect().await?;
+    let status = read(&aws).await?;
+    if args.json {
+        println!("{}", serde_json::to_string(&status)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new(["queue", "waiting", "in flight", "delayed"]);
+    let (dead, alive): (Vec<_>, Vec<_>) = status.queues.iter().partition(|queue| queue.dead_letters);
+    for queue in alive.iter().chain(&dead) {
+        let name = if queue.dead_letters && queue.visible > 0 {
+            console::style(&queue.name).red().to_string()
+        } else {
+            queue.name.clone()
+        };
+        table.row([name, queue.visible.to_string(), queue.in_flight.to_string(), queue.delayed.to_string()]);
+    }
+    println!("{table}");
+    let mut table = Table::new(["table or bucket", "count"]);
+    for count in status.tables.iter().chain(&status.buckets) {
+        table.row([count.name.clone(), count.count.to_string()]);
+    }
+    print!("{table}");
+    let stranded: u64 = dead.iter().map(|queue| queue.visible).sum();
+    if stranded > 0 {
+        println!(
+            "\n{stranded} dead-lettered: each holds its reason, and goes back to its queue by a redrive"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks for everything.
+pub(crate) async fn read(aws: &Aws) -> anyhow::Result<Status> {
+    let mut queues: Vec<(String, bool)> = Vec::new();
+    for queue in Queue::ALL {
+        queues.push((aws.names.queue(queue), false));
+        queues.push((aws.names.dead_letters(queue), true));
+    }
+    queues.push((aws.names.eventbridge_dead_letters(), true));
+    queues.push((aws.names.workflow_dead_letters(), true));
+    let sqs = aws_sdk_sqs::Client::new(&aws.config);
+    let queues = stream::iter(queues)
+        .map(|(name, dead_letters)| queue(&sqs, name, dead_letters))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws.config);
+    let tables = [aws.names.ledger_table(), aws.names.transactions_table()];
+    let tables =
+        stream::iter(tables).map(|name| table(&dynamodb, name)).buffered(AT_ONCE).try_collect().await?;
+    let account = aws.account().await?;
+    let s3 = tollgate_aws::s3_client(&aws.config);
+    let buckets = [aws.names.archive_bucket(&account), aws.names.payload_bucket(&account)];
+    let buckets = stream::iter(buckets).map(|name| bucket(&s3, name)).buffered(AT_ONCE).try_collect().await?;
+    Ok(Status { queues, tables, buckets })
+}
+
+/// The URL of a queue.
+pub(crate) async fn queue_url(sqs: &aws_sdk_sqs::Client, name: &str) -> anyhow::Result<String> {
+    let answer = sqs.get_queue_url().queue_name(name).send().await.map_err(aws_sdk_sqs::Error::from);
+    let answer = answer.with_context(|| format!("queue {name}"))?;
+    answer.queue_url.with_context(|| format!("queue {name} has no URL"))
+}
+
+async fn queue(sqs: &aws_sdk_sqs::Client, name: String, dead_letters: bool) -> anyhow::Result<QueueStatus> {
+    let url = queue_url(sqs, &name).await?;
+    let asked = [
+        Attribute::ApproximateNumberOfMessages,
+        Attribute::ApproximateNumberOfMessagesNotVisible,
+        Attribute::ApproximateNumberOfMessagesDelayed,
+    ];
+    let answer =
+        sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(asked.to_vec())).send().await;
+    let answer = answer.map_err(aws_sdk_sqs::Error::from).with_context(|| format!("queue {name}"))?;
+    let of = |attribute: &Attribute| {
+        answer
+            .attributes()
+            .and_then(|all| all.get(attribute)?.parse::<u64>().ok())
+            .with_context(|| format!("queue {name} does not say its {attribute}"))
+    };
+    let [visible, in_flight, delayed] = &asked;
+    let (visible, in_flight, delayed) = (of(visible)?, of(in_flight)?, of(delayed)?);
+    Ok(QueueStatus { name, dead_letters, visible, in_flight, delayed })
+}
+
+/// DynamoDB's own item count is hours old, so the table is counted.
+async fn table(dynamodb: &aws_sdk_dynamodb::Client, name: String) -> anyhow::Result<Count> {
+    let mut pages = dynamodb
+        .scan()
+        .table_name(&name)
+        .select(aws_sdk_dynamodb::types::Select::Count)
+        .into_paginator()
+        .send();
+    let mut count = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(aws_sdk_dynamodb::Error::from).with_context(|| format!("table {name}"))?;
+        count += u64::try_from(page.count()).unwrap_or(0);
+    }
+    Ok(Count { name, count })
+}
+
+async fn bucket(s3: &aws_sdk_s3::Client, name: String) -> anyhow::Result<Count> {
+    let mut pages = s3.list_objects_v2().bucket(&name).into_paginator().send();
+    let mut count = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(aws_sdk_s3::Error::from).with_context(|| format!("bucket {name}"))?;
+        count += u64::try_from(page.contents().len()).unwrap_or(0);
+    }
+    Ok(Count { name, count })
+}
