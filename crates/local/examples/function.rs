@@ -10,10 +10,12 @@ async fn main() -> Result<(), Error> {
     if std::env::var("FAIL_INIT").is_ok() {
         std::process::exit(7);
     }
+    if std::env::var("HANG_INIT").is_ok() {
+        std::future::pending::<()>().await;
+    }
     lambda_runtime::run(service_fn(handle)).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "what the runner put into the environment is what is tested")]
 #[expect(clippy::panic, reason = "a panic is one of the outcomes to test")]
 async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();

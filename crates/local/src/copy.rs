@@ -29,8 +29,6 @@ use crate::{
     spec::{Host, Spec},
 };
 
-/// Lambda's limit for the time from the start of the process to its first request for work.
-const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a copy may finish its invocation when the runner stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// A copy that lived this long, or answered anything, is started again at once.
@@ -64,7 +62,7 @@ pub struct Copy {
     phase: watch::Sender<Phase>,
     pid: Cell<Option<u32>>,
     in_flight: RefCell<HashMap<String, InFlight>>,
-    /// The in-flight invocations or the wish to end have changed.
+    /// The phase, the in-flight invocations or the wish to end have changed.
     changed: Notify,
     init_fault: RefCell<Option<Fault>>,
     end: Cell<End>,
@@ -161,7 +159,7 @@ impl Copy {
         let copy = Rc::clone(self);
         let api = http::accept(listener, move |request| runtime_api::handle(Rc::clone(&copy), request));
         let how = tokio::select! {
-            how = self.watch(&mut child) => how,
+            how = self.watch(&mut child, host.init_timeout) => how,
             () = api => Ok("Runtime API ended".into()),
         };
         self.kill();
@@ -186,8 +184,8 @@ impl Copy {
     }
 
     /// Waits for the process to end, or for a reason to end it.
-    async fn watch(&self, child: &mut Child) -> std::io::Result<String> {
-        let init_deadline = Instant::now() + INIT_TIMEOUT;
+    async fn watch(&self, child: &mut Child, init_timeout: Duration) -> std::io::Result<String> {
+        let init_deadline = Instant::now() + init_timeout;
         loop {
             let idle = self.in_flight.borrow().is_empty();
             match self.end.get() {
@@ -202,7 +200,7 @@ impl Copy {
                 status = child.wait() => return status.map(describe),
                 () = at(first_deadline) => return Ok("Task timed out".into()),
                 () = at(starting.then_some(init_deadline)) => {
-                    let message = format!("Init phase timed out after {} seconds", INIT_TIMEOUT.as_secs());
+                    let message = format!("Init phase timed out after {} seconds", init_timeout.as_secs());
                     self.fail_init(Fault { kind: "Sandbox.Timedout".into(), message: message.clone() });
                     return Ok(message);
                 }
@@ -240,7 +238,9 @@ impl Copy {
 
     /// Takes work from the function's queue to the process, which thereby is ready.
     pub async fn next(&self) -> Work {
-        self.phase.send_if_modified(|phase| std::mem::replace(phase, Phase::Ready) != Phase::Ready);
+        if self.phase.send_if_modified(|phase| std::mem::replace(phase, Phase::Ready) != Phase::Ready) {
+            self.changed.notify_one();
+        }
         if self.end.get() != End::No {
             pending::<()>().await;
         }

@@ -36,8 +36,7 @@ impl Log {
     pub async fn forward(&self, copy: usize, from: impl AsyncRead + Unpin) {
         let mut from = BufReader::with_capacity(64 * 1024, from);
         let mut line = Vec::new();
-        loop {
-            let Ok(available) = from.fill_buf().await else { break };
+        while let Ok(available) = from.fill_buf().await {
             if available.is_empty() {
                 break;
             }

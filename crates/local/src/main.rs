@@ -15,7 +15,7 @@ mod log;
 mod runtime_api;
 mod spec;
 
-use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, rc::Rc};
+use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, rc::Rc, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -62,6 +62,9 @@ struct Serve {
     /// The account in the functions' ARNs.
     #[arg(long, default_value = "000000000000")]
     account_id: String,
+    /// Seconds from the start of a process to its first request for work; Lambda allows 10.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    init_timeout: u64,
     /// The only variable that functions inherit.
     #[arg(long, env = "PATH", hide = true)]
     path: OsString,
@@ -87,6 +90,7 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let runner = Rc::new(Runner::new(spec::Host {
         account_id: options.account_id,
+        init_timeout: Duration::from_secs(options.init_timeout),
         log_dir: options.log_dir,
         path: options.path,
         region: options.region,

@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub struct Host {
     /// For ARNs.
     pub account_id: String,
+    /// From the start of a process to its first request for work.
+    pub init_timeout: Duration,
     /// One log file a function.
     pub log_dir: PathBuf,
     /// The one variable that is inherited.
@@ -141,6 +143,7 @@ mod tests {
     fn reserved_names_win() {
         let host = Host {
             account_id: "0".into(),
+            init_timeout: Duration::from_secs(10),
             log_dir: "/tmp".into(),
             path: "/bin".into(),
             region: "us-east-1".into(),

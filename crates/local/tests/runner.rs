@@ -1,6 +1,11 @@
 //! The runner with a real function built on `lambda_runtime`.
 
 #![expect(clippy::disallowed_methods, reason = "deadlines of real processes are real time")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may fail by panicking, its helpers too"
+)]
 
 mod support;
 
@@ -165,6 +170,18 @@ fn a_copy_that_cannot_start_says_why_and_is_tried_again() {
     // A configuration that works replaces it.
     assert_eq!(runner.put("init", 1, 10, json!({})).status, 200);
     assert_eq!(runner.invoke("init", json!({"do": "echo"})).status, 200);
+}
+
+#[test]
+fn the_time_to_start_is_bounded_and_not_the_time_to_be_idle() {
+    let runner = Runner::start("idle");
+    let answer = runner.put("never", 1, 10, json!({"HANG_INIT": "1"}));
+    assert_eq!((answer.status, answer.json()["errorType"].as_str()), (502, Some("Sandbox.Timedout")));
+    runner.put("idle", 2, 10, json!({}));
+    runner.put("clock", 1, 3, json!({}));
+    // Takes three times as long as a start may.
+    assert_eq!(runner.invoke("clock", json!({"do": "hang"})).error().0, "Sandbox.Timedout");
+    assert_eq!(runner.status("idle")["restarts"], 0);
 }
 
 #[test]

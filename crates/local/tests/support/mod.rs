@@ -32,6 +32,7 @@ impl Runner {
             .arg(&port_file)
             .arg("--log-dir")
             .arg(folder.join("logs"))
+            .args(["--init-timeout", "1"])
             .env("NOT_INHERITED", "1")
             .stdout(Stdio::null())
             .spawn()
