@@ -18,9 +18,9 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, UNKNOWN_TYPE,
+    ContentError,
     fields::{Flag, Number, Object, Pairs, Text, each, entries},
-    json, money, required,
+    json, money, required, unknown,
 };
 use crate::Received;
 
@@ -174,8 +174,7 @@ impl<'a> Item<'a> {
         let occurred_at = self.event_date.moment();
         let action = self.additional_data.modification.as_deref().unwrap_or_default();
         let Some(kind) = kind(&event_code, self.success.as_str() == "true", &self.operations, action) else {
-            let facts = Facts::unrecognized(event_id, event_code, UNKNOWN_TYPE);
-            return Ok(Facts { occurred_at, ..facts });
+            return Ok(Facts { occurred_at, ..unknown(event_id, event_code) });
         };
         let amount = self.amount.or_default();
         let amount = money::minor(amount.value, &amount.currency, scale);
@@ -295,8 +294,7 @@ pub(super) fn normalise_platform<'a>(
         (None, timestamp) => format!("{id}:{event_type}:{timestamp}"),
     };
     let Some(kind) = transfer.then(|| transfer_kind(data.status.as_str())).flatten() else {
-        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
-        return Ok(vec![Facts { occurred_at, livemode, ..facts }]);
+        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
     };
     let amount = data.amount.or_default();
     let amount = money::minor(amount.value, &amount.currency, scale);

@@ -12,15 +12,47 @@
 //! - Names, e-mail addresses, card numbers and the like are not read at all.
 
 mod fields;
+mod form;
 mod json;
 mod money;
+mod time;
+mod xml;
 
 mod adyen;
+mod airwallex;
+mod authorize_net;
+mod braintree;
+mod cashfree;
+mod chargebee;
+mod checkout_com;
+mod coinbase_commerce;
+mod dlocal;
+mod flutterwave;
 mod generic;
+mod github;
+mod gocardless;
+mod klarna;
+mod lemonsqueezy;
+mod mercadopago;
+mod midtrans;
+mod mollie;
+mod nuvei;
+mod paddle;
+mod pagbank;
+mod paypal;
+mod paystack;
+mod phonepe;
+mod plaid;
 mod razorpay;
+mod recurly;
+mod revolut;
+mod shopify;
 mod square;
 mod standard_webhooks;
 mod stripe;
+mod wise;
+mod worldpay;
+mod xendit;
 
 use std::{borrow::Cow, fmt};
 
@@ -51,6 +83,11 @@ fn required<'a>(text: Text<'a>, name: &'static str) -> Result<Cow<'a, str>, Cont
     text.some().ok_or(ContentError::MissingField(name))
 }
 
+/// An event that no file here names.
+fn unknown<'a>(event_id: impl Into<Cow<'a, str>>, event_type: impl Into<Cow<'a, str>>) -> Facts<'a> {
+    Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)
+}
+
 type Normalise = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Vec<Facts<'a>>, ContentError>;
 
 /// One provider's way of saying things. Resolved once, at start-up.
@@ -75,8 +112,48 @@ const ROWS: &[Row] = &[
     },
     Row { name: "adyen", aliases: &[], headers: &[], normalise: adyen::normalise },
     Row { name: "adyen_platform", aliases: &[], headers: &[], normalise: adyen::normalise_platform },
+    Row { name: "paypal", aliases: &[], headers: &[], normalise: paypal::normalise },
     Row { name: "square", aliases: &[], headers: square::HEADERS, normalise: square::normalise },
+    Row { name: "braintree", aliases: &[], headers: &[], normalise: braintree::normalise },
+    Row { name: "shopify", aliases: &[], headers: shopify::HEADERS, normalise: shopify::normalise },
+    Row { name: "github", aliases: &[], headers: github::HEADERS, normalise: github::normalise },
+    Row { name: "paddle", aliases: &[], headers: &[], normalise: paddle::normalise },
     Row { name: "razorpay", aliases: &[], headers: razorpay::HEADERS, normalise: razorpay::normalise },
+    Row { name: "coinbase_commerce", aliases: &[], headers: &[], normalise: coinbase_commerce::normalise },
+    Row { name: "gocardless", aliases: &[], headers: &[], normalise: gocardless::normalise },
+    Row { name: "mollie", aliases: &[], headers: &[], normalise: mollie::normalise },
+    Row { name: "checkout_com", aliases: &[], headers: &[], normalise: checkout_com::normalise },
+    Row { name: "klarna", aliases: &[], headers: &[], normalise: klarna::normalise },
+    Row { name: "worldpay", aliases: &["worldpay_access"], headers: &[], normalise: worldpay::normalise },
+    Row { name: "authorize_net", aliases: &[], headers: &[], normalise: authorize_net::normalise },
+    Row { name: "plaid", aliases: &[], headers: plaid::HEADERS, normalise: plaid::normalise },
+    Row { name: "wise", aliases: &[], headers: wise::HEADERS, normalise: wise::normalise },
+    Row { name: "flutterwave_v3", aliases: &[], headers: &[], normalise: flutterwave::normalise },
+    Row {
+        name: "flutterwave_v4",
+        aliases: &["flutterwave"],
+        headers: &[],
+        normalise: flutterwave::normalise,
+    },
+    Row { name: "paystack", aliases: &[], headers: &[], normalise: paystack::normalise },
+    Row { name: "mercadopago", aliases: &["mercado_pago"], headers: &[], normalise: mercadopago::normalise },
+    Row { name: "xendit", aliases: &[], headers: xendit::HEADERS, normalise: xendit::normalise },
+    Row {
+        name: "lemonsqueezy",
+        aliases: &["lemon_squeezy"],
+        headers: &[],
+        normalise: lemonsqueezy::normalise,
+    },
+    Row { name: "dlocal", aliases: &[], headers: &[], normalise: dlocal::normalise },
+    Row { name: "airwallex", aliases: &[], headers: &[], normalise: airwallex::normalise },
+    Row { name: "revolut", aliases: &[], headers: &[], normalise: revolut::normalise },
+    Row { name: "pagbank", aliases: &["pagseguro"], headers: &[], normalise: pagbank::normalise },
+    Row { name: "recurly", aliases: &[], headers: &[], normalise: recurly::normalise },
+    Row { name: "chargebee", aliases: &[], headers: &[], normalise: chargebee::normalise },
+    Row { name: "nuvei", aliases: &["safecharge"], headers: &[], normalise: nuvei::normalise },
+    Row { name: "cashfree", aliases: &[], headers: &[], normalise: cashfree::normalise },
+    Row { name: "phonepe", aliases: &[], headers: &[], normalise: phonepe::normalise },
+    Row { name: "midtrans", aliases: &[], headers: &[], normalise: midtrans::normalise },
 ];
 
 impl Normaliser {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tollgate_core::{Currency, EventType, Facts, Money, MoneyError};
+use tollgate_core::{Currency, EndpointConfig, EventType, Facts, Money, MoneyError};
 
 use super::fields::{Number, Text};
 
@@ -65,12 +65,7 @@ pub(super) fn minor_units(
 
 /// A decimal in major units, read from its text.
 pub(super) fn decimal(amount: Number<'_>, currency: &Text<'_>) -> Amount {
-    let amount = match amount {
-        Number::Absent => return Ok(None),
-        Number::Wrong => return Err(NOT_A_NUMBER),
-        Number::Bare(text) | Number::Quoted(text) => text,
-    };
-    decimal_text(amount, known(currency)?).map(Some)
+    decimal_in(amount, || known(currency))
 }
 
 /// A decimal in major units of a currency already known.
@@ -85,6 +80,29 @@ pub(super) fn known(currency: &Text<'_>) -> Result<Currency, &'static str> {
         Text::Value(code) if !code.is_empty() => Currency::new(code).map_err(reason),
         Text::Absent | Text::Value(_) => Err(NO_CURRENCY),
         Text::Wrong => Err(BAD_CURRENCY),
+    }
+}
+
+/// A currency code that came as plain text.
+pub(super) fn known_code(code: &str) -> Result<Currency, &'static str> {
+    Currency::new(code).map_err(reason)
+}
+
+/// The currency of an endpoint whose webhooks name none: its `default_currency` parameter, else ISO 4217's code
+/// for no currency, `XXX`.
+pub(super) fn default_currency(config: &EndpointConfig) -> Result<Currency, &'static str> {
+    known_code(config.parameters.get("default_currency").map_or("XXX", String::as_str))
+}
+
+/// A decimal in major units of a currency that is worked out only when there is an amount.
+pub(super) fn decimal_in(
+    amount: Number<'_>,
+    currency: impl FnOnce() -> Result<Currency, &'static str>,
+) -> Amount {
+    match amount {
+        Number::Absent => Ok(None),
+        Number::Wrong => Err(NOT_A_NUMBER),
+        Number::Bare(text) | Number::Quoted(text) => decimal_text(text, currency()?).map(Some),
     }
 }
 

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, UNKNOWN_TYPE,
+    ContentError,
     fields::{Number, Object, Pairs, Text},
-    json, money, required,
+    json, money, required, unknown,
 };
 use crate::Received;
 
@@ -107,8 +107,7 @@ pub(super) fn normalise<'a>(
         (None, _) => return Err(ContentError::MissingField("x-razorpay-event-id")),
     };
     let Some((kind, own)) = known else {
-        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
-        return Ok(vec![Facts { occurred_at, ..facts }]);
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
     };
     // A subscription has no amount of its own: a charge of it is its payment's.
     let payment = payment.unwrap_or_default();

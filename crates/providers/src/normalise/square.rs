@@ -10,9 +10,9 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, UNKNOWN_TYPE,
+    ContentError,
     fields::{First, Number, Object, Text},
-    json, money, required,
+    json, money, required, unknown,
 };
 use crate::Received;
 
@@ -136,8 +136,7 @@ pub(super) fn normalise<'a>(
     };
     let found = subject.some().and_then(|subject| Some((kind(&event_type, &subject)?, subject)));
     let Some((kind, subject)) = found else {
-        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
-        return Ok(vec![Facts { occurred_at, livemode, ..facts }]);
+        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
     };
     let amount = if family == "invoice" {
         let request = subject.payment_requests.only().unwrap_or_default();

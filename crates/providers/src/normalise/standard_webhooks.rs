@@ -17,10 +17,11 @@ use std::borrow::Cow;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, UNKNOWN_TYPE,
+    ContentError,
     fields::{Flag, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
+    unknown,
 };
 use crate::Received;
 
@@ -67,8 +68,7 @@ pub(super) fn normalise<'a>(
     let event_type = body.kind.some().unwrap_or_default();
     let kind = EventType::parse(&event_type).filter(|kind| *kind != EventType::PaymentUnrecognized);
     let Some(kind) = kind else {
-        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
-        return Ok(vec![Facts { occurred_at, ..facts }]);
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
     };
     let data = body.data.or_default();
     let amount = amount(data.amount, data.currency, config);

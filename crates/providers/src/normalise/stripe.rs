@@ -9,11 +9,11 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, UNKNOWN_TYPE,
+    ContentError,
     fields::{Flag, Number, Object, Pairs, Reference, Text},
     json,
     money::{self, Amount},
-    required,
+    required, unknown,
 };
 use crate::Received;
 
@@ -129,8 +129,7 @@ pub(super) fn normalise<'a>(
     let livemode = event.livemode.some();
     let Some(kind) = kind(event.kind.as_str(), &subject) else {
         let event_type = event.kind.some().unwrap_or_default();
-        let facts = Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE);
-        return Ok(vec![Facts { occurred_at, livemode, ..facts }]);
+        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
     };
     let amount = amount(event.kind.as_str(), &subject, &previous);
 

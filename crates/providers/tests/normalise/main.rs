@@ -1,6 +1,7 @@
 //! What each provider's webhooks say: every case of `tests/bodies/*.txt`, and what holds for any bytes.
 
 mod cases;
+mod describe;
 mod generic;
 mod hostile;
 

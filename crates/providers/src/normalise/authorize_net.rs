@@ -1,0 +1,96 @@
+//! Authorize.Net. <https://developer.authorize.net/api/reference/features/webhooks.html>
+//!
+//! Event id: `notificationId`. Transaction: `payload.id`; a refund's or void's own, since the payload does not
+//! name the payment it belongs to.
+//!
+//! Money: a decimal JSON number in major units of the account's currency, which the payload does not name: the
+//! endpoint's `default_currency` parameter, else `XXX`.
+
+use serde::Deserialize;
+use tollgate_core::{EndpointConfig, EventType, Facts};
+
+use super::{
+    ContentError,
+    fields::{Number, Object, Text},
+    json, money, required, unknown,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    notification_id: Text<'a>,
+    event_type: Text<'a>,
+    event_date: Text<'a>,
+    payload: Object<Payload<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Payload<'a> {
+    #[serde(borrow)]
+    id: Number<'a>,
+    response_code: Number<'a>,
+    auth_amount: Number<'a>,
+    amount: Number<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
+    let event_id = required(event.notification_id, "notificationId")?;
+    let event_type = event.event_type.some().unwrap_or_default();
+    let occurred_at = event.event_date.moment();
+    let payload = event.payload.or_default();
+    let Some(kind) = kind(&event_type, payload.response_code.text().unwrap_or("1")) else {
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+    };
+    let units = if payload.auth_amount.is_absent() { payload.amount } else { payload.auth_amount };
+    let amount = money::decimal_in(units, || money::default_currency(config));
+    let facts =
+        Facts { transaction_id: payload.id.id(), occurred_at, ..Facts::new(event_id, event_type, kind) };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+/// `response`: 1 approved, 2 declined, 3 error, 4 held for review.
+fn kind(event_type: &str, response: &str) -> Option<EventType> {
+    use EventType::*;
+    let name = event_type.strip_prefix("net.authorize.")?;
+    Some(match (name, response) {
+        ("payment.authorization.created" | "payment.authcapture.created" | "payment.fraud.held", "4") => {
+            PaymentRequiresAction
+        }
+        ("payment.fraud.held", _) => PaymentRequiresAction,
+        ("payment.authorization.created" | "payment.authcapture.created", "2" | "3") => PaymentFailed,
+        ("payment.authorization.created", _) => PaymentAuthorized,
+        ("payment.capture.created" | "payment.priorAuthCapture.created", "2" | "3") => PaymentCaptureFailed,
+        (
+            "payment.authcapture.created" | "payment.capture.created" | "payment.priorAuthCapture.created",
+            _,
+        ) => PaymentSucceeded,
+        ("payment.fraud.approved", _) => PaymentAuthorized,
+        ("payment.fraud.declined", _) => PaymentFailed,
+        ("payment.void.created", "1") => PaymentCanceled,
+        ("payment.refund.created", "1") => RefundSucceeded,
+        ("payment.refund.created", "4") => RefundPending,
+        ("payment.refund.created", _) => RefundFailed,
+        ("customer.subscription.created", _) => SubscriptionCreated,
+        (
+            "customer.subscription.updated"
+            | "customer.subscription.suspended"
+            | "customer.subscription.expiring",
+            _,
+        ) => SubscriptionUpdated,
+        (
+            "customer.subscription.cancelled"
+            | "customer.subscription.terminated"
+            | "customer.subscription.expired",
+            _,
+        ) => SubscriptionCanceled,
+        ("customer.subscription.failed", _) => InvoicePaymentFailed,
+        _ => return None,
+    })
+}

@@ -1,0 +1,132 @@
+//! Flutterwave, versions 3 and 4. <https://developer.flutterwave.com/docs/webhooks>
+//!
+//! Event id: `{data.id}:{event}`, in version 4 too, since its `webhook_id` is not in every delivery.
+//! Transaction: the charge (`charge_id` where a refund or chargeback names one), else `data.id`.
+//!
+//! Money: a decimal JSON number in major units.
+
+use serde::Deserialize;
+use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+
+use super::{
+    ContentError,
+    fields::{Number, Object, Pairs, Text},
+    json, money, unknown,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event<'a> {
+    #[serde(borrow)]
+    event: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    timestamp: Number<'a>,
+    data: Object<Data<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Data<'a> {
+    #[serde(borrow)]
+    id: Number<'a>,
+    charge_id: Number<'a>,
+    amount: Number<'a>,
+    currency: Text<'a>,
+    source_currency: Text<'a>,
+    status: Text<'a>,
+    created_at: Text<'a>,
+    created_datetime: Text<'a>,
+    payment_type: Text<'a>,
+    payment_method: Object<Method<'a>>,
+    card: Object<Card<'a>>,
+    customer: Object<Inner<'a>>,
+    meta: Pairs<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Inner<'a> {
+    #[serde(borrow)]
+    id: Number<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Method<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    card: Object<Card<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Card<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    network: Text<'a>,
+    country: Text<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
+    let event_type = event.event.some().or_else(|| event.kind.some());
+    let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
+    let data = event.data.or_default();
+    let id = data.id.id().ok_or(ContentError::MissingField("data.id"))?;
+    let event_id = format!("{id}:{event_type}");
+    let occurred_at = [&data.created_at, &data.created_datetime].into_iter().find_map(Text::moment);
+    let occurred_at = event.timestamp.unix_millis().or(occurred_at);
+    let Some(kind) = kind(&event_type, data.status.as_str()) else {
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+    };
+    let currency = if data.currency == Text::Absent { data.source_currency } else { data.currency };
+    let amount = money::decimal(data.amount, &currency);
+    let method = data.payment_method.or_default();
+    let card = data.card.some().or(method.card.some()).unwrap_or_default();
+    let facts = Facts {
+        transaction_id: data.charge_id.id().or(Some(id)),
+        occurred_at,
+        customer: Customer { id: data.customer.or_default().id.id(), country: None },
+        method: PaymentMethod {
+            kind: data.payment_type.some().or_else(|| method.kind.some()),
+            brand: card.network.some().or_else(|| card.kind.some()),
+            // Version 3 writes `NIGERIA NG`.
+            country: card.country.some().filter(|country| country.len() == 2),
+        },
+        metadata: data.meta.into_vec(),
+        ..Facts::new(event_id, event_type, kind)
+    };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+fn kind(event_type: &str, status: &str) -> Option<EventType> {
+    use EventType::*;
+    let (family, _) = event_type.split_once('.')?;
+    // Version 3 shouts some of its words.
+    let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(status));
+    let (succeeded, failed) =
+        (is(&["successful", "succeeded", "completed", "success"]), is(&["failed", "error", "declined"]));
+    Some(match (family, event_type) {
+        ("charge", _) if succeeded => PaymentSucceeded,
+        ("charge", _) if failed => PaymentFailed,
+        ("charge", _) if is(&["voided", "cancelled", "canceled"]) => PaymentCanceled,
+        ("charge", _) => PaymentPending,
+        ("refund", _) if succeeded => RefundSucceeded,
+        ("refund", _) if failed => RefundFailed,
+        ("refund", _) => RefundPending,
+        ("transfer" | "payout", _) if succeeded => PayoutSucceeded,
+        ("transfer" | "payout", _) if failed => PayoutFailed,
+        ("transfer" | "payout", _) => PayoutPending,
+        ("chargeback", "chargeback.created") => DisputeOpened,
+        ("chargeback", _) if is(&["won", "reversed"]) => DisputeWon,
+        ("chargeback", _) if is(&["lost", "accepted"]) => DisputeLost,
+        ("chargeback", _) => DisputeUpdated,
+        ("subscription", "subscription.cancelled") => SubscriptionCanceled,
+        _ => return None,
+    })
+}

@@ -1,0 +1,21 @@
+//! GitHub-style senders: a signed body whose schema is anyone's.
+//!
+//! Event id: the `X-GitHub-Delivery` header. Provider's type: `X-GitHub-Event`. Nothing of the body is known,
+//! so that every event is unrecognized; a sender of our schema takes the endpoint setting
+//! `normaliser = "generic"`.
+
+use tollgate_core::{EndpointConfig, Facts};
+
+use super::{ContentError, unknown};
+use crate::Received;
+
+pub(super) const HEADERS: &[&str] = &["x-github-delivery", "x-github-event"];
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let id = received.headers.get("x-github-delivery").filter(|id| !id.is_empty());
+    let id = id.ok_or(ContentError::MissingField("x-github-delivery"))?;
+    Ok(vec![unknown(id, received.headers.get("x-github-event").unwrap_or_default())])
+}

@@ -1,0 +1,121 @@
+//! Lemon Squeezy. <https://docs.lemonsqueezy.com/help/webhooks/webhook-payloads>
+//!
+//! Event id: `{event_name}:{data.type}:{data.id}:{updated_at}`, since it has none. Transaction: `data.id`, the
+//! order, subscription or subscription invoice.
+//!
+//! Money: integers in cents. What a cent is in currencies without two decimals is not documented, so that such
+//! an amount is refused. A refund's is `refunded_amount` (of all refunds of the order so far), else the total.
+
+use serde::Deserialize;
+use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+
+use super::{
+    ContentError,
+    fields::{Flag, Number, Object, Pairs, Text},
+    json,
+    money::{self, Amount},
+    required, unknown,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event<'a> {
+    #[serde(borrow)]
+    meta: Object<Meta<'a>>,
+    data: Object<Data<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta<'a> {
+    #[serde(borrow)]
+    event_name: Text<'a>,
+    test_mode: Flag,
+    custom_data: Pairs<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Data<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    id: Number<'a>,
+    attributes: Object<Attributes<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Attributes<'a> {
+    #[serde(borrow)]
+    status: Text<'a>,
+    total: Number<'a>,
+    refunded_amount: Number<'a>,
+    currency: Text<'a>,
+    customer_id: Number<'a>,
+    card_brand: Text<'a>,
+    created_at: Text<'a>,
+    updated_at: Text<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
+    let (meta, data) = (event.meta.or_default(), event.data.or_default());
+    let event_type = required(meta.event_name, "meta.event_name")?;
+    let id = data.id.id().ok_or(ContentError::MissingField("data.id"))?;
+    let attributes = data.attributes.or_default();
+    let event_id = format!("{event_type}:{}:{id}:{}", data.kind.as_str(), attributes.updated_at.as_str());
+    let occurred_at = attributes.updated_at.moment().or_else(|| attributes.created_at.moment());
+    let livemode = meta.test_mode.some().map(|test| !test);
+    let Some(kind) = kind(&event_type, attributes.status.as_str()) else {
+        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+    };
+    let units = match kind {
+        EventType::RefundSucceeded if !attributes.refunded_amount.is_absent() => attributes.refunded_amount,
+        _ => attributes.total,
+    };
+    let amount = cents(units, &attributes.currency);
+    let facts = Facts {
+        transaction_id: Some(id),
+        occurred_at,
+        customer: Customer { id: attributes.customer_id.id(), country: None },
+        method: PaymentMethod { brand: attributes.card_brand.some(), ..PaymentMethod::default() },
+        livemode,
+        metadata: meta.custom_data.into_vec(),
+        ..Facts::new(event_id, event_type, kind)
+    };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+fn cents(units: Number<'_>, currency: &Text<'_>) -> Amount {
+    let amount = money::minor(units, currency, money::iso)?;
+    match amount {
+        Some(money) if money.exponent() != Some(2) => Err("minor unit of this currency is not documented"),
+        amount => Ok(amount),
+    }
+}
+
+fn kind(event_name: &str, status: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match event_name {
+        "order_created" => match status {
+            "pending" => PaymentPending,
+            "failed" => PaymentFailed,
+            _ => PaymentSucceeded,
+        },
+        "order_refunded" | "subscription_payment_refunded" => RefundSucceeded,
+        "subscription_created" => SubscriptionCreated,
+        "subscription_updated"
+        | "subscription_resumed"
+        | "subscription_paused"
+        | "subscription_unpaused"
+        | "subscription_plan_changed" => SubscriptionUpdated,
+        "subscription_cancelled" | "subscription_expired" => SubscriptionCanceled,
+        "subscription_payment_success" | "subscription_payment_recovered" => InvoicePaid,
+        "subscription_payment_failed" => InvoicePaymentFailed,
+        _ => return None,
+    })
+}

@@ -1,0 +1,77 @@
+//! Mercado Pago. <https://www.mercadopago.com/developers/en/docs/your-integrations/notifications/webhooks>
+//!
+//! Event id: `{id}:{data.id}`. Provider's type: `action`, else `type`. Transaction: `data.id`.
+//!
+//! Money: not in the webhook; it must be fetched. Nor is a payment's state: `payment.updated` says only that
+//! there is a new one, so that it is unrecognized; orders say theirs.
+
+use serde::Deserialize;
+use tollgate_core::{EndpointConfig, EventType, Facts};
+
+use super::{
+    ContentError,
+    fields::{Flag, Number, Object, Text},
+    json, unknown,
+};
+use crate::Received;
+
+const STATE_ELSEWHERE: &str = "state is not in the webhook and must be fetched";
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event<'a> {
+    #[serde(borrow)]
+    id: Number<'a>,
+    action: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    date_created: Text<'a>,
+    live_mode: Flag,
+    data: Object<Data<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Data<'a> {
+    #[serde(borrow)]
+    id: Number<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
+    let id = event.id.id().ok_or(ContentError::MissingField("id"))?;
+    let subject = event.data.or_default().id.id();
+    let event_id = format!("{id}:{}", subject.as_deref().unwrap_or_default());
+    let kind = kind(event.kind.as_str(), event.action.as_str());
+    let event_type = event.action.some().or_else(|| event.kind.some()).unwrap_or_default();
+    let facts = match kind {
+        Some(kind) => Facts { transaction_id: subject, ..Facts::new(event_id, event_type, kind) },
+        None if event_type == "payment.updated" => {
+            Facts { transaction_id: subject, ..Facts::unrecognized(event_id, event_type, STATE_ELSEWHERE) }
+        }
+        None => unknown(event_id, event_type),
+    };
+    let (occurred_at, livemode) = (event.date_created.moment(), event.live_mode.some());
+    Ok(vec![Facts { occurred_at, livemode, ..facts }])
+}
+
+fn kind(event_type: &str, action: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match (event_type, action) {
+        (_, "payment.created") => PaymentCreated,
+        (_, "order.action_required") => PaymentRequiresAction,
+        (_, "order.processed") => PaymentSucceeded,
+        (_, "order.failed") => PaymentFailed,
+        (_, "order.canceled") => PaymentCanceled,
+        (_, "order.expired") => PaymentExpired,
+        (_, "order.refunded") => RefundSucceeded,
+        (_, "order.charged_back") => DisputeOpened,
+        ("topic_chargebacks_wh" | "chargebacks", _) => DisputeUpdated,
+        ("subscription_preapproval", "created") => SubscriptionCreated,
+        ("subscription_preapproval", "updated") => SubscriptionUpdated,
+        _ => return None,
+    })
+}

@@ -1,0 +1,151 @@
+//! Paddle Billing. <https://developer.paddle.com/webhooks/overview>
+//!
+//! Event id: `event_id` (the notification id differs per destination). Transaction: the transaction, which is
+//! the object itself or the one that an adjustment names; a subscription or payout is its own.
+//!
+//! Money: texts of integers in the lowest denomination, as ISO 4217 counts. A transaction's amount is
+//! `details.totals.total`, an adjustment's `totals.total`.
+
+use serde::Deserialize;
+use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+
+use super::{
+    ContentError,
+    fields::{First, Number, Object, Pairs, Text},
+    json, money, required, unknown,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event<'a> {
+    #[serde(borrow)]
+    event_id: Text<'a>,
+    event_type: Text<'a>,
+    occurred_at: Text<'a>,
+    data: Object<Data<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Data<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    transaction_id: Text<'a>,
+    status: Text<'a>,
+    action: Text<'a>,
+    currency_code: Text<'a>,
+    amount: Number<'a>,
+    details: Object<Details<'a>>,
+    totals: Object<Totals<'a>>,
+    payments: First<Payment<'a>>,
+    customer_id: Text<'a>,
+    custom_data: Pairs<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details<'a> {
+    #[serde(borrow)]
+    totals: Object<Totals<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Totals<'a> {
+    #[serde(borrow)]
+    total: Number<'a>,
+}
+
+/// The latest attempt stands first.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Payment<'a> {
+    #[serde(borrow)]
+    method_details: Object<Method<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Method<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    card: Object<Card<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Card<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
+    let event_id = required(event.event_id, "event_id")?;
+    let event_type = event.event_type.some().unwrap_or_default();
+    let occurred_at = event.occurred_at.moment();
+    let data = event.data.or_default();
+    let Some(kind) = kind(&event_type, data.status.as_str(), data.action.as_str()) else {
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+    };
+    let family = event_type.split('.').next().unwrap_or_default();
+    let (units, transaction_id) = match family {
+        "transaction" => (data.details.or_default().totals.or_default().total, data.id),
+        "adjustment" => (data.totals.or_default().total, data.transaction_id),
+        "payout" => (data.amount, data.id),
+        _ => (Number::Absent, data.id),
+    };
+    let amount = money::minor(units, &data.currency_code, money::iso);
+    let method = data.payments.value.unwrap_or_default().method_details.or_default();
+    let facts = Facts {
+        transaction_id: transaction_id.some(),
+        occurred_at,
+        customer: Customer { id: data.customer_id.some(), country: None },
+        method: PaymentMethod {
+            kind: method.kind.some(),
+            brand: method.card.or_default().kind.some(),
+            country: None,
+        },
+        metadata: data.custom_data.into_vec(),
+        ..Facts::new(event_id, event_type, kind)
+    };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+fn kind(event_type: &str, status: &str, action: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match event_type {
+        "transaction.created" | "transaction.ready" => PaymentCreated,
+        "transaction.billed" => PaymentPending,
+        "transaction.paid" | "transaction.completed" => PaymentSucceeded,
+        "transaction.payment_failed" | "transaction.past_due" => PaymentFailed,
+        "transaction.canceled" => PaymentCanceled,
+        "adjustment.created" | "adjustment.updated" => match (action, status) {
+            ("refund", "pending_approval") => RefundPending,
+            ("refund", "approved") => RefundSucceeded,
+            ("refund", "rejected") => RefundFailed,
+            ("refund", "reversed") => RefundCanceled,
+            ("chargeback_warning", _) => DisputeWarning,
+            ("chargeback_reverse" | "chargeback_warning_reverse", _) => DisputeWon,
+            ("chargeback", "reversed") => DisputeWon,
+            ("chargeback", _) if event_type == "adjustment.created" => DisputeOpened,
+            ("chargeback", _) => DisputeUpdated,
+            _ => return None,
+        },
+        "payout.created" => PayoutPending,
+        "payout.paid" => PayoutSucceeded,
+        "subscription.created" => SubscriptionCreated,
+        "subscription.activated"
+        | "subscription.past_due"
+        | "subscription.paused"
+        | "subscription.resumed"
+        | "subscription.trialing"
+        | "subscription.updated" => SubscriptionUpdated,
+        "subscription.canceled" => SubscriptionCanceled,
+        _ => return None,
+    })
+}

@@ -1,0 +1,73 @@
+//! Recurly, JSON webhooks. <https://docs.recurly.com/recurly-subscriptions/docs/webhooks>
+//!
+//! Event id: `id`. Provider's type: `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its
+//! invoice number.
+//!
+//! Money: not in the webhook; it must be fetched.
+
+use serde::Deserialize;
+use tollgate_core::{Customer, EndpointConfig, EventType, Facts};
+
+use super::{
+    ContentError,
+    fields::{Number, Text},
+    json, required, unknown,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    object_type: Text<'a>,
+    event_type: Text<'a>,
+    event_time: Text<'a>,
+    uuid: Text<'a>,
+    invoice_number: Number<'a>,
+    account_code: Text<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let body: Body<'a> = json::read(received.body)?;
+    let event_id = required(body.id, "id")?;
+    let (object, event) = (body.object_type.as_str(), body.event_type.as_str());
+    let event_type = format!("{object}.{event}");
+    let occurred_at = body.event_time.moment();
+    let Some(kind) = kind(object, event) else {
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+    };
+    Ok(vec![Facts {
+        transaction_id: body.uuid.some().or_else(|| body.invoice_number.id()),
+        occurred_at,
+        customer: Customer { id: body.account_code.some(), country: None },
+        ..Facts::new(event_id, event_type, kind)
+    }])
+}
+
+fn kind(object: &str, event: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match (object, event) {
+        ("payment" | "transaction", "succeeded" | "successful" | "success") => PaymentSucceeded,
+        ("payment" | "transaction", "failed" | "declined") => PaymentFailed,
+        ("payment" | "transaction", "scheduled" | "processing") => PaymentPending,
+        ("payment" | "transaction", "voided" | "void") => PaymentCanceled,
+        ("payment" | "transaction", "authorized") => PaymentAuthorized,
+        ("refund", "succeeded" | "successful") | ("payment" | "transaction", "refunded") => RefundSucceeded,
+        ("refund", "failed") => RefundFailed,
+        ("chargeback" | "dispute", "opened" | "created") => DisputeOpened,
+        ("chargeback" | "dispute", "won") => DisputeWon,
+        ("chargeback" | "dispute", "lost") => DisputeLost,
+        ("invoice" | "charge_invoice", "paid") => InvoicePaid,
+        ("invoice" | "charge_invoice", "failed" | "past_due") => InvoicePaymentFailed,
+        ("subscription", "created" | "activated") => SubscriptionCreated,
+        ("subscription", "canceled" | "expired") => SubscriptionCanceled,
+        ("subscription", "updated" | "renewed" | "paused" | "resumed" | "reactivated" | "past_due") => {
+            SubscriptionUpdated
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,90 @@
+//! Access Worldpay. <https://developer.worldpay.com/products/access/events>
+//!
+//! Event id: `eventId`. Transaction: `eventDetails.transactionReference`, which the merchant gave and which all
+//! events of a payment carry.
+//!
+//! Money: integers in minor units, as ISO 4217 counts. `eventTimestamp` comes without an offset: it is UTC.
+
+use serde::Deserialize;
+use tollgate_core::{EndpointConfig, EventType, Facts};
+
+use super::{
+    ContentError,
+    fields::{Number, Object, Text},
+    json, money, required, time, unknown,
+};
+use crate::Received;
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    event_id: Text<'a>,
+    event_timestamp: Text<'a>,
+    event_details: Object<Details<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Details<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    classification: Text<'a>,
+    transaction_reference: Text<'a>,
+    amount: Object<Amount<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Amount<'a> {
+    #[serde(borrow)]
+    value: Number<'a>,
+    currency_code: Text<'a>,
+}
+
+pub(super) fn normalise<'a>(
+    received: Received<'a>,
+    _config: &EndpointConfig,
+) -> Result<Vec<Facts<'a>>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
+    let event_id = required(event.event_id, "eventId")?;
+    let occurred_at = time::at_offset(event.event_timestamp.as_str(), 0);
+    let details = event.event_details.or_default();
+    let kind = kind(details.classification.as_str(), details.kind.as_str());
+    let event_type = details.kind.some().unwrap_or_default();
+    let Some(kind) = kind else {
+        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+    };
+    let amount = details.amount.or_default();
+    let amount = money::minor(amount.value, &amount.currency_code, money::iso);
+    let facts = Facts {
+        transaction_id: details.transaction_reference.some(),
+        occurred_at,
+        ..Facts::new(event_id, event_type, kind)
+    };
+    Ok(vec![money::with_amount(facts, amount)])
+}
+
+fn kind(classification: &str, name: &str) -> Option<EventType> {
+    use EventType::*;
+    Some(match (classification, name) {
+        ("payout", "sentForPayout" | "requested") => PayoutPending,
+        ("payout", "settled" | "completed" | "paid") => PayoutSucceeded,
+        ("payout", "refused" | "error" | "failed") => PayoutFailed,
+        ("chargeback", "informationRequested") => DisputeWarning,
+        ("chargeback", "chargedBack" | "disputed") => DisputeOpened,
+        ("chargeback", "disputeReversed" | "chargebackReversed" | "disputeWon") => DisputeWon,
+        ("chargeback", "disputeLost") => DisputeLost,
+        (_, "sentForAuthorization") => PaymentPending,
+        (_, "authorized") => PaymentAuthorized,
+        (_, "sentForSettlement" | "settled") => PaymentSucceeded,
+        (_, "settlementFailed") => PaymentCaptureFailed,
+        (_, "refused" | "error" | "authenticationFailed") => PaymentFailed,
+        (_, "cancelled" | "sentForCancellation") => PaymentCanceled,
+        (_, "expired") => PaymentExpired,
+        (_, "sentForRefund") => RefundPending,
+        (_, "refunded") => RefundSucceeded,
+        (_, "refundFailed") => RefundFailed,
+        _ => return None,
+    })
+}
