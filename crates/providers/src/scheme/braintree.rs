@@ -23,7 +23,8 @@ pub(crate) fn decode_key(secret: &Secret, strength: Strength) -> Result<Key, &'s
     // Checked as any other key, then hashed as Braintree does.
     Key::decode(text, &KeySpec::default(), ALGORITHM, strength)?;
     let hashed = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
-    Ok(Key::Hmac(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, hashed.as_ref())))
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, hashed.as_ref());
+    Ok(Key::Hmac(std::sync::Arc::new(key)))
 }
 
 pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
@@ -34,7 +35,7 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
         // The first pair with our public key decides, as in the SDK.
         let Some((_, signature)) = pairs.iter().find(|(public, _)| *public == key.id) else { continue };
         known_id = true;
-        let candidate = Encoding::Hex.decode(signature).ok_or(Refusal::Malformed("signature"))?;
+        let Some(candidate) = Encoding::Hex.decode(signature) else { continue };
         if ["", "\n"].iter().any(|end| matches(&key.key, payload.as_bytes(), end.as_bytes(), &candidate)) {
             return Ok(Proof { authenticity: Authenticity::Verified, key_id: &key.id, signed_at: None });
         }

@@ -133,6 +133,9 @@ fn plain_cause(refusal: &Refusal) -> Option<String> {
     })
 }
 
+/// Takes one change of a body back; `None` where it cannot have happened.
+type Undo = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// Which common change of the body, undone, makes the signature good.
 fn altered(
     scheme: &Declared,
@@ -141,7 +144,7 @@ fn altered(
     keys: &KeyRing,
 ) -> Option<&'static str> {
     let body = request.received.body;
-    let attempts: [(&'static str, fn(&[u8]) -> Option<Vec<u8>>); 8] = [
+    let attempts: [(&'static str, Undo); 8] = [
         ("a newline was added at the end of the body", |body| {
             body.strip_suffix(b"\r\n").or(body.strip_suffix(b"\n")).map(<[u8]>::to_vec)
         }),

@@ -127,7 +127,7 @@ pub(crate) enum Strength {
 /// A key, ready to use.
 #[derive(Clone)]
 pub(crate) enum Key {
-    Hmac(hmac::Key),
+    Hmac(Arc<hmac::Key>),
     Secret(Arc<Zeroizing<Vec<u8>>>),
     Public { public: ParsedPublicKey, private: Option<Arc<PrivateKey>> },
     Jwk(super::plaid::Jwk),
@@ -187,7 +187,7 @@ impl Key {
             check_strength(&bytes, spec)?;
         }
         Ok(match hmac_algorithm(algorithm) {
-            Some(algorithm) => Self::Hmac(hmac::Key::new(algorithm, &bytes)),
+            Some(algorithm) => Self::Hmac(Arc::new(hmac::Key::new(algorithm, &bytes))),
             None => Self::Secret(Arc::new(bytes)),
         })
     }

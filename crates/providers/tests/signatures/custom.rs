@@ -1,0 +1,118 @@
+//! Schemes given in an endpoint's configuration.
+
+use serde_json::{Value, json};
+use tollgate_providers::{Endpoint, Refusal};
+
+use crate::providers::{Case, JSON, NOW, config, received, ring, sign};
+
+fn scheme() -> Value {
+    json!({
+        "name": "acme",
+        "signature": { "header": "X-Acme", "separator": ",", "entry": "{key_id}:{signature}" },
+        "timestamp": { "entry": "at={timestamp}", "unit": "seconds", "window": 60 },
+        "signed": "{timestamp}|{header:X-Acme-Id}|{body}",
+        "algorithm": "hmac-sha512",
+        "encoding": "base64",
+        "key": { "form": "hex", "min_bytes": 16 },
+    })
+}
+
+fn with(path: &[&str], value: Value) -> Value {
+    let mut scheme = scheme();
+    let mut at = &mut scheme;
+    for step in path {
+        at = &mut at[*step];
+    }
+    *at = value;
+    scheme
+}
+
+#[test]
+fn a_custom_scheme_verifies_and_signs() {
+    let endpoint = Endpoint::new(config(scheme())).unwrap();
+    assert_eq!(endpoint.provider().as_str(), "acme");
+    let keys = ring(&endpoint, &[("7", "00112233445566778899aabbccddeeff")]);
+    let signed = sign(&endpoint, &keys, JSON, NOW);
+    assert!(signed.headers.get("x-acme").unwrap().starts_with("at=1760000000,7:"));
+    let mut case = Case { endpoint, keys, signed };
+    assert_eq!(case.verify(), Ok("7".to_owned()));
+    assert_eq!(case.verify_at(NOW + 61), Err(Refusal::TooOld { seconds: 61, window: 60 }));
+    // A signed value that holds the separator could be split in another place.
+    case.signed.headers.remove("x-acme-id");
+    case.signed.headers.push("X-Acme-Id", "a|b");
+    assert!(matches!(case.verify(), Err(Refusal::Malformed(_))));
+}
+
+#[test]
+fn at_most_sixteen_candidates() {
+    let endpoint = Endpoint::new(config(scheme())).unwrap();
+    let keys = ring(&endpoint, &[("7", "00112233445566778899aabbccddeeff")]);
+    let signed = sign(&endpoint, &keys, JSON, NOW);
+    let good = signed.headers.get("x-acme").unwrap().to_owned();
+    for (others, expected) in [(15, true), (16, false)] {
+        let mut signed = signed.clone();
+        signed.headers.remove("x-acme");
+        signed.headers.push("X-Acme", format!("{}{good}", "7:AAAA,".repeat(others)));
+        let verdict = endpoint.verify(received(&signed), &keys, None, crate::providers::now());
+        assert_eq!(verdict.is_ok(), expected, "{others}");
+        if !expected {
+            assert_eq!(verdict.unwrap_err(), Refusal::TooManyCandidates);
+        }
+    }
+}
+
+#[test]
+fn a_scheme_that_cannot_serve_says_what_and_where() {
+    let cases: &[(Value, &str, &str)] = &[
+        (json!(7), "scheme", "a provider's name or a table is wanted"),
+        (json!("strype"), "scheme", "no provider is called \"strype\""),
+        (with(&["name"], json!("stripe")), "scheme.name", "it is a provider's in the catalogue"),
+        (with(&["name"], json!("Ac me")), "scheme.name", "a name is 1 to 64"),
+        (with(&["signature", "entr"], json!("x")), "scheme.signature.entr", "unknown field `entr`"),
+        (
+            with(&["signature", "header"], Value::Null),
+            "scheme.signature",
+            "exactly one of header, form and json",
+        ),
+        (with(&["signature", "entry"], json!("v1=")), "scheme.signature.entry", "it must end in"),
+        (with(&["signature", "separator"], json!("")), "scheme.signature.separator", "it is empty"),
+        (
+            with(&["signature", "separator"], Value::Null),
+            "scheme.signature.separator",
+            "a separator is wanted",
+        ),
+        (
+            with(&["timestamp", "unit"], json!("minutes")),
+            "scheme.timestamp.unit",
+            "unknown variant `minutes`",
+        ),
+        (with(&["timestamp", "window"], json!(0)), "scheme.timestamp.window", "1 to 86,400"),
+        (with(&["timestamp", "window"], json!("5")), "scheme.timestamp.window", "invalid type"),
+        (
+            with(&["timestamp", "header"], json!("x")),
+            "scheme.timestamp",
+            "exactly one of header, entry and first",
+        ),
+        (with(&["timestamp", "optional"], json!(true)), "scheme.timestamp.optional", "header of its own"),
+        (with(&["signed"], json!("{body}")), "scheme.signed", "{timestamp} belongs in it"),
+        (with(&["signed"], json!("{timestamp}{boddy}")), "scheme.signed", "at byte 11: unknown name"),
+        (with(&["signed"], json!("{timestamp}{body")), "scheme.signed", "at byte 11: '{' is not closed"),
+        (with(&["signed"], json!("{timestamp}[{body}")), "scheme.signed", "'[' is not closed"),
+        (with(&["signed"], json!("{timestamp}{secret}")), "scheme.signed", "{secret} belongs in it exactly"),
+        (
+            with(&["signed_without_timestamp"], json!("{body}")),
+            "scheme.signed_without_timestamp",
+            "exactly when",
+        ),
+        (with(&["algorithm"], json!("md5")), "scheme.algorithm", "unknown variant `md5`"),
+        (with(&["encoding"], json!("text")), "scheme.encoding", "text is for tokens only"),
+        (with(&["key", "form"], json!("rot13")), "scheme.key.form", "unknown variant `rot13`"),
+        (with(&["require"], json!(["*Topic"])), "scheme.families", "at least one family"),
+        (with(&["require"], json!(["a b"])), "scheme.signature.header", "visible ASCII"),
+    ];
+    for (scheme, field, problem) in cases {
+        let error = Endpoint::new(config(scheme.clone())).unwrap_err();
+        assert_eq!((error.endpoint.as_str(), error.field.as_str()), ("test", *field), "{error}");
+        assert!(error.problem.contains(problem), "{error}, wanted: {problem}");
+    }
+}

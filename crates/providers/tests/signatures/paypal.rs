@@ -1,0 +1,192 @@
+//! PayPal with a certificate authority of our own.
+
+use aws_lc_rs::{rand::SystemRandom, rsa::KeySize, signature::RSA_PKCS1_SHA256};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use tollgate_core::{Authenticity, EndpointConfig};
+use tollgate_providers::{Endpoint, Headers, Material, MaterialRequest, Received, Refusal};
+
+use crate::providers::{JSON, NOW, at, config, ring};
+
+const WEBHOOK_ID: &str = "1JE4291016473214C";
+const CERT_URL: &str = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594";
+
+struct Authority {
+    params: CertificateParams,
+    key: KeyPair,
+    pem: String,
+}
+
+struct Leaf {
+    pem: String,
+    private: aws_lc_rs::rsa::KeyPair,
+}
+
+fn authority() -> Authority {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "An authority of ours");
+    let pem = params.self_signed(&key).unwrap().pem();
+    Authority { params, key, pem }
+}
+
+fn leaf(authority: &Authority, name: &str, years: (i32, i32)) -> Leaf {
+    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+    let private = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = private.as_der().unwrap();
+    let key = KeyPair::try_from(der.as_ref()).unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "PayPal, Inc.");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+    let issuer = rcgen::Issuer::from_params(&authority.params, &authority.key);
+    let pem = params.signed_by(&key, &issuer).unwrap().pem();
+    Leaf { pem, private }
+}
+
+fn transmission(leaf: &Leaf, body: &[u8]) -> Headers {
+    let (id, time) = ("69cd13f0-d67a-11e5-baa3-778b53f4ae55", "2025-10-09T08:53:20Z");
+    let content = format!("{id}|{time}|{WEBHOOK_ID}|{}", crc32fast::hash(body));
+    let mut signature = vec![0; leaf.private.public_modulus_len()];
+    leaf.private.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), content.as_bytes(), &mut signature).unwrap();
+    [
+        ("Paypal-Transmission-Id", id.to_owned()),
+        ("Paypal-Transmission-Time", time.to_owned()),
+        ("Paypal-Transmission-Sig", STANDARD.encode(signature)),
+        ("Paypal-Cert-Url", CERT_URL.to_owned()),
+        ("Paypal-Auth-Algo", "SHA256withRSA".to_owned()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn settings(parameters: &[(&str, &str)]) -> EndpointConfig {
+    let mut config = config("paypal");
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    config.parameters = parameters.iter().map(owned).collect();
+    config
+}
+
+fn check(
+    endpoint: &Endpoint,
+    headers: &Headers,
+    body: &[u8],
+    material: Option<&str>,
+    second: i64,
+) -> Result<Authenticity, Refusal> {
+    let keys = ring(endpoint, &[("current", WEBHOOK_ID)]);
+    let received = Received { headers, query: "", body };
+    let material = material.map(|pem| Material(pem.as_bytes().to_vec()));
+    endpoint.verify(received, &keys, material.as_ref(), at(second)).map(|verified| verified.authenticity())
+}
+
+fn changed(headers: &Headers, name: &str, value: &str) -> Headers {
+    let mut headers = headers.clone();
+    headers.remove(name);
+    if !value.is_empty() {
+        headers.push(name, value);
+    }
+    headers
+}
+
+#[test]
+fn a_transmission_is_checked_whole() {
+    let authority = authority();
+    let leaf = leaf(&authority, "messageverificationcerts.paypal.com", (2025, 2027));
+    let endpoint = Endpoint::new(settings(&[("trust_roots", &authority.pem)])).unwrap();
+    let headers = transmission(&leaf, JSON);
+    let pem = Some(leaf.pem.as_str());
+    let verdict = |headers: &Headers| check(&endpoint, headers, JSON, pem, NOW);
+
+    assert_eq!(verdict(&headers), Ok(Authenticity::Authenticated));
+    assert_eq!(check(&endpoint, &headers, JSON, None, NOW), Err(Refusal::MaterialMissing));
+    assert_eq!(check(&endpoint, &headers, b"{}", pem, NOW), Err(Refusal::Mismatch));
+    assert!(matches!(check(&endpoint, &headers, JSON, pem, NOW + 301), Err(Refusal::TooOld { .. })));
+    assert!(matches!(check(&endpoint, &headers, JSON, pem, NOW - 301), Err(Refusal::TooNew { .. })));
+    for (name, value, expected) in [
+        ("paypal-auth-algo", "sha256withrsa", Refusal::Malformed("algorithm")),
+        ("paypal-auth-algo", "", Refusal::Missing("paypal-auth-algo".to_owned())),
+        ("paypal-transmission-sig", "", Refusal::HeaderMissing),
+        ("paypal-transmission-sig", "!", Refusal::Malformed("signature")),
+        ("paypal-transmission-id", "69cd13f1", Refusal::Mismatch),
+        ("paypal-transmission-time", "2025-10-09T08:53:21Z", Refusal::Mismatch),
+        ("paypal-transmission-time", "1760000000", Refusal::Malformed("timestamp")),
+    ] {
+        assert_eq!(verdict(&changed(&headers, name, value)), Err(expected), "{name}: {value}");
+    }
+}
+
+#[test]
+fn certificates_come_from_paypal_only() {
+    let authority = authority();
+    let leaf = leaf(&authority, "messageverificationcerts.paypal.com", (2025, 2027));
+    let endpoint = Endpoint::new(settings(&[("trust_roots", &authority.pem)])).unwrap();
+    let headers = transmission(&leaf, JSON);
+    let asked = |headers: &Headers| endpoint.material(Received { headers, query: "", body: JSON });
+    assert_eq!(asked(&headers), Ok(Some(MaterialRequest::Certificate { url: CERT_URL.to_owned() })));
+    for bad in [
+        "http://api.paypal.com/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com@evil.example/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com:8443/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com/v1/notifications/certs/../../oauth2",
+        "https://api.paypal.com/v1/notifications/certs/CERT-1?x=1",
+        "https://api.paypal.com/v1/notifications/certs/",
+        "https://www.paypal.com/v1/notifications/certs/CERT-1",
+        "HTTPS://API.PAYPAL.COM/v1/notifications/certs/CERT-1",
+    ] {
+        let headers = changed(&headers, "paypal-cert-url", bad);
+        assert_eq!(asked(&headers), Err(Refusal::MaterialAddress), "{bad}");
+        assert_eq!(check(&endpoint, &headers, JSON, Some(&leaf.pem), NOW), Err(Refusal::MaterialAddress));
+    }
+}
+
+#[test]
+fn a_certificate_is_trusted_for_its_name_time_and_issuer() {
+    let authority = authority();
+    let trusting = Endpoint::new(settings(&[("trust_roots", &authority.pem)])).unwrap();
+    let usual = Endpoint::new(settings(&[])).unwrap();
+    let paypal = "messageverificationcerts.paypal.com";
+    for (endpoint, name, years, expected) in [
+        (
+            &trusting,
+            "messageverificationcerts.sandbox.paypal.com",
+            (2025, 2027),
+            Ok(Authenticity::Authenticated),
+        ),
+        (&trusting, "evil.example.com", (2025, 2027), Err("its name is not PayPal's")),
+        (
+            &trusting,
+            "messageverificationcerts.evil@x.paypal.com",
+            (2025, 2027),
+            Err("its name is not PayPal's"),
+        ),
+        (
+            &trusting,
+            "messageverificationcerts.paypal.com.evil.example",
+            (2025, 2027),
+            Err("its name is not PayPal's"),
+        ),
+        (&trusting, paypal, (2020, 2021), Err("it has expired")),
+        (&trusting, paypal, (2026, 2027), Err("it is not valid yet")),
+        (&usual, paypal, (2025, 2027), Err("its issuer is not trusted")),
+    ] {
+        let leaf = leaf(&authority, name, years);
+        let verdict = check(endpoint, &transmission(&leaf, JSON), JSON, Some(&leaf.pem), NOW);
+        assert_eq!(verdict, expected.map_err(Refusal::MaterialUntrusted), "{name} {years:?}");
+    }
+}
+
+#[test]
+fn a_supplied_certificate_needs_no_network() {
+    let authority = authority();
+    let leaf = leaf(&authority, "messageverificationcerts.paypal.com", (2025, 2027));
+    let settings = settings(&[("trust_roots", &authority.pem), ("certificate", &leaf.pem)]);
+    let endpoint = Endpoint::new(settings).unwrap();
+    let headers = transmission(&leaf, JSON);
+    assert_eq!(endpoint.material(Received { headers: &headers, query: "", body: JSON }), Ok(None));
+    assert_eq!(check(&endpoint, &headers, JSON, None, NOW), Ok(Authenticity::Authenticated));
+}
