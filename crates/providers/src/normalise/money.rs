@@ -44,16 +44,8 @@ pub(super) fn minor_units(
 ) -> Result<Money, &'static str> {
     let digits = units.strip_prefix('-').unwrap_or(units);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A serialiser may write 1000 as 1000.0 or 1e3: the same whole number, and nothing else is.
-        let plain = plain_decimal(units).ok_or(NOT_WHOLE)?;
-        let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-        if fraction.bytes().any(|byte| byte != b'0')
-            || whole.contains(['e', 'E'])
-            || plain == units && fraction.is_empty()
-        {
-            return Err(NOT_WHOLE);
-        }
-        return minor_units(whole, currency, exceptions);
+        // `10.00` where an integer is due is more likely major units than a strangely written ten.
+        return Err(NOT_WHOLE);
     }
     let units = units.parse().map_err(|_| OUT_OF_RANGE)?;
     match exceptions(currency.code()) {
@@ -172,14 +164,14 @@ mod tests {
             ("1099", "JPY", Ok("1099 JPY")),
             ("1099", "KWD", Ok("1.099 KWD")),
             ("-5", "EUR", Ok("-0.05 EUR")),
-            ("1099.0", "USD", Ok("10.99 USD")),
-            ("1.099e3", "USD", Ok("10.99 USD")),
+            ("1099.0", "USD", Err(NOT_WHOLE)),
+            ("1.099e3", "USD", Err(NOT_WHOLE)),
             ("1234567890123456789012345678", "USD", Ok("12345678901234567890123456.78 USD")),
             ("10.99", "USD", Err(NOT_WHOLE)),
             ("1e-2", "USD", Err(NOT_WHOLE)),
             ("+5", "USD", Err(NOT_WHOLE)),
             ("", "USD", Err(NOT_WHOLE)),
-            ("1e40", "USD", Err(OUT_OF_RANGE)),
+            ("9999999999999999999999999999999999999", "USD", Err(OUT_OF_RANGE)),
         ];
         for (units, code, expected) in cases {
             let money = minor(Number::Bare(units), &text(code), iso).map(|money| money.unwrap().to_string());
