@@ -1,8 +1,9 @@
 //! The use cases, free of AWS: [`ingest`] takes a webhook in, [`process`] turns intake batches into payment
-//! events, [`archive`] keeps them. Each is given the [`ports`] it needs and no others.
+//! events, [`archive`] keeps them, [`fraud`] assesses payments. Each is given the [`ports`] it needs and no others.
 
 pub mod archive;
 pub mod directory;
+pub mod fraud;
 pub mod ingest;
 pub mod intake;
 pub mod ports;

@@ -6,6 +6,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, WebhookId};
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
+use tollgate_risk::Decision;
 
 use crate::intake::IntakeMessage;
 
@@ -225,4 +226,37 @@ pub enum Stored {
 pub trait Archive: Send + Sync {
     /// Stores `bytes` under `key` if nothing is there.
     fn put_new(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = PortResult<Stored>> + Send;
+}
+
+/// Which payments of a customer are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent<'a> {
+    /// [`PaymentEvent::customer_key`].
+    pub customer_key: &'a str,
+    /// The earliest `occurred_at` that counts.
+    pub since: Timestamp,
+    /// The latest that counts.
+    pub until: Timestamp,
+    /// [`PaymentEvent::transaction_key`] of the payment that does not count.
+    pub except: &'a str,
+    /// Counting may stop here.
+    pub at_most: u32,
+}
+
+/// A customer's past, as the fraud check uses it.
+pub trait History: Send + Sync {
+    /// How many payments had an event in that time, each counted once, up to [`Recent::at_most`].
+    fn recent(&self, recent: &Recent<'_>) -> impl Future<Output = PortResult<u32>> + Send;
+}
+
+/// Where fraud decisions are recorded: on the transaction's event.
+pub trait Decisions: Send + Sync {
+    /// Records `decision` on the event unless it has one, and returns the one that stands. `None` where the event
+    /// is not in the history.
+    fn record(
+        &self,
+        event: &PaymentEvent<'_>,
+        decision: &Decision,
+        at: Timestamp,
+    ) -> impl Future<Output = PortResult<Option<Decision>>> + Send;
 }
