@@ -1,3 +1,23 @@
 //! Writes archive batches to S3, one write-once object each.
 
-fn main() {}
+mod context;
+mod handler;
+mod settings;
+
+use std::process::ExitCode;
+
+use tollgate_lambda::{logging, settings::Environment, start};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    logging::init(&settings::log_level(&Environment));
+    let settings = match settings::Settings::read(&Environment) {
+        Ok(settings) => settings,
+        Err(problem) => return start::refuse(&problem),
+    };
+    let context = context::Context::new(&settings).await;
+    match start::serve(|invocation, payload| handler::handle(&context, invocation, payload)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => start::refuse(&problem),
+    }
+}

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 
+pub mod archive;
 mod batch;
 pub mod bus;
 pub mod endpoints;
 pub mod error;
+pub mod history;
 pub mod ledger;
 pub mod materials;
 pub mod names;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::error;
@@ -21,7 +21,7 @@ pub struct Invocation {
 }
 
 /// Serves invocations until Lambda stops the process. The payload's text is handed over undecoded, so that each
-/// function reads it once, in its own way.
+/// function reads it once, in its own way. An error is reported to Lambda under its type's name.
 ///
 /// # Errors
 ///
@@ -29,10 +29,28 @@ pub struct Invocation {
 pub async fn serve<T, E, F>(handle: impl Fn(Invocation, Box<RawValue>) -> F) -> Result<(), Error>
 where
     T: Serialize,
-    E: std::error::Error + Send + Sync + 'static,
+    E: std::error::Error + 'static,
     F: Future<Output = Result<T, E>>,
 {
-    let handle = &handle;
+    let name = std::any::type_name::<E>().rsplit("::").next().unwrap_or_default();
+    serve_named(handle, |_| name).await
+}
+
+/// [`serve`], with a name for each error: what a workflow's `Retry` and `Catch` go by.
+///
+/// # Errors
+///
+/// The Runtime API's.
+pub async fn serve_named<T, E, F>(
+    handle: impl Fn(Invocation, Box<RawValue>) -> F,
+    name: impl Fn(&E) -> &'static str,
+) -> Result<(), Error>
+where
+    T: Serialize,
+    E: std::error::Error + 'static,
+    F: Future<Output = Result<T, E>>,
+{
+    let (handle, name) = (&handle, &name);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let context = event.context;
         let invocation = Invocation {
@@ -41,8 +59,9 @@ where
             trace: context.xray_trace_id,
         };
         handle(invocation, event.payload).await.map_err(|problem| {
-            error!(error = %problem, "invocation failed");
-            Error::from(problem)
+            let name = name(&problem);
+            error!(error = %problem, name, "invocation failed");
+            Diagnostic { error_type: name.to_owned(), error_message: problem.to_string() }
         })
     }))
     .await

@@ -1,0 +1,28 @@
+//! What the archival function holds: made once, at start-up.
+
+use tollgate_aws::{archive::S3Archive, payloads::S3Payloads};
+use tollgate_lambda::metrics::Metrics;
+use tollgate_pipeline::archive::Archiver;
+
+use crate::settings::Settings;
+
+/// The use case on its AWS ports, and where metrics go.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) archiver: Archiver<S3Archive, S3Payloads>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Context {
+    pub(crate) async fn new(settings: &Settings) -> Self {
+        let config = tollgate_aws::sdk_config().await;
+        let s3 = tollgate_aws::s3_client(&config);
+        Self {
+            archiver: Archiver::new(
+                S3Archive::new(s3.clone(), &settings.archive_bucket),
+                S3Payloads::new(s3, &settings.payload_bucket),
+            ),
+            metrics: Metrics::new("archival", &settings.environment),
+        }
+    }
+}

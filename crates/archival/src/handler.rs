@@ -1,0 +1,84 @@
+//! One batch of the archive queue in, the messages to keep out.
+
+use serde_json::value::RawValue;
+use tollgate_batch::{Deadline, Response, Unreportable};
+use tollgate_core::Timestamp;
+use tollgate_lambda::{clock::SystemClock, metrics::Unit, sqs::SqsEvent, start::Invocation};
+use tollgate_pipeline::{
+    archive::{Archived, Message},
+    ports::{Clock, Stored},
+};
+use tracing::{Instrument, info, info_span};
+
+use crate::context::Context;
+
+/// Kept free for a write under way to end and the answer to be sent; at most half of the time there is.
+const RESERVE_MS: u64 = 20_000;
+
+/// Why a whole batch failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchivalError {
+    /// Its position, and nothing of its content.
+    #[error("input is not an SQS event, at line {line} column {column}")]
+    Event { line: usize, column: usize },
+    #[error(transparent)]
+    Unreportable(#[from] Unreportable),
+}
+
+/// Archives a batch.
+pub(crate) async fn handle(
+    context: &Context,
+    invocation: Invocation,
+    payload: Box<RawValue>,
+) -> Result<Response, ArchivalError> {
+    let span = info_span!("batch", request_id = invocation.request_id);
+    let archive = async {
+        let event: SqsEvent<'_> = serde_json::from_str(payload.get())
+            .map_err(|problem| ArchivalError::Event { line: problem.line(), column: problem.column() })?;
+        let messages: Vec<Message<'_>> = event
+            .records
+            .iter()
+            .map(|record| Message { id: &record.message_id, body: &record.body })
+            .collect();
+        let now = unix_ms(SystemClock.now());
+        let remaining = invocation.deadline_ms.saturating_sub(now);
+        let deadline = Deadline::new(now, remaining, RESERVE_MS.min(remaining / 2));
+        let has_time = || deadline.has_time(unix_ms(SystemClock.now()));
+        let archived = context.archiver.archive(&messages, has_time).await?;
+        report(context, &archived);
+        Ok(archived.response)
+    };
+    archive.instrument(span).await
+}
+
+fn report(context: &Context, archived: &Archived) {
+    for object in &archived.objects {
+        info!(
+            key = object.key,
+            rows = object.rows,
+            bytes = object.bytes,
+            existed = object.stored == Stored::Existed,
+            "archived"
+        );
+    }
+    let new = || archived.objects.iter().filter(|object| object.stored == Stored::New);
+    context.metrics.emit(
+        SystemClock.now(),
+        &[],
+        &[
+            ("messages", Unit::Count, count(archived.summary.records)),
+            ("rows", Unit::Count, new().map(|object| count(object.rows)).sum()),
+            ("bytes", Unit::Bytes, new().map(|object| count(object.bytes)).sum()),
+            ("objects", Unit::Count, count(new().count())),
+            ("failures", Unit::Count, count(archived.summary.failed())),
+        ],
+    );
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn unix_ms(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}

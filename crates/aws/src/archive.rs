@@ -1,0 +1,63 @@
+//! The archive in S3.
+
+use std::time::Duration;
+
+use aws_sdk_s3::{
+    Client,
+    config::{Builder, timeout::TimeoutConfig},
+    error::ProvideErrorMetadata,
+    primitives::ByteStream,
+};
+use tollgate_pipeline::ports::{Archive, PortResult, Stored};
+
+use crate::error::port_error;
+
+const SERVICE: &str = "s3";
+/// An object is at most some tens of megabytes, and the function's bandwidth grows with its memory; the shared
+/// limits are for calls of a megabyte.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
+
+/// The bucket `transaction-audit-logs`.
+#[derive(Debug, Clone)]
+pub struct S3Archive {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Archive {
+    /// The archive in `bucket`.
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+}
+
+impl Archive for S3Archive {
+    async fn put_new(&self, key: &str, bytes: Vec<u8>) -> PortResult<Stored> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_none_match("*")
+            .content_type("application/vnd.apache.parquet")
+            .body(ByteStream::from(bytes))
+            .customize()
+            .config_override(Builder::new().timeout_config(timeouts));
+        match put.send().await {
+            Ok(_) => Ok(Stored::New),
+            // Also the answer to a second attempt whose first one arrived and was not heard of.
+            Err(problem)
+                if problem.as_service_error().and_then(ProvideErrorMetadata::code)
+                    == Some("PreconditionFailed") =>
+            {
+                Ok(Stored::Existed)
+            }
+            Err(problem) => Err(port_error(SERVICE, &problem)),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the fraud detector holds: made once, at start-up.
+
+use tollgate_aws::{bus::EventBridgeBus, history::DynamoHistory};
+use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
+use tollgate_pipeline::fraud::FraudCheck;
+
+use crate::settings::Settings;
+
+/// The use case on its AWS ports, and where metrics go.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) fraud: FraudCheck<DynamoHistory, DynamoHistory, EventBridgeBus, SystemClock>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Context {
+    pub(crate) async fn new(settings: Settings) -> Self {
+        let config = tollgate_aws::sdk_config().await;
+        let history =
+            DynamoHistory::new(aws_sdk_dynamodb::Client::new(&config), &settings.transactions_table);
+        Self {
+            fraud: FraudCheck {
+                decisions: history.clone(),
+                history,
+                bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), &settings.event_bus_name),
+                clock: SystemClock,
+                rules: settings.rules,
+            },
+            metrics: Metrics::new("fraud-detector", &settings.environment),
+        }
+    }
+}
