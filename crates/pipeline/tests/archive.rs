@@ -1,5 +1,7 @@
 //! What goes into the archive comes out of it, byte for byte, and what cannot go in is reported.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
+
 use std::cell::Cell;
 
 use arrow_array::{
@@ -111,7 +113,7 @@ fn read(object: &[u8]) -> RecordBatch {
     batches.into_iter().next().unwrap()
 }
 
-fn texts<'a>(array: &'a dyn Array) -> Vec<Option<&'a str>> {
+fn texts(array: &dyn Array) -> Vec<Option<&str>> {
     array.as_any().downcast_ref::<StringArray>().unwrap().iter().collect()
 }
 

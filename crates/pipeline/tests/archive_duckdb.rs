@@ -1,5 +1,7 @@
 //! DuckDB, which knows nothing of our writer, reads an object and finds the bytes that went in.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
+
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -1,5 +1,7 @@
 //! The fraud check: same event, same decision; a flagged payment reaches the bus under one id.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
+
 use tollgate_core::{
     Authenticity, Currency, Customer, EndpointId, EventType, Facts, Money, PaymentEvent, PaymentMethod,
     ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
