@@ -329,7 +329,18 @@ impl Declared {
 
     /// What contradicts itself between the parts of a scheme.
     fn check_content(&self) -> Result<(), SpecError> {
+        let bounded = self
+            .spec
+            .timestamp
+            .as_ref()
+            .is_none_or(|timestamp| timestamp.window.is_some() && timestamp.unit != super::Unit::Either);
         for variant in &self.variants {
+            if !bounded && variant.signed.runs_together() {
+                return Err(SpecError::new(
+                    "timestamp",
+                    "its end cannot be told from what follows it, so a window and one unit are wanted",
+                ));
+            }
             for (at, template) in [
                 ("signed", Some(&variant.signed)),
                 ("signed_without_timestamp", variant.signed_without_timestamp.as_ref()),

@@ -146,6 +146,12 @@ pub(crate) enum Piece<'a> {
     Secret,
 }
 
+impl Piece<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if bytes.is_empty())
+    }
+}
+
 /// The longest digest: SHA-512's.
 const MAX_DIGEST: usize = 64;
 

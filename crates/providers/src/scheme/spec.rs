@@ -30,7 +30,7 @@ pub struct SchemeSpec {
     pub timestamp: Option<TimestampSpec>,
     /// The signed content: `{body}`, `{timestamp}`, `{url}`, `{secret}`, `{header:NAME}`, `{query:NAME}`,
     /// `{form:NAME}`, `{json:NAME}` and text between them; what stands in `[…]` is left out when a value in it is
-    /// absent.
+    /// absent or empty.
     pub signed: String,
     /// The signed content when an optional timestamp is absent.
     #[serde(default)]

@@ -115,13 +115,24 @@ impl Template {
         self.segments.iter().filter(|segment| !segment.optional).flat_map(|segment| &segment.parts)
     }
 
+    /// Whether a timestamp is followed by a value with no text between, so that digits could pass from one to the
+    /// other.
+    pub(crate) fn runs_together(&self) -> bool {
+        let parts: Vec<_> = self.parts().collect();
+        parts.windows(2).any(|pair| match pair {
+            [Part::Timestamp, next] => !matches!(next, Part::Literal(_)),
+            _ => false,
+        })
+    }
+
     /// The signed content of one webhook, in pieces, so that the body is not copied.
     pub(crate) fn fill<'a>(&'a self, values: Values<'a>) -> Result<Vec<Piece<'a>>, Refusal> {
         let mut pieces = Vec::with_capacity(8);
         for segment in &self.segments {
             let begin = pieces.len();
             for (index, part) in segment.parts.iter().enumerate() {
-                match part.value(values)? {
+                let value = part.value(values)?.filter(|piece| !segment.optional || !piece.is_empty());
+                match value {
                     Some(piece) => {
                         part.check_separator(&piece, segment.parts.get(index + 1))?;
                         pieces.push(piece);

@@ -27,6 +27,13 @@ fn with(path: &[&str], value: Value) -> Value {
     scheme
 }
 
+/// Digits could pass from the timestamp to a body after it.
+fn unbounded() -> Value {
+    let mut scheme = with(&["timestamp", "window"], Value::Null);
+    scheme["signed"] = json!("{timestamp}{body}");
+    scheme
+}
+
 #[test]
 fn a_custom_scheme_verifies_and_signs() {
     let endpoint = Endpoint::new(config(scheme())).unwrap();
@@ -93,6 +100,7 @@ fn a_scheme_that_cannot_serve_says_what_and_where() {
             "scheme.timestamp",
             "exactly one of header, entry and first",
         ),
+        (unbounded(), "scheme.timestamp", "so a window and one unit are wanted"),
         (with(&["timestamp", "optional"], json!(true)), "scheme.timestamp.optional", "header of its own"),
         (with(&["signed"], json!("{body}")), "scheme.signed", "{timestamp} belongs in it"),
         (with(&["signed"], json!("{timestamp}{boddy}")), "scheme.signed", "at byte 11: unknown name"),

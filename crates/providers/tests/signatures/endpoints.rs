@@ -86,7 +86,7 @@ fn weak_and_ill_formed_keys_are_refused_without_being_shown() {
         ("generic", "fifteen letters", "it is too short"),
         ("standard_webhooks", "whsec_not*base64*at*all", "it is not base64"),
         ("standard_webhooks", "whsec_AAECAwQ=", "it is too short"),
-        ("adyen", "not hexadecimal", "it is not hexadecimal"),
+        ("adyen", "zz112233", "it is not hexadecimal"),
         ("adyen", hex, "it is not hexadecimal"),
         ("adyen", "00112233", "it does not have the length that its provider gives"),
         ("chargebee", "no colon here", "it is not in the form that this scheme needs"),
