@@ -308,11 +308,11 @@ fn decode_bytes(text: &str, spec: &KeySpec) -> Result<Zeroizing<Vec<u8>>, &'stat
 }
 
 fn check_strength(bytes: &[u8], spec: &KeySpec) -> Result<(), &'static str> {
-    if bytes.len() < spec.min_bytes {
-        return Err("it is too short");
-    }
     if spec.bytes.is_some_and(|bytes_wanted| bytes.len() != bytes_wanted) {
         return Err("it does not have the length that its provider gives");
+    }
+    if bytes.len() < spec.min_bytes {
+        return Err("it is too short");
     }
     if bytes.windows(2).all(|pair| pair.first() == pair.last()) {
         return Err("it is one byte repeated");

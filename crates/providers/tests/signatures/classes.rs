@@ -14,6 +14,14 @@ fn what_we_sign_verifies() {
 }
 
 #[test]
+fn every_provider_has_its_normaliser() {
+    for row in providers() {
+        let normaliser = tollgate_providers::normalise::Normaliser::named(row.normaliser());
+        assert!(normaliser.is_some(), "{}: {}", row.name, row.normaliser());
+    }
+}
+
+#[test]
 fn another_key_does_not() {
     for row in signable().filter(|row| row.name != "wise") {
         let mut case = case(row);
