@@ -35,9 +35,12 @@ pub(crate) struct Platform {
     pub(crate) api_url: String,
     #[serde(default)]
     pub(crate) runner_url: Option<String>,
-    /// The stack's outputs by name.
+    /// Where the functions' logs are.
     #[serde(default)]
-    pub(crate) outputs: BTreeMap<String, serde_json::Value>,
+    pub(crate) log_dir: Option<PathBuf>,
+    /// Functions' names in AWS by their logical names.
+    #[serde(default)]
+    pub(crate) functions: BTreeMap<String, String>,
 }
 
 /// A target made ready.

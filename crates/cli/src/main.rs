@@ -6,6 +6,7 @@
 mod aws;
 mod catalogue;
 mod clock;
+mod demo;
 mod endpoints;
 mod http;
 mod load;
@@ -45,6 +46,8 @@ enum Command {
     Normalize(catalogue::NormalizeArgs),
     /// Count what is in queues, tables and buckets
     Status(status::Args),
+    /// Send a thousand webhooks of every sort through a local platform and count where they end
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
             Command::Providers(args) => catalogue::providers(&args),
             Command::Normalize(args) => catalogue::normalize(&args),
             Command::Status(args) => status::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
         }
     });
     done.unwrap_or_else(|problem| refuse(&problem))

@@ -119,7 +119,11 @@ impl Signer {
     }
 
     fn accepts(&self, signed: &Signed, at: Timestamp) -> bool {
-        let received = Received { headers: &signed.headers, query: &signed.query, body: &signed.body };
+        self.verifies(Received { headers: &signed.headers, query: &signed.query, body: &signed.body }, at)
+    }
+
+    /// Whether the endpoint takes it for genuine.
+    pub(crate) fn verifies(&self, received: Received<'_>, at: Timestamp) -> bool {
         self.endpoint.verify(received, &self.ring, None, at).is_ok()
     }
 }

@@ -84,8 +84,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks for everything.
-pub(crate) async fn read(aws: &Aws) -> anyhow::Result<Status> {
+/// Asks for every queue's depth.
+pub(crate) async fn queues(aws: &Aws) -> anyhow::Result<Vec<QueueStatus>> {
     let mut queues: Vec<(String, bool)> = Vec::new();
     for queue in Queue::ALL {
         queues.push((aws.names.queue(queue), false));
@@ -94,11 +94,16 @@ pub(crate) async fn read(aws: &Aws) -> anyhow::Result<Status> {
     queues.push((aws.names.eventbridge_dead_letters(), true));
     queues.push((aws.names.workflow_dead_letters(), true));
     let sqs = aws_sdk_sqs::Client::new(&aws.config);
-    let queues = stream::iter(queues)
+    stream::iter(queues)
         .map(|(name, dead_letters)| queue(&sqs, name, dead_letters))
         .buffered(AT_ONCE)
         .try_collect()
-        .await?;
+        .await
+}
+
+/// Asks for everything.
+async fn read(aws: &Aws) -> anyhow::Result<Status> {
+    let queues = queues(aws).await?;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws.config);
     let tables = [aws.names.ledger_table(), aws.names.transactions_table()];
     let tables =

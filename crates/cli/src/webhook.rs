@@ -100,7 +100,7 @@ impl Draft {
     }
 
     /// What a broken sender would deliver: half a body. On a provider's endpoint the event is known by the body's
-    /// hash then, unless a header carries its id.
+    /// hash then.
     pub(crate) fn break_off(&mut self) {
         let half = self.body.len() / 2;
         self.body.truncate(half);

@@ -1,0 +1,286 @@
+//! `tollgate demo`: real webhooks through a whole platform, counted where they end.
+
+mod census;
+mod chaos;
+mod deliver;
+mod plan;
+mod report;
+mod verdict;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use tollgate_aws::names::Queue;
+use tollgate_core::RiskTier;
+use tollgate_providers::Endpoint;
+
+use self::{
+    census::{Census, Example},
+    chaos::Chaos,
+    deliver::{Delivered, Ending},
+    plan::{Class, Planned},
+};
+use crate::{
+    aws::{Aws, Platform, Target},
+    clock,
+    http::Sender,
+    load::progress,
+    signer::Signer,
+    status,
+    webhook::{BUILT_IN, Kind},
+};
+
+/// The fewest webhooks and endpoints that show what is to be shown.
+const LEAST_WEBHOOKS: u64 = 300;
+const LEAST_ENDPOINTS: usize = 5;
+/// Webhooks between one set of repeats and the next.
+const WAVE: u64 = 200;
+/// Between two looks at the queues.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Queues that stay empty this long while something is missing will not bring it.
+const GIVE_UP: Duration = Duration::from_secs(10);
+/// For destinations behind the bus, once the road itself is empty.
+const SETTLE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many webhooks
+    #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(LEAST_WEBHOOKS..=100_000))]
+    count: u64,
+    /// The same seed gives the same webhooks, apart from their time [default: the time]
+    #[arg(long)]
+    seed: Option<String>,
+    /// Requests at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    at_once: u16,
+    /// Kill functions at random throughout
+    #[arg(long)]
+    chaos: bool,
+    /// The most seconds to wait for the road to be empty
+    #[arg(long, default_value_t = 240)]
+    patience: u64,
+    /// The program that reads the archive back
+    #[arg(long, default_value = "scripts/archive-read")]
+    archive_reader: PathBuf,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        done = demonstrate(&args) => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let aws = args.target.connect().await?;
+    let platform = aws.platform.clone().context("the demo needs --platform: see scripts/local")?;
+    let signers = signers(&aws).await?;
+    let seed = args.seed.clone().unwrap_or_else(|| clock::now().as_nanosecond().to_string());
+    let waves = plan::plan(&signers, &platform.api_url, &seed, args.count, WAVE, clock::now())?;
+    let names: Vec<String> = signers.iter().map(|signer| signer.endpoint.id().to_string()).collect();
+    println!("demo: {} webhooks to {} endpoints, seed {seed}", args.count, names.len());
+
+    let chaos = args.chaos.then(|| start_chaos(&platform, &seed)).transpose()?;
+    let sending = Instant::now();
+    let delivered = send(&waves, usize::from(args.at_once), args.count).await?;
+    let planned: Vec<Planned> = waves.into_iter().flatten().collect();
+    println!("demo: sent in {} s; waiting until the road is empty", sending.elapsed().as_secs());
+    let waiting = Instant::now();
+    let emptied = wait(&aws, &planned, &delivered, Duration::from_secs(args.patience)).await?;
+    let kills = chaos.map(Chaos::stop);
+    println!("demo: {} after {} s; counting", emptied.words(), waiting.elapsed().as_secs());
+
+    let example = example(&planned, &delivered);
+    let followed = example.map(|index| follow(&planned, index)).unwrap_or_default();
+    let census = count(args, &aws, &planned, &delivered, &followed).await?;
+    let verdict = verdict::judge(&planned, &delivered, &names, &census);
+    let reasons = reasons(&platform);
+    println!();
+    report::endpoints(&signers, &planned, &delivered, &reasons);
+    report::destinations(&verdict, &census);
+    if let Some(kills) = kills {
+        report::kills(&kills, &delivered);
+    }
+    if let Some((planned, delivered)) =
+        example.and_then(|index| Some((planned.get(index)?, delivered.get(index)?)))
+    {
+        let endpoint = names.get(planned.signer).map_or("", String::as_str);
+        report::followed(endpoint, planned, delivered, &followed, &census);
+    }
+    report::problems(&verdict);
+    println!("demo: {} s in all", began.elapsed().as_secs());
+    println!("{}", verdict.figures);
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every endpoint of the environment whose provider's bodies are built in.
+async fn signers(aws: &Aws) -> anyhow::Result<Vec<Signer>> {
+    let mut signers = Vec::new();
+    for config in crate::endpoints::stored(aws).await? {
+        let endpoint = Endpoint::new(config)?;
+        if BUILT_IN.contains(&endpoint.provider().as_str()) {
+            signers.push(Signer::from_store(aws, endpoint).await?);
+        }
+    }
+    if signers.len() < LEAST_ENDPOINTS {
+        bail!(
+            "{} endpoints; the demo needs {LEAST_ENDPOINTS}: apply infra/endpoints/demo.toml",
+            signers.len()
+        );
+    }
+    Ok(signers)
+}
+
+fn start_chaos(platform: &Platform, seed: &str) -> anyhow::Result<Chaos> {
+    let runner = platform.runner_url.as_deref().context("the platform file names no runner")?;
+    let names: Vec<String> = platform.functions.values().cloned().collect();
+    if names.is_empty() {
+        bail!("the platform file names no functions");
+    }
+    Ok(Chaos::start(runner, names, seed))
+}
+
+async fn send(waves: &[Vec<Planned>], at_once: usize, total: u64) -> anyhow::Result<Vec<Delivered>> {
+    let sender = Sender::new()?;
+    let bar = progress(total, "sent");
+    let mut delivered = Vec::new();
+    for wave in waves {
+        delivered.extend(deliver::wave(&sender, wave, at_once, &bar).await);
+    }
+    bar.finish_and_clear();
+    Ok(delivered)
+}
+
+/// How the wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Emptied {
+    Complete,
+    Incomplete,
+    OutOfPatience,
+}
+
+impl Emptied {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Complete => "the road is empty",
+            Self::Incomplete => "the queues are empty, yet not everything is processed,",
+            Self::OutOfPatience => "out of patience",
+        }
+    }
+}
+
+/// Until the queues of the road are empty and the ledger holds every accepted event as processed.
+async fn wait(
+    aws: &Aws,
+    planned: &[Planned],
+    delivered: &[Delivered],
+    patience: Duration,
+) -> anyhow::Result<Emptied> {
+    let keys: BTreeSet<&str> = planned
+        .iter()
+        .zip(delivered)
+        .filter(|(_, delivered)| delivered.ending == Ending::Accepted)
+        .flat_map(|(planned, _)| planned.events.iter().map(|event| event.key.as_str()))
+        .collect();
+    let road = [Queue::Intake, Queue::IntakeOrdered, Queue::Archive].map(|queue| aws.names.queue(queue));
+    let bar = progress(keys.len() as u64, "events processed");
+    let end = Instant::now() + patience;
+    let mut empty_since = None;
+    loop {
+        let queues = status::queues(aws).await?;
+        let left: u64 = queues
+            .iter()
+            .filter(|queue| road.contains(&queue.name))
+            .map(|queue| queue.visible + queue.in_flight + queue.delayed)
+            .sum();
+        let mut census = Census::default();
+        census.count_tables(aws, &Example::default()).await?;
+        let is_processed = |key: &&&str| census.ledger.get(**key).is_some_and(|state| state == "processed");
+        let processed = keys.iter().filter(is_processed).count();
+        bar.set_position(processed as u64);
+        bar.set_message(format!("events processed, {left} messages on the road"));
+        empty_since = if left == 0 { empty_since.or_else(|| Some(Instant::now())) } else { None };
+        let ended = match empty_since {
+            Some(_) if processed == keys.len() => Some(Emptied::Complete),
+            Some(since) if since.elapsed() > GIVE_UP => Some(Emptied::Incomplete),
+            _ if Instant::now() > end => Some(Emptied::OutOfPatience),
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            bar.finish_and_clear();
+            return Ok(ended);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Which webhook to follow: a payment of high value if there is one, for it takes every way.
+fn example(planned: &[Planned], delivered: &[Delivered]) -> Option<usize> {
+    let accepted = || {
+        planned.iter().zip(delivered).enumerate().filter(|(_, (planned, delivered))| {
+            delivered.ending == Ending::Accepted && planned.class == Class::Good && planned.events.len() == 1
+        })
+    };
+    let is_payment = |planned: &Planned, tier| {
+        planned.events.iter().any(|event| event.kind == Some(Kind::Payment) && event.tier == tier)
+    };
+    [RiskTier::High, RiskTier::Medium, RiskTier::Low]
+        .into_iter()
+        .find_map(|tier| accepted().find(|(_, (planned, _))| is_payment(planned, tier)))
+        .map(|(index, _)| index)
+}
+
+fn follow(planned: &[Planned], index: usize) -> Example {
+    let Some((planned, event)) = planned.get(index).and_then(|one| Some((one, one.events.first()?))) else {
+        return Example::default();
+    };
+    Example {
+        event_id: event.id.as_str().to_owned(),
+        ledger_key: event.key.clone(),
+        body_sha256: planned.body_sha256.clone(),
+    }
+}
+
+async fn count(
+    args: &Args,
+    aws: &Aws,
+    planned: &[Planned],
+    delivered: &[Delivered],
+    example: &Example,
+) -> anyhow::Result<Census> {
+    let wanted = verdict::wanted(planned, delivered);
+    let mut census = Census::default();
+    let deadline = Instant::now() + SETTLE;
+    census.drain(aws, &wanted, example, deadline).await?;
+    census.count_runs(aws, &wanted.high, example, deadline).await?;
+    census.count_tables(aws, example).await?;
+    let dead = status::queues(aws).await?.into_iter().filter(|queue| queue.dead_letters && queue.visible > 0);
+    census.dead_letters = dead.map(|queue| (queue.name, queue.visible)).collect();
+    let folder = tempfile::tempdir().context("a folder for the archive")?;
+    census.read_archive(aws, &args.archive_reader, folder.path(), example).await?;
+    Ok(census)
+}
+
+/// The typed reason of each refusal by webhook id, from the functions' logs: senders are not told.
+fn reasons(platform: &Platform) -> HashMap<String, String> {
+    let Some(folder) = &platform.log_dir else { return HashMap::new() };
+    let validator = platform.functions.get("validator").cloned().unwrap_or_default();
+    let log = std::fs::read_to_string(Path::new(folder).join(format!("{validator}.log"))).unwrap_or_default();
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<BTreeMap<String, Value>>(line.get(line.find('{')?..)?).ok())
+        .filter_map(|line| {
+            let id = line.get("span")?.get("webhook_id")?.as_str()?.to_owned();
+            Some((id, line.get("reason")?.as_str()?.to_owned()))
+        })
+        .collect()
+}
