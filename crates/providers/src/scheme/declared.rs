@@ -135,6 +135,9 @@ impl Declared {
         for name in &variant.require {
             one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.clone()))?;
         }
+        if self.spec.require_body && received.body.is_empty() {
+            return Err(Refusal::Missing("body".to_owned()));
+        }
         let text = variant.source.value(received)?.ok_or(Refusal::HeaderMissing)?;
         if text.len() > MAX_SIGNATURE_TEXT {
             return Err(Refusal::Malformed("signature (too long)"));

@@ -45,6 +45,9 @@ pub struct SchemeSpec {
     /// Headers that every genuine webhook carries, though they are not signed.
     #[serde(default)]
     pub require: Vec<String>,
+    /// An empty body is refused, however well it is signed, as the provider's own SDK does.
+    #[serde(default)]
+    pub require_body: bool,
 }
 
 /// Where the signatures are. Exactly one of `header`, `form` and `json`.

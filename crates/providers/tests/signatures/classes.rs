@@ -156,6 +156,17 @@ fn authenticated_only_are_those_that_do_not_bind_the_body() {
 }
 
 #[test]
+fn an_empty_body_is_a_body_unless_the_sdk_refuses_it() {
+    for row in signable().filter(|row| row.scheme.is_some() && row.authenticity() == Authenticity::Verified) {
+        let endpoint = endpoint(&row.name);
+        let keys = ring(&endpoint, &[("1", &key_text(row, 1))]);
+        let signed = sign(&endpoint, &keys, b"", NOW);
+        let refused = ["square", "shopify", "github"].contains(&row.name.as_str());
+        assert_eq!(Case { endpoint, keys, signed }.verify().is_err(), refused, "{}", row.name);
+    }
+}
+
+#[test]
 fn headers_needed_to_verify_again_are_kept() {
     for row in signable() {
         let mut case = case(row);

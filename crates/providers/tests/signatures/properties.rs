@@ -116,13 +116,10 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_signed_bodies_verify(body: Vec<u8>) {
+    fn arbitrary_signed_bodies_verify(body in prop::collection::vec(any::<u8>(), 1..2000)) {
         for (name, case) in cases() {
             let in_body = ["adyen", "nuvei", "midtrans"].contains(name);
             if in_body {
-                continue;
-            }
-            if *name == "braintree" && body.is_empty() {
                 continue;
             }
             let signed = crate::providers::sign(&case.endpoint, &case.keys, &body, crate::providers::NOW);
