@@ -344,55 +344,59 @@ fn messages(
     facts: &[Facts<'_>],
     claimed: &Claimed,
 ) -> Vec<IntakeMessage> {
-    let (encoding, body) = encode(incoming.body);
-    let notes = Notes {
-        authenticity: signed.authenticity,
-        body_sha256: hex_sha256(incoming.body),
-        signed_at: signed.signed_at,
-        conflicts: claimed.conflicts.clone(),
-        only_transaction: None,
-    };
-    let first_id = |facts: &Facts<'_>| LedgerKey::new(endpoint.id(), &facts.event_id).event_id().to_string();
+    let event_id = |facts: &Facts<'_>| LedgerKey::new(endpoint.id(), &facts.event_id).event_id().to_string();
     let transaction =
         |facts: &Facts<'_>| facts.transaction_id.as_deref().unwrap_or(&facts.event_id).to_owned();
-    let whole = IntakeMessage {
-        webhook_id: incoming.webhook_id.clone(),
-        endpoint: endpoint.id().clone(),
-        provider: endpoint.provider().clone(),
-        event_id: facts.first().map(first_id).unwrap_or_default(),
-        received_at: incoming.received_at,
-        source_ip: incoming.source_ip.to_owned(),
-        key_id: signed.key_id.clone(),
-        notes,
-        request: RequestParts {
-            headers: endpoint.kept_headers(incoming.headers),
-            query: incoming.query.to_owned(),
-        },
-        encoding,
-        body,
-        delivery: endpoint.delivery(),
-        group: facts.first().map(transaction).unwrap_or_default(),
-        deduplication_id: facts.first().map(first_id).unwrap_or_default(),
-        trace: incoming.trace.map(str::to_owned),
-    };
-    let mut transactions: Vec<(String, String)> = Vec::new();
+    let mut slices: Vec<(String, Vec<String>)> = Vec::new();
     for facts in facts {
         let transaction = transaction(facts);
-        if !transactions.iter().any(|(known, _)| *known == transaction) {
-            transactions.push((transaction, first_id(facts)));
+        match slices
+            .iter_mut()
+            .find(|(known, _)| *known == transaction || endpoint.delivery() == Delivery::Fast)
+        {
+            Some((_, ids)) => ids.push(event_id(facts)),
+            None => slices.push((transaction, vec![event_id(facts)])),
         }
     }
-    if endpoint.delivery() == Delivery::Fast || transactions.len() <= 1 {
-        return vec![whole];
-    }
-    transactions
+    let (encoding, body) = encode(incoming.body);
+    let is_sliced = slices.len() > 1;
+    slices
         .into_iter()
-        .map(|(group, event_id)| IntakeMessage {
-            notes: Notes { only_transaction: Some(group.clone()), ..whole.notes.clone() },
-            deduplication_id: event_id.clone(),
-            event_id,
+        .map(|(group, ids)| IntakeMessage {
+            webhook_id: incoming.webhook_id.clone(),
+            endpoint: endpoint.id().clone(),
+            provider: endpoint.provider().clone(),
+            deduplication_id: deduplication_id(&ids, incoming.webhook_id, claimed),
+            event_id: ids.into_iter().next().unwrap_or_default(),
+            received_at: incoming.received_at,
+            source_ip: incoming.source_ip.to_owned(),
+            key_id: signed.key_id.clone(),
+            notes: Notes {
+                authenticity: signed.authenticity,
+                body_sha256: hex_sha256(incoming.body),
+                signed_at: signed.signed_at,
+                conflicts: claimed.conflicts.clone(),
+                only_transaction: is_sliced.then(|| group.clone()),
+            },
+            request: RequestParts {
+                headers: endpoint.kept_headers(incoming.headers),
+                query: incoming.query.to_owned(),
+            },
+            encoding,
+            body: body.clone(),
+            delivery: endpoint.delivery(),
             group,
-            ..whole.clone()
+            trace: incoming.trace.map(str::to_owned),
         })
         .collect()
+}
+
+/// The ledger key's event id; of several events all of them, since another delivery may hold one of them beside
+/// others, and FIFO must not take it for this one. A contradiction is a message of its own.
+fn deduplication_id(ids: &[String], webhook_id: &WebhookId, claimed: &Claimed) -> String {
+    match ids {
+        _ if !claimed.conflicts.is_empty() => webhook_id.to_string(),
+        [only] => only.clone(),
+        several => hex_sha256(several.join(",").as_bytes()),
+    }
 }

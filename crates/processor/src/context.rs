@@ -1,0 +1,60 @@
+//! What the processor holds: made once, at start-up.
+
+use tollgate_aws::{
+    bus::EventBridgeBus,
+    endpoints::SsmEndpoints,
+    ledger::DynamoLedger,
+    payloads::S3Payloads,
+    queues::{SqsArchiveQueue, SqsQuarantine},
+    transactions::DynamoTransactions,
+};
+use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
+use tollgate_pipeline::{directory::Directory, ports::PortError, process::Process};
+
+use crate::settings::Settings;
+
+type Road = Process<
+    SsmEndpoints,
+    SystemClock,
+    DynamoLedger,
+    DynamoTransactions,
+    EventBridgeBus,
+    SqsArchiveQueue,
+    S3Payloads,
+    SqsQuarantine,
+>;
+
+/// The use case on its AWS ports, and where metrics go.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) process: Road,
+    pub(crate) metrics: Metrics,
+}
+
+impl Context {
+    /// Makes the clients and reads the endpoints.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoints cannot be read.
+    pub(crate) async fn new(settings: Settings) -> Result<Self, PortError> {
+        let config = tollgate_aws::sdk_config().await;
+        let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), settings.endpoints_path);
+        let directory = Directory::new(endpoints, SystemClock, settings.freshness);
+        directory.warm().await?;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let process = Process {
+            directory,
+            clock: SystemClock,
+            ledger: DynamoLedger::new(dynamodb.clone(), settings.ledger_table),
+            transactions: DynamoTransactions::new(dynamodb, settings.transactions_table),
+            bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus_name),
+            archive: SqsArchiveQueue::new(sqs.clone(), settings.archive_queue_url),
+            payloads: S3Payloads::new(tollgate_aws::s3_client(&config), settings.payload_bucket),
+            quarantine: SqsQuarantine::new(sqs, settings.quarantine_queue_url),
+            thresholds: settings.thresholds,
+        };
+        Ok(Self { process, metrics: Metrics::new("processor", settings.environment) })
+    }
+}

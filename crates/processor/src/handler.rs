@@ -1,0 +1,99 @@
+//! One batch in, the list of its failures out.
+
+use serde_json::value::RawValue;
+use tollgate_batch::{Deadline, Kind, Response, Unreportable};
+use tollgate_lambda::{
+    clock::SystemClock,
+    metrics::Unit,
+    sqs::{SqsEvent, SqsRecord},
+    start::Invocation,
+};
+use tollgate_pipeline::{
+    ports::Clock,
+    process::{Record, Report},
+};
+use tracing::info;
+
+use crate::context::Context;
+
+/// Kept free at the end of an invocation, in milliseconds: a stride begun just before it still ends, the slowest
+/// call's attempts (12 s) included. Of a short invocation a quarter is kept, since a reserve as long as the
+/// invocation would leave no time for any work, ever.
+const RESERVE_MS: u64 = 15_000;
+
+/// Why a whole batch fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BatchError {
+    #[error("not an SQS event")]
+    NotSqs,
+    #[error(transparent)]
+    Unreportable(#[from] Unreportable),
+}
+
+pub(crate) async fn handle(
+    context: &Context,
+    invocation: Invocation,
+    payload: Box<RawValue>,
+) -> Result<Response, BatchError> {
+    let started_at = SystemClock.now();
+    let event: SqsEvent<'_> = serde_json::from_str(payload.get()).map_err(|_| BatchError::NotSqs)?;
+    let queue = event.records.first().map(|record| record.event_source_arn.as_ref()).unwrap_or_default();
+    let kind = Kind::of_queue(queue);
+    let records: Vec<Record<'_>> = event.records.iter().map(record).collect();
+    let now_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);
+    let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
+    let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));
+    let report = context.process.run(kind, &records, deadline).await?;
+    account(context, kind, &report, started_at);
+    Ok(report.response)
+}
+
+fn record<'a>(record: &'a SqsRecord<'_>) -> Record<'a> {
+    Record {
+        message_id: &record.message_id,
+        group: record.group(),
+        body: &record.body,
+        attributes: record
+            .message_attributes
+            .iter()
+            .filter_map(|(name, value)| Some((name.0.as_ref(), value.string_value.as_ref()?.0.as_ref())))
+            .collect(),
+    }
+}
+
+fn account(context: &Context, kind: Kind, report: &Report, started_at: tollgate_core::Timestamp) {
+    let summary = &report.summary;
+    let spent = u64::try_from(SystemClock.now().duration_since(started_at).as_millis()).unwrap_or(0);
+    info!(
+        records = summary.records,
+        ok = summary.ok,
+        duplicates = summary.duplicates,
+        quarantined = summary.quarantined,
+        failed = summary.failed(),
+        unprocessed = summary.unprocessed,
+        published = report.published,
+        conflicts = report.conflicts,
+        reasons = ?summary.reasons,
+        spent_ms = spent,
+        "batch done"
+    );
+    let queue = match kind {
+        Kind::Standard => "intake",
+        Kind::Fifo => "intake-ordered",
+    };
+    let count = |name, number: usize| (name, Unit::Count, number as u64);
+    context.metrics.emit(
+        started_at,
+        &[("queue", queue)],
+        &[
+            count("records", summary.records),
+            count("processed", summary.ok),
+            count("duplicates", summary.duplicates),
+            count("quarantined", summary.quarantined),
+            count("failed", summary.failed()),
+            count("published", report.published),
+            count("conflicts", report.conflicts),
+            ("duration", Unit::Milliseconds, spent),
+        ],
+    );
+}

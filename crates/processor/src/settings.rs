@@ -1,0 +1,69 @@
+//! The processor's settings.
+
+use tollgate_lambda::settings::{Reader, SettingsError, Source};
+use tollgate_pipeline::directory::Freshness;
+use tollgate_risk::Thresholds;
+
+/// What the environment says.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) environment: String,
+    pub(crate) ledger_table: String,
+    pub(crate) transactions_table: String,
+    pub(crate) event_bus_name: String,
+    pub(crate) archive_queue_url: String,
+    pub(crate) quarantine_queue_url: String,
+    pub(crate) payload_bucket: String,
+    pub(crate) endpoints_path: String,
+    pub(crate) freshness: Freshness,
+    pub(crate) thresholds: Thresholds,
+}
+
+impl Settings {
+    pub(crate) fn read(source: &dyn Source) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(source);
+        let freshness = Freshness::default();
+        let thresholds = |text: &str| Thresholds::from_json(text).map_err(|problem| problem.to_string());
+        let settings = Self {
+            environment: reader.text("ENVIRONMENT"),
+            ledger_table: reader.text("LEDGER_TABLE"),
+            transactions_table: reader.text("TRANSACTIONS_TABLE"),
+            event_bus_name: reader.text("EVENT_BUS_NAME"),
+            archive_queue_url: reader.text("ARCHIVE_QUEUE_URL"),
+            quarantine_queue_url: reader.text("QUARANTINE_QUEUE_URL"),
+            payload_bucket: reader.text("PAYLOAD_BUCKET"),
+            endpoints_path: reader.text("ENDPOINTS_PATH"),
+            freshness: Freshness {
+                endpoints_ttl_seconds: reader
+                    .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
+                ..freshness
+            },
+            thresholds: reader.checked("RISK_THRESHOLDS", Thresholds::default(), thresholds),
+        };
+        reader.finish(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn bad_thresholds_are_a_bad_setting() {
+        let mut source = BTreeMap::from([
+            ("ENVIRONMENT", "dev"),
+            ("LEDGER_TABLE", "t"),
+            ("TRANSACTIONS_TABLE", "t"),
+            ("EVENT_BUS_NAME", "b"),
+            ("ARCHIVE_QUEUE_URL", "q"),
+            ("QUARANTINE_QUEUE_URL", "q"),
+            ("PAYLOAD_BUCKET", "b"),
+            ("ENDPOINTS_PATH", "/p"),
+        ]);
+        assert!(Settings::read(&source).is_ok());
+        source.insert("RISK_THRESHOLDS", r#"{"default":{"medium":"2","high":"1"}}"#);
+        assert!(Settings::read(&source).unwrap_err().to_string().contains("RISK_THRESHOLDS"));
+    }
+}
