@@ -269,20 +269,15 @@ impl<'de> Deserialize<'de> for Flag {
 
 /// A JSON object read as `T`. Lists are not taken for objects, as serde would: PHP senders write empty objects
 /// as `[]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Object<T> {
     /// Not sent, or null.
+    #[default]
     Absent,
     /// The object.
     Value(T),
     /// Something else.
     Wrong,
-}
-
-impl<T> Default for Object<T> {
-    fn default() -> Self {
-        Self::Absent
-    }
 }
 
 impl<T: Default> Object<T> {

@@ -251,7 +251,7 @@ fn nonzero(units: Number<'_>) -> Option<Number<'_>> {
 }
 
 fn less(total: Amount, before: Amount) -> Amount {
-    let (Some(total), Some(before)) = (total.clone()?, before?) else { return total };
+    let (Some(total), Some(before)) = (total?, before?) else { return total };
     let units = total.minor_units() - before.minor_units();
     tollgate_core::Money::from_minor(units, total.currency()).map(Some).map_err(|_| "amount is out of range")
 }
