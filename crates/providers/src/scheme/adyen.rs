@@ -44,8 +44,8 @@ struct Item<'a> {
     merchant_account_code: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     merchant_reference: Option<Cow<'a, str>>,
-    #[serde(default)]
-    amount: Option<Amount<'a>>,
+    #[serde(borrow)]
+    amount: Amount<'a>,
     #[serde(borrow)]
     event_code: Cow<'a, str>,
     #[serde(borrow)]
@@ -56,10 +56,9 @@ struct Item<'a> {
 
 #[derive(Deserialize)]
 struct Amount<'a> {
-    #[serde(default)]
-    value: Option<Whole>,
-    #[serde(borrow, default)]
-    currency: Option<Cow<'a, str>>,
+    value: Whole,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -180,12 +179,10 @@ fn mac(key: &Key, content: &str) -> Option<Vec<u8>> {
 
 fn signed_content(item: &Item<'_>) -> Result<String, Refusal> {
     let text = |field: &Option<Cow<'_, str>>| field.as_deref().unwrap_or_default().to_owned();
-    let amount = item.amount.as_ref();
-    let value = amount.and_then(|amount| amount.value.as_ref()).map(|value| value.0.clone());
-    let currency = amount.map(|amount| text(&amount.currency)).unwrap_or_default();
+    let Amount { value, currency } = &item.amount;
     let account = text(&item.merchant_account_code);
     let original = text(&item.original_reference);
-    let never_a_colon = [&*item.psp_reference, &original, &account, &currency, &item.event_code];
+    let never_a_colon = [&*item.psp_reference, &original, &account, currency, &item.event_code];
     if never_a_colon.iter().any(|field| field.contains(':')) {
         return Err(Refusal::Malformed("signed value (it holds the separator)"));
     }
@@ -197,8 +194,8 @@ fn signed_content(item: &Item<'_>) -> Result<String, Refusal> {
         &original,
         &account,
         &text(&item.merchant_reference),
-        &value.unwrap_or_default(),
-        &currency,
+        &value.0,
+        currency,
         &item.event_code,
         &item.success,
     ]

@@ -406,7 +406,12 @@ impl Variant {
             source,
             entries,
             key_id_header: signature.key_id_header.as_ref().map(named),
-            require: spec.require.iter().map(named).collect(),
+            require: spec
+                .require
+                .iter()
+                .chain(spec.require_in_family.get(family).into_iter().flatten())
+                .map(named)
+                .collect(),
             timestamp: spec.timestamp.as_ref().map(|spec| timestamp_source(spec, named)).transpose()?,
             signed: template(&spec.signed, "signed")?,
             signed_without_timestamp: spec
@@ -548,6 +553,10 @@ fn check_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
     if spec.families.is_empty() && headers.clone().any(|name| star(&name)) {
         return fail("families", "a header's name begins with '*', so at least one family is wanted");
     }
+    if spec.require_in_family.keys().any(|family| !spec.families.contains(family)) {
+        return fail("require_in_family", "it names a family that is not in families");
+    }
+    let headers = headers.chain(spec.require_in_family.values().flatten());
     let plain = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
     if !headers.clone().all(plain) {
         return fail(

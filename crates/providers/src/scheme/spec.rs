@@ -1,5 +1,7 @@
 //! A scheme as data: the form of a catalogue row's `scheme` and of a custom scheme in an endpoint's configuration.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -45,6 +47,9 @@ pub struct SchemeSpec {
     /// Headers that every genuine webhook carries, though they are not signed.
     #[serde(default)]
     pub require: Vec<String>,
+    /// More such headers, of one family only.
+    #[serde(default)]
+    pub require_in_family: BTreeMap<String, Vec<String>>,
     /// An empty body is refused, however well it is signed, as the provider's own SDK does.
     #[serde(default)]
     pub require_body: bool,

@@ -119,6 +119,23 @@ fn keys_are_never_printed() {
 }
 
 #[test]
+fn shopify_has_two_families_of_headers() {
+    let mut case = row_case("shopify");
+    let events: Headers = case
+        .signed
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase().replace("x-shopify-", "shopify-"), value.to_owned()))
+        .collect();
+    case.signed.headers = events;
+    assert_eq!(case.verify(), Err(Refusal::Missing("shopify-Event-Id".to_owned())));
+    case.signed.headers.push("shopify-event-id", "e-1");
+    assert_eq!(case.verify(), Ok("1".to_owned()));
+    case.signed.headers.remove("shopify-topic");
+    assert_eq!(case.verify(), Err(Refusal::Missing("shopify-Topic".to_owned())));
+}
+
+#[test]
 fn braintree_is_answered() {
     let Case { endpoint, .. } = row_case("braintree");
     let keys = ring(&endpoint, &[("integration_public_key", "integration_private_key")]);
