@@ -3,6 +3,8 @@
 //! The bare digest is one HMAC with a prepared key over the body: what no verifier can do without. The verdict is
 //! asserted in every iteration.
 
+#![allow(clippy::expect_used, missing_docs, reason = "a bench; criterion's macro makes undocumented items")]
+
 use aws_lc_rs::{digest, hmac};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;

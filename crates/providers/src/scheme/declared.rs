@@ -212,6 +212,9 @@ impl Declared {
 
     /// The family whose headers are all there, else the first whose signature is, else the first.
     fn choose(&self, received: Received<'_>) -> Option<&Variant> {
+        if let [only] = self.variants.as_slice() {
+            return Some(only);
+        }
         let whole = self.variants.iter().find(|variant| variant.is_whole(received));
         let begun = || self.variants.iter().find(|variant| variant.source.is_present(received));
         whole.or_else(begun).or(self.variants.first())
@@ -228,7 +231,7 @@ impl Declared {
         };
         let at = spec.unit.read(text).ok_or(Refusal::Malformed("timestamp"))?;
         if let Some(window) = request.window.or(spec.window) {
-            spec.unit.check(text, request.now, window)?;
+            spec.unit.check(at, request.now, window)?;
         }
         Ok(Some(at))
     }

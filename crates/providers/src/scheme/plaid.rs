@@ -128,14 +128,13 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
     key.public.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| Refusal::Mismatch)?;
     let claims: Claims<'_> =
         serde_json::from_slice(&token.claims).map_err(|_| Refusal::Malformed("token's claims"))?;
-    let issued = claims.iat.to_string();
-    Unit::Seconds.check(&issued, request.now, request.window.unwrap_or(WINDOW))?;
+    let issued = Timestamp::from_second(claims.iat).map_err(|_| Refusal::Malformed("timestamp"))?;
+    Unit::Seconds.check(issued, request.now, request.window.unwrap_or(WINDOW))?;
     // The text is compared as it is: lower-case hex only.
     let hash = hex_sha256(request.received.body);
     verify_slices_are_equal(hash.as_bytes(), claims.request_body_sha256.as_bytes())
         .map_err(|_| Refusal::BodyAltered)?;
-    let signed_at = Unit::Seconds.read(&issued);
-    Ok(Proof { authenticity: Authenticity::Verified, key_id, signed_at })
+    Ok(Proof { authenticity: Authenticity::Verified, key_id, signed_at: Some(issued) })
 }
 
 pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<Signed, SignError> {

@@ -58,12 +58,24 @@ impl Encoding {
 
 /// Hex in either case; an even number of digits.
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    let mut bytes = Vec::with_capacity(pairs.len());
+    for [high, low] in pairs {
+        bytes.push(hex_digit(*high)? << 4 | hex_digit(*low)?);
+    }
+    Some(bytes)
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Base64 of a key as people paste it: padding may be absent, left-over bits are ignored. For keys only, whose
@@ -117,8 +129,7 @@ impl Unit {
     }
 
     /// Refuses what lies outside `now ± window` seconds, both ends included.
-    pub(crate) fn check(self, text: &str, now: Timestamp, window: u32) -> Result<(), Refusal> {
-        let at = self.read(text).ok_or(Refusal::Malformed("timestamp"))?;
+    pub(crate) fn check(self, at: Timestamp, now: Timestamp, window: u32) -> Result<(), Refusal> {
         // A sender that counts whole seconds is compared in whole seconds.
         let age = match self {
             Self::Seconds => (now.as_second() - at.as_second()).saturating_mul(1000),
@@ -221,13 +232,16 @@ mod tests {
     #[test]
     fn windows_have_two_sides_and_include_their_ends() {
         let now = Timestamp::from_second(1_760_000_000).unwrap();
-        let check = |text: &str| Unit::Seconds.check(text, now, 300);
+        let check_unit = |unit: Unit, text: &str| {
+            unit.read(text).ok_or(Refusal::Malformed("timestamp")).and_then(|at| unit.check(at, now, 300))
+        };
+        let check = |text: &str| check_unit(Unit::Seconds, text);
         assert_eq!(check("1759999700"), Ok(()));
         assert_eq!(check("1760000300"), Ok(()));
         assert_eq!(check("1759999699"), Err(Refusal::TooOld { seconds: 301, window: 300 }));
         assert_eq!(check("1760000301"), Err(Refusal::TooNew { seconds: 301, window: 300 }));
         assert_eq!(check("1760000000000"), Err(Refusal::Malformed("timestamp")));
-        let check = |text: &str| Unit::Milliseconds.check(text, now, 300);
+        let check = |text: &str| check_unit(Unit::Milliseconds, text);
         assert_eq!(check("1759999700000"), Ok(()));
         assert_eq!(check("1759999699999"), Err(Refusal::TooOld { seconds: 301, window: 300 }));
     }

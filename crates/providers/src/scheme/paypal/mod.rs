@@ -111,7 +111,8 @@ impl PayPal {
             return Err(Refusal::Malformed("signature (too long)"));
         }
         let signature = Encoding::Base64.decode(signature).ok_or(Refusal::Malformed("signature"))?;
-        Unit::Rfc3339.check(time, request.now, request.window.unwrap_or(WINDOW))?;
+        let sent = Unit::Rfc3339.read(time).ok_or(Refusal::Malformed("timestamp"))?;
+        Unit::Rfc3339.check(sent, request.now, request.window.unwrap_or(WINDOW))?;
         let pem = self.pinned.as_deref().or(request.material.map(|material| material.0.as_slice()));
         let chain = certificates(pem.ok_or(Refusal::MaterialMissing)?)
             .ok_or(Refusal::MaterialUntrusted("it is no certificate in PEM"))?;
@@ -127,7 +128,7 @@ impl PayPal {
                 return Ok(Proof {
                     authenticity: Authenticity::Authenticated,
                     key_id: &key.id,
-                    signed_at: Unit::Rfc3339.read(time),
+                    signed_at: Some(sent),
                 });
             }
         }
