@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Flag, Number, Object, Pairs, Text, each, entries},
     json, money, required, unknown,
 };
@@ -170,7 +170,7 @@ impl<'a> Item<'a> {
     fn facts(self) -> Result<Facts<'a>, ContentError> {
         let psp_reference = required(self.psp_reference, "pspReference")?;
         let event_code = required(self.event_code, "eventCode")?;
-        let event_id = format!("{psp_reference}:{event_code}:{}", self.success.as_str());
+        let event_id = composite(&[&psp_reference, &event_code, self.success.as_str()]);
         let occurred_at = self.event_date.moment();
         let action = self.additional_data.modification.as_deref().unwrap_or_default();
         let Some(kind) = kind(&event_code, self.success.as_str() == "true", &self.operations, action) else {
@@ -288,10 +288,10 @@ pub(super) fn normalise_platform<'a>(
     let occurred_at =
         [&body.timestamp, &data.updated_at, &data.created_at].into_iter().find_map(Text::moment);
     // What has no number in a sequence is told apart by when it happened: an account is updated many times.
-    let event_id = match (data.sequence_number.integer::<u64>(), body.timestamp.as_str()) {
-        (Some(number), _) => format!("{id}:{event_type}:{number}"),
-        (None, "") => format!("{id}:{event_type}"),
-        (None, timestamp) => format!("{id}:{event_type}:{timestamp}"),
+    let event_id = match (data.sequence_number.text(), body.timestamp.as_str()) {
+        (Some(number), _) => composite(&[&id, &event_type, number]),
+        (None, "") => composite(&[&id, &event_type]),
+        (None, timestamp) => composite(&[&id, &event_type, timestamp]),
     };
     let Some(kind) = transfer.then(|| transfer_kind(data.status.as_str())).flatten() else {
         return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);

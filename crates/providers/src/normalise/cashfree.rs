@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Text},
     json, money, required, unknown,
 };
@@ -138,8 +138,8 @@ pub(super) fn normalise<'a>(
     };
     let id = id.ok_or(ContentError::MissingField("data.payment.cf_payment_id"))?;
     let event_id = match status.as_str() {
-        "" => format!("{event_type}:{id}"),
-        status => format!("{event_type}:{id}:{status}"),
+        "" => composite(&[&event_type, &id]),
+        status => composite(&[&event_type, &id, status]),
     };
     let Some(kind) = kind(&event_type, status.as_str()) else {
         return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);

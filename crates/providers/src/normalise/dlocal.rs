@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Text},
     json, money, required, unknown,
 };
@@ -54,7 +54,7 @@ pub(super) fn normalise<'a>(
     let body: Body<'a> = json::read(received.body)?;
     let id = required(body.id, "id")?;
     let status = required(body.status, "status")?;
-    let event_id = format!("{id}:{status}");
+    let event_id = composite(&[&id, &status]);
     let occurred_at = match &*status {
         "PAID" => body.approved_date.moment().or_else(|| body.created_date.moment()),
         _ => body.created_date.moment(),

@@ -88,7 +88,8 @@ impl<'a> Text<'a> {
 
     /// The text as an RFC 3339 moment, offsets with or without a colon.
     pub(super) fn moment(&self) -> Option<Timestamp> {
-        self.as_str().parse().ok()
+        // An absent text would cost an error's allocations.
+        Some(self.as_str()).filter(|text| !text.is_empty())?.parse().ok()
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Pairs, Text},
     json, money, unknown,
 };
@@ -78,7 +78,7 @@ pub(super) fn normalise<'a>(
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
     let data = event.data.or_default();
     let id = data.id.id().ok_or(ContentError::MissingField("data.id"))?;
-    let event_id = format!("{id}:{event_type}");
+    let event_id = composite(&[&id, &event_type]);
     let occurred_at = [&data.created_at, &data.created_datetime].into_iter().find_map(Text::moment);
     let occurred_at = event.timestamp.unix_millis().or(occurred_at);
     let Some(kind) = kind(&event_type, data.status.as_str()) else {

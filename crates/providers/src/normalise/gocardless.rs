@@ -91,7 +91,7 @@ impl<'a> Event<'a> {
         let occurred_at = self.created_at.moment();
         let event_type = match type_name(resource, action) {
             Some(name) => Cow::Borrowed(name),
-            None => Cow::Owned(format!("{resource}.{action}")),
+            None => Cow::Owned([resource, action].join(".")),
         };
         let Some(kind) = kind(resource, action) else {
             return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Flag, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
@@ -67,7 +67,7 @@ pub(super) fn normalise<'a>(
     let event_type = required(meta.event_name, "meta.event_name")?;
     let id = data.id.id().ok_or(ContentError::MissingField("data.id"))?;
     let attributes = data.attributes.or_default();
-    let event_id = format!("{event_type}:{}:{id}:{}", data.kind.as_str(), attributes.updated_at.as_str());
+    let event_id = composite(&[&event_type, data.kind.as_str(), &id, attributes.updated_at.as_str()]);
     let occurred_at = attributes.updated_at.moment().or_else(|| attributes.created_at.moment());
     let livemode = meta.test_mode.some().map(|test| !test);
     let Some(kind) = kind(&event_type, attributes.status.as_str()) else {

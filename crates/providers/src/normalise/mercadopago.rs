@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Flag, Number, Object, Text},
     json, unknown,
 };
@@ -44,7 +44,7 @@ pub(super) fn normalise<'a>(
     let event: Event<'a> = json::read(received.body)?;
     let id = event.id.id().ok_or(ContentError::MissingField("id"))?;
     let subject = event.data.or_default().id.id();
-    let event_id = format!("{id}:{}", subject.as_deref().unwrap_or_default());
+    let event_id = composite(&[&id, subject.as_deref().unwrap_or_default()]);
     let kind = kind(event.kind.as_str(), event.action.as_str());
     let event_type = event.action.some().or_else(|| event.kind.some()).unwrap_or_default();
     let facts = match kind {

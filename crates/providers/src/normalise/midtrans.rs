@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Text},
     json, money, time, unknown,
 };
@@ -52,7 +52,7 @@ pub(super) fn normalise<'a>(
     };
     if let Some(reference) = body.reference_no.some() {
         let status = body.status.some().unwrap_or_default();
-        let event_id = format!("{reference}:{status}");
+        let event_id = composite(&[&reference, &status]);
         let occurred_at = time::at_offset(body.updated_at.as_str(), WIB);
         let Some(kind) = payout_kind(&status) else {
             return Ok(vec![Facts { occurred_at, ..unknown(event_id, status) }]);
@@ -66,8 +66,8 @@ pub(super) fn normalise<'a>(
     let status = super::required(body.transaction_status, "transaction_status")?;
     let refund = matches!(&*status, "refund" | "partial_refund");
     let event_id = match body.refund_amount.text() {
-        Some(refunded) if refund => format!("{id}:{status}:{refunded}"),
-        _ => format!("{id}:{status}"),
+        Some(refunded) if refund => composite(&[&id, &status, refunded]),
+        _ => composite(&[&id, &status]),
     };
     let settled = if &*status == "settlement" { body.settlement_time.as_str() } else { "" };
     let occurred_at =

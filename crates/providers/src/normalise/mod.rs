@@ -83,6 +83,11 @@ fn required<'a>(text: Text<'a>, name: &'static str) -> Result<Cow<'a, str>, Cont
     text.some().ok_or(ContentError::MissingField(name))
 }
 
+/// An event id made of several parts, in one allocation.
+fn composite(parts: &[&str]) -> String {
+    parts.join(":")
+}
+
 /// An event that no file here names.
 fn unknown<'a>(event_id: impl Into<Cow<'a, str>>, event_type: impl Into<Cow<'a, str>>) -> Facts<'a> {
     Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)

@@ -8,7 +8,7 @@
 
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
-use super::{ContentError, fields::Text, form::Form, money, time, unknown};
+use super::{ContentError, composite, fields::Text, form::Form, money, time, unknown};
 use crate::Received;
 
 pub(super) fn normalise<'a>(
@@ -22,7 +22,7 @@ pub(super) fn normalise<'a>(
         None => form.get("ppp_status")?.unwrap_or_default(),
     };
     let transaction = form.get("TransactionID")?;
-    let event_id = format!("{ppp}:{status}:{}", transaction.as_deref().unwrap_or_default());
+    let event_id = composite(&[&ppp, &status, transaction.as_deref().unwrap_or_default()]);
     let event_type = form.get("transactionType")?.unwrap_or_default();
     let occurred_at = form.get("responseTimeStamp")?;
     let occurred_at = occurred_at.and_then(|text| time::at_offset(&text.replacen('.', " ", 1), 0));

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{First, Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
@@ -91,7 +91,7 @@ pub(super) fn normalise<'a>(
         metadata: body.metadata,
     });
     let status = charge.status.some().unwrap_or_default();
-    let event_id = format!("{id}:{status}");
+    let event_id = composite(&[&id, &status]);
     let occurred_at = match &*status {
         "PAID" => charge.paid_at.moment().or_else(|| charge.created_at.moment()),
         _ => charge.created_at.moment(),

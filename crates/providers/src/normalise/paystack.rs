@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
@@ -89,7 +89,7 @@ pub(super) fn normalise<'a>(
             .find(|text| !text.is_empty());
     let id = data.id.text().filter(|id| !id.is_empty()).or(reference);
     let id = id.ok_or(ContentError::MissingField("data.id"))?;
-    let event_id = format!("{event_type}:{id}");
+    let event_id = composite(&[&event_type, id]);
     let occurred_at = if event_type == "charge.success" { &data.paid_at } else { &data.updated_at };
     let occurred_at = occurred_at.moment().or_else(|| data.created_at.moment());
     let livemode = match data.domain.as_str() {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{First, Number, Object, Text},
     json, money, unknown,
 };
@@ -61,7 +61,7 @@ pub(super) fn normalise<'a>(
     let order = payload.order_id.some().or_else(|| payload.transaction_id.some());
     let order = order.or_else(|| payload.merchant_order_id.some());
     let id = refund.as_deref().or(order.as_deref());
-    let event_id = format!("{event_type}:{}", id.ok_or(ContentError::MissingField("payload.orderId"))?);
+    let event_id = composite(&[&event_type, id.ok_or(ContentError::MissingField("payload.orderId"))?]);
     let detail = payload.payment_details.value.unwrap_or_default();
     let occurred_at = payload.timestamp.unix_millis().or_else(|| detail.timestamp.unix_millis());
     let Some(kind) = kind(&event_type, payload.state.as_str()) else {

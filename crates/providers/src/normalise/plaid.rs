@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod, Timestamp};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Text},
     json, unknown,
 };
@@ -46,8 +46,8 @@ pub(super) fn normalise<'a>(
         "" => issued.map(|at| at.as_second().to_string()).unwrap_or_default(),
         timestamp => timestamp.to_owned(),
     };
-    let event_id = format!("{}:{code}:{moment}", id.as_deref().unwrap_or_default());
-    let event_type = format!("{}.{code}", body.webhook_type.as_str());
+    let event_id = composite(&[id.as_deref().unwrap_or_default(), &code, &moment]);
+    let event_type = [body.webhook_type.as_str(), &*code].join(".");
     let occurred_at = body.timestamp.moment().or(issued);
     let livemode = match body.environment.as_str() {
         "production" => Some(true),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
@@ -102,7 +102,7 @@ pub(super) fn normalise<'a>(
         (Some(id), _) => Cow::Borrowed(id),
         (None, Some((_, entity))) if !entity.id.as_str().is_empty() => {
             let created_at = event.created_at.text().unwrap_or_default();
-            Cow::Owned(format!("{event_type}:{}:{created_at}", entity.id.as_str()))
+            Cow::Owned(composite(&[&event_type, entity.id.as_str(), created_at]))
         }
         (None, _) => return Err(ContentError::MissingField("x-razorpay-event-id")),
     };

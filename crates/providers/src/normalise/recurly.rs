@@ -35,7 +35,7 @@ pub(super) fn normalise<'a>(
     let body: Body<'a> = json::read(received.body)?;
     let event_id = required(body.id, "id")?;
     let (object, event) = (body.object_type.as_str(), body.event_type.as_str());
-    let event_type = format!("{object}.{event}");
+    let event_type = [object, event].join(".");
     let occurred_at = body.event_time.moment();
     let Some(kind) = kind(object, event) else {
         return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Object, Text},
     json, required, unknown,
 };
@@ -50,10 +50,10 @@ pub(super) fn normalise<'a>(
     let merchant = event.order_id.some().or_else(|| event.payout_id.some());
     let merchant = merchant.or_else(|| event.dispute_id.some()).or_else(|| event.subscription_id.some());
     let (id, event_id) = match (merchant, data.id.some()) {
-        (Some(id), _) if timestamp.is_empty() => (Some(id.clone()), format!("{event_type}:{id}")),
-        (Some(id), _) => (Some(id.clone()), format!("{event_type}:{id}:{timestamp}")),
-        (None, Some(id)) => (Some(id.clone()), format!("{id}:{timestamp}")),
-        (None, None) if !timestamp.is_empty() => (None, format!("{event_type}:{timestamp}")),
+        (Some(id), _) if timestamp.is_empty() => (Some(id.clone()), composite(&[&event_type, &id])),
+        (Some(id), _) => (Some(id.clone()), composite(&[&event_type, &id, timestamp])),
+        (None, Some(id)) => (Some(id.clone()), composite(&[&id, timestamp])),
+        (None, None) if !timestamp.is_empty() => (None, composite(&[&event_type, timestamp])),
         (None, None) => return Err(ContentError::MissingField("order_id")),
     };
     let occurred_at = event.timestamp.moment();

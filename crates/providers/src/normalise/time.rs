@@ -3,11 +3,16 @@
 use jiff::{civil::DateTime, tz::Offset};
 use tollgate_core::Timestamp;
 
+/// The length of `2026-01-02`.
+const DATE_LEN: usize = 10;
+
 /// A date and time (`2026-01-02 03:04:05`, `T` or a space between): with its own offset if it has one, else
 /// `hours` east of UTC.
 pub(super) fn at_offset(text: &str, hours: i8) -> Option<Timestamp> {
-    if let Ok(moment) = text.parse() {
-        return Some(moment);
+    // Asked for in this order, since a failed parse allocates its error.
+    let time = text.get(DATE_LEN..)?;
+    if time.ends_with(['Z', 'z']) || time.contains(['+', '-']) {
+        return text.parse().ok();
     }
     let local: DateTime = text.parse().ok()?;
     Offset::from_hours(hours).ok()?.to_timestamp(local).ok()

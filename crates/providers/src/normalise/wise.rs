@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Text},
     json, money, required, unknown,
 };
@@ -60,7 +60,7 @@ pub(super) fn normalise<'a>(
         Some(id) => Cow::Borrowed(id),
         None => {
             let resource = resource.as_deref().ok_or(ContentError::MissingField("x-delivery-id"))?;
-            Cow::Owned(format!("{resource}:{event_type}:{state}:{}", data.occurred_at.as_str()))
+            Cow::Owned(composite(&[resource, &event_type, state, data.occurred_at.as_str()]))
         }
     };
     let occurred_at = data.occurred_at.moment().or_else(|| event.sent_at.moment());

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, composite,
     fields::{Number, Object, Pairs, Text},
     json, money, unknown,
 };
@@ -68,7 +68,7 @@ pub(super) fn normalise<'a>(
     let header = received.headers.get("webhook-id").filter(|id| !id.is_empty());
     let event_id = |id: Option<&str>, word: &str| match (header, id) {
         (Some(header), _) => Ok(Cow::Borrowed(header)),
-        (None, Some(id)) => Ok(Cow::Owned(format!("{id}:{word}"))),
+        (None, Some(id)) => Ok(Cow::Owned(composite(&[id, word]))),
         (None, None) => Err(ContentError::MissingField("webhook-id")),
     };
     if let Some(event_type) = body.event.some() {

@@ -13,7 +13,7 @@ use std::{fmt, fs, path::Path};
 use tollgate_core::EndpointConfig;
 use tollgate_providers::{Headers, Received, normalise::Normaliser};
 
-use super::describe::describe;
+use crate::describe::describe;
 
 /// One body and what it says.
 pub struct Case {

@@ -1,0 +1,78 @@
+//! What one webhook costs the allocator: the list of its events, its metadata and a composite id, no more.
+
+#[path = "normalise/cases.rs"]
+#[allow(dead_code, reason = "the expectations are the other test's")]
+mod cases;
+#[path = "normalise/describe.rs"]
+#[allow(dead_code, reason = "the expectations are the other test's")]
+mod describe;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    hint::black_box,
+};
+
+use tollgate_providers::{Received, normalise::Normaliser};
+
+/// The system's allocator, counting what the current thread asks of it.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "the only way to count allocations")]
+// SAFETY: every call is handed to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.with(|calls| calls.set(calls.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.with(|calls| calls.set(calls.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Their bodies are not JSON, or (Plaid) their event id needs a token to be decoded.
+const OTHERS: [&str; 3] = ["braintree", "nuvei", "plaid"];
+
+#[test]
+fn a_webhook_takes_at_most_three_allocations() {
+    let (mut measured, mut over) = (0, Vec::new());
+    for case in cases::all() {
+        // Texts with escapes and numbers with powers of ten are rewritten before they are read.
+        let body = String::from_utf8_lossy(&case.body);
+        let escaped = body.contains('\\') || body.contains("1e1");
+        if escaped || OTHERS.contains(&&*case.provider) || case.expected.len() > 1 {
+            continue;
+        }
+        let normaliser = Normaliser::named(&case.provider).unwrap();
+        let received = Received { headers: &case.headers, query: "", body: &case.body };
+        let before = CALLS.with(Cell::get);
+        let events = normaliser.normalise(black_box(received), &case.config);
+        let calls = CALLS.with(Cell::get) - before;
+        // An error's message, by sonic-rs, is not on the way of a good webhook.
+        if events.is_err() {
+            continue;
+        }
+        measured += 1;
+        if calls > 3 {
+            over.push(format!("{case}: {calls}"));
+        }
+    }
+    assert!(measured > 100, "{measured} measured");
+    assert!(over.is_empty(), "{over:#?}");
+}
