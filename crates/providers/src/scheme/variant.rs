@@ -1,0 +1,279 @@
+//! A scheme's data compiled, once for each family of header names.
+
+use std::borrow::Cow;
+
+use super::{
+    Algorithm, Encoding, Refusal, Unit,
+    entry::Pattern,
+    json,
+    key::Piece,
+    spec::{SchemeSpec, SpecError, TimestampSpec},
+    template::{Part, Template, Values, one_header},
+    text::form_field,
+};
+use crate::Received;
+
+/// The scheme with one family of header names.
+#[derive(Debug, Clone)]
+pub(super) struct Variant {
+    pub(super) source: Source,
+    pub(super) entries: Vec<Pattern>,
+    pub(super) key_id_header: Option<String>,
+    pub(super) require: Vec<String>,
+    pub(super) timestamp: Option<TimestampSource>,
+    pub(super) signed: Template,
+    pub(super) signed_without_timestamp: Option<Template>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    Header(String),
+    Form(String),
+    Json(String),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum TimestampSource {
+    Header(String),
+    Entry(Pattern),
+    First,
+}
+
+impl Variant {
+    pub(super) fn new(spec: &SchemeSpec, family: &str) -> Result<Self, SpecError> {
+        let named = |name: &String| match name.strip_prefix('*') {
+            Some(rest) => format!("{family}{rest}"),
+            None => name.clone(),
+        };
+        let template = |text: &str, at: &str| {
+            Template::parse(text, family).map_err(|error| SpecError::new(at, error.to_string()))
+        };
+        let signature = &spec.signature;
+        let source = match (&signature.header, &signature.form, &signature.json) {
+            (Some(name), None, None) => Source::Header(named(name)),
+            (None, Some(name), None) => Source::Form(name.clone()),
+            (None, None, Some(name)) => Source::Json(name.clone()),
+            _ => return Err(SpecError::new("signature", "exactly one of header, form and json is wanted")),
+        };
+        let entries = signature
+            .entry
+            .iter()
+            .map(|text| Pattern::parse(text, "signature"))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|problem| SpecError::new("signature.entry", problem))?;
+        if entries.is_empty() {
+            return Err(SpecError::new("signature.entry", "at least one is wanted"));
+        }
+        if signature.key_id_header.is_some() && entries.iter().any(Pattern::has_key_id) {
+            return Err(SpecError::new("signature.key_id_header", "the entry names the key already"));
+        }
+        Ok(Self {
+            source,
+            entries,
+            key_id_header: signature.key_id_header.as_ref().map(named),
+            require: spec
+                .require
+                .iter()
+                .chain(spec.require_in_family.get(family).into_iter().flatten())
+                .map(named)
+                .collect(),
+            timestamp: spec.timestamp.as_ref().map(|spec| timestamp_source(spec, named)).transpose()?,
+            signed: template(&spec.signed, "signed")?,
+            signed_without_timestamp: spec
+                .signed_without_timestamp
+                .as_deref()
+                .map(|text| template(text, "signed_without_timestamp"))
+                .transpose()?,
+        })
+    }
+
+    pub(super) fn wanted_headers(&self) -> impl Iterator<Item = &str> {
+        let signed = self.signed.required().filter_map(|part| match part {
+            Part::Header(name) => Some(name.as_str()),
+            _ => None,
+        });
+        self.require.iter().map(String::as_str).chain(signed)
+    }
+
+    pub(super) fn is_whole(&self, received: Received<'_>) -> bool {
+        let present = |name: &str| received.headers.get(name).is_some();
+        let timestamp = match &self.timestamp {
+            Some(TimestampSource::Header(name)) => present(name) || self.signed_without_timestamp.is_some(),
+            _ => true,
+        };
+        self.source.is_present(received) && timestamp && self.wanted_headers().all(present)
+    }
+
+    pub(super) fn fill<'a>(
+        &'a self,
+        received: Received<'a>,
+        timestamp: Option<&'a str>,
+        url: Option<&'a str>,
+    ) -> Result<Vec<Piece<'a>>, Refusal> {
+        let template = match (&self.signed_without_timestamp, timestamp) {
+            (Some(template), None) => template,
+            _ => &self.signed,
+        };
+        template.fill(Values { received, timestamp, url })
+    }
+
+    pub(super) fn write(
+        &self,
+        spec: &SchemeSpec,
+        key_id: &str,
+        timestamp: Option<&str>,
+        signature: &str,
+    ) -> String {
+        let separator = spec.signature.separator.as_deref().unwrap_or_default();
+        let time = match (&self.timestamp, timestamp) {
+            (Some(TimestampSource::Entry(pattern)), Some(text)) => Some(pattern.write("", text)),
+            (Some(TimestampSource::First), Some(text)) => Some(text.to_owned()),
+            _ => None,
+        };
+        let entry = self.entries.first().map(|pattern| pattern.write(key_id, signature));
+        let entries: Vec<String> = time.into_iter().chain(entry).collect();
+        entries.join(separator)
+    }
+
+    /// What contradicts itself between the parts of a scheme.
+    pub(super) fn check_content(&self, spec: &SchemeSpec) -> Result<(), SpecError> {
+        let bounded = spec
+            .timestamp
+            .as_ref()
+            .is_none_or(|timestamp| timestamp.window.is_some() && timestamp.unit != Unit::Either);
+        if !bounded && self.signed.runs_together() {
+            return Err(SpecError::new(
+                "timestamp",
+                "its end cannot be told from what follows it, so a window and one unit are wanted",
+            ));
+        }
+        for (at, template) in [
+            ("signed", Some(&self.signed)),
+            ("signed_without_timestamp", self.signed_without_timestamp.as_ref()),
+        ] {
+            let Some(template) = template else { continue };
+            let has = |wanted: &Part| template.parts().any(|part| part == wanted);
+            if has(&Part::Secret) != spec.algorithm.takes_secret_in_content() {
+                return Err(SpecError::new(
+                    at,
+                    "{secret} belongs in it exactly when the algorithm is sha256, sha512 or token",
+                ));
+            }
+            let token = spec.algorithm == Algorithm::Token;
+            if token && template.parts().any(|part| *part != Part::Secret) {
+                return Err(SpecError::new(at, "a token signs nothing: it must be {secret} alone"));
+            }
+            let timed = spec.timestamp.is_some() && at == "signed";
+            if timed != template.required().any(|part| *part == Part::Timestamp) {
+                return Err(SpecError::new(
+                    at,
+                    "{timestamp} belongs in it exactly when there is a timestamp: an unsigned one proves \
+                         nothing",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    pub(super) fn value<'a>(&self, received: Received<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let found = match self {
+            Self::Header(name) => one_header(received, name)?.map(Cow::Borrowed),
+            Self::Form(name) => form_field(received.body, name)?.map(Cow::Owned),
+            Self::Json(name) => json::text_field(received.body, name)?.map(Cow::Owned),
+        };
+        Ok(found.filter(|text| !text.is_empty()))
+    }
+
+    pub(super) fn is_present(&self, received: Received<'_>) -> bool {
+        match self {
+            Self::Header(name) => received.headers.get(name).is_some(),
+            Self::Form(_) | Self::Json(_) => true,
+        }
+    }
+}
+
+/// The entries of a list, or its whole text where nothing separates entries.
+pub(super) struct Entries<'a, 's> {
+    pub(super) rest: Option<&'a str>,
+    pub(super) separator: Option<&'s str>,
+}
+
+impl<'a> Iterator for Entries<'a, '_> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest.take()?;
+        match self.separator.and_then(|separator| rest.split_once(separator)) {
+            Some((entry, rest)) => {
+                self.rest = Some(rest);
+                Some(entry)
+            }
+            None => Some(rest),
+        }
+    }
+}
+
+fn timestamp_source(
+    spec: &TimestampSpec,
+    named: impl Fn(&String) -> String,
+) -> Result<TimestampSource, SpecError> {
+    match (&spec.header, &spec.entry, spec.first) {
+        (Some(name), None, false) => Ok(TimestampSource::Header(named(name))),
+        (None, Some(entry), false) => {
+            let pattern = Pattern::parse(entry, "timestamp");
+            let pattern = pattern.map_err(|problem| SpecError::new("timestamp.entry", problem))?;
+            Ok(TimestampSource::Entry(pattern))
+        }
+        (None, None, true) => Ok(TimestampSource::First),
+        _ => Err(SpecError::new("timestamp", "exactly one of header, entry and first is wanted")),
+    }
+}
+
+/// What can be said against a scheme before it is compiled.
+pub(super) fn check_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
+    let fail = |at: &str, problem: &str| Err(SpecError::new(at, problem));
+    if spec.signature.separator.as_deref() == Some("") {
+        return fail("signature.separator", "it is empty");
+    }
+    let listed = spec.signature.separator.is_some();
+    if let Some(timestamp) = &spec.timestamp {
+        if (timestamp.entry.is_some() || timestamp.first) && !listed {
+            return fail(
+                "signature.separator",
+                "the timestamp is in the same list, so a separator is wanted",
+            );
+        }
+        if timestamp.window.is_some_and(|window| !(1..=86_400).contains(&window)) {
+            return fail("timestamp.window", "1 to 86,400 seconds are wanted");
+        }
+        if timestamp.optional && timestamp.header.is_none() {
+            return fail("timestamp.optional", "only a timestamp with a header of its own can be absent");
+        }
+    }
+    let optional = spec.timestamp.as_ref().is_some_and(|timestamp| timestamp.optional);
+    if optional != spec.signed_without_timestamp.is_some() {
+        return fail("signed_without_timestamp", "it is wanted exactly when timestamp.optional is true");
+    }
+    if spec.encoding == Encoding::Text && spec.algorithm != Algorithm::Token {
+        return fail("encoding", "text is for tokens only");
+    }
+    let star = |name: &&String| name.starts_with('*');
+    let headers = spec.signature.header.iter().chain(&spec.signature.key_id_header).chain(&spec.require);
+    if spec.families.is_empty() && headers.clone().any(|name| star(&name)) {
+        return fail("families", "a header's name begins with '*', so at least one family is wanted");
+    }
+    if spec.require_in_family.keys().any(|family| !spec.families.contains(family)) {
+        return fail("require_in_family", "it names a family that is not in families");
+    }
+    let headers = headers.chain(spec.require_in_family.values().flatten());
+    let plain = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    if !headers.clone().all(plain) {
+        return fail(
+            "signature.header",
+            "a header's name is one or more visible ASCII characters without ':'",
+        );
+    }
+    Ok(())
+}
