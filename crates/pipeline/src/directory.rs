@@ -22,16 +22,16 @@ pub struct Freshness {
     pub endpoints_ttl_seconds: u32,
     /// Keys are read again after this many seconds.
     pub keys_ttl_seconds: u32,
-    /// A bad signature makes keys of at least this age be read again, once: a rotation may have happened. The
-    /// bound keeps forgeries from turning into a reading each.
-    pub keys_min_age_seconds: u32,
+    /// A bad signature makes keys of at least this age be read again, once, and an unknown name endpoints: a
+    /// rotation or an addition may have happened. The bound keeps forgeries from turning into a reading each.
+    pub min_age_seconds: u32,
     /// After a failed reading the old one serves for this many seconds more before the next try.
     pub retry_seconds: u32,
 }
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self { endpoints_ttl_seconds: 60, keys_ttl_seconds: 300, keys_min_age_seconds: 10, retry_seconds: 5 }
+        Self { endpoints_ttl_seconds: 60, keys_ttl_seconds: 300, min_age_seconds: 10, retry_seconds: 5 }
     }
 }
 
@@ -76,6 +76,15 @@ impl<T> Cached<T> {
         if let Some(reading) = self.reading.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             reading.due_at = after(now, seconds);
         }
+    }
+
+    /// Makes a reading of at least `min_age` seconds due at once; false where it is younger, or there is none.
+    fn expire(&self, now: Timestamp, min_age: u32) -> bool {
+        let is_aged = self.read_at().is_some_and(|read_at| now >= after(read_at, min_age));
+        if is_aged {
+            self.postpone(now, 0);
+        }
+        is_aged
     }
 
     /// The value: fresh, or read now; the old one while another task reads it or when reading fails.
@@ -151,7 +160,14 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
     /// When the configuration was never read.
     pub async fn endpoint(&self, name: &str) -> PortResult<Option<Arc<Endpoint>>> {
         let Ok(id) = EndpointId::new(name.to_owned()) else { return Ok(None) };
-        Ok(self.all().await?.get(&id).cloned())
+        if let Some(endpoint) = self.all().await?.get(&id) {
+            return Ok(Some(Arc::clone(endpoint)));
+        }
+        // Whoever sent or enqueued this may know of an endpoint that was added since our reading.
+        if self.endpoints.expire(self.clock.now(), self.freshness.min_age_seconds) {
+            return Ok(self.all().await?.get(&id).cloned());
+        }
+        Ok(None)
     }
 
     /// Reads the configuration, so that a function that cannot does not start serving.
@@ -213,12 +229,10 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
     /// rotation to have been missed, or nothing newer can be had.
     pub async fn again(&self, endpoint: &Endpoint) -> Option<Arc<KeyRing>> {
         let cached = self.cached(endpoint.id());
-        let now = self.clock.now();
         let read_at = cached.read_at()?;
-        if now < after(read_at, self.freshness.keys_min_age_seconds) {
+        if !cached.expire(self.clock.now(), self.freshness.min_age_seconds) {
             return None;
         }
-        cached.postpone(now, 0);
         let Freshness { keys_ttl_seconds: ttl, retry_seconds: retry, .. } = self.freshness;
         let ring = cached.get(&self.clock, ttl, retry, || self.read(endpoint)).await.ok()?;
         (cached.read_at() != Some(read_at)).then_some(ring)

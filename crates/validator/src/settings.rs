@@ -42,7 +42,7 @@ impl Settings {
                 endpoints_ttl_seconds: reader
                     .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
                 keys_ttl_seconds: reader.parsed("SECRET_TTL_SECONDS", freshness.keys_ttl_seconds),
-                keys_min_age_seconds: reader.parsed("SECRET_MIN_AGE_SECONDS", freshness.keys_min_age_seconds),
+                min_age_seconds: reader.parsed("SECRET_MIN_AGE_SECONDS", freshness.min_age_seconds),
                 ..freshness
             },
         };

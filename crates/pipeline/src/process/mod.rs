@@ -187,7 +187,8 @@ where
     async fn endpoint(&self, message: &IntakeMessage) -> Result<Arc<Endpoint>, Outcome> {
         match self.directory.endpoint(message.endpoint.as_str()).await {
             Ok(Some(endpoint)) => Ok(endpoint),
-            Ok(None) => Err(Outcome::Poison("unknown_endpoint")),
+            // It was known to the validator: our reading is late, or it was removed and may come back.
+            Ok(None) => Err(Outcome::Retry("unknown_endpoint")),
             Err(problem) => Err(retry("endpoints_unavailable", &problem)),
         }
     }

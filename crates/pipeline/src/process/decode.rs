@@ -1,0 +1,70 @@
+//! From a message's bytes to its payment events. No I/O: what panics here is one record's failure.
+
+use std::sync::Arc;
+
+use tollgate_core::{LedgerKey, PaymentEvent, event::Arrival};
+use tollgate_providers::{Endpoint, Received};
+use tollgate_risk::Thresholds;
+
+use crate::{
+    ingest::{not_understood, understand},
+    intake::IntakeMessage,
+};
+
+/// A message with everything that decoding it needs.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) message: IntakeMessage,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// A decoded message.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    /// Which record of the batch.
+    pub(super) index: usize,
+    pub(super) message: &'a IntakeMessage,
+    pub(super) events: Vec<Effect<'a>>,
+    /// Events that contradict what their id first said: no effect is made of them.
+    pub(super) conflicts: usize,
+}
+
+/// An event that is to take effect.
+#[derive(Debug)]
+pub(super) struct Effect<'a> {
+    pub(super) key: LedgerKey,
+    pub(super) fingerprint: String,
+    pub(super) event: PaymentEvent<'a>,
+}
+
+pub(super) fn decode<'a>(index: usize, opened: &'a Opened, thresholds: &Thresholds) -> Work<'a> {
+    let message = &opened.message;
+    let received =
+        Received { headers: &message.request.headers, query: &message.request.query, body: &opened.bytes };
+    let facts =
+        understand(&opened.endpoint, received).unwrap_or_else(|why| vec![not_understood(received, &why)]);
+    let arrival = Arrival {
+        webhook_id: &message.webhook_id,
+        endpoint: &message.endpoint,
+        provider: &message.provider,
+        authenticity: message.notes.authenticity,
+        received_at: message.received_at,
+    };
+    let mut work = Work { index, message, events: Vec::with_capacity(facts.len()), conflicts: 0 };
+    for facts in facts {
+        let transaction = facts.transaction_id.as_deref().unwrap_or(&facts.event_id);
+        if message.notes.only_transaction.as_deref().is_some_and(|only| only != transaction) {
+            continue;
+        }
+        if message.notes.conflicts.iter().any(|id| *id == facts.event_id) {
+            work.conflicts += 1;
+            continue;
+        }
+        let tier = thresholds.tier_of(facts.amount.as_ref());
+        let fingerprint = facts.fingerprint();
+        let event = PaymentEvent::new(facts, arrival, tier);
+        work.events.push(Effect { key: event.ledger_key(), fingerprint, event });
+    }
+    work
+}
