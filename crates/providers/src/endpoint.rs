@@ -209,6 +209,22 @@ impl Endpoint {
         self.scheme.material(received)
     }
 
+    /// As [`material`](Self::material), after everything that can be checked without fetching: a webhook that is
+    /// too old, malformed or of another body makes nobody fetch, and a key that is in the ring already is not
+    /// asked for. The one to call before a fetch.
+    ///
+    /// # Errors
+    ///
+    /// A webhook that is refused already.
+    pub fn material_for(
+        &self,
+        received: Received<'_>,
+        keys: &KeyRing,
+        now: Timestamp,
+    ) -> Result<Option<MaterialRequest>, Refusal> {
+        self.scheme.material_for(self.request(received, None, now), keys)
+    }
+
     /// Whether the webhook is genuine.
     ///
     /// # Errors

@@ -112,6 +112,18 @@ impl Scheme {
         }
     }
 
+    pub(crate) fn material_for(
+        &self,
+        request: Request<'_>,
+        keys: &KeyRing,
+    ) -> Result<Option<MaterialRequest>, Refusal> {
+        match self {
+            Self::PayPal(scheme) => scheme.material_for(request),
+            Self::Plaid => plaid::material_for(request, keys),
+            _ => Ok(None),
+        }
+    }
+
     pub(crate) fn headers(&self) -> Vec<String> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         match self {

@@ -106,6 +106,20 @@ pub(crate) fn material(received: Received<'_>) -> Result<MaterialRequest, Refusa
     Ok(MaterialRequest::JsonWebKey { key_id: token.key_id })
 }
 
+/// The same, after everything that can be checked without the key: a token that is too old, or of another body,
+/// is worth no request to Plaid.
+pub(crate) fn material_for(request: Request<'_>, keys: &KeyRing) -> Result<Option<MaterialRequest>, Refusal> {
+    let token = Token::read(request.received)?;
+    token.check_claims(request)?;
+    if keys.iter().filter_map(NamedKey::pinned).any(|(_, key)| key.key_id == token.key_id) {
+        return Ok(None);
+    }
+    if keys.iter().all(|named| named.pinned().is_some()) {
+        return Err(Refusal::UnknownKeyId);
+    }
+    Ok(Some(MaterialRequest::JsonWebKey { key_id: token.key_id }))
+}
+
 pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
     let token = Token::read(request.received)?;
     let pinned = keys.iter().find_map(|named| named.pinned().filter(|(_, key)| key.key_id == token.key_id));
@@ -125,15 +139,9 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
     if key.expired_at.is_some_and(|at| at <= request.now.as_second()) {
         return Err(Refusal::MaterialUntrusted("it has expired"));
     }
+    // The signature first, so that what is said of the claims is known to be true.
     key.public.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| Refusal::Mismatch)?;
-    let claims: Claims<'_> =
-        serde_json::from_slice(&token.claims).map_err(|_| Refusal::Malformed("token's claims"))?;
-    let issued = Timestamp::from_second(claims.iat).map_err(|_| Refusal::Malformed("timestamp"))?;
-    Unit::Seconds.check(issued, request.now, request.window.unwrap_or(WINDOW))?;
-    // The text is compared as it is: lower-case hex only.
-    let hash = hex_sha256(request.received.body);
-    verify_slices_are_equal(hash.as_bytes(), claims.request_body_sha256.as_bytes())
-        .map_err(|_| Refusal::BodyAltered)?;
+    let issued = token.check_claims(request)?;
     Ok(Proof { authenticity: Authenticity::Verified, key_id, signed_at: Some(issued) })
 }
 
@@ -184,6 +192,19 @@ impl<'a> Token<'a> {
             return Err(Refusal::Malformed("token's key id"));
         }
         Ok(Self { signed, key_id, claims: decode(claims)?, signature: decode(signature)? })
+    }
+
+    /// The moment of issue, within its window, of a token for this body.
+    fn check_claims(&self, request: Request<'_>) -> Result<Timestamp, Refusal> {
+        let claims: Claims<'_> =
+            serde_json::from_slice(&self.claims).map_err(|_| Refusal::Malformed("token's claims"))?;
+        let issued = Timestamp::from_second(claims.iat).map_err(|_| Refusal::Malformed("timestamp"))?;
+        Unit::Seconds.check(issued, request.now, request.window.unwrap_or(WINDOW))?;
+        // The text is compared as it is: lower-case hex only.
+        let hash = hex_sha256(request.received.body);
+        verify_slices_are_equal(hash.as_bytes(), claims.request_body_sha256.as_bytes())
+            .map_err(|_| Refusal::BodyAltered)?;
+        Ok(issued)
     }
 }
 

@@ -155,6 +155,10 @@ fn plaid_keys_can_be_fetched() {
     let request = endpoint.material(received(&signed)).unwrap();
     assert_eq!(request, Some(MaterialRequest::JsonWebKey { key_id: "1".to_owned() }));
     let fetching = ring(&endpoint, &[("current", "client:secret")]);
+    let asked = |keys, second| endpoint.material_for(received(&signed), keys, crate::providers::at(second));
+    assert_eq!(asked(&fetching, NOW), Ok(request), "a key to fetch");
+    assert_eq!(asked(&keys, NOW), Ok(None), "the key is there already");
+    assert!(matches!(asked(&fetching, NOW + 301), Err(Refusal::TooOld { .. })), "no fetch for an old token");
     let check = |material: Option<&Material>| {
         endpoint
             .verify(received(&signed), &fetching, material, now())

@@ -126,7 +126,12 @@ fn certificates_come_from_paypal_only() {
     let endpoint = Endpoint::new(settings(&[("trust_roots", &authority.pem)])).unwrap();
     let headers = transmission(&leaf, JSON);
     let asked = |headers: &Headers| endpoint.material(Received { headers, query: "", body: JSON });
-    assert_eq!(asked(&headers), Ok(Some(MaterialRequest::Certificate { url: CERT_URL.to_owned() })));
+    let request = Some(MaterialRequest::Certificate { url: CERT_URL.to_owned() });
+    assert_eq!(asked(&headers), Ok(request.clone()));
+    let keys = ring(&endpoint, &[("current", WEBHOOK_ID)]);
+    let received = Received { headers: &headers, query: "", body: JSON };
+    assert_eq!(endpoint.material_for(received, &keys, at(NOW)), Ok(request));
+    assert!(matches!(endpoint.material_for(received, &keys, at(NOW + 301)), Err(Refusal::TooOld { .. })));
     for bad in [
         "http://api.paypal.com/v1/notifications/certs/CERT-1",
         "https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1",

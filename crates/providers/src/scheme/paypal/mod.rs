@@ -93,26 +93,14 @@ impl PayPal {
         })
     }
 
+    /// The same, after everything that can be checked without the certificate.
+    pub(crate) fn material_for(&self, request: Request<'_>) -> Result<Option<MaterialRequest>, Refusal> {
+        Transmission::read(request)?;
+        self.material(request.received)
+    }
+
     pub(crate) fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
-        let received = request.received;
-        let field = |name: &str| {
-            one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.to_ascii_lowercase()))
-        };
-        let signature = one_header(received, TRANSMISSION_SIG)?.ok_or(Refusal::HeaderMissing)?;
-        let (id, time) = (field(TRANSMISSION_ID)?, field(TRANSMISSION_TIME)?);
-        if field(AUTH_ALGO)? != ALGORITHM {
-            return Err(Refusal::Malformed("algorithm"));
-        }
-        certificate_url(received)?;
-        if id.contains('|') {
-            return Err(Refusal::Malformed("signed value (it holds the separator)"));
-        }
-        if signature.len() > MAX_SIGNATURE_TEXT {
-            return Err(Refusal::Malformed("signature (too long)"));
-        }
-        let signature = Encoding::Base64.decode(signature).ok_or(Refusal::Malformed("signature"))?;
-        let sent = Unit::Rfc3339.read(time).ok_or(Refusal::Malformed("timestamp"))?;
-        Unit::Rfc3339.check(sent, request.now, request.window.unwrap_or(WINDOW))?;
+        let Transmission { id, time, sent, signature } = Transmission::read(request)?;
         let pem = self.pinned.as_deref().or(request.material.map(|material| material.0.as_slice()));
         let chain = certificates(pem.ok_or(Refusal::MaterialMissing)?)
             .ok_or(Refusal::MaterialUntrusted("it is no certificate in PEM"))?;
@@ -122,7 +110,7 @@ impl PayPal {
         self.check_certificate(&leaf, &chain, request.now)?;
         for key in keys.iter() {
             let Some(webhook_id) = key.key.token() else { continue };
-            let content = signed_content(id, time, webhook_id, received.body);
+            let content = signed_content(id, time, webhook_id, request.received.body);
             let algorithm = webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256;
             if leaf.verify_signature(algorithm, &content, &signature).is_ok() {
                 return Ok(Proof {
@@ -169,6 +157,39 @@ impl PayPal {
                 _ => "its chain is not valid",
             })
         })
+    }
+}
+
+/// What the headers say, in form and in time.
+struct Transmission<'a> {
+    id: &'a str,
+    time: &'a str,
+    sent: Timestamp,
+    signature: Vec<u8>,
+}
+
+impl<'a> Transmission<'a> {
+    fn read(request: Request<'a>) -> Result<Self, Refusal> {
+        let received = request.received;
+        let field = |name: &str| {
+            one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.to_ascii_lowercase()))
+        };
+        let signature = one_header(received, TRANSMISSION_SIG)?.ok_or(Refusal::HeaderMissing)?;
+        let (id, time) = (field(TRANSMISSION_ID)?, field(TRANSMISSION_TIME)?);
+        if field(AUTH_ALGO)? != ALGORITHM {
+            return Err(Refusal::Malformed("algorithm"));
+        }
+        certificate_url(received)?;
+        if id.contains('|') {
+            return Err(Refusal::Malformed("signed value (it holds the separator)"));
+        }
+        if signature.len() > MAX_SIGNATURE_TEXT {
+            return Err(Refusal::Malformed("signature (too long)"));
+        }
+        let signature = Encoding::Base64.decode(signature).ok_or(Refusal::Malformed("signature"))?;
+        let sent = Unit::Rfc3339.read(time).ok_or(Refusal::Malformed("timestamp"))?;
+        Unit::Rfc3339.check(sent, request.now, request.window.unwrap_or(WINDOW))?;
+        Ok(Self { id, time, sent, signature })
     }
 }
 
