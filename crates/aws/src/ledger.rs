@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 };
 use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::ports::{
-    Claim, Claims, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError, PortResult,
+    Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError, PortResult,
 };
 
 use crate::{
@@ -24,6 +24,8 @@ const KEY: &str = "event_key";
 const STATE: &str = "state";
 const FINGERPRINT: &str = "fingerprint";
 const EXPIRES_AT: &str = "expires_at";
+const RECEIVED_AT: &str = "received_at";
+const WEBHOOK_ID: &str = "webhook_id";
 
 /// BatchGetItem: 100 keys a call, 16 MB of answer, which 100 of these items never reach.
 const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
@@ -62,10 +64,14 @@ impl Claims for DynamoLedger {
             Some(PutItemError::ConditionalCheckFailedException(known)) => {
                 let known =
                     known.item().ok_or_else(|| PortError::retryable(SERVICE, "entry not returned"))?;
-                Ok(Claim::Known {
-                    state: state_of(known)?,
-                    fingerprint: text(known, FINGERPRINT).unwrap_or_default().to_owned(),
-                })
+                let state = state_of(known)?;
+                let fingerprint = text(known, FINGERPRINT).unwrap_or_default();
+                // Our own put, made again because its first answer did not arrive.
+                let is_ours = text(known, WEBHOOK_ID) == Some(entry.webhook_id.as_str());
+                if is_ours && state == LedgerState::Received && fingerprint == entry.fingerprint {
+                    return Ok(Claim::New);
+                }
+                Ok(Claim::Known { state, fingerprint: fingerprint.to_owned() })
             }
             _ => Err(port_error(SERVICE, &problem)),
         }
@@ -90,7 +96,7 @@ impl Claims for DynamoLedger {
 }
 
 impl Ledger for DynamoLedger {
-    async fn states(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<LedgerState>>> {
+    async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
         batched(READ, &vec![1; keys.len()], async |chunk| {
             let asked: Vec<&str> = chunk.iter().filter_map(|&i| keys.get(i)).map(LedgerKey::as_str).collect();
             self.read(&asked, now).await
@@ -108,13 +114,13 @@ impl Ledger for DynamoLedger {
 }
 
 impl DynamoLedger {
-    async fn read(&self, keys: &[&str], now: Timestamp) -> Vec<Item<Option<LedgerState>>> {
+    async fn read(&self, keys: &[&str], now: Timestamp) -> Vec<Item<Option<Known>>> {
         let fail = |problem: PortError| keys.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
         let wanted = keys.iter().map(|key| HashMap::from([(KEY.to_owned(), string(*key))])).collect();
         let request = KeysAndAttributes::builder()
             .set_keys(Some(wanted))
             .consistent_read(true)
-            .projection_expression("event_key, #state, expires_at")
+            .projection_expression("event_key, #state, received_at, expires_at")
             .expression_attribute_names("#state", STATE)
             .build();
         let Ok(request) = request else { return fail(build_error(SERVICE)) };
@@ -132,7 +138,7 @@ impl DynamoLedger {
             .map(|key| match found.get(key) {
                 _ if unread.contains(key) => Item::LeftOver(PortError::retryable(SERVICE, "unprocessed key")),
                 Some(item) if is_expired(item, now) => Item::Done(Ok(None)),
-                Some(item) => Item::Done(state_of(item).map(Some)),
+                Some(item) => Item::Done(known_of(item).map(Some)),
                 None => Item::Done(Ok(None)),
             })
             .collect()
@@ -181,9 +187,9 @@ fn item(entry: &LedgerEntry) -> HashMap<String, AttributeValue> {
     HashMap::from([
         (KEY.to_owned(), string(entry.key.as_str())),
         (STATE.to_owned(), string(entry.state.as_str())),
-        ("webhook_id".to_owned(), string(entry.webhook_id.as_str())),
+        (WEBHOOK_ID.to_owned(), string(entry.webhook_id.as_str())),
         (FINGERPRINT.to_owned(), string(entry.fingerprint.as_str())),
-        ("received_at".to_owned(), string(entry.received_at.to_string())),
+        (RECEIVED_AT.to_owned(), string(entry.received_at.to_string())),
         (EXPIRES_AT.to_owned(), number(entry.received_at.as_second() + LEDGER_RETENTION_SECONDS)),
     ])
 }
@@ -191,6 +197,13 @@ fn item(entry: &LedgerEntry) -> HashMap<String, AttributeValue> {
 fn is_expired(item: &HashMap<String, AttributeValue>, now: Timestamp) -> bool {
     let expires_at = item.get(EXPIRES_AT).and_then(|value| value.as_n().ok());
     expires_at.and_then(|text| text.parse::<i64>().ok()).is_some_and(|at| at <= now.as_second())
+}
+
+fn known_of(item: &HashMap<String, AttributeValue>) -> PortResult<Known> {
+    let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok());
+    let received_at = received_at
+        .ok_or_else(|| PortError::permanent(SERVICE, "ledger entry without its time of arrival"))?;
+    Ok(Known { state: state_of(item)?, received_at })
 }
 
 fn state_of(item: &HashMap<String, AttributeValue>) -> PortResult<LedgerState> {

@@ -136,14 +136,23 @@ pub trait Claims: Send + Sync {
     ) -> impl Future<Output = PortResult<()>> + Send;
 }
 
+/// What the ledger knows of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// How far it has come.
+    pub state: LedgerState,
+    /// When the delivery that it was recorded with arrived: the same for every later one, until it is processed.
+    pub received_at: Timestamp,
+}
+
 /// The ledger as the processor uses it.
 pub trait Ledger: Send + Sync {
-    /// The state of each key at `now`, in the order asked; `None` where absent or expired.
-    fn states(
+    /// What is known of each key at `now`, in the order asked; `None` where absent or expired.
+    fn known(
         &self,
         keys: &[LedgerKey],
         now: Timestamp,
-    ) -> impl Future<Output = Vec<PortResult<Option<LedgerState>>>> + Send;
+    ) -> impl Future<Output = Vec<PortResult<Option<Known>>>> + Send;
 
     /// Puts each entry as it is, in the order given.
     fn put(&self, entries: &[LedgerEntry]) -> impl Future<Output = Vec<PortResult<()>>> + Send;

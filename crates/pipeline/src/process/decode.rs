@@ -35,6 +35,8 @@ pub(super) struct Work<'a> {
 pub(super) struct Effect<'a> {
     pub(super) key: LedgerKey,
     pub(super) fingerprint: String,
+    /// Whether its provider says when it happened. Otherwise the time of arrival stands in for it.
+    pub(super) is_dated: bool,
     pub(super) event: PaymentEvent<'a>,
 }
 
@@ -63,8 +65,9 @@ pub(super) fn decode<'a>(index: usize, opened: &'a Opened, thresholds: &Threshol
         }
         let tier = thresholds.tier_of(facts.amount.as_ref());
         let fingerprint = facts.fingerprint();
+        let is_dated = facts.occurred_at.is_some();
         let event = PaymentEvent::new(facts, arrival, tier);
-        work.events.push(Effect { key: event.ledger_key(), fingerprint, event });
+        work.events.push(Effect { key: event.ledger_key(), fingerprint, is_dated, event });
     }
     work
 }

@@ -10,8 +10,8 @@ use crate::{
     archive::{self, Row, pack},
     intake::{ClaimCheck, Encoding, IntakeMessage},
     ports::{
-        ArchiveQueue, Clock, EndpointSource, EventBus, Ledger, LedgerEntry, LedgerState, PayloadSource,
-        PayloadStore, PortError, PortResult, Quarantine, Recorded, Transactions,
+        ArchiveQueue, Clock, EndpointSource, EventBus, Known, Ledger, LedgerEntry, LedgerState,
+        PayloadSource, PayloadStore, PortError, PortResult, Quarantine, Recorded, Transactions,
     },
 };
 
@@ -38,7 +38,7 @@ where
     Q: Quarantine,
 {
     pub(super) async fn effects(&self, mut works: Vec<Work<'_>>, done: &mut Done) {
-        let mut standings = self.standings(&works).await;
+        let mut standings = self.standings(&mut works).await;
         self.record(&mut works, &mut standings).await;
         done.published += self.publish(&works, &mut standings).await;
         let settled = self.keep(&works, &standings).await;
@@ -66,9 +66,9 @@ where
     }
 
     /// Which events the ledger knows as processed.
-    async fn standings(&self, works: &[Work<'_>]) -> Standings {
+    async fn standings(&self, works: &mut [Work<'_>]) -> Standings {
         let mut standings = Standings::default();
-        for work in works {
+        for work in works.iter() {
             for effect in &work.events {
                 standings.by_key.entry(effect.key.clone()).or_insert_with(|| {
                     standings.keys.push(effect.key.clone());
@@ -76,15 +76,26 @@ where
                 });
             }
         }
-        let states = self.ledger.states(&standings.keys, self.clock.now()).await;
-        for (key, state) in standings.keys.iter().zip(states) {
-            let standing = match state {
-                Ok(Some(LedgerState::Processed)) => Standing::Known,
-                Ok(Some(LedgerState::Received) | None) => Standing::Open,
+        let known = self.ledger.known(&standings.keys, self.clock.now()).await;
+        let mut claimed_at: HashMap<&LedgerKey, Timestamp> = HashMap::new();
+        for (key, known) in standings.keys.iter().zip(known) {
+            let standing = match known {
+                Ok(Some(Known { state: LedgerState::Processed, .. })) => Standing::Known,
+                Ok(Some(Known { state: LedgerState::Received, received_at })) => {
+                    claimed_at.insert(key, received_at);
+                    Standing::Open
+                }
+                Ok(None) => Standing::Open,
                 Err(problem) => Standing::Failed(retry("ledger_unavailable", &problem)),
             };
             if let Some(entry) = standings.by_key.get_mut(key) {
                 entry.1 = standing;
+            }
+        }
+        // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
+        for effect in works.iter_mut().flat_map(|work| &mut work.events).filter(|effect| !effect.is_dated) {
+            if let Some(at) = claimed_at.get(&effect.key) {
+                effect.event.occurred_at = *at;
             }
         }
         standings
