@@ -27,7 +27,7 @@ impl AwsSecrets {
         let current = current?.ok_or_else(|| PortError::permanent("secretsmanager", "secret not found"))?;
         let mut keys = parse("current", &current);
         if let Some(previous) = previous? {
-            keys.extend(parse("previous", &previous));
+            add(&mut keys, parse("previous", &previous));
         }
         Ok(keys)
     }
@@ -49,7 +49,7 @@ impl AwsSecrets {
         if version > 1 {
             // Parameter Store keeps a hundred versions; an older one may be gone, which is no failure.
             if let Ok((previous, _)) = self.parameter(&format!("{name}:{}", version - 1)).await {
-                keys.extend(parse("previous", &previous));
+                add(&mut keys, parse("previous", &previous));
             }
         }
         Ok(keys)
@@ -70,6 +70,15 @@ impl Secrets for AwsSecrets {
             Some(("secretsmanager", name)) => self.manager_keys(name).await,
             Some(("ssm", name)) => self.parameter_keys(name).await,
             _ => Err(PortError::permanent("secrets", "reference is neither secretsmanager: nor ssm:")),
+        }
+    }
+}
+
+/// Adds the older version's keys. A list may keep a key from one version to the next: the current one stands.
+fn add(keys: &mut Vec<KeyMaterial>, older: Vec<KeyMaterial>) {
+    for key in older {
+        if !keys.iter().any(|known| known.id == key.id) {
+            keys.push(key);
         }
     }
 }
