@@ -6,6 +6,8 @@ use super::ContentError;
 
 const MAX_DEPTH: usize = 32;
 const MAX_TEXTS: usize = 4_096;
+/// Of one element's path, in bytes: every text carries its own.
+const MAX_PATH: usize = 1_024;
 
 /// The texts of a document, each under the path of its element (`/notification/kind`), in document order.
 pub(super) struct Texts(Vec<(String, String)>);
@@ -16,7 +18,8 @@ impl Texts {
     /// # Errors
     ///
     /// [`ContentError::NotJson`] when it is not well-formed XML, has a document type or an unknown entity, or
-    /// is nested deeper than 32 or longer than 4,096 texts.
+    /// is nested deeper than 32, longer than 4,096 texts
+    /// or has names that make a path of more than 1,024 bytes.
     pub(super) fn read(document: &str) -> Result<Self, ContentError> {
         read(document).map(Self).ok_or(ContentError::NotJson)
     }
@@ -50,10 +53,16 @@ fn read(document: &str) -> Option<Vec<(String, String)>> {
                 lengths.push(path.len());
                 path.push('/');
                 path.push_str(start.name().into_inner());
+                if path.len() > MAX_PATH {
+                    return None;
+                }
                 text.clear();
             }
             Event::Empty(empty) => {
                 roots += usize::from(lengths.is_empty());
+                if path.len() + empty.name().into_inner().len() > MAX_PATH {
+                    return None;
+                }
                 texts.push((format!("{path}/{}", empty.name().into_inner()), String::new()));
             }
             Event::Text(part) => text.push_str(&part),
