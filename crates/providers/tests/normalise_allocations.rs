@@ -1,5 +1,13 @@
 //! What one webhook costs the allocator: the list of its events, its metadata and a composite id, no more.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "normalise/cases.rs"]
 #[allow(dead_code, reason = "the expectations are the other test's")]
 mod cases;

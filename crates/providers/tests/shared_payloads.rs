@@ -1,6 +1,14 @@
 //! The providers' own sample payloads, which are not ours to ship: their facts are in `shared_payloads.txt`,
 //! read against each provider's documentation.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "normalise/describe.rs"]
 mod describe;
 
