@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -258,14 +258,10 @@ impl Census {
         if self.archive_objects == 0 {
             return Ok(());
         }
-        let output = tokio::process::Command::new(reader)
-            .arg(folder)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .with_context(|| format!("running {}", reader.display()))?;
+        let mut command = Command::new(reader);
+        command.arg(folder).stdin(Stdio::null()).stderr(Stdio::inherit());
+        let output = tokio::task::spawn_blocking(move || command.output()).await?;
+        let output = output.with_context(|| format!("running {}", reader.display()))?;
         if !output.status.success() {
             bail!("{} failed: {}", reader.display(), output.status);
         }

@@ -4,6 +4,7 @@ mod census;
 mod chaos;
 mod deliver;
 mod plan;
+mod redrive;
 mod report;
 mod verdict;
 
@@ -96,8 +97,17 @@ async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
     let planned: Vec<Planned> = waves.into_iter().flatten().collect();
     println!("demo: sent in {} s; waiting until the road is empty", sending.elapsed().as_secs());
     let waiting = Instant::now();
-    let emptied = wait(&aws, &planned, &delivered, Duration::from_secs(args.patience)).await?;
+    let patience = Duration::from_secs(args.patience);
+    let mut emptied = wait(&aws, &planned, &delivered, patience).await?;
     let kills = chaos.map(Chaos::stop);
+    if kills.is_some() {
+        // Three receives that were each cut off by a kill: dead-lettered, and sent back by whoever looks there.
+        let redriven = redrive::redrive(&aws).await?;
+        println!("demo: the killing is over; {redriven} dead letters sent back");
+        if redriven > 0 || emptied != Emptied::Complete {
+            emptied = wait(&aws, &planned, &delivered, patience).await?;
+        }
+    }
     println!("demo: {} after {} s; counting", emptied.words(), waiting.elapsed().as_secs());
 
     let example = example(&planned, &delivered);

@@ -95,7 +95,7 @@ pub(crate) fn followed(
     example: &Example,
     census: &Census,
 ) {
-    println!("one event, {}, hop by hop:", example.event_id);
+    println!("one event, {} at {endpoint}, hop by hop:", example.event_id);
     let answer = delivered.answer.as_ref();
     let status = answer.map_or_else(|| "none".to_owned(), |answer| answer.status.to_string());
     let said = |name: &str| answer.and_then(|answer| answer.text(name)).unwrap_or("-").to_owned();
@@ -128,7 +128,6 @@ pub(crate) fn followed(
         table.row([format!("  {name}"), found.unwrap_or_else(|| "not found".to_owned())]);
     }
     println!("{table}");
-    let _ = endpoint;
 }
 
 fn pick(found: &Value, names: &[&str]) -> String {

@@ -259,4 +259,20 @@ mod tests {
         assert_eq!(ids(r#"{"keys":[{"id":"a","value":"1"},{"id":"b","value":"2"}]}"#), ["a", "b"]);
         assert_eq!(format!("{:?}", KeyText::new("x")), "KeyText(..)");
     }
+
+    #[test]
+    fn a_made_up_key_fits_its_scheme() {
+        let form_of = |scheme: &str| {
+            let url = (scheme == "square").then_some("https://example.com/hook");
+            let endpoint = crate::signer::ad_hoc("x", scheme, url).unwrap();
+            form(&endpoint, &[0xa7; 64]).map(|key| key.0)
+        };
+        for scheme in crate::webhook::BUILT_IN {
+            assert!(form_of(scheme).is_some_and(|key| key.len() >= 32), "{scheme}");
+        }
+        assert!(form_of("stripe").unwrap().starts_with("whsec_"));
+        assert!(form_of("standard_webhooks").unwrap().starts_with("whsec_"));
+        assert_eq!(form_of("adyen"), Some("a7".repeat(32)));
+        assert_eq!(form_of("wise"), None);
+    }
 }
