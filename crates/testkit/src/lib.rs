@@ -1,3 +1,16 @@
-//! Fixtures, signers and failure-injecting ports for tests. A dev-dependency only.
+//! What the tests of the other crates are built from: [`memory`] has every port in memory, [`failure`] makes any
+//! port fail at any call, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
+//! must do. A dev-dependency only.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests only"
+)]
+
+pub mod contract;
+pub mod failure;
 pub mod memory;
+pub mod webhook;

@@ -1,3 +1,10 @@
 //! Ports in memory, for tests of the use cases.
 
 pub mod archive;
+pub mod clock;
+pub mod history;
+pub mod ledger;
+pub mod queues;
+pub mod stores;
+pub mod transactions;
+pub mod world;

@@ -1,0 +1,386 @@
+//! Taking webhooks in, against the contract's table of answers and its order: verify, claim, enqueue, answer.
+
+use tollgate_core::{Delivery, LedgerKey, Timestamp};
+use tollgate_pipeline::{
+    ingest::{Rejection, Taken},
+    intake::{Content, Encoding},
+    ports::{Clock, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError},
+};
+use tollgate_providers::Signed;
+use tollgate_testkit::{
+    failure::{Fault, Faults},
+    memory::world::{LIMIT, World, read},
+    webhook::{KEY, OTHER_KEY, Payment, Sender, adyen, adyen_event_id, config, conflicting, ordered},
+};
+
+const NOON: &str = "2026-01-02T12:00:00Z";
+
+fn noon() -> Timestamp {
+    NOON.parse().unwrap()
+}
+
+fn world() -> World {
+    let endpoints = vec![
+        config("acme", "generic"),
+        config("stripe", "stripe"),
+        conflicting("strict", "stripe"),
+        ordered("lined-up", "stripe"),
+        config("adyen", "adyen"),
+        ordered("adyen-ordered", "adyen"),
+    ];
+    World::new(noon(), endpoints)
+}
+
+fn sender(endpoint: &str, scheme: &str) -> Sender {
+    Sender::new(config(endpoint, scheme), KEY)
+}
+
+fn payment(event_id: &str) -> Payment {
+    Payment::new(event_id, "pi_1", noon())
+}
+
+/// What a caller sees of an answer.
+fn answer(taken: &Result<Taken, Rejection>) -> String {
+    match taken {
+        Ok(taken) if taken.duplicate => format!("duplicate {} {:?}", taken.event_id, taken.on_duplicate),
+        Ok(taken) => format!("accepted {} {}", taken.event_id, taken.events),
+        Err(rejection) => format!("{}: {rejection}", rejection.code()),
+    }
+}
+
+#[tokio::test]
+async fn every_row_of_the_table_of_answers() {
+    let stripe = || sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    let with_body = |body: &str| sender("stripe", "stripe").sign("", body.as_bytes(), noon());
+    let generic = |body: &str| sender("acme", "generic").sign("", body.as_bytes(), noon());
+    let altered = |mut webhook: Signed| {
+        webhook.body.push(b' ');
+        webhook
+    };
+    let without = |mut webhook: Signed, name: &str| {
+        webhook.headers.remove(name);
+        webhook
+    };
+    let long = "x".repeat(LIMIT + 1);
+    let at = |seconds: i64| {
+        let at = Timestamp::from_second(noon().as_second() + seconds).unwrap();
+        sender("stripe", "stripe").payment(&payment("evt_1"), at)
+    };
+    let other_key = Sender::new(config("stripe", "stripe"), OTHER_KEY).payment(&payment("evt_1"), noon());
+    let body = payment("evt_g").of("10.99", "USD").body("generic");
+    let cases: Vec<(&str, Option<&str>, Signed, &str)> = vec![
+        ("accepted", Some("stripe"), stripe(), "accepted evt_1 1"),
+        ("accepted, generic", None, generic(&body), "accepted evt_g 1"),
+        ("accepted, generic by its name", Some("acme"), generic(&body), "accepted evt_g 1"),
+        (
+            "unknown event type",
+            Some("stripe"),
+            with_body(r#"{"id":"evt_2","type":"new.thing"}"#),
+            "accepted evt_2 1",
+        ),
+        ("unknown endpoint", Some("nobody"), stripe(), "unknown_endpoint: unknown endpoint"),
+        ("no endpoint's name", Some("No/Body"), stripe(), "unknown_endpoint: unknown endpoint"),
+        (
+            "body over the limit",
+            Some("stripe"),
+            with_body(&long),
+            "body_too_large: body is over the limit of 1048576 bytes",
+        ),
+        (
+            "generic path without its header",
+            None,
+            without(generic(&body), "X-Provider-ID"),
+            "provider_header_missing: Missing required header: X-Provider-ID",
+        ),
+        ("not JSON", None, generic("{"), "invalid_content: body is not valid JSON"),
+        ("empty body", None, generic(""), "invalid_content: body is not valid JSON"),
+        (
+            "missing field",
+            None,
+            generic(r#"{"transaction_type":"payment"}"#),
+            "invalid_content: Missing required field: event_id",
+        ),
+        ("ill-typed field", None, generic(r#"{"event_id":5}"#), "invalid_content: Invalid field: event_id"),
+    ];
+    for (name, endpoint, webhook, expected) in cases {
+        assert_eq!(answer(&world().take(endpoint, &webhook).await), expected, "{name}");
+    }
+    let refused = [
+        ("altered body", altered(stripe())),
+        ("another key", other_key),
+        ("no signature", without(stripe(), "Stripe-Signature")),
+        ("too old", at(-301)),
+        ("from the future", at(301)),
+    ];
+    for (name, webhook) in refused {
+        let world = world();
+        let taken = world.take(Some("stripe"), &webhook).await;
+        assert!(matches!(taken, Err(Rejection::Signature(_))), "{name}: {taken:?}");
+        assert!(world.queued(Delivery::Fast).is_empty(), "{name}");
+        let key = LedgerKey::new(sender("stripe", "stripe").endpoint().id(), "evt_1");
+        assert_eq!(world.ledger.entry(&key), None, "{name}: nothing of it was kept");
+    }
+    for seconds in [-300, 300] {
+        assert_eq!(answer(&world().take(Some("stripe"), &at(seconds)).await), "accepted evt_1 1");
+    }
+    // Senders of a provider's schema have no business on the generic path.
+    let mut elsewhere = stripe();
+    elsewhere.headers.push("X-Provider-ID", "stripe");
+    assert_eq!(answer(&world().take(None, &elsewhere).await), "unknown_endpoint: unknown endpoint");
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_as_its_endpoint_wants_it() {
+    for (endpoint, scheme, on_duplicate) in [
+        ("stripe", "stripe", "Acknowledge"),
+        ("strict", "stripe", "Conflict"),
+        ("acme", "generic", "Conflict"),
+    ] {
+        let world = world();
+        let webhook = sender(endpoint, scheme).payment(&payment("evt_1"), noon());
+        assert_eq!(answer(&world.take(Some(endpoint), &webhook).await), "accepted evt_1 1");
+        let repeat = world.take(Some(endpoint), &webhook).await;
+        assert_eq!(answer(&repeat), format!("duplicate evt_1 {on_duplicate}"));
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_is_enqueued_until_the_event_is_processed() {
+    let world = world();
+    let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    let key = LedgerKey::new(sender("stripe", "stripe").endpoint().id(), "evt_1");
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    assert_eq!(world.queued(Delivery::Fast).len(), 2, "nobody can know that the first one is in the queue");
+    let entry = world.ledger.entry(&key).unwrap();
+    let processed = LedgerEntry { state: LedgerState::Processed, ..entry };
+    (&world.ledger).put(&[processed]).await.pop().unwrap().unwrap();
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    assert_eq!(world.queued(Delivery::Fast).len(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_entry_counts_as_absent() {
+    let world = world();
+    let webhook = |at| sender("stripe", "stripe").payment(&payment("evt_1"), at);
+    world.take(Some("stripe"), &webhook(noon())).await.unwrap();
+    world.clock.advance_ms(LEDGER_RETENTION_SECONDS * 1_000 - 2_000);
+    let now = world.clock.now();
+    assert_eq!(answer(&world.take(Some("stripe"), &webhook(now)).await), "duplicate evt_1 Acknowledge");
+    world.clock.advance_ms(2_000);
+    let now = world.clock.now();
+    assert_eq!(answer(&world.take(Some("stripe"), &webhook(now)).await), "accepted evt_1 1");
+}
+
+#[tokio::test]
+async fn other_facts_under_a_known_id_are_an_incident() {
+    let world = world();
+    let stripe = sender("stripe", "stripe");
+    world.take(Some("stripe"), &stripe.payment(&payment("evt_1"), noon())).await.unwrap();
+    // Only the bytes differ, as in Stripe's own retries.
+    let body = payment("evt_1").body("stripe").replace(r#""pending_webhooks":1"#, r#""pending_webhooks":0"#);
+    let retry = world.take(Some("stripe"), &stripe.sign("", body.as_bytes(), noon())).await.unwrap();
+    assert_eq!((retry.conflicts, world.ledger.conflicts().len()), (0, 0));
+    let other = stripe.payment(&payment("evt_1").of("1100", "USD"), noon());
+    let taken = world.take(Some("stripe"), &other).await.unwrap();
+    assert_eq!((taken.conflicts, taken.duplicate), (1, true));
+    let conflicts = world.ledger.conflicts();
+    assert_eq!(conflicts.len(), 1);
+    let last = world.queued(Delivery::Fast).pop().unwrap();
+    assert_eq!(last.notes.conflicts, ["evt_1"], "the processor is told");
+}
+
+#[tokio::test]
+async fn bodies_travel_byte_for_byte_whatever_they_are() {
+    let text = payment("evt_1").body("stripe");
+    let padded = |bytes: usize| {
+        let mut body = text.clone().into_bytes();
+        body.resize(bytes, b' ');
+        body
+    };
+    let cases: [(&str, Vec<u8>, Encoding); 6] = [
+        ("text", text.clone().into_bytes(), Encoding::Text),
+        ("empty", Vec::new(), Encoding::Empty),
+        ("not UTF-8", vec![0xff, 0xfe, 0x00], Encoding::Base64),
+        ("a character that SQS refuses", b"{\"id\":\"a\x01\"}".to_vec(), Encoding::Base64),
+        ("as long as fits", padded(LIMIT - 4_096), Encoding::Text),
+        ("as long as is accepted", padded(LIMIT), Encoding::ClaimCheck),
+    ];
+    for (name, body, encoding) in cases {
+        let world = world();
+        let webhook = sender("stripe", "stripe").sign("", &body, noon());
+        world.take(Some("stripe"), &webhook).await.unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        let message = world.queued(Delivery::Fast).pop().unwrap();
+        assert_eq!(message.encoding, encoding, "{name}");
+        assert!(message.receipt().is_of(&body), "{name}");
+        match message.inline_bytes().unwrap() {
+            Content::Inline(bytes) => assert!(*bytes == body, "{name}"),
+            Content::Claimed(claim) => {
+                assert!(world.payloads.objects()[&claim.key] == body, "{name}");
+                assert_eq!(claim.check(&body), Ok(()), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_of_many_events_claims_each() {
+    let world = world();
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    let body = |payments: &[&Payment]| sender("adyen", "adyen").sign("", adyen(payments).as_bytes(), noon());
+    let first = world.take(Some("adyen"), &body(&[&a])).await.unwrap();
+    assert_eq!((first.events, first.duplicate), (1, false));
+    let both = world.take(Some("adyen"), &body(&[&a, &b])).await.unwrap();
+    assert_eq!((both.events, both.duplicate), (2, false), "one of them is new");
+    for payment in [&a, &b] {
+        let key = LedgerKey::new(sender("adyen", "adyen").endpoint().id(), &adyen_event_id(payment));
+        assert!(world.ledger.entry(&key).is_some());
+    }
+    assert_eq!(
+        answer(&world.take(Some("adyen"), &body(&[&a, &b])).await),
+        format!("duplicate {} Acknowledge", adyen_event_id(&a))
+    );
+}
+
+#[tokio::test]
+async fn an_ordered_delivery_of_many_payments_is_a_message_for_each() {
+    let world = world();
+    let events = [
+        Payment::new("PSP1", "T1", noon()),
+        Payment::new("PSP2", "T2", noon()),
+        Payment::new("PSP3", "T1", noon()),
+    ];
+    let body = adyen(&events.iter().collect::<Vec<_>>());
+    let webhook = sender("adyen-ordered", "adyen").sign("", body.as_bytes(), noon());
+    world.take(Some("adyen-ordered"), &webhook).await.unwrap();
+    let messages = world.intake.messages(Delivery::Ordered);
+    let groups: Vec<&str> = messages.iter().filter_map(|message| message.group.as_deref()).collect();
+    assert_eq!(groups, ["T1", "T2"]);
+    let only: Vec<Option<String>> = messages.iter().map(|m| read(m).notes.only_transaction).collect();
+    assert_eq!(only, [Some("T1".to_owned()), Some("T2".to_owned())]);
+}
+
+/// Within SQS's deduplication window another delivery must not pass for the first one.
+#[tokio::test]
+async fn what_an_ordered_queue_drops_as_a_repeat_is_a_repeat() {
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T1", noon()));
+    let endpoint = "adyen-ordered";
+    let sign = |payments: &[&Payment]| sender(endpoint, "adyen").sign("", adyen(payments).as_bytes(), noon());
+    let longer = a.clone().of("5000", "USD");
+    for (name, second) in [("one event more", sign(&[&a, &b])), ("another amount", sign(&[&longer]))] {
+        let world = world();
+        world.take(Some(endpoint), &sign(&[&a])).await.unwrap();
+        world.take(Some(endpoint), &sign(&[&a])).await.unwrap();
+        assert_eq!(world.queued(Delivery::Ordered).len(), 1, "{name}: the same again is dropped");
+        world.take(Some(endpoint), &second).await.unwrap();
+        assert_eq!(world.queued(Delivery::Ordered).len(), 2, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_never_refuses_a_webhook() {
+    let world = world();
+    let faults = Faults::none();
+    let road = world.intake(&faults);
+    let reference = "secretsmanager:stripe";
+    let by = |key: &str, event_id: &str, now: Timestamp| {
+        Sender::new(config("stripe", "stripe"), key).payment(&payment(event_id), now)
+    };
+    let third = "third-key-third-key-third-key";
+    world.take_on(&road, Some("stripe"), &by(KEY, "evt_1", noon())).await.unwrap();
+    world.secrets.rotate(reference, OTHER_KEY);
+    let too_early = world.take_on(&road, Some("stripe"), &by(OTHER_KEY, "evt_2", noon())).await;
+    assert!(matches!(too_early, Err(Rejection::Signature(_))), "a reading of this very second is believed");
+    // The reading is old enough now for a rotation to have been missed: it is read again, before its time is up.
+    world.clock.advance_ms(10_000);
+    let now = world.clock.now();
+    world.take_on(&road, Some("stripe"), &by(OTHER_KEY, "evt_2", now)).await.unwrap();
+    world
+        .take_on(&road, Some("stripe"), &by(KEY, "evt_3", now))
+        .await
+        .expect("the previous key is good still");
+    assert_eq!(read(&world.intake.messages(Delivery::Fast)[2]).key_id, "previous");
+    world.secrets.rotate(reference, third);
+    world.clock.advance_ms(300_000);
+    let now = world.clock.now();
+    world.take_on(&road, Some("stripe"), &by(third, "evt_4", now)).await.unwrap();
+    world.take_on(&road, Some("stripe"), &by(OTHER_KEY, "evt_5", now)).await.unwrap();
+    let oldest = world.take_on(&road, Some("stripe"), &by(KEY, "evt_6", now)).await;
+    assert!(matches!(oldest, Err(Rejection::Signature(_))), "a key that is gone is refused");
+}
+
+#[tokio::test]
+async fn what_cannot_serve_is_unavailable_and_takes_nothing_with_it() {
+    let world = world();
+    world.endpoints.set(vec![
+        config("stripe", "stripe"),
+        config("broken", "no-such-scheme"),
+        config("keyless", "stripe"),
+    ]);
+    let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    assert_eq!(answer(&world.take(Some("broken"), &webhook).await), "unknown_endpoint: unknown endpoint");
+    let keyless = world.take(Some("keyless"), &webhook).await;
+    assert!(matches!(keyless, Err(Rejection::Unavailable(PortError::Permanent { .. }))), "{keyless:?}");
+    assert_eq!(answer(&world.take(Some("stripe"), &webhook).await), "accepted evt_1 1");
+}
+
+/// Every call fails once, in every way. An answer of success is only ever given when the bytes are in the queue;
+/// whatever the first answer was, the sender's next try ends in the queue, too.
+#[tokio::test]
+async fn no_failure_of_any_call_loses_what_was_acknowledged() {
+    let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    let mut large = payment("evt_1").body("stripe").into_bytes();
+    large.resize(LIMIT, b' ');
+    let large = sender("stripe", "stripe").sign("", &large, noon());
+    for webhook in [webhook, large] {
+        let (faultless, untroubled) = (Faults::none(), world());
+        untroubled.take_on(&untroubled.intake(&faultless), Some("stripe"), &webhook).await.unwrap();
+        assert!(faultless.calls() >= 4, "endpoints, keys, claim, send");
+        for nth in 0..faultless.calls() {
+            for fault in Fault::ALL {
+                let world = world();
+                let faults = Faults::nth(nth, fault);
+                let road = world.intake(&faults);
+                let first = tokio::select! {
+                    biased;
+                    taken = world.take_on(&road, Some("stripe"), &webhook) => taken.is_ok(),
+                    () = faults.death() => false,
+                };
+                assert!(!first, "call {nth}, {fault:?}: a failed call is no success");
+                let second = world.take(Some("stripe"), &webhook).await;
+                assert!(second.is_ok(), "call {nth}, {fault:?}: {second:?}");
+                let messages = world.queued(Delivery::Fast);
+                assert!((1..=2).contains(&messages.len()), "call {nth}, {fault:?}: {}", messages.len());
+                assert!(messages.iter().all(|message| message.receipt().is_of(&webhook.body)));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn concurrent_copies_are_one_acceptance() {
+    for seed in 0..64 {
+        let world = world();
+        let faults = Faults::chance(0, seed);
+        let road = world.intake(&faults);
+        let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+        let takes = (0..16).map(|_| world.take_on(&road, Some("stripe"), &webhook));
+        let answers: Vec<String> = futures_util::future::join_all(takes).await.iter().map(answer).collect();
+        let accepted = answers.iter().filter(|answer| *answer == "accepted evt_1 1").count();
+        assert_eq!(accepted, 1, "seed {seed}: {answers:?}");
+        assert!(!world.queued(Delivery::Fast).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn headers_that_verifying_again_needs_travel_along_and_no_others() {
+    let world = world();
+    let mut webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    webhook.headers.push("Authorization", "Bearer of-somebody");
+    webhook.headers.push("Cookie", "a=b");
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    let message = world.queued(Delivery::Fast).pop().unwrap();
+    let names = &message.request.headers;
+    assert!(names.get("Stripe-Signature").is_some());
+    assert_eq!((names.get("Authorization"), names.get("Cookie")), (None, None));
+}

@@ -1,0 +1,601 @@
+//! Turning intake batches into payment events, once each, whatever fails.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tollgate_batch::{Deadline, Kind};
+use tollgate_core::{Delivery, EventType, RiskTier, Timestamp};
+use tollgate_pipeline::{
+    archive,
+    intake::attribute,
+    ports::{Clock, LedgerState},
+};
+use tollgate_providers::Signed;
+use tollgate_testkit::{
+    failure::{Fault, Faults, draw},
+    memory::{
+        queues::Message,
+        world::{LIMIT, World, failures, read, records, run},
+    },
+    webhook::{KEY, Payment, Sender, adyen, adyen_event_id, config, ordered},
+};
+
+fn noon() -> Timestamp {
+    "2026-01-02T12:00:00Z".parse().unwrap()
+}
+
+fn later(seconds: i64) -> Timestamp {
+    Timestamp::from_second(noon().as_second() + seconds).unwrap()
+}
+
+fn world() -> World {
+    let endpoints = vec![
+        config("acme", "generic"),
+        config("stripe", "stripe"),
+        ordered("lined-up", "stripe"),
+        config("adyen", "adyen"),
+        ordered("adyen-ordered", "adyen"),
+    ];
+    World::new(noon(), endpoints)
+}
+
+fn sender(endpoint: &str, scheme: &str) -> Sender {
+    Sender::new(config(endpoint, scheme), KEY)
+}
+
+fn payment(event_id: &str) -> Payment {
+    Payment::new(event_id, format!("pi_{event_id}"), noon())
+}
+
+async fn take(world: &World, endpoint: &str, webhook: &Signed) {
+    world.take(Some(endpoint), webhook).await.unwrap();
+}
+
+async fn take_payment(world: &World, endpoint: &str, scheme: &str, payment: &Payment) {
+    take(world, endpoint, &sender(endpoint, scheme).payment(payment, world.clock.now())).await;
+}
+
+/// Receives and processes one batch without failures; the message ids that came back.
+async fn process(world: &World, delivery: Delivery) -> Vec<String> {
+    let faults = Faults::none();
+    process_with(world, delivery, &faults).await
+}
+
+async fn process_with(world: &World, delivery: Delivery, faults: &Faults) -> Vec<String> {
+    let kind = match delivery {
+        Delivery::Fast => Kind::Standard,
+        Delivery::Ordered => Kind::Fifo,
+    };
+    let batch = world.intake.receive(delivery, 100);
+    let processor = world.processor(faults);
+    let failed = tokio::select! {
+        biased;
+        report = run(&processor, kind, &batch) => failures(&report.unwrap()),
+        () = faults.death() => batch.iter().map(|message| message.id.clone()).collect(),
+    };
+    world.intake.settle(delivery, &batch, &failed);
+    failed
+}
+
+fn spoil(message: &mut Message, name: &str, value: &str) {
+    for (known, old) in &mut message.attributes {
+        if known == name {
+            value.clone_into(old);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_reaches_every_place_under_one_id() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("1500000", "USD")).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    let published = world.published();
+    let [event] = published.as_slice() else { panic!("{published:?}") };
+    assert_eq!((event.kind, event.risk_tier), (EventType::PaymentSucceeded, RiskTier::High));
+    let records = world.transactions.records();
+    assert_eq!(records.values().map(|event| &event.id).collect::<Vec<_>>(), [&event.id]);
+    let rows = world.archived();
+    assert_eq!((rows.len(), &rows[0].events, rows[0].outcome), (1, &published, archive::Outcome::Processed));
+    assert_eq!(world.ledger.entry(&event.ledger_key()).unwrap().state, LedgerState::Processed);
+    assert_eq!(world.ledger.entry(&event.ledger_key()).unwrap().webhook_id, event.webhook_id);
+}
+
+#[tokio::test]
+async fn money_stays_exact_all_the_way() {
+    for (amount, currency, minor) in [
+        ("1200", "JPY", "1200"),
+        ("10.99", "USD", "1099"),
+        ("1.234", "KWD", "1234"),
+        ("12345678901234567890123456.78", "USD", "1234567890123456789012345678"),
+        ("-0.01", "EUR", "-1"),
+        ("0", "USD", "0"),
+    ] {
+        let world = world();
+        take_payment(&world, "acme", "generic", &payment("evt_1").of(amount, currency)).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        let json = world.bus.published().pop().unwrap();
+        assert!(json.contains(&format!(r#""minor_units":{minor},"#)), "{json}");
+        let row = &world.archived()[0].events[0];
+        let record = world.transactions.records().into_values().next().unwrap();
+        for event in [row, &record] {
+            assert_eq!(event.amount.unwrap().minor_units().to_string(), minor, "{amount} {currency}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn copies_of_one_event_are_one_effect() {
+    let world = world();
+    for _ in 0..3 {
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    }
+    assert_eq!(world.queued(Delivery::Fast).len(), 3);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(
+        (world.published().len(), world.archived().len(), world.transactions.records().len()),
+        (1, 1, 1)
+    );
+    // A copy that a standard queue delivers a second time.
+    take_payment(&world, "stripe", "stripe", &payment("evt_2")).await;
+    let copy = world.intake.messages(Delivery::Fast).pop().unwrap();
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    world.intake.repeat(&copy);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(world.published().len(), 2);
+}
+
+#[tokio::test]
+async fn poison_is_set_aside_with_its_reason_and_harms_nobody() {
+    let cases: [(&str, fn(&mut Message)); 5] = [
+        ("not_an_intake_message", |message| message.attributes.clear()),
+        ("not_an_intake_message", |message| spoil(message, attribute::RECEIPT, "{}")),
+        ("body_undecodable", |message| spoil(message, attribute::ENCODING, "base64")),
+        ("body_undecodable", |message| spoil(message, attribute::ENCODING, "claim_check")),
+        ("payload_missing", |message| {
+            spoil(message, attribute::ENCODING, "claim_check");
+            message.body = r#"{"key":"gone","sha256":"00","bytes":1}"#.to_owned();
+        }),
+    ];
+    for (reason, spoil) in cases {
+        let world = world();
+        for event_id in ["evt_1", "evt_2", "evt_3"] {
+            take_payment(&world, "stripe", "stripe", &payment(event_id)).await;
+        }
+        let mut batch = world.intake.receive(Delivery::Fast, 10);
+        spoil(&mut batch[1]);
+        let faults = Faults::none();
+        let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+        assert_eq!(failures(&report), [""; 0], "{reason}: nothing comes back");
+        assert_eq!((report.summary.ok, report.summary.quarantined), (2, 1), "{reason}");
+        let aside = world.quarantine.messages();
+        assert_eq!((aside.len(), aside[0].reason.as_str(), &aside[0].body), (1, reason, &batch[1].body));
+        assert_eq!(world.published().len(), 2, "{reason}");
+    }
+}
+
+/// The processor's reading of the endpoints may be older than the validator's.
+#[tokio::test]
+async fn an_endpoint_that_is_not_known_yet_is_waited_for() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    world.endpoints.set(vec![config("acme", "generic")]);
+    assert_eq!(process(&world, Delivery::Fast).await.len(), 1);
+    world.endpoints.set(vec![config("stripe", "stripe")]);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!((world.published().len(), world.quarantine.messages().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn poison_that_cannot_be_set_aside_comes_back() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    batch[0].attributes.clear();
+    let faults = Faults::nth(0, Fault::Before);
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!(failures(&report), [batch[0].id.clone()]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_published_and_archived_as_such() {
+    for body in [&b"{\"id\":\"evt_1\",\"type\":\"brand.new\"}"[..], b"", b"\xff\xfe\x00", b"not json"] {
+        let world = world();
+        take(&world, "stripe", &sender("stripe", "stripe").sign("", body, noon())).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        let published = world.published();
+        assert_eq!(published.len(), 1);
+        assert_eq!(published[0].kind, EventType::PaymentUnrecognized);
+        assert!(published[0].unrecognized.is_some() && published[0].amount.is_none());
+        let row = &world.archived()[0];
+        match tollgate_pipeline::intake::decode(row.encoding, &row.body).unwrap() {
+            tollgate_pipeline::intake::Content::Inline(bytes) => assert_eq!(&*bytes, body),
+            claimed => panic!("{claimed:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_fetched_and_checked() {
+    let mut body = payment("evt_1").body("stripe").into_bytes();
+    body.resize(LIMIT, b' ');
+    let world = world();
+    take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(world.published()[0].amount.unwrap().minor_units(), 1_099);
+    assert_eq!(world.archived()[0].encoding, tollgate_pipeline::intake::Encoding::ClaimCheck);
+
+    take(
+        &world,
+        "stripe",
+        &sender("stripe", "stripe").sign("", &[body.as_slice(), b" "].concat()[1..], noon()),
+    )
+    .await;
+    let key = world.payloads.objects().into_keys().next_back().unwrap();
+    tollgate_pipeline::ports::PayloadStore::put(&&world.payloads, &key, b"other".to_vec()).await.unwrap();
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(world.quarantine.messages()[0].reason, "payload_altered");
+}
+
+/// A body that fits the intake message but not, with its event beside it, the archive message.
+#[tokio::test]
+async fn a_body_too_large_for_the_archive_queue_is_put_aside() {
+    let world = world();
+    let mut body = payment("evt_1").body("stripe").into_bytes();
+    body.resize(LIMIT - 2_048, b'"');
+    take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
+    assert_eq!(world.queued(Delivery::Fast)[0].encoding, tollgate_pipeline::intake::Encoding::Text);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(world.archived()[0].encoding, tollgate_pipeline::intake::Encoding::ClaimCheck);
+    assert!(world.payloads.objects().into_values().next().unwrap() == body);
+}
+
+#[tokio::test]
+async fn several_events_of_a_delivery_have_an_effect_each() {
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    for endpoint in ["adyen", "adyen-ordered"] {
+        let world = world();
+        let sign =
+            |payments: &[&Payment]| sender(endpoint, "adyen").sign("", adyen(payments).as_bytes(), noon());
+        take(&world, endpoint, &sign(&[&a])).await;
+        take(&world, endpoint, &sign(&[&a, &b])).await;
+        for delivery in [Delivery::Fast, Delivery::Ordered] {
+            for _ in 0..2 {
+                assert!(process(&world, delivery).await.is_empty());
+            }
+        }
+        let mut ids: Vec<String> =
+            world.published().iter().map(|e| e.provider_event_id.to_string()).collect();
+        ids.sort();
+        assert_eq!(ids, [adyen_event_id(&a), adyen_event_id(&b)], "{endpoint}");
+        assert_eq!(world.transactions.records().len(), 2, "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    let published = world.published();
+    assert_eq!(published.iter().map(|e| e.amount.unwrap().minor_units()).collect::<Vec<_>>(), [1_099]);
+    assert_eq!(world.transactions.records().len(), 1);
+    let aside = world.quarantine.messages();
+    assert_eq!((aside.len(), aside[0].reason.as_str()), (1, "conflicting_facts"));
+}
+
+#[tokio::test]
+async fn a_state_that_a_later_one_overtook_says_so() {
+    let at =
+        |event_id: &str, seconds| Payment { at: later(seconds), ..Payment::new(event_id, "pi_1", noon()) };
+    let superseded = |world: &World| -> Vec<(String, bool)> {
+        world.published().iter().map(|e| (e.provider_event_id.to_string(), e.superseded)).collect()
+    };
+    // In one batch, the later first.
+    let together = world();
+    for payment in [at("evt_2", 60), at("evt_1", 0)] {
+        take_payment(&together, "stripe", "stripe", &payment).await;
+    }
+    process(&together, Delivery::Fast).await;
+    assert_eq!(superseded(&together), [("evt_2".to_owned(), false), ("evt_1".to_owned(), true)]);
+    // One after the other.
+    let apart = world();
+    for payment in [at("evt_2", 60), at("evt_1", 0), at("evt_3", 120)] {
+        take_payment(&apart, "stripe", "stripe", &payment).await;
+        process(&apart, Delivery::Fast).await;
+    }
+    let expected = [("evt_2", false), ("evt_1", true), ("evt_3", false)];
+    assert_eq!(superseded(&apart), expected.map(|(id, superseded)| (id.to_owned(), superseded)));
+    let order: Vec<String> =
+        apart.transactions.records().into_values().map(|e| e.provider_event_id.to_string()).collect();
+    assert_eq!(order, ["evt_1", "evt_2", "evt_3"], "the history is in the order of events");
+}
+
+#[tokio::test]
+async fn a_fifo_group_stops_at_its_first_failure_and_no_other_does() {
+    let world = world();
+    for (event_id, transaction) in [("e1", "A"), ("e2", "B"), ("e3", "A"), ("e4", "B"), ("e5", "A")] {
+        take_payment(&world, "lined-up", "stripe", &Payment::new(event_id, transaction, noon())).await;
+    }
+    let batch = world.intake.receive(Delivery::Ordered, 10);
+    assert_eq!(batch.len(), 5);
+    let processor_faults = Faults::none();
+    let processor = world.processor(&processor_faults);
+    // The first record of group A is in S3, and S3 does not answer.
+    let mut spoilt = batch.clone();
+    spoil(&mut spoilt[0], attribute::ENCODING, "claim_check");
+    spoilt[0].body = r#"{"key":"k","sha256":"00","bytes":1}"#.to_owned();
+    let faults = Faults::nth(1, Fault::Before);
+    let failing = world.processor(&faults);
+    let report = run(&failing, Kind::Fifo, &spoilt).await.unwrap();
+    let of = |indices: &[usize]| indices.iter().map(|&i| batch[i].id.clone()).collect::<Vec<_>>();
+    assert_eq!(failures(&report), of(&[0, 2, 4]));
+    let published = |world: &World| -> Vec<String> {
+        world.published().iter().map(|e| e.provider_event_id.to_string()).collect()
+    };
+    assert_eq!(published(&world), ["e2", "e4"]);
+    let report = run(&processor, Kind::Fifo, &batch).await.unwrap();
+    assert_eq!((failures(&report), report.summary.duplicates), (of(&[]), 2));
+    assert_eq!(published(&world), ["e2", "e4", "e1", "e3", "e5"]);
+}
+
+#[tokio::test]
+async fn only_the_events_that_the_bus_refused_come_back() {
+    let world = world();
+    for event_id in ["e1", "e2", "e3", "e4"] {
+        take_payment(&world, "stripe", "stripe", &payment(event_id)).await;
+    }
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    // Endpoints, states, latest, record, publish.
+    let faults = Faults::nth(4, Fault::Partial);
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!(failures(&report), [batch[1].id.clone(), batch[3].id.clone()]);
+    assert_eq!((world.published().len(), world.archived().len()), (2, 2));
+    let faults = Faults::none();
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((failures(&report).len(), report.summary.duplicates), (0, 2));
+    assert_eq!(
+        (world.published().len(), world.archived().len(), world.transactions.records().len()),
+        (4, 4, 4)
+    );
+}
+
+#[tokio::test]
+async fn what_was_not_begun_by_the_deadline_is_reported() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("e1")).await;
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    let faults = Faults::none();
+    let now = u64::try_from(world.clock.now().as_millisecond()).unwrap();
+    let processor = world.processor(&faults);
+    let report =
+        processor.run(Kind::Standard, &records(&batch), Deadline::new(now, 1_000, 1_000)).await.unwrap();
+    assert_eq!((failures(&report), report.summary.unprocessed), (vec![batch[0].id.clone()], 1));
+    assert!(world.published().is_empty() && world.transactions.records().is_empty());
+}
+
+/// Every call fails once, in every way; what comes back is processed, and the event has had its effect once.
+#[tokio::test]
+async fn no_failure_of_any_call_loses_or_doubles_an_effect() {
+    let faultless = Faults::none();
+    let full = world();
+    take_payment(&full, "stripe", "stripe", &payment("e1")).await;
+    process_with(&full, Delivery::Fast, &faultless).await;
+    assert!(faultless.calls() >= 7, "endpoints, states, latest, record, publish, archive, put");
+    for nth in 0..faultless.calls() {
+        for fault in Fault::ALL {
+            let world = world();
+            take_payment(&world, "stripe", "stripe", &payment("e1")).await;
+            let faults = Faults::nth(nth, fault);
+            process_with(&world, Delivery::Fast, &faults).await;
+            process(&world, Delivery::Fast).await;
+            let case = format!("call {nth}, {fault:?}");
+            assert!(world.queued(Delivery::Fast).is_empty(), "{case}");
+            assert!(world.quarantine.messages().is_empty(), "{case}");
+            let published = world.published();
+            assert!((1..=2).contains(&published.len()), "{case}");
+            assert!(published.iter().all(|event| event.id == published[0].id), "{case}");
+            assert!(!world.archived().is_empty(), "{case}");
+            assert_eq!(world.transactions.records().len(), 1, "{case}");
+            let entry = world.ledger.entry(&published[0].ledger_key()).unwrap();
+            assert_eq!(entry.state, LedgerState::Processed, "{case}");
+        }
+    }
+}
+
+// ---- The model: providers, validators and processors, each failing at any call ----------------------------------
+
+/// What a provider delivers, again and again until it is acknowledged.
+#[derive(Debug)]
+struct Hook {
+    endpoint: &'static str,
+    webhook: Signed,
+    /// The provider event ids in it, each with the amount it says.
+    events: Vec<(String, Option<i128>)>,
+    acknowledged: bool,
+}
+
+/// Hooks of several endpoints: alone, several to a payment, several to a delivery, contradicting each other, and
+/// not to be understood at all.
+fn hooks(seed: &mut u64, count: usize) -> Vec<Hook> {
+    let mut pick = |below: u64| draw(seed) % below;
+    (0..count)
+        .map(|_| {
+            let event = |number: u64, amount: u64| {
+                let at = later(i64::try_from(number % 3).unwrap());
+                let payment =
+                    Payment { at, ..Payment::new(format!("e{number}"), format!("t{}", number % 4), at) };
+                payment.of(&amount.to_string(), "USD")
+            };
+            // Seldom another amount under a known id.
+            let amount = if pick(12) == 0 { 200 } else { 100 };
+            let amount_of = |number: u64| event(number, amount);
+            match pick(5) {
+                0 => {
+                    let endpoint = if pick(2) == 0 { "adyen" } else { "adyen-ordered" };
+                    let payments: Vec<Payment> = (0..=pick(3)).map(|_| amount_of(pick(8))).collect();
+                    let mut seen: Vec<&Payment> = Vec::new();
+                    for payment in &payments {
+                        if !seen.iter().any(|known| known.event_id == payment.event_id) {
+                            seen.push(payment);
+                        }
+                    }
+                    let webhook = sender(endpoint, "adyen").sign("", adyen(&seen).as_bytes(), noon());
+                    let events = seen.iter().map(|p| (adyen_event_id(p), p.amount.parse().ok())).collect();
+                    Hook { endpoint, webhook, events, acknowledged: false }
+                }
+                1 => {
+                    let body = format!("nonsense {}", pick(4));
+                    let webhook = sender("stripe", "stripe").sign("", body.as_bytes(), noon());
+                    let id = format!("sha256:{}", tollgate_core::id::hex_sha256(body.as_bytes()));
+                    Hook { endpoint: "stripe", webhook, events: vec![(id, None)], acknowledged: false }
+                }
+                kind => {
+                    let endpoint = if kind == 2 { "lined-up" } else { "stripe" };
+                    let payment = amount_of(pick(8));
+                    let webhook = sender(endpoint, "stripe").payment(&payment, noon());
+                    let amount = payment.amount.parse().ok();
+                    Hook { endpoint, webhook, events: vec![(payment.event_id, amount)], acknowledged: false }
+                }
+            }
+        })
+        .collect()
+}
+
+/// Several deliveries reach one validator at the same time.
+async fn deliver(world: &World, hooks: &mut [Hook], chosen: &[usize], faults: &Faults) {
+    let intake = world.intake(faults);
+    let deliveries = futures_util::future::join_all(chosen.iter().map(|&index| {
+        let (intake, hook) = (&intake, &hooks[index]);
+        async move { (index, world.take_on(intake, Some(hook.endpoint), &hook.webhook).await.is_ok()) }
+    }));
+    let taken = tokio::select! {
+        biased;
+        taken = deliveries => taken,
+        () = faults.death() => Vec::new(),
+    };
+    for (index, is_ok) in taken {
+        hooks[index].acknowledged |= is_ok;
+    }
+}
+
+/// Two processors at work at the same time, each on a batch of its own.
+async fn two_processors(world: &World, delivery: Delivery, seed: &mut u64, per_thousand: u64) {
+    let kind = if delivery == Delivery::Ordered { Kind::Fifo } else { Kind::Standard };
+    let one = async |seed: u64, batch: Vec<Message>| {
+        let faults = Faults::chance(per_thousand, seed);
+        let processor = world.processor(&faults);
+        let failed = tokio::select! {
+            biased;
+            report = run(&processor, kind, &batch) => failures(&report.unwrap()),
+            () = faults.death() => batch.iter().map(|message| message.id.clone()).collect(),
+        };
+        world.intake.settle(delivery, &batch, &failed);
+    };
+    let size = 1 + usize::try_from(draw(seed) % 6).unwrap();
+    let (first, second) = (world.intake.receive(delivery, size), world.intake.receive(delivery, size));
+    if draw(seed) % 8 == 0
+        && delivery == Delivery::Fast
+        && let Some(message) = first.first()
+    {
+        world.intake.repeat(message);
+    }
+    tokio::join!(one(draw(seed), first), one(draw(seed), second));
+}
+
+async fn play(mut seed: u64, count: usize, steps: usize, per_thousand: u64) {
+    let world = world();
+    let mut hooks = hooks(&mut seed, count);
+    for _ in 0..steps {
+        match draw(&mut seed) % 5 {
+            0 | 1 => {
+                let chosen: Vec<usize> = (0..1 + draw(&mut seed) % 3)
+                    .map(|_| usize::try_from(draw(&mut seed)).unwrap() % hooks.len())
+                    .collect();
+                let faults = Faults::chance(per_thousand, draw(&mut seed));
+                deliver(&world, &mut hooks, &chosen, &faults).await;
+            }
+            2 => two_processors(&world, Delivery::Fast, &mut seed, per_thousand).await,
+            3 => two_processors(&world, Delivery::Ordered, &mut seed, per_thousand).await,
+            _ => world.clock.advance_ms(1_000),
+        }
+    }
+    // The failures stop; the providers go on until they are heard.
+    for index in 0..hooks.len() {
+        let faults = Faults::none();
+        deliver(&world, &mut hooks, &[index], &faults).await;
+    }
+    for _ in 0..100 {
+        for delivery in [Delivery::Fast, Delivery::Ordered] {
+            process(&world, delivery).await;
+        }
+    }
+    check(&world, &hooks);
+}
+
+/// Nothing acknowledged is lost, and nothing has an effect twice.
+fn check(world: &World, hooks: &[Hook]) {
+    for delivery in [Delivery::Fast, Delivery::Ordered] {
+        assert_eq!(world.queued(delivery).len(), 0, "the queues run empty");
+    }
+    let mut records: BTreeMap<String, usize> = BTreeMap::new();
+    for event in world.transactions.records().values() {
+        *records.entry(event.id.to_string()).or_default() += 1;
+    }
+    assert!(records.values().all(|count| *count == 1), "one record an event: {records:?}");
+    let published = world.published();
+    let mut amounts: BTreeMap<String, Option<i128>> = BTreeMap::new();
+    for event in &published {
+        let amount = event.amount.map(|amount| amount.minor_units());
+        let first = *amounts.entry(event.id.to_string()).or_insert(amount);
+        assert_eq!(first, amount, "every copy says the same: {event:?}");
+    }
+    let rows = world.archived();
+    let quarantined: Vec<String> = world
+        .quarantine
+        .messages()
+        .iter()
+        .map(|aside| {
+            assert_eq!(aside.reason, "conflicting_facts");
+            let message = Message {
+                id: String::new(),
+                group: None,
+                body: aside.body.clone(),
+                attributes: aside.attributes.clone(),
+            };
+            read(&message).notes.conflicts.join(",")
+        })
+        .collect();
+    for hook in hooks {
+        assert!(hook.acknowledged, "without failures every webhook is taken: {hook:?}");
+        let endpoint = tollgate_core::EndpointId::new(hook.endpoint).unwrap();
+        for (event_id, amount) in &hook.events {
+            let key = tollgate_core::LedgerKey::new(&endpoint, event_id);
+            let id = key.event_id().to_string();
+            let has_set_aside = quarantined.iter().any(|ids| ids.split(',').any(|one| one == event_id));
+            match amounts.get(&id) {
+                Some(said) if said == amount => {
+                    assert_eq!(world.ledger.entry(&key).unwrap().state, LedgerState::Processed, "{key}");
+                    assert!(records.contains_key(&id), "{key}");
+                    let is_archived = rows.iter().flat_map(|row| &row.events).any(|e| e.id.as_str() == id);
+                    assert!(is_archived, "{key}");
+                }
+                // Somebody else's facts stand under this id, or nobody's: then this one is where people look.
+                _ => assert!(has_set_aside, "{key} is nowhere"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_acknowledged_is_lost_and_no_effect_doubled(
+        seed in any::<u64>(), count in 1_usize..24, steps in 0_usize..60, per_thousand in 0_u64..300,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(play(seed, count, steps, per_thousand));
+    }
+}

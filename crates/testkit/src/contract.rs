@@ -1,0 +1,153 @@
+//! What every implementation of a port must do, in memory and on AWS alike. Each suite panics where one does not.
+
+use std::sync::Arc;
+
+use tollgate_core::{
+    Authenticity, Currency, EndpointId, EventType, Facts, LedgerKey, Money, PaymentEvent, ProviderId,
+    RiskTier, Timestamp, WebhookId, event::Arrival,
+};
+use tollgate_pipeline::ports::{
+    Archive, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PayloadSource,
+    PayloadStore, PortError, Recorded, Stored, Transactions,
+};
+
+/// Concurrent claims of one key.
+const RACERS: u128 = 16;
+
+fn endpoint() -> EndpointId {
+    EndpointId::new("contract").unwrap()
+}
+
+fn entry(event_id: &str, number: u128, at: Timestamp) -> LedgerEntry {
+    LedgerEntry {
+        key: LedgerKey::new(&endpoint(), event_id),
+        state: LedgerState::Received,
+        webhook_id: WebhookId::new(at, number),
+        fingerprint: format!("facts-{number}"),
+        received_at: at,
+    }
+}
+
+/// A claim is given once, forgotten when it has expired, and told with its facts to whoever comes after.
+pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp) {
+    let first = entry(&format!("{unique}-a"), 1, now);
+    let second = LedgerEntry { key: first.key.clone(), ..entry("", 2, now) };
+    let taken = |state| Claim::Known { state, fingerprint: first.fingerprint.clone() };
+    assert_eq!(ledger.known(std::slice::from_ref(&first.key), now).await, [Ok(None)]);
+    assert_eq!(ledger.claim(&first, now).await, Ok(Claim::New));
+    assert_eq!(ledger.claim(&first, now).await, Ok(Claim::New), "the same claim, whose answer was lost");
+    assert_eq!(ledger.claim(&second, now).await, Ok(taken(LedgerState::Received)));
+    let known_now = ledger.known(std::slice::from_ref(&first.key), now).await;
+    assert_eq!(known_now, [Ok(Some(Known { state: LedgerState::Received, received_at: now }))]);
+
+    let processed = LedgerEntry { state: LedgerState::Processed, ..first.clone() };
+    let others: Vec<LedgerEntry> =
+        (0..60).map(|number| entry(&format!("{unique}-many-{number}"), number, now)).collect();
+    let all: Vec<LedgerEntry> = std::iter::once(processed).chain(others).collect();
+    assert!(ledger.put(&all).await.iter().all(Result::is_ok), "more than one call takes");
+    assert_eq!(ledger.claim(&second, now).await, Ok(taken(LedgerState::Processed)));
+    let mut keys: Vec<LedgerKey> = all.iter().map(|entry| entry.key.clone()).collect();
+    keys.insert(30, LedgerKey::new(&endpoint(), &format!("{unique}-absent")));
+    let known_now = ledger.known(&keys, now).await;
+    let absent: Vec<usize> =
+        known_now.iter().enumerate().filter(|(_, s)| **s == Ok(None)).map(|(i, _)| i).collect();
+    assert_eq!(absent, [30], "answers stand in the order asked");
+    assert_eq!(known_now.first(), Some(&Ok(Some(Known { state: LedgerState::Processed, received_at: now }))));
+    assert!(ledger.put(&[]).await.is_empty() && ledger.known(&[], now).await.is_empty());
+
+    let expiry = Timestamp::from_second(now.as_second() + LEDGER_RETENTION_SECONDS).unwrap();
+    let before = Timestamp::from_second(expiry.as_second() - 1).unwrap();
+    assert_eq!(
+        ledger.known(std::slice::from_ref(&first.key), before).await,
+        [Ok(Some(Known { state: LedgerState::Processed, received_at: now }))]
+    );
+    assert_eq!(ledger.known(std::slice::from_ref(&first.key), expiry).await, [Ok(None)]);
+    assert_eq!(ledger.claim(&second, before).await, Ok(taken(LedgerState::Processed)));
+    assert_eq!(ledger.claim(&second, expiry).await, Ok(Claim::New), "what has expired is absent");
+
+    ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
+    ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
+}
+
+/// One of many concurrent claims wins.
+pub async fn claim_race<L: Claims + 'static>(ledger: L, unique: &str, now: Timestamp) {
+    let ledger = Arc::new(ledger);
+    let racers: Vec<_> = (0..RACERS)
+        .map(|number| {
+            let (ledger, entry) = (Arc::clone(&ledger), entry(unique, number, now));
+            tokio::spawn(async move { ledger.claim(&entry, now).await.unwrap() })
+        })
+        .collect();
+    let mut won = 0;
+    for racer in racers {
+        won += usize::from(racer.await.unwrap() == Claim::New);
+    }
+    assert_eq!(won, 1, "of {RACERS} claims");
+}
+
+/// An event of `transaction` that happened at `at`.
+pub fn event(event_id: &str, transaction: &str, at: Timestamp, amount: Money) -> PaymentEvent<'static> {
+    let facts = Facts {
+        transaction_id: Some(transaction.to_owned().into()),
+        amount: Some(amount),
+        occurred_at: Some(at),
+        ..Facts::new(event_id.to_owned(), "contract", EventType::PaymentSucceeded)
+    };
+    let arrival = Arrival {
+        webhook_id: &WebhookId::new(at, 1),
+        endpoint: &endpoint(),
+        provider: &ProviderId::new("stripe").unwrap(),
+        authenticity: Authenticity::Verified,
+        received_at: at,
+    };
+    PaymentEvent::new(facts, arrival, RiskTier::Low)
+}
+
+/// A transaction's latest time moves as it is told, and each event is written once, however often.
+pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: Timestamp) {
+    let money = Money::from_minor(1_099, Currency::new("USD").unwrap()).unwrap();
+    let later = Timestamp::from_second(now.as_second() + 60).unwrap();
+    let (a, b) = (format!("{unique}-a"), format!("{unique}-b"));
+    let first = event(&format!("{unique}-1"), &a, now, money);
+    let second = event(&format!("{unique}-2"), &a, later, money);
+    let (key_a, key_b) = (first.transaction_key(), event("x", &b, now, money).transaction_key());
+    let keys = [key_b.as_str(), key_a.as_str()];
+    assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(None)]);
+    let written = transactions.record(&[Recorded { event: &second, is_latest: true }]).await;
+    assert_eq!(written, [Ok(())]);
+    assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(Some(later))], "in the order asked");
+    let rows = [Recorded { event: &first, is_latest: false }, Recorded { event: &second, is_latest: false }];
+    assert_eq!(transactions.record(&rows).await, [Ok(()), Ok(())]);
+    assert_eq!(
+        transactions.latest(&keys).await,
+        [Ok(None), Ok(Some(later))],
+        "an earlier event moves nothing"
+    );
+    let many: Vec<PaymentEvent<'_>> =
+        (0..40).map(|n| event(&format!("{unique}-m{n}"), &format!("{unique}-t{n}"), now, money)).collect();
+    let rows: Vec<Recorded<'_>> = many.iter().map(|event| Recorded { event, is_latest: true }).collect();
+    assert!(transactions.record(&rows).await.iter().all(Result::is_ok), "more than one call takes");
+    let keys: Vec<String> = many.iter().map(PaymentEvent::transaction_key).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    assert!(transactions.latest(&keys).await.iter().all(|at| *at == Ok(Some(now))));
+}
+
+/// Bytes come back as they went in, and what is not there is a permanent failure.
+pub async fn payloads<P: PayloadStore + PayloadSource>(payloads: P, unique: &str) {
+    let bytes: Vec<u8> = (0..=255).cycle().take(1_048_577).collect();
+    let (key, empty) = (format!("contract/{unique}"), format!("contract/{unique}-empty"));
+    payloads.put(&key, bytes.clone()).await.unwrap();
+    payloads.put(&key, bytes.clone()).await.expect("the same again");
+    assert!(payloads.get(&key).await.unwrap() == bytes);
+    payloads.put(&empty, Vec::new()).await.unwrap();
+    assert_eq!(payloads.get(&empty).await, Ok(Vec::new()));
+    let missing = payloads.get(&format!("contract/{unique}-none")).await;
+    assert!(matches!(missing, Err(PortError::Permanent { .. })), "{missing:?}");
+}
+
+/// A key is written once.
+pub async fn archive<A: Archive>(archive: A, unique: &str) {
+    let key = format!("contract/{unique}");
+    assert_eq!(archive.put_new(&key, b"first".to_vec()).await, Ok(Stored::New));
+    assert_eq!(archive.put_new(&key, b"second".to_vec()).await, Ok(Stored::Existed));
+}

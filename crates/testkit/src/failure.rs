@@ -1,0 +1,275 @@
+//! Failures around any port: the call before its effect, the answer after it, or the whole process.
+//!
+//! [`Failing`] wraps a port, in memory or on AWS, and asks its [`Faults`] at every call what to do.
+
+use std::{
+    future::Future,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::sync::Notify;
+use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, WebhookId};
+use tollgate_pipeline::{
+    intake::IntakeMessage,
+    ports::{
+        Archive, ArchiveQueue, Claim, Claims, EndpointSource, EventBus, IntakeQueue, Known, Ledger,
+        LedgerEntry, PayloadSource, PayloadStore, PortError, PortResult, Quarantine, Recorded, Secrets,
+        Stored, Transactions,
+    },
+};
+use tollgate_providers::KeyMaterial;
+
+/// What happens to one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails and has had no effect.
+    Before,
+    /// It takes effect, and its answer is lost: the caller sees a failure.
+    LostAnswer,
+    /// A batch call: only every other item takes effect, the rest fail. A single call: as [`Before`](Self::Before).
+    Partial,
+    /// The process dies before the effect: the call never returns, and [`Faults::death`] resolves.
+    DieBefore,
+    /// The process dies after the effect.
+    DieAfter,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Self; 5] =
+        [Self::Before, Self::LostAnswer, Self::Partial, Self::DieBefore, Self::DieAfter];
+}
+
+#[derive(Debug)]
+enum Plan {
+    Never,
+    /// The call of this number, counted from 0.
+    Nth(usize, Fault),
+    /// So many calls in a thousand, by a generator's state.
+    Chance(u64, u64),
+}
+
+/// Decides about the calls of all ports that share it.
+#[derive(Debug)]
+pub struct Faults {
+    plan: Mutex<Plan>,
+    calls: AtomicUsize,
+    death: Notify,
+    /// Whether a call lets other tasks run first, by the plan's generator.
+    interleaves: bool,
+}
+
+impl Faults {
+    /// None.
+    pub fn none() -> Self {
+        Self::new(Plan::Never, false)
+    }
+
+    /// `fault` at the call of number `nth`, counted from 0 over all ports.
+    pub fn nth(nth: usize, fault: Fault) -> Self {
+        Self::new(Plan::Nth(nth, fault), false)
+    }
+
+    /// Any fault at so many calls in a thousand, and tasks interleaved at the calls; the same for the same seed.
+    pub fn chance(per_thousand: u64, seed: u64) -> Self {
+        Self::new(Plan::Chance(per_thousand, seed), true)
+    }
+
+    fn new(plan: Plan, interleaves: bool) -> Self {
+        Self { plan: Mutex::new(plan), calls: AtomicUsize::new(0), death: Notify::new(), interleaves }
+    }
+
+    /// How many calls were made.
+    pub fn calls(&self) -> usize {
+        self.calls.load(SeqCst)
+    }
+
+    /// Resolves when a fault has killed the process that makes the calls.
+    pub async fn death(&self) {
+        self.death.notified().await;
+    }
+
+    async fn next(&self) -> Option<Fault> {
+        let call = self.calls.fetch_add(1, SeqCst);
+        let (fault, pauses) = match &mut *self.plan.lock().unwrap_or_else(PoisonError::into_inner) {
+            Plan::Never => (None, 0),
+            Plan::Nth(nth, fault) => ((*nth == call).then_some(*fault), 0),
+            Plan::Chance(per_thousand, state) => {
+                let drawn = draw(state);
+                let fault = Fault::ALL.get(usize::try_from(drawn >> 32).unwrap_or(0) % Fault::ALL.len());
+                (fault.copied().filter(|_| drawn % 1_000 < *per_thousand), draw(state) % 4)
+            }
+        };
+        if self.interleaves {
+            for _ in 0..pauses {
+                tokio::task::yield_now().await;
+            }
+        }
+        fault
+    }
+
+    async fn die(&self) -> ! {
+        self.death.notify_one();
+        std::future::pending().await
+    }
+
+    async fn one<T>(&self, call: impl Future<Output = PortResult<T>>) -> PortResult<T> {
+        match self.next().await {
+            None => call.await,
+            Some(Fault::Before | Fault::Partial) => Err(failed()),
+            Some(Fault::LostAnswer) => call.await.and(Err(lost())),
+            Some(Fault::DieBefore) => self.die().await,
+            Some(Fault::DieAfter) => {
+                let _ = call.await;
+                self.die().await
+            }
+        }
+    }
+
+    async fn many<T: Clone, R, F: Future<Output = Vec<PortResult<R>>>>(
+        &self,
+        items: &[T],
+        call: impl FnOnce(Vec<T>) -> F,
+    ) -> Vec<PortResult<R>> {
+        if items.is_empty() {
+            return call(Vec::new()).await;
+        }
+        let fill = |problem: PortError| items.iter().map(|_| Err(problem.clone())).collect();
+        match self.next().await {
+            None => call(items.to_vec()).await,
+            Some(Fault::Before) => fill(failed()),
+            Some(Fault::LostAnswer) => {
+                call(items.to_vec()).await;
+                fill(lost())
+            }
+            Some(Fault::Partial) => {
+                let mut results = call(items.iter().step_by(2).cloned().collect()).await.into_iter();
+                let mut result = |index| if index % 2 == 0 { results.next() } else { None };
+                (0..items.len()).map(|index| result(index).unwrap_or_else(|| Err(failed()))).collect()
+            }
+            Some(Fault::DieBefore) => self.die().await,
+            Some(Fault::DieAfter) => {
+                call(items.to_vec()).await;
+                self.die().await
+            }
+        }
+    }
+}
+
+/// The next number of a SplitMix64 generator.
+pub fn draw(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn failed() -> PortError {
+    PortError::retryable("injected", "failed")
+}
+
+fn lost() -> PortError {
+    PortError::retryable("injected", "answer lost")
+}
+
+/// A port, with failures.
+#[derive(Debug, Clone, Copy)]
+pub struct Failing<'f, P> {
+    inner: P,
+    faults: &'f Faults,
+}
+
+impl<'f, P> Failing<'f, P> {
+    /// `inner`, when `faults` lets it.
+    pub fn new(inner: P, faults: &'f Faults) -> Self {
+        Self { inner, faults }
+    }
+}
+
+impl<P: EndpointSource> EndpointSource for Failing<'_, P> {
+    async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
+        self.faults.one(self.inner.endpoints()).await
+    }
+}
+
+impl<P: Secrets> Secrets for Failing<'_, P> {
+    async fn keys(&self, reference: &str) -> PortResult<Vec<KeyMaterial>> {
+        self.faults.one(self.inner.keys(reference)).await
+    }
+}
+
+impl<P: Claims> Claims for Failing<'_, P> {
+    async fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Claim> {
+        self.faults.one(self.inner.claim(entry, now)).await
+    }
+
+    async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
+        self.faults.one(self.inner.conflict(key, webhook_id, fingerprint)).await
+    }
+}
+
+impl<P: Ledger> Ledger for Failing<'_, P> {
+    async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
+        self.faults.many(keys, async |keys| self.inner.known(&keys, now).await).await
+    }
+
+    async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
+        self.faults.many(entries, async |entries| self.inner.put(&entries).await).await
+    }
+}
+
+impl<P: IntakeQueue> IntakeQueue for Failing<'_, P> {
+    async fn send(&self, message: &IntakeMessage) -> PortResult<()> {
+        self.faults.one(self.inner.send(message)).await
+    }
+}
+
+impl<P: PayloadStore> PayloadStore for Failing<'_, P> {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> PortResult<()> {
+        self.faults.one(self.inner.put(key, bytes)).await
+    }
+}
+
+impl<P: PayloadSource> PayloadSource for Failing<'_, P> {
+    async fn get(&self, key: &str) -> PortResult<Vec<u8>> {
+        self.faults.one(self.inner.get(key)).await
+    }
+}
+
+impl<P: Transactions> Transactions for Failing<'_, P> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+        self.faults.many(transaction_keys, async |keys| self.inner.latest(&keys).await).await
+    }
+
+    async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
+        self.faults.many(events, async |events| self.inner.record(&events).await).await
+    }
+}
+
+impl<P: EventBus> EventBus for Failing<'_, P> {
+    async fn publish(&self, events: &[&PaymentEvent<'_>]) -> Vec<PortResult<()>> {
+        self.faults.many(events, async |events| self.inner.publish(&events).await).await
+    }
+}
+
+impl<P: ArchiveQueue> ArchiveQueue for Failing<'_, P> {
+    async fn send(&self, messages: &[String]) -> Vec<PortResult<()>> {
+        self.faults.many(messages, async |messages| self.inner.send(&messages).await).await
+    }
+}
+
+impl<P: Quarantine> Quarantine for Failing<'_, P> {
+    async fn send(&self, body: &str, attributes: &[(String, String)], reason: &str) -> PortResult<()> {
+        self.faults.one(self.inner.send(body, attributes, reason)).await
+    }
+}
+
+impl<P: Archive> Archive for Failing<'_, P> {
+    async fn put_new(&self, key: &str, bytes: Vec<u8>) -> PortResult<Stored> {
+        self.faults.one(self.inner.put_new(key, bytes)).await
+    }
+}

@@ -1,0 +1,229 @@
+//! The whole road in memory: both use cases on the ports here, each process of them with failures of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use tollgate_batch::{Deadline, Kind, Unreportable};
+use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
+use tollgate_pipeline::{
+    directory::{Directory, Freshness, Keys},
+    ingest::{Incoming, Ingest, Rejection, Taken},
+    intake::IntakeMessage,
+    ports::Clock,
+    process::{Process, Record, Report},
+};
+use tollgate_providers::Signed;
+use tollgate_risk::Thresholds;
+
+use super::{
+    clock::HandClock,
+    history::MemoryBus,
+    ledger::MemoryLedger,
+    queues::{MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
+    stores::{MemoryEndpoints, MemoryPayloadBucket, MemorySecrets, NoMaterials},
+    transactions::MemoryTransactions,
+};
+use crate::{
+    failure::{Failing, Faults},
+    webhook::KEY,
+};
+
+/// The largest body that is taken, in bytes.
+pub const LIMIT: usize = 1_048_576;
+
+/// A validator's process.
+pub type Intake<'w> = Ingest<
+    Failing<'w, &'w MemoryEndpoints>,
+    Failing<'w, &'w MemorySecrets>,
+    HandClock,
+    Failing<'w, &'w MemoryLedger>,
+    Failing<'w, &'w MemoryIntake>,
+    Failing<'w, &'w MemoryPayloadBucket>,
+    NoMaterials,
+>;
+
+/// A processor's process.
+pub type Processor<'w> = Process<
+    Failing<'w, &'w MemoryEndpoints>,
+    HandClock,
+    Failing<'w, &'w MemoryLedger>,
+    Failing<'w, &'w MemoryTransactions>,
+    Failing<'w, &'w MemoryBus>,
+    Failing<'w, &'w MemoryArchiveQueue>,
+    Failing<'w, &'w MemoryPayloadBucket>,
+    Failing<'w, &'w MemoryQuarantine>,
+>;
+
+/// Everything that outlives a process.
+#[derive(Debug)]
+pub struct World {
+    /// The time.
+    pub clock: HandClock,
+    /// Endpoint configuration.
+    pub endpoints: MemoryEndpoints,
+    /// Keys; [`KEY`] for each endpoint at first.
+    pub secrets: MemorySecrets,
+    /// The ledger.
+    pub ledger: MemoryLedger,
+    /// Both intake queues.
+    pub intake: MemoryIntake,
+    /// The payload bucket.
+    pub payloads: MemoryPayloadBucket,
+    /// The transaction history.
+    pub transactions: MemoryTransactions,
+    /// The bus.
+    pub bus: MemoryBus,
+    /// The archive queue.
+    pub archive: MemoryArchiveQueue,
+    /// The quarantine.
+    pub quarantine: MemoryQuarantine,
+    deliveries: AtomicU64,
+}
+
+impl World {
+    /// An empty road with these endpoints.
+    pub fn new(now: Timestamp, endpoints: Vec<EndpointConfig>) -> Self {
+        let clock = HandClock::at(now);
+        let secrets = MemorySecrets::default();
+        for endpoint in &endpoints {
+            secrets.rotate(endpoint.secret.clone(), KEY);
+        }
+        Self {
+            intake: MemoryIntake::new(clock.clone()),
+            clock,
+            endpoints: MemoryEndpoints::new(endpoints),
+            secrets,
+            ledger: MemoryLedger::default(),
+            payloads: MemoryPayloadBucket::default(),
+            transactions: MemoryTransactions::default(),
+            bus: MemoryBus::default(),
+            archive: MemoryArchiveQueue::default(),
+            quarantine: MemoryQuarantine::default(),
+            deliveries: AtomicU64::new(0),
+        }
+    }
+
+    /// A validator that has just started.
+    pub fn intake<'w>(&'w self, faults: &'w Faults) -> Intake<'w> {
+        let freshness = Freshness::default();
+        Ingest {
+            directory: Directory::new(Failing::new(&self.endpoints, faults), self.clock.clone(), freshness),
+            keys: Keys::new(Failing::new(&self.secrets, faults), self.clock.clone(), freshness),
+            materials: NoMaterials,
+            ledger: Failing::new(&self.ledger, faults),
+            queue: Failing::new(&self.intake, faults),
+            payloads: Failing::new(&self.payloads, faults),
+            max_body_bytes: LIMIT,
+        }
+    }
+
+    /// A processor that has just started.
+    pub fn processor<'w>(&'w self, faults: &'w Faults) -> Processor<'w> {
+        let freshness = Freshness::default();
+        Process {
+            directory: Directory::new(Failing::new(&self.endpoints, faults), self.clock.clone(), freshness),
+            clock: self.clock.clone(),
+            ledger: Failing::new(&self.ledger, faults),
+            transactions: Failing::new(&self.transactions, faults),
+            bus: Failing::new(&self.bus, faults),
+            archive: Failing::new(&self.archive, faults),
+            payloads: Failing::new(&self.payloads, faults),
+            quarantine: Failing::new(&self.quarantine, faults),
+            thresholds: Thresholds::default(),
+        }
+    }
+
+    /// Delivers a webhook to a validator that has just started.
+    ///
+    /// # Errors
+    ///
+    /// The use case's.
+    pub async fn take(&self, endpoint: Option<&str>, webhook: &Signed) -> Result<Taken, Rejection> {
+        let faults = Faults::none();
+        self.take_on(&self.intake(&faults), endpoint, webhook).await
+    }
+
+    /// Delivers a webhook, a millisecond after the one before.
+    ///
+    /// # Errors
+    ///
+    /// The use case's.
+    pub async fn take_on(
+        &self,
+        intake: &Intake<'_>,
+        endpoint: Option<&str>,
+        webhook: &Signed,
+    ) -> Result<Taken, Rejection> {
+        self.clock.advance_ms(1);
+        let now = self.clock.now();
+        let webhook_id = WebhookId::new(now, self.deliveries.fetch_add(1, SeqCst).into());
+        let incoming = Incoming {
+            webhook_id: &webhook_id,
+            received_at: now,
+            endpoint,
+            headers: &webhook.headers,
+            query: &webhook.query,
+            body: &webhook.body,
+            source_ip: "203.0.113.9",
+            trace: None,
+        };
+        intake.take(incoming).await
+    }
+
+    /// What is in an intake queue.
+    pub fn queued(&self, delivery: Delivery) -> Vec<IntakeMessage> {
+        self.intake.messages(delivery).iter().map(read).collect()
+    }
+
+    /// Everything that was published, in order.
+    pub fn published(&self) -> Vec<tollgate_core::PaymentEvent<'static>> {
+        self.bus.published().iter().map(|json| serde_json::from_str(json).expect("an event")).collect()
+    }
+
+    /// Everything that was sent to the archive, in order.
+    pub fn archived(&self) -> Vec<tollgate_pipeline::archive::Row<'static>> {
+        let rows = |message: &String| tollgate_pipeline::archive::unpack(message).expect("rows");
+        self.archive.messages().iter().flat_map(rows).collect()
+    }
+}
+
+/// A queue message as the processor reads it.
+pub fn read(message: &Message) -> IntakeMessage {
+    let attribute = |name: &str| {
+        let found = message.attributes.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str().into())
+    };
+    IntakeMessage::read(message.body.clone(), attribute).expect("an intake message")
+}
+
+/// The records of a batch.
+pub fn records(batch: &[Message]) -> Vec<Record<'_>> {
+    batch
+        .iter()
+        .map(|message| Record {
+            message_id: &message.id,
+            group: message.group.as_deref(),
+            body: &message.body,
+            attributes: message
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
+        })
+        .collect()
+}
+
+/// Runs a batch with all the time there is.
+///
+/// # Errors
+///
+/// The use case's.
+pub async fn run(processor: &Processor<'_>, kind: Kind, batch: &[Message]) -> Result<Report, Unreportable> {
+    processor.run(kind, &records(batch), Deadline::at(u64::MAX, 0)).await
+}
+
+/// The message ids that a report returns to the queue.
+pub fn failures(report: &Report) -> Vec<String> {
+    let answer = serde_json::to_value(&report.response).expect("a response");
+    let listed = answer["batchItemFailures"].as_array().expect("a list").iter();
+    listed.map(|item| item["itemIdentifier"].as_str().expect("an identifier").to_owned()).collect()
+}
