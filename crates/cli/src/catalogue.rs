@@ -49,7 +49,7 @@ pub(crate) struct NormalizeArgs {
 pub(crate) fn providers(args: &ProvidersArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         for row in catalogue::providers() {
-            println!("{}", serde_json::to_string(row)?);
+            say!("{}", serde_json::to_string(row)?);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -72,7 +72,7 @@ pub(crate) fn providers(args: &ProvidersArgs) -> anyhow::Result<ExitCode> {
             confirmed,
         ]);
     }
-    print!("{table}");
+    show!("{table}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,9 +81,9 @@ pub(crate) fn vectors(args: &VectorsArgs) -> anyhow::Result<ExitCode> {
         std::fs::read_to_string(&args.file).with_context(|| format!("reading {}", args.file.display()))?;
     let report = vectors::run(&text);
     for mismatch in &report.failed {
-        println!("{mismatch}");
+        say!("{mismatch}");
     }
-    println!("{} passed, {} failed", report.passed, report.failed.len());
+    say!("{} passed, {} failed", report.passed, report.failed.len());
     // A file without a vector proves nothing.
     let good = report.failed.is_empty() && report.passed > 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -133,7 +133,7 @@ pub(crate) fn normalize(args: &NormalizeArgs) -> anyhow::Result<ExitCode> {
             authenticity: Authenticity::Authenticated,
             received_at,
         };
-        println!("{}", serde_json::to_string_pretty(&PaymentEvent::new(facts, arrival, tier))?);
+        say!("{}", serde_json::to_string_pretty(&PaymentEvent::new(facts, arrival, tier))?);
     }
     Ok(ExitCode::SUCCESS)
 }

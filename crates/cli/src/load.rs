@@ -194,14 +194,14 @@ fn report(
     for (status, count) in statuses {
         table.row([name(status), count.to_string()]);
     }
-    println!("{table}");
+    say!("{table}");
     let mut table = Table::new(["latency", "ms"]);
     for (name, quantile) in PERCENTILES {
         let micros = histogram.value_at_quantile(quantile);
         table.row([name.to_owned(), format!("{}.{:03}", micros / 1_000, micros % 1_000)]);
     }
-    println!("{table}");
-    println!(
+    say!("{table}");
+    say!(
         "{answered} of {total} answered in {}.{:03} s: {achieved} a second of {} asked for",
         millis / 1_000,
         millis % 1_000,
@@ -213,7 +213,7 @@ fn report(
         .collect();
     let statuses: serde_json::Map<_, _> =
         statuses.iter().map(|(status, count)| (name(status), json!(count))).collect();
-    println!(
+    say!(
         "{}",
         json!({
             "rate": args.rate, "duration_s": args.duration, "seed": seed, "planned": total,

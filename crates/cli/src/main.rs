@@ -3,6 +3,9 @@
 //! Exit codes: 0 done or valid, 1 the answer is no (a refused webhook, an invalid signature, a lost event),
 //! 2 the question could not be put (usage, a file that does not read, AWS that does not answer).
 
+#[macro_use]
+mod out;
+
 mod aws;
 mod catalogue;
 mod clock;

@@ -94,11 +94,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         let parcel = Parcel::new(&url, &signer.endpoint, signed)?;
         let answer = sender.send(&parcel).await?;
-        println!("{}", line(&answer, &draft));
+        say!("{}", line(&answer, &draft));
         refused += u64::from(!answer.is_success());
         if args.duplicate {
             let again = sender.send(&parcel).await?;
-            println!("{}", line(&again, &draft));
+            say!("{}", line(&again, &draft));
             refused += u64::from(!again.is_success() && !again.is_duplicate());
         }
     }

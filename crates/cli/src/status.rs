@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
     let status = read(&aws).await?;
     if args.json {
-        println!("{}", serde_json::to_string(&status)?);
+        say!("{}", serde_json::to_string(&status)?);
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(["queue", "waiting", "in flight", "delayed"]);
@@ -69,17 +69,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         };
         table.row([name, queue.visible.to_string(), queue.in_flight.to_string(), queue.delayed.to_string()]);
     }
-    println!("{table}");
+    say!("{table}");
     let mut table = Table::new(["table or bucket", "count"]);
     for count in status.tables.iter().chain(&status.buckets) {
         table.row([count.name.clone(), count.count.to_string()]);
     }
-    print!("{table}");
+    show!("{table}");
     let stranded: u64 = dead.iter().map(|queue| queue.visible).sum();
     if stranded > 0 {
-        println!(
-            "\n{stranded} dead-lettered: each holds its reason, and goes back to its queue by a redrive"
-        );
+        say!("\n{stranded} dead-lettered: each holds its reason, and goes back to its queue by a redrive");
     }
     Ok(ExitCode::SUCCESS)
 }

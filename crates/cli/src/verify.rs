@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     {
         verdict.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    println!("{}", serde_json::to_string_pretty(&verdict)?);
+    say!("{}", serde_json::to_string_pretty(&verdict)?);
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

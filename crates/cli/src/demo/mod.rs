@@ -89,13 +89,13 @@ async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.clone().unwrap_or_else(|| clock::now().as_nanosecond().to_string());
     let waves = plan::plan(&signers, &platform.api_url, &seed, args.count, WAVE, clock::now())?;
     let names: Vec<String> = signers.iter().map(|signer| signer.endpoint.id().to_string()).collect();
-    println!("demo: {} webhooks to {} endpoints, seed {seed}", args.count, names.len());
+    say!("demo: {} webhooks to {} endpoints, seed {seed}", args.count, names.len());
 
     let chaos = args.chaos.then(|| start_chaos(&platform, &seed)).transpose()?;
     let sending = Instant::now();
     let delivered = send(&waves, usize::from(args.at_once), args.count).await?;
     let planned: Vec<Planned> = waves.into_iter().flatten().collect();
-    println!("demo: sent in {} s; waiting until the road is empty", sending.elapsed().as_secs());
+    say!("demo: sent in {} s; waiting until the road is empty", sending.elapsed().as_secs());
     let waiting = Instant::now();
     let patience = Duration::from_secs(args.patience);
     let mut emptied = wait(&aws, &planned, &delivered, patience).await?;
@@ -103,19 +103,19 @@ async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
     if kills.is_some() {
         // Three receives that were each cut off by a kill: dead-lettered, and sent back by whoever looks there.
         let redriven = redrive::redrive(&aws).await?;
-        println!("demo: the killing is over; {redriven} dead letters sent back");
+        say!("demo: the killing is over; {redriven} dead letters sent back");
         if redriven > 0 || emptied != Emptied::Complete {
             emptied = wait(&aws, &planned, &delivered, patience).await?;
         }
     }
-    println!("demo: {} after {} s; counting", emptied.words(), waiting.elapsed().as_secs());
+    say!("demo: {} after {} s; counting", emptied.words(), waiting.elapsed().as_secs());
 
     let example = example(&planned, &delivered);
     let followed = example.map(|index| follow(&planned, index)).unwrap_or_default();
     let census = count(args, &aws, &planned, &delivered, &followed).await?;
     let verdict = verdict::judge(&planned, &delivered, &names, &census);
     let reasons = reasons(&platform);
-    println!();
+    say!();
     report::endpoints(&signers, &planned, &delivered, &reasons);
     report::destinations(&verdict, &census);
     if let Some(kills) = kills {
@@ -128,8 +128,8 @@ async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
         report::followed(endpoint, planned, delivered, &followed, &census);
     }
     report::problems(&verdict);
-    println!("demo: {} s in all", began.elapsed().as_secs());
-    println!("{}", verdict.figures);
+    say!("demo: {} s in all", began.elapsed().as_secs());
+    say!("{}", verdict.figures);
     Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -331,7 +331,7 @@ pub(crate) mod tests {
         vec![
             endpoint("acme", "generic", "0123456789abcdef0123456789abcdef"),
             endpoint("stripe-eu", "stripe", "whsec_0123456789abcdef0123456789abcdef"),
-            endpoint("adyen", "adyen", &"5a".repeat(32)),
+            endpoint("adyen", "adyen", &hex_sha256(b"a test key")),
             endpoint("square", "square", "0123456789abcdef0123456789abcdef"),
             endpoint("razorpay", "razorpay", "0123456789abcdef0123456789abcdef"),
             endpoint("standard", "standard_webhooks", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),

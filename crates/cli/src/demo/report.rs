@@ -47,7 +47,7 @@ pub(crate) fn endpoints(
             why.join(", "),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 /// The validator's own word for it, else the HTTP status.
@@ -73,9 +73,9 @@ pub(crate) fn destinations(verdict: &Verdict, census: &Census) {
             one.note.clone(),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     for (queue, depth) in &census.dead_letters {
-        println!("{queue} holds {depth}");
+        say!("{queue} holds {depth}");
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn kills(kills: &BTreeMap<String, u64>, delivered: &[Delivered]) {
     let each: Vec<String> = kills.iter().map(|(name, count)| format!("{name} {count}")).collect();
     let retries: u64 = delivered.iter().map(|one| u64::from(one.attempts.saturating_sub(1))).sum();
     let retried = delivered.iter().filter(|one| one.attempts > 1).count();
-    println!("killed: {}; {retried} webhooks took {retries} retries\n", each.join(", "));
+    say!("killed: {}; {retried} webhooks took {retries} retries\n", each.join(", "));
 }
 
 /// One event through every hop.
@@ -95,7 +95,7 @@ pub(crate) fn followed(
     example: &Example,
     census: &Census,
 ) {
-    println!("one event, {} at {endpoint}, hop by hop:", example.event_id);
+    say!("one event, {} at {endpoint}, hop by hop:", example.event_id);
     let answer = delivered.answer.as_ref();
     let status = answer.map_or_else(|| "none".to_owned(), |answer| answer.status.to_string());
     let said = |name: &str| answer.and_then(|answer| answer.text(name)).unwrap_or("-").to_owned();
@@ -127,7 +127,7 @@ pub(crate) fn followed(
     for (name, found) in hops {
         table.row([format!("  {name}"), found.unwrap_or_else(|| "not found".to_owned())]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 fn pick(found: &Value, names: &[&str]) -> String {
@@ -148,9 +148,9 @@ fn pick(found: &Value, names: &[&str]) -> String {
 /// Everything that is not as it must be.
 pub(crate) fn problems(verdict: &Verdict) {
     for problem in verdict.problems.iter().take(SHOWN) {
-        println!("problem: {problem}");
+        say!("problem: {problem}");
     }
     if let Some(more) = verdict.problems.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        println!("problem: and {more} more");
+        say!("problem: and {more} more");
     }
 }

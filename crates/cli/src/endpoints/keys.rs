@@ -265,14 +265,14 @@ mod tests {
         let form_of = |scheme: &str| {
             let url = (scheme == "square").then_some("https://example.com/hook");
             let endpoint = crate::signer::ad_hoc("x", scheme, url).unwrap();
-            form(&endpoint, &[0xa7; 64]).map(|key| key.0)
+            form(&endpoint, &std::array::from_fn(|index| index as u8)).map(|key| key.0)
         };
         for scheme in crate::webhook::BUILT_IN {
             assert!(form_of(scheme).is_some_and(|key| key.len() >= 32), "{scheme}");
         }
         assert!(form_of("stripe").unwrap().starts_with("whsec_"));
         assert!(form_of("standard_webhooks").unwrap().starts_with("whsec_"));
-        assert_eq!(form_of("adyen"), Some("a7".repeat(32)));
+        assert!(form_of("adyen").is_some_and(|key| key.len() == 64 && key.starts_with("000102")));
         assert_eq!(form_of("wise"), None);
     }
 }

@@ -121,8 +121,8 @@ async fn apply(
             &key,
         ]);
     }
-    print!("{table}");
-    println!(
+    show!("{table}");
+    say!(
         "{} endpoints {} under {}",
         endpoints.len(),
         if dry_run { "checked, none written" } else { "written" },
@@ -197,7 +197,7 @@ async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
     let endpoints = stored(aws).await?;
     if json {
         for config in endpoints {
-            println!("{}", serde_json::to_string(&config)?);
+            say!("{}", serde_json::to_string(&config)?);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -219,7 +219,7 @@ async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
         };
         table.row([id, provider, delivery, secret, keys, state]);
     }
-    print!("{table}");
+    show!("{table}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -232,7 +232,7 @@ async fn rotate(id: &str, secret_file: Option<&std::path::Path>, aws: &Aws) -> a
             .with_context(|| format!("{id}: the provider issues its key; hand it in with --secret-file"))?,
     };
     KeyStore::new(aws).rotate(&reference, &key).await?;
-    println!("{id}: a new key is current; the one before it still verifies");
+    say!("{id}: a new key is current; the one before it still verifies");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -245,6 +245,6 @@ async fn remove(id: &str, aws: &Aws) -> anyhow::Result<ExitCode> {
         .await
         .map_err(aws_sdk_ssm::Error::from)
         .with_context(|| format!("removing {id}"))?;
-    println!("{id}: removed; its key is kept");
+    say!("{id}: removed; its key is kept");
     Ok(ExitCode::SUCCESS)
 }
