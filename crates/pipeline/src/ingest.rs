@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use tollgate_core::{
     Authenticity, Delivery, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
 };
-use tollgate_providers::{ContentError, Endpoint, Headers, Received, Refusal, Verified};
+use tollgate_providers::{ContentError, Endpoint, Headers, KeyRing, Material, Received, Refusal, Verified};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -152,7 +152,7 @@ where
         let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
         let (receipt, facts) = {
             let mut ring = self.keys.of(&endpoint).await?;
-            let material = self.material(&endpoint, received).await?;
+            let material = self.material(&endpoint, received, &ring, incoming.received_at).await?;
             let first =
                 endpoint.verify(received, &ring, material.as_ref(), incoming.received_at).map(Signed::of);
             let signed = match first {
@@ -203,8 +203,10 @@ where
         &self,
         endpoint: &Endpoint,
         received: Received<'_>,
-    ) -> Result<Option<tollgate_providers::Material>, Rejection> {
-        match endpoint.material(received).map_err(Rejection::Signature)? {
+        ring: &KeyRing,
+        now: Timestamp,
+    ) -> Result<Option<Material>, Rejection> {
+        match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
             Some(request) => Ok(Some(self.materials.fetch(&request).await?)),
             None => Ok(None),
         }

@@ -2,9 +2,11 @@
 //! events, [`archive`] keeps them, [`fraud`] assesses payments. Each is given the [`ports`] it needs and no others.
 
 pub mod archive;
+mod cached;
 pub mod directory;
 pub mod fraud;
 pub mod ingest;
 pub mod intake;
+pub mod materials;
 pub mod ports;
 pub mod process;

@@ -8,13 +8,21 @@ use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
 use tollgate_pipeline::{
     directory::{Directory, Keys},
     ingest::Ingest,
+    materials::KeptMaterials,
     ports::PortError,
 };
 
 use crate::settings::Settings;
 
-type Road =
-    Ingest<SsmEndpoints, AwsSecrets, SystemClock, DynamoLedger, SqsIntake, S3Payloads, HttpsMaterials>;
+type Road = Ingest<
+    SsmEndpoints,
+    AwsSecrets,
+    SystemClock,
+    DynamoLedger,
+    SqsIntake,
+    S3Payloads,
+    KeptMaterials<HttpsMaterials, SystemClock>,
+>;
 
 /// The use case on its AWS ports, and where metrics go.
 #[derive(Debug)]
@@ -39,7 +47,7 @@ impl Context {
         let ingest = Ingest {
             directory,
             keys: Keys::new(secrets, SystemClock, settings.freshness),
-            materials: HttpsMaterials::new(),
+            materials: KeptMaterials::new(HttpsMaterials::new(), SystemClock),
             ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), &settings.ledger_table),
             queue: SqsIntake::new(
                 aws_sdk_sqs::Client::new(&config),

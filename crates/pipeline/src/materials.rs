@@ -1,0 +1,156 @@
+//! Public material, kept: each is fetched once, by one task at a time, and again after a day.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tollgate_core::Timestamp;
+use tollgate_providers::{Material, MaterialRequest};
+
+use crate::{
+    cached::Cached,
+    ports::{Clock, Materials, PortError, PortResult},
+};
+
+/// PayPal's certificates serve for years and Plaid's keys until rotated under a new id; a day bounds how long a
+/// withdrawn one is trusted.
+const TTL_SECONDS: u32 = 86_400;
+/// After a failed fetch the next is made this many seconds later at the earliest: a webhook that names what does
+/// not exist must not become a fetch each.
+const RETRY_SECONDS: u32 = 30;
+/// Materials kept. A provider has a handful; past the bound everything is forgotten and fetched anew.
+const MAX_KEPT: usize = 64;
+
+/// Another source of material, with a memory.
+#[derive(Debug)]
+pub struct KeptMaterials<M, C> {
+    source: M,
+    clock: C,
+    kept: Mutex<HashMap<MaterialRequest, Arc<Kept>>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    material: Cached<Material>,
+    failure: Mutex<Option<(Timestamp, PortError)>>,
+}
+
+impl<M: Materials, C: Clock> KeptMaterials<M, C> {
+    /// Keeps what `source` fetches.
+    pub fn new(source: M, clock: C) -> Self {
+        Self { source, clock, kept: Mutex::new(HashMap::new()) }
+    }
+
+    fn kept(&self, request: &MaterialRequest) -> Arc<Kept> {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_KEPT && !all.contains_key(request) {
+            all.clear();
+        }
+        Arc::clone(all.entry(request.clone()).or_default())
+    }
+}
+
+impl<M: Materials, C: Clock> Materials for KeptMaterials<M, C> {
+    async fn fetch(&self, request: &MaterialRequest) -> PortResult<Material> {
+        let kept = self.kept(request);
+        let read = || async {
+            if let Some(problem) = kept.recent_failure(self.clock.now()) {
+                return Err(problem);
+            }
+            let fetched = self.source.fetch(request).await;
+            if let Err(problem) = &fetched {
+                kept.failed(self.clock.now(), problem);
+            }
+            fetched
+        };
+        let material = kept.material.get(&self.clock, TTL_SECONDS, RETRY_SECONDS, read).await?;
+        Ok(Material::clone(&material))
+    }
+}
+
+impl Kept {
+    fn recent_failure(&self, now: Timestamp) -> Option<PortError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, problem) = failure.as_ref()?;
+        (now.as_second() - at.as_second() < i64::from(RETRY_SECONDS)).then(|| problem.clone())
+    }
+
+    fn failed(&self, now: Timestamp, problem: &PortError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = Some((now, problem.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::SeqCst};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Hand(AtomicI64);
+
+    impl Clock for &Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(SeqCst)).unwrap()
+        }
+    }
+
+    /// Knows every key but `none`, and counts.
+    #[derive(Debug, Default)]
+    struct Source(AtomicU32);
+
+    impl Materials for &Source {
+        async fn fetch(&self, request: &MaterialRequest) -> PortResult<Material> {
+            self.0.fetch_add(1, SeqCst);
+            tokio::task::yield_now().await;
+            match request {
+                MaterialRequest::JsonWebKey { key_id } if key_id == "none" => {
+                    Err(PortError::retryable("test", "not found"))
+                }
+                _ => Ok(Material(b"key".to_vec())),
+            }
+        }
+    }
+
+    fn key(id: &str) -> MaterialRequest {
+        MaterialRequest::JsonWebKey { key_id: id.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn many_at_once_are_one_fetch() {
+        let (source, clock) = (Source::default(), Hand::default());
+        let kept = KeptMaterials::new(&source, &clock);
+        let request = key("a");
+        let (first, second) = tokio::join!(kept.fetch(&request), kept.fetch(&request));
+        assert_eq!((first, second), (Ok(Material(b"key".to_vec())), Ok(Material(b"key".to_vec()))));
+        assert_eq!(source.0.load(SeqCst), 1);
+        clock.0.store(i64::from(TTL_SECONDS), SeqCst);
+        assert!(kept.fetch(&request).await.is_ok());
+        assert_eq!(source.0.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_not_fetched_each_time() {
+        let (source, clock) = (Source::default(), Hand::default());
+        let kept = KeptMaterials::new(&source, &clock);
+        for _ in 0..5 {
+            assert!(kept.fetch(&key("none")).await.is_err());
+        }
+        assert_eq!(source.0.load(SeqCst), 1);
+        clock.0.store(i64::from(RETRY_SECONDS), SeqCst);
+        assert!(kept.fetch(&key("none")).await.is_err());
+        assert_eq!(source.0.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded() {
+        let (source, clock) = (Source::default(), Hand::default());
+        let kept = KeptMaterials::new(&source, &clock);
+        for id in 0..MAX_KEPT * 3 {
+            assert!(kept.fetch(&key(&id.to_string())).await.is_ok());
+        }
+        assert!(kept.kept.lock().unwrap().len() <= MAX_KEPT);
+    }
+}
