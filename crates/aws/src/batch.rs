@@ -38,11 +38,13 @@ where
 {
     let mut results: Vec<Option<PortResult<T>>> = sizes.iter().map(|_| None).collect();
     let mut pending: Vec<usize> = (0..sizes.len()).collect();
+    let mut suspects: Vec<usize> = Vec::new();
     for round in 0..ROUNDS {
         if round > 0 {
             pause(round).await;
         }
-        let chunks = chunks(&pending, sizes, limits);
+        let mut chunks = chunks(&pending, sizes, limits);
+        chunks.extend(suspects.drain(..).map(|index| vec![index]));
         let answers = stream::iter(chunks)
             .map(|chunk| {
                 let answer = call(chunk.clone());
@@ -53,6 +55,13 @@ where
             .await;
         pending.clear();
         for (chunk, items) in answers {
+            // A call that is refused for good is refused for one of its items: each is sent by itself, so that
+            // the bad one does not take its neighbours along.
+            let is_refused = |item: &Item<T>| matches!(item, Item::Done(Err(PortError::Permanent { .. })));
+            if chunk.len() > 1 && round + 1 < ROUNDS && items.iter().all(is_refused) {
+                suspects.extend(chunk);
+                continue;
+            }
             for (index, item) in chunk.into_iter().zip(items) {
                 let Some(result) = results.get_mut(index) else { continue };
                 *result = Some(match item {
@@ -64,7 +73,7 @@ where
                 });
             }
         }
-        if pending.is_empty() {
+        if pending.is_empty() && suspects.is_empty() {
             break;
         }
     }
@@ -138,6 +147,17 @@ mod tests {
         .await;
         assert_eq!(results, [Ok(0), Ok(1), Err(PortError::permanent("test", "bad")), Ok(3)]);
         assert_eq!(*calls.lock().unwrap(), [vec![0, 1, 2], vec![3], vec![1]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bad_item_does_not_take_its_call_along() {
+        let refused = || PortError::permanent("test", "ValidationException");
+        let results = batched(LIMITS, &[1; 3], |chunk| async move {
+            let is_bad = chunk.contains(&1);
+            chunk.into_iter().map(|i| Item::Done(if is_bad { Err(refused()) } else { Ok(i) })).collect()
+        })
+        .await;
+        assert_eq!(results, [Ok(0), Err(refused()), Ok(2)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,10 +38,11 @@ impl EventBridgeBus {
                 .iter()
                 .map(|entry| match entry.error_code() {
                     None => Item::Done(Ok(())),
-                    Some(code @ ("ThrottlingException" | "InternalFailure" | "InternalException")) => {
-                        Item::LeftOver(PortError::retryable(SERVICE, code))
+                    // The entry itself is wrong (PutEventsResultEntry, API reference); whatever else it is may pass.
+                    Some(code @ ("InvalidArgument" | "MalformedDetail" | "ValidationException")) => {
+                        Item::Done(Err(PortError::permanent(SERVICE, code)))
                     }
-                    Some(code) => Item::Done(Err(PortError::permanent(SERVICE, code))),
+                    Some(code) => Item::LeftOver(PortError::retryable(SERVICE, code)),
                 })
                 .collect(),
             Ok(_) => fill(count, &PortError::retryable(SERVICE, "results do not match entries")),

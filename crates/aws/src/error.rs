@@ -5,7 +5,7 @@ use tollgate_pipeline::ports::PortError;
 
 /// Error codes that a later try will meet again: the request itself is wrong, or forbidden. Everything else is
 /// worth another try, because a wrong "permanent" loses the chance and a wrong "retryable" only costs a receive.
-const PERMANENT: [&str; 14] = [
+const PERMANENT: [&str; 15] = [
     "AccessDenied",
     "AccessDeniedException",
     "AWS.SimpleQueueService.NonExistentQueue",
@@ -16,6 +16,7 @@ const PERMANENT: [&str; 14] = [
     "NoSuchBucket",
     "NoSuchKey",
     "ParameterNotFound",
+    "ParameterVersionNotFound",
     "QueueDoesNotExist",
     "ResourceNotFoundException",
     "SerializationException",

@@ -88,6 +88,7 @@ impl Claims for DynamoLedger {
             .item("of", string(key.as_str()))
             .item("webhook_id", string(webhook_id.as_str()))
             .item(FINGERPRINT, string(fingerprint))
+            .item(EXPIRES_AT, number(webhook_id.arrived_at().as_second() + LEDGER_RETENTION_SECONDS))
             .send()
             .await
             .map(|_| ())
@@ -107,7 +108,7 @@ impl Ledger for DynamoLedger {
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
         batched(WRITE, &vec![1_024; entries.len()], async |chunk| {
             let items = chunk.iter().filter_map(|&i| entries.get(i)).map(item).collect();
-            write(&self.client, &self.table, items).await
+            write(&self.client, &self.table, &[KEY], items).await
         })
         .await
     }
@@ -120,7 +121,7 @@ impl DynamoLedger {
         let request = KeysAndAttributes::builder()
             .set_keys(Some(wanted))
             .consistent_read(true)
-            .projection_expression("event_key, #state, received_at, expires_at")
+            .projection_expression("event_key, #state, received_at, fingerprint, expires_at")
             .expression_attribute_names("#state", STATE)
             .build();
         let Ok(request) = request else { return fail(build_error(SERVICE)) };
@@ -145,10 +146,12 @@ impl DynamoLedger {
     }
 }
 
-/// Puts items in one BatchWriteItem call; what was left over is found by its whole identity.
+/// Puts items in one BatchWriteItem call; what was left over is found by its primary key, whose attributes are
+/// named in `key`.
 pub(crate) async fn write(
     client: &Client,
     table: &str,
+    key: &[&str],
     items: Vec<HashMap<String, AttributeValue>>,
 ) -> Vec<Item<()>> {
     let fail = |problem: PortError| items.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
@@ -164,17 +167,20 @@ pub(crate) async fn write(
         Ok(answer) => answer,
         Err(problem) => return fail(port_error(SERVICE, &problem)),
     };
-    let left: Vec<&HashMap<String, AttributeValue>> = answer
+    let key_of = |item: &HashMap<String, AttributeValue>| -> Vec<Option<AttributeValue>> {
+        key.iter().map(|name| item.get(*name).cloned()).collect()
+    };
+    let left: Vec<Vec<Option<AttributeValue>>> = answer
         .unprocessed_items()
         .and_then(|tables| tables.get(table))
         .into_iter()
         .flatten()
-        .filter_map(|request| request.put_request().map(PutRequest::item))
+        .filter_map(|request| request.put_request().map(|put| key_of(put.item())))
         .collect();
     items
         .iter()
         .map(|item| {
-            if left.contains(&item) {
+            if left.contains(&key_of(item)) {
                 Item::LeftOver(PortError::retryable(SERVICE, "unprocessed item"))
             } else {
                 Item::Done(Ok(()))
@@ -203,7 +209,8 @@ fn known_of(item: &HashMap<String, AttributeValue>) -> PortResult<Known> {
     let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok());
     let received_at = received_at
         .ok_or_else(|| PortError::permanent(SERVICE, "ledger entry without its time of arrival"))?;
-    Ok(Known { state: state_of(item)?, received_at })
+    let fingerprint = text(item, FINGERPRINT).unwrap_or_default().to_owned();
+    Ok(Known { state: state_of(item)?, received_at, fingerprint })
 }
 
 fn state_of(item: &HashMap<String, AttributeValue>) -> PortResult<LedgerState> {

@@ -154,8 +154,9 @@ impl SqsQuarantine {
 impl Quarantine for SqsQuarantine {
     async fn send(&self, body: &str, carried: &[(String, String)], reason: &str) -> PortResult<()> {
         // Ten attributes are the limit and an intake message has ten: the reason takes the place of the one
-        // that only people read.
-        let kept = carried.iter().filter(|(name, _)| name != attribute::EVENT_ID).take(9);
+        // that only people read. A message that comes back from here has a reason already.
+        let kept =
+            carried.iter().filter(|(name, _)| name != attribute::EVENT_ID && name != attribute::REASON);
         let mut all: Vec<(String, String)> = kept.cloned().collect();
         all.push((attribute::REASON.to_owned(), reason.to_owned()));
         self.client

@@ -47,9 +47,11 @@ impl AwsSecrets {
         let (current, version) = self.parameter(name).await?;
         let mut keys = parse("current", &current);
         if version > 1 {
-            // Parameter Store keeps a hundred versions; an older one may be gone, which is no failure.
-            if let Ok((previous, _)) = self.parameter(&format!("{name}:{}", version - 1)).await {
-                add(&mut keys, parse("previous", &previous));
+            match self.parameter(&format!("{name}:{}", version - 1)).await {
+                Ok((previous, _)) => add(&mut keys, parse("previous", &previous)),
+                // Parameter Store keeps a hundred versions: an older one may be gone.
+                Err(PortError::Permanent { .. }) => {}
+                Err(problem) => return Err(problem),
             }
         }
         Ok(keys)
@@ -74,12 +76,14 @@ impl Secrets for AwsSecrets {
     }
 }
 
-/// Adds the older version's keys. A list may keep a key from one version to the next: the current one stands.
+/// Adds the older version's keys. A list may keep an id from one version to the next, with the same key or with
+/// another: the older one stays under a name of its own, since webhooks signed with it may be on their way.
 fn add(keys: &mut Vec<KeyMaterial>, older: Vec<KeyMaterial>) {
-    for key in older {
-        if !keys.iter().any(|known| known.id == key.id) {
-            keys.push(key);
+    for mut key in older {
+        if keys.iter().any(|known| known.id == key.id) {
+            key.id.push_str(" (previous)");
         }
+        keys.push(key);
     }
 }
 

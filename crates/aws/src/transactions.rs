@@ -115,7 +115,7 @@ impl Transactions for DynamoTransactions {
         }
         let written = batched(WRITE, &sizes, async |chunk| {
             let items = chunk.iter().filter_map(|&i| items.get(i).cloned()).collect();
-            write(&self.client, &self.table, items).await
+            write(&self.client, &self.table, &["transaction_id", "sort_key"], items).await
         })
         .await;
         for (index, written) in event_of.into_iter().zip(written) {

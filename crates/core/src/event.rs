@@ -6,7 +6,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authenticity, EndpointId, EventId, LedgerKey, Money, ProviderId, Timestamp, WebhookId};
+use crate::{
+    Authenticity, EndpointId, EventId, LedgerKey, Money, ProviderId, Timestamp, WebhookId,
+    id::{MAX_PROVIDER_EVENT_ID_LEN, hex_sha256},
+};
 
 /// The schema's name and version. A field is only ever added under one version.
 pub const SCHEMA: &str = "tollgate.payment-event/1";
@@ -244,7 +247,7 @@ impl<'a> Facts<'a> {
         };
         let exponent = exponent.map(|e| e.to_string()).unwrap_or_default();
         let transaction = self.transaction_id.as_deref().unwrap_or_default();
-        crate::id::hex_sha256(
+        hex_sha256(
             format!("{}\n{units}\n{currency}\n{exponent}\n{transaction}", self.kind.as_str()).as_bytes(),
         )
     }
@@ -323,7 +326,12 @@ pub struct PaymentEvent<'a> {
 
 impl<'a> PaymentEvent<'a> {
     /// Joins what a webhook says with where and when it arrived.
+    ///
+    /// Texts are the sender's and may be of any length, while table keys and bus entries are bounded: an id of more
+    /// than [`MAX_PROVIDER_EVENT_ID_LEN`] bytes is replaced by its SHA-256 as in the ledger's key, as is any other
+    /// text so long, and metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive has the bytes.
     pub fn new(facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
+        let facts = bounded_facts(facts);
         let id = LedgerKey::new(arrival.endpoint, &facts.event_id).event_id();
         let transaction_id = facts.transaction_id.unwrap_or_else(|| Cow::Owned(id.as_str().to_owned()));
         Self {
@@ -371,6 +379,38 @@ impl<'a> PaymentEvent<'a> {
     /// `occurred_at#event id`, with nine decimals, so that text order is time order.
     pub fn sort_key(&self) -> String {
         format!("{:.9}#{}", self.occurred_at, self.id)
+    }
+}
+
+/// The most metadata that an event carries, in bytes of keys and values: a tenth of what PutEvents and DynamoDB leave
+/// room for, so that no event is too long for either.
+pub const MAX_METADATA_BYTES: usize = 16_384;
+
+fn bounded_facts(facts: Facts<'_>) -> Facts<'_> {
+    let metadata_bytes: usize = facts.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    Facts {
+        event_id: bounded(facts.event_id),
+        event_type: bounded(facts.event_type),
+        transaction_id: facts.transaction_id.map(bounded),
+        customer: Customer {
+            id: facts.customer.id.map(bounded),
+            country: facts.customer.country.map(bounded),
+        },
+        method: PaymentMethod {
+            kind: facts.method.kind.map(bounded),
+            brand: facts.method.brand.map(bounded),
+            country: facts.method.country.map(bounded),
+        },
+        metadata: if metadata_bytes > MAX_METADATA_BYTES { Vec::new() } else { facts.metadata },
+        ..facts
+    }
+}
+
+fn bounded(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
+        Cow::Owned(format!("sha256:{}", hex_sha256(text.as_bytes())))
+    } else {
+        text
     }
 }
 
@@ -460,6 +500,30 @@ mod tests {
         assert_eq!(facts.fingerprint(), other_word.fingerprint());
         assert_ne!(facts.fingerprint(), other_amount.fingerprint());
         assert_ne!(facts.fingerprint(), other_transaction.fingerprint());
+    }
+
+    #[test]
+    fn no_text_of_a_sender_is_too_long_for_a_key_or_an_entry() {
+        let long = "x".repeat(100_000);
+        let facts = Facts {
+            transaction_id: Some(long.as_str().into()),
+            customer: Customer { id: Some(long.as_str().into()), country: Some(long.as_str().into()) },
+            metadata: vec![("k".into(), long.as_str().into())],
+            ..Facts::new(long.as_str(), long.as_str(), EventType::PaymentSucceeded)
+        };
+        let arrival = Arrival {
+            webhook_id: &WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            endpoint: &EndpointId::new("stripe-eu").unwrap(),
+            provider: &ProviderId::new("stripe").unwrap(),
+            authenticity: Authenticity::Verified,
+            received_at: Timestamp::UNIX_EPOCH,
+        };
+        let key = LedgerKey::new(arrival.endpoint, &facts.event_id);
+        let event = PaymentEvent::new(facts, arrival, RiskTier::Low);
+        assert_eq!(event.ledger_key(), key);
+        assert_eq!(event.id, key.event_id());
+        assert!(event.transaction_key().len() < 1_024 && event.customer_key().unwrap().len() < 1_024);
+        assert!(serde_json::to_string(&event).unwrap().len() < 4_096);
     }
 
     #[test]

@@ -27,6 +27,13 @@ impl WebhookId {
         canonical.then(|| Self(text.to_owned()))
     }
 
+    /// When it arrived, to the millisecond.
+    pub fn arrived_at(&self) -> Timestamp {
+        let ulid = self.0.get(3..).and_then(|ulid| Ulid::from_string(ulid).ok()).unwrap_or_default();
+        let millis = i64::try_from(ulid.timestamp_ms()).unwrap_or(0);
+        Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -117,6 +124,7 @@ mod tests {
         let early = WebhookId::new(at(1_760_000_000_000), u128::MAX);
         let late = WebhookId::new(at(1_760_000_000_001), 0);
         assert!(early < late);
+        assert_eq!(late.arrived_at(), at(1_760_000_000_001));
         assert_eq!(WebhookId::parse(early.as_str()), Some(early));
         assert_eq!(WebhookId::parse("wh_"), None);
         assert_eq!(WebhookId::parse("wh_01arz3ndektsv4rrffq69g5fav"), None);

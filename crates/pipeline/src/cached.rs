@@ -20,6 +20,8 @@ pub(crate) struct Cached<T> {
 struct Reading<T> {
     value: Arc<T>,
     read_at: Timestamp,
+    /// When reading was last tried, whatever came of it.
+    tried_at: Timestamp,
     /// When it is due to be read again.
     due_at: Timestamp,
 }
@@ -42,23 +44,22 @@ impl<T> Cached<T> {
     }
 
     pub(crate) fn set(&self, value: Arc<T>, now: Timestamp, ttl_seconds: u32) {
-        let reading = Reading { value, read_at: now, due_at: after(now, ttl_seconds) };
+        let reading = Reading { value, read_at: now, tried_at: now, due_at: after(now, ttl_seconds) };
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
     }
 
     fn postpone(&self, now: Timestamp, seconds: u32) {
         if let Some(reading) = self.reading.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            reading.tried_at = now;
             reading.due_at = after(now, seconds);
         }
     }
 
-    /// Makes a reading of at least `min_age` seconds due at once; false where it is younger, or there is none.
+    /// Makes a reading due at once if none was tried for `min_age` seconds; false otherwise, or where there is none.
     pub(crate) fn expire(&self, now: Timestamp, min_age: u32) -> bool {
-        let is_aged = self.read_at().is_some_and(|read_at| now >= after(read_at, min_age));
-        if is_aged {
-            self.postpone(now, 0);
-        }
-        is_aged
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let aged = reading.as_mut().filter(|reading| now >= after(reading.tried_at, min_age));
+        aged.map(|reading| reading.due_at = now).is_some()
     }
 
     /// The value: fresh, or read now; the old one while another task reads it or when reading fails.

@@ -1,13 +1,18 @@
 //! Taking a webhook in: verify, claim, make durable, answer. In that order, so that an answer of success is never
 //! earlier than the webhook's safety, and a crash at any point loses nothing that was acknowledged.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, stream};
 use tollgate_core::{
     Authenticity, Delivery, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
 };
-use tollgate_providers::{ContentError, Endpoint, Headers, KeyRing, Material, Received, Refusal, Verified};
+use tollgate_providers::{
+    ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Material, Received, Refusal, Verified,
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -21,6 +26,11 @@ use crate::{
 
 /// How many events of one delivery are claimed at once.
 const CLAIMS_IN_FLIGHT: usize = 16;
+
+/// What an event id and the words around it add to a message, in bytes.
+const EVENT_ID_BYTES: usize = 64;
+/// How many messages of one delivery are sent at once.
+const SENDS_IN_FLIGHT: usize = 8;
 
 /// The header that names the endpoint on the generic path.
 pub const PROVIDER_HEADER: &str = "X-Provider-ID";
@@ -171,9 +181,7 @@ where
         };
         let claims = self.claim(&endpoint, &incoming, &facts).await?;
         if claims.unfinished {
-            for message in messages(&endpoint, &incoming, &receipt, &facts, &claims) {
-                self.send(message, &incoming).await?;
-            }
+            self.enqueue(messages(&endpoint, &incoming, &receipt, &facts, &claims), &incoming).await?;
         }
         Ok(Taken {
             event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
@@ -181,8 +189,24 @@ where
             duplicate: !claims.any_new,
             on_duplicate: endpoint.on_duplicate(),
             authenticity: receipt.authenticity,
-            conflicts: claims.conflicts.len(),
+            conflicts: claims.conflicts,
         })
+    }
+
+    /// Answers a provider that checks an endpoint before it uses it; `None` when the request is no such check.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    pub async fn handshake(
+        &self,
+        endpoint: &str,
+        method: &str,
+        query: &str,
+    ) -> Result<Option<HandshakeReply>, Rejection> {
+        let endpoint = self.directory.endpoint(endpoint).await?.ok_or(Rejection::UnknownEndpoint)?;
+        let ring = self.keys.of(&endpoint).await?;
+        endpoint.handshake(method, query, &ring).map_err(Rejection::Signature)
     }
 
     async fn endpoint(&self, incoming: &Incoming<'_>) -> Result<Arc<Endpoint>, Rejection> {
@@ -219,27 +243,24 @@ where
         facts: &[Facts<'_>],
     ) -> Result<Claimed, Rejection> {
         let mut seen = HashSet::new();
-        let entries: Vec<(LedgerEntry, &str)> = facts
+        let entries: Vec<LedgerEntry> = facts
             .iter()
-            .map(|facts| {
-                let entry = LedgerEntry {
-                    key: LedgerKey::new(endpoint.id(), &facts.event_id),
-                    state: LedgerState::Received,
-                    webhook_id: incoming.webhook_id.clone(),
-                    fingerprint: facts.fingerprint(),
-                    received_at: incoming.received_at,
-                };
-                (entry, facts.event_id.as_ref())
+            .map(|facts| LedgerEntry {
+                key: LedgerKey::new(endpoint.id(), &facts.event_id),
+                state: LedgerState::Received,
+                webhook_id: incoming.webhook_id.clone(),
+                fingerprint: facts.fingerprint(),
+                received_at: incoming.received_at,
             })
-            .filter(|(entry, _)| seen.insert((entry.key.clone(), entry.fingerprint.clone())))
+            .filter(|entry| seen.insert((entry.key.clone(), entry.fingerprint.clone())))
             .collect();
         let claims: Vec<Result<Claim, PortError>> = stream::iter(&entries)
-            .map(|(entry, _)| self.ledger.claim(entry, incoming.received_at))
+            .map(|entry| self.ledger.claim(entry, incoming.received_at))
             .buffered(CLAIMS_IN_FLIGHT)
             .collect()
             .await;
         let mut claimed = Claimed::default();
-        for ((entry, event_id), claim) in entries.iter().zip(claims) {
+        for (entry, claim) in entries.iter().zip(claims) {
             match claim? {
                 Claim::New => {
                     claimed.any_new = true;
@@ -251,7 +272,7 @@ where
                         "known event came with other payment facts"
                     );
                     self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
-                    claimed.conflicts.push((*event_id).to_owned());
+                    claimed.conflicts += 1;
                     claimed.unfinished = true;
                 }
                 // It was claimed, but perhaps never enqueued: a duplicate answer must be as durable as an
@@ -263,16 +284,28 @@ where
         Ok(claimed)
     }
 
-    async fn send(&self, mut message: IntakeMessage, incoming: &Incoming<'_>) -> Result<(), PortError> {
-        if message.size() > MAX_MESSAGE_BYTES {
-            let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, incoming.body);
+    /// Sends every message of the delivery; the body goes to S3 once where a message cannot hold it, or where so
+    /// many would that together they are longer than one may be.
+    async fn enqueue(&self, slices: Slices, incoming: &Incoming<'_>) -> Result<(), PortError> {
+        let Slices { mut template, slices } = slices;
+        let of_slices = slices.iter().map(|slice| slice.group.len() * 2 + EVENT_ID_BYTES).max().unwrap_or(0);
+        let is_long = template.size() + of_slices > MAX_MESSAGE_BYTES;
+        if is_long || template.body.len().saturating_mul(slices.len()) > 2 * MAX_MESSAGE_BYTES {
+            let claim_check = ClaimCheck::of(&template.webhook_id, template.received_at, incoming.body);
             self.payloads.put(&claim_check.key, incoming.body.to_vec()).await?;
-            message.encoding = Encoding::ClaimCheck;
-            message.body = serde_json::to_string(&claim_check)
+            template.encoding = Encoding::ClaimCheck;
+            template.body = serde_json::to_string(&claim_check)
                 .map_err(|_| PortError::permanent("intake", "claim check cannot be written"))?;
             info!(bytes = claim_check.bytes, "body put aside");
         }
-        self.queue.send(&message).await
+        let is_sliced = slices.len() > 1;
+        let template = &template;
+        let sent: Vec<Result<(), PortError>> = stream::iter(slices)
+            .map(|slice| async move { self.queue.send(&slice.message(template, is_sliced)).await })
+            .buffered(SENDS_IN_FLIGHT)
+            .collect()
+            .await;
+        sent.into_iter().collect()
     }
 }
 
@@ -300,7 +333,9 @@ struct Claimed {
     any_new: bool,
     /// At least one event is not known to be processed: the delivery goes to the queue (again).
     unfinished: bool,
-    conflicts: Vec<String>,
+    /// Known events that came with other payment facts. They are enqueued too: the processor lets the facts that
+    /// it sees first take effect and sets the others aside.
+    conflicts: usize,
 }
 
 /// What the webhook says; at a provider's endpoint always at least one event, understood or not.
@@ -323,7 +358,11 @@ pub(crate) fn understand<'a>(
     endpoint: &Endpoint,
     received: Received<'a>,
 ) -> Result<Vec<Facts<'a>>, ContentError> {
-    let facts = endpoint.normalise(received)?;
+    let facts = tollgate_batch::guard(|| endpoint.normalise(received)).unwrap_or_else(|panic| {
+        // Ours to mend; until then the webhook is one that could not be understood, and is kept.
+        error!(error = %panic, endpoint = %endpoint.id(), "normaliser panicked");
+        Err(ContentError::InvalidField("body"))
+    })?;
     if facts.is_empty() { Err(ContentError::MissingField("event")) } else { Ok(facts) }
 }
 
@@ -338,66 +377,96 @@ pub(crate) fn not_understood<'a>(received: Received<'a>, problem: &ContentError)
     Facts::unrecognized(format!("sha256:{}", hex_sha256(received.body)), "", why)
 }
 
-/// The intake messages of a delivery: one, or for an ordered delivery of several payments one for each of them.
+/// A delivery as it goes to the queue: one message, or for an ordered delivery of several payments one for each.
+#[derive(Debug)]
+struct Slices {
+    /// What all of them share.
+    template: IntakeMessage,
+    slices: Vec<Slice>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    /// The payment.
+    group: String,
+    /// Its events' stable ids.
+    event_ids: Vec<String>,
+    deduplication_id: String,
+}
+
+impl Slice {
+    fn message(self, template: &IntakeMessage, is_sliced: bool) -> IntakeMessage {
+        let mut message = template.clone();
+        message.notes.only_transaction = is_sliced.then(|| self.group.clone());
+        message.event_id = self.event_ids.into_iter().next().unwrap_or_default();
+        message.deduplication_id = self.deduplication_id;
+        message.group = self.group;
+        message
+    }
+}
+
 fn messages(
     endpoint: &Endpoint,
     incoming: &Incoming<'_>,
     signed: &Signed,
     facts: &[Facts<'_>],
     claimed: &Claimed,
-) -> Vec<IntakeMessage> {
+) -> Slices {
     let event_id = |facts: &Facts<'_>| LedgerKey::new(endpoint.id(), &facts.event_id).event_id().to_string();
-    let transaction =
-        |facts: &Facts<'_>| facts.transaction_id.as_deref().unwrap_or(&facts.event_id).to_owned();
-    let mut slices: Vec<(String, Vec<String>)> = Vec::new();
+    let mut slices: Vec<Slice> = Vec::new();
+    let mut slice_of: HashMap<&str, usize> = HashMap::new();
     for facts in facts {
-        let transaction = transaction(facts);
-        match slices
-            .iter_mut()
-            .find(|(known, _)| *known == transaction || endpoint.delivery() == Delivery::Fast)
-        {
-            Some((_, ids)) => ids.push(event_id(facts)),
-            None => slices.push((transaction, vec![event_id(facts)])),
+        let transaction = match endpoint.delivery() {
+            Delivery::Ordered => facts.transaction_id.as_deref().unwrap_or(&facts.event_id),
+            Delivery::Fast => "",
+        };
+        let position = *slice_of.entry(transaction).or_insert(slices.len());
+        match slices.get_mut(position) {
+            Some(slice) => slice.event_ids.push(event_id(facts)),
+            None => slices.push(Slice {
+                group: transaction.to_owned(),
+                event_ids: vec![event_id(facts)],
+                deduplication_id: String::new(),
+            }),
         }
     }
+    for slice in &mut slices {
+        slice.deduplication_id = deduplication_id(&slice.event_ids, incoming.webhook_id, claimed);
+    }
     let (encoding, body) = encode(incoming.body);
-    let is_sliced = slices.len() > 1;
-    slices
-        .into_iter()
-        .map(|(group, ids)| IntakeMessage {
-            webhook_id: incoming.webhook_id.clone(),
-            endpoint: endpoint.id().clone(),
-            provider: endpoint.provider().clone(),
-            deduplication_id: deduplication_id(&ids, incoming.webhook_id, claimed),
-            event_id: ids.into_iter().next().unwrap_or_default(),
-            received_at: incoming.received_at,
-            source_ip: incoming.source_ip.to_owned(),
-            key_id: signed.key_id.clone(),
-            notes: Notes {
-                authenticity: signed.authenticity,
-                body_sha256: hex_sha256(incoming.body),
-                signed_at: signed.signed_at,
-                conflicts: claimed.conflicts.clone(),
-                only_transaction: is_sliced.then(|| group.clone()),
-            },
-            request: RequestParts {
-                headers: endpoint.kept_headers(incoming.headers),
-                query: incoming.query.to_owned(),
-            },
-            encoding,
-            body: body.clone(),
-            delivery: endpoint.delivery(),
-            group,
-            trace: incoming.trace.map(str::to_owned),
-        })
-        .collect()
+    let template = IntakeMessage {
+        webhook_id: incoming.webhook_id.clone(),
+        endpoint: endpoint.id().clone(),
+        provider: endpoint.provider().clone(),
+        event_id: String::new(),
+        received_at: incoming.received_at,
+        source_ip: incoming.source_ip.to_owned(),
+        key_id: signed.key_id.clone(),
+        notes: Notes {
+            authenticity: signed.authenticity,
+            body_sha256: hex_sha256(incoming.body),
+            signed_at: signed.signed_at,
+            only_transaction: None,
+        },
+        request: RequestParts {
+            headers: endpoint.kept_headers(incoming.headers),
+            query: incoming.query.to_owned(),
+        },
+        encoding,
+        body,
+        delivery: endpoint.delivery(),
+        group: String::new(),
+        deduplication_id: String::new(),
+        trace: incoming.trace.map(str::to_owned),
+    };
+    Slices { template, slices }
 }
 
 /// The ledger key's event id; of several events all of them, since another delivery may hold one of them beside
 /// others, and FIFO must not take it for this one. A contradiction is a message of its own.
 fn deduplication_id(ids: &[String], webhook_id: &WebhookId, claimed: &Claimed) -> String {
     match ids {
-        _ if !claimed.conflicts.is_empty() => webhook_id.to_string(),
+        _ if claimed.conflicts > 0 => webhook_id.to_string(),
         [only] => only.clone(),
         several => hex_sha256(several.join(",").as_bytes()),
     }

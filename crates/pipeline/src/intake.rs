@@ -90,9 +90,6 @@ pub struct Notes {
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
-    /// Provider event ids whose payment facts differ from those first received: an incident, never an effect.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conflicts: Vec<String>,
     /// An ordered delivery of several payments is sent once for each: this message is for this one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_transaction: Option<String>,

@@ -50,7 +50,7 @@ async fn respond(context: &Context, webhook_id: &WebhookId, trace: Option<&str>,
         Route::Nowhere => return Answer::new(404, json!({"error": "not found"})),
     };
     if request.method != "POST" {
-        return Answer::new(405, json!({"error": "method not allowed"}));
+        return shake_hands(context, endpoint, &request).await;
     }
     let received_at = SystemClock.now();
     let incoming = Incoming {
@@ -61,7 +61,7 @@ async fn respond(context: &Context, webhook_id: &WebhookId, trace: Option<&str>,
         query: &request.query,
         body: &request.body,
         source_ip: &request.source_ip,
-        trace: request.headers.get("X-Amzn-Trace-Id").or(trace),
+        trace: trace.filter(|trace| is_trace(trace)),
     };
     let span = tracing::Span::current();
     let taken = context.ingest.take(incoming).await;
@@ -91,6 +91,30 @@ async fn respond(context: &Context, webhook_id: &WebhookId, trace: Option<&str>,
     answer
 }
 
+/// Anything but a POST is a provider's check of the endpoint, or nothing.
+async fn shake_hands(context: &Context, endpoint: Option<&str>, request: &Request) -> Answer {
+    let reply = match endpoint {
+        Some(endpoint) => context.ingest.handshake(endpoint, &request.method, &request.query).await,
+        None => Ok(None),
+    };
+    match reply {
+        Ok(Some(reply)) => {
+            info!(status = reply.status, "handshake answered");
+            Answer { status: reply.status, content: Content::Text(reply.content_type, reply.body) }
+        }
+        Ok(None) => Answer::new(405, json!({"error": "method not allowed"})),
+        Err(rejection) => {
+            warn!(reason = rejection.code(), error = %rejection, "handshake refused");
+            Answer::of_rejection(&rejection)
+        }
+    }
+}
+
+/// SQS refuses a message whose trace header is not one ("Tracing header", AWS X-Ray developer guide).
+fn is_trace(text: &str) -> bool {
+    text.len() <= 256 && text.starts_with("Root=") && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 fn log(taken: &Result<Taken, Rejection>, answer: &Answer, bytes: usize) {
     match taken {
         Ok(taken) => info!(
@@ -112,12 +136,20 @@ fn log(taken: &Result<Taken, Rejection>, answer: &Answer, bytes: usize) {
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
-    body: Value,
+    content: Content,
+}
+
+#[derive(Debug, PartialEq)]
+enum Content {
+    /// Ours; the webhook's id is added.
+    Json(Value),
+    /// The words of a handshake, with their type.
+    Text(&'static str, String),
 }
 
 impl Answer {
     fn new(status: u16, body: Value) -> Self {
-        Self { status, body }
+        Self { status, content: Content::Json(body) }
     }
 
     fn of(taken: &Result<Taken, Rejection>) -> Self {
@@ -157,20 +189,20 @@ impl Answer {
     }
 
     fn into_response(self, webhook_id: &WebhookId) -> Value {
-        let mut body = self.body;
-        if let Some(body) = body.as_object_mut() {
-            body.insert("webhook_id".to_owned(), webhook_id.as_str().into());
-        }
-        let mut headers = json!({"Content-Type": "application/json"});
+        let (content_type, body) = match self.content {
+            Content::Json(mut body) => {
+                if let Some(body) = body.as_object_mut() {
+                    body.insert("webhook_id".to_owned(), webhook_id.as_str().into());
+                }
+                ("application/json", body.to_string())
+            }
+            Content::Text(content_type, body) => (content_type, body),
+        };
+        let mut headers = json!({"Content-Type": content_type});
         if let (503, Some(headers)) = (self.status, headers.as_object_mut()) {
             headers.insert("Retry-After".to_owned(), RETRY_AFTER_SECONDS.into());
         }
-        json!({
-            "statusCode": self.status,
-            "headers": headers,
-            "body": body.to_string(),
-            "isBase64Encoded": false,
-        })
+        json!({"statusCode": self.status, "headers": headers, "body": body, "isBase64Encoded": false})
     }
 }
 
@@ -248,6 +280,14 @@ mod tests {
         assert_eq!(response["headers"]["Retry-After"], "5");
         let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
         assert_eq!(body, json!({"error": "x", "webhook_id": id.as_str()}));
+    }
+
+    #[test]
+    fn only_a_trace_header_is_passed_on() {
+        assert!(is_trace("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"));
+        for odd in ["", "Root=1 2", "Self=1", &format!("Root={}", "x".repeat(300))] {
+            assert!(!is_trace(odd), "{odd}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From a message's bytes to its payment events. No I/O: what panics here is one record's failure.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use tollgate_core::{LedgerKey, PaymentEvent, event::Arrival};
 use tollgate_providers::{Endpoint, Received};
@@ -54,20 +57,28 @@ pub(super) fn decode<'a>(index: usize, opened: &'a Opened, thresholds: &Threshol
         received_at: message.received_at,
     };
     let mut work = Work { index, message, events: Vec::with_capacity(facts.len()), conflicts: 0 };
+    let mut first: HashMap<LedgerKey, usize> = HashMap::new();
     for facts in facts {
         let transaction = facts.transaction_id.as_deref().unwrap_or(&facts.event_id);
         if message.notes.only_transaction.as_deref().is_some_and(|only| only != transaction) {
-            continue;
-        }
-        if message.notes.conflicts.iter().any(|id| *id == facts.event_id) {
-            work.conflicts += 1;
             continue;
         }
         let tier = thresholds.tier_of(facts.amount.as_ref());
         let fingerprint = facts.fingerprint();
         let is_dated = facts.occurred_at.is_some();
         let event = PaymentEvent::new(facts, arrival, tier);
-        work.events.push(Effect { key: event.ledger_key(), fingerprint, is_dated, event });
+        let key = event.ledger_key();
+        // A delivery may name an event twice: the same facts are one event, other facts contradict the first.
+        match first.entry(key.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(work.events.len());
+                work.events.push(Effect { key, fingerprint, is_dated, event });
+            }
+            Entry::Occupied(entry) => {
+                let known = work.events.get(*entry.get());
+                work.conflicts += usize::from(known.is_some_and(|known| known.fingerprint != fingerprint));
+            }
+        }
     }
     work
 }

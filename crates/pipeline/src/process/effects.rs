@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tollgate_batch::Outcome;
+use tollgate_batch::{Deadline, Outcome};
 use tollgate_core::{LedgerKey, PaymentEvent, Timestamp};
 
 use super::{Done, Process, Work, decode::Effect, retry};
@@ -37,9 +37,14 @@ where
     P: PayloadSource + PayloadStore,
     Q: Quarantine,
 {
-    pub(super) async fn effects(&self, mut works: Vec<Work<'_>>, done: &mut Done) {
+    pub(super) async fn effects(&self, mut works: Vec<Work<'_>>, deadline: Deadline, done: &mut Done) {
         let mut standings = self.standings(&mut works).await;
         self.record(&mut works, &mut standings).await;
+        // Up to here a repeat leaves no trace. Beyond it, what was begun is brought to its end.
+        if !deadline.has_time(self.now_ms()) {
+            done.outcomes.extend(works.iter().map(|work| (work.index, Outcome::Retry("deadline"))));
+            return;
+        }
         done.published += self.publish(&works, &mut standings).await;
         let settled = self.keep(&works, &standings).await;
         // A message that only repeats events of another one in this stride ends as that one did.
@@ -68,10 +73,12 @@ where
     /// Which events the ledger knows as processed.
     async fn standings(&self, works: &mut [Work<'_>]) -> Standings {
         let mut standings = Standings::default();
+        let mut facts: HashMap<LedgerKey, String> = HashMap::new();
         for work in works.iter() {
             for effect in &work.events {
                 standings.by_key.entry(effect.key.clone()).or_insert_with(|| {
                     standings.keys.push(effect.key.clone());
+                    facts.insert(effect.key.clone(), effect.fingerprint.clone());
                     (work.index, Standing::Open)
                 });
             }
@@ -80,8 +87,11 @@ where
         let mut claimed_at: HashMap<&LedgerKey, Timestamp> = HashMap::new();
         for (key, known) in standings.keys.iter().zip(known) {
             let standing = match known {
-                Ok(Some(Known { state: LedgerState::Processed, .. })) => Standing::Known,
-                Ok(Some(Known { state: LedgerState::Received, received_at })) => {
+                Ok(Some(Known { state: LedgerState::Processed, fingerprint, .. })) => {
+                    facts.insert(key.clone(), fingerprint);
+                    Standing::Known
+                }
+                Ok(Some(Known { state: LedgerState::Received, received_at, .. })) => {
                     claimed_at.insert(key, received_at);
                     Standing::Open
                 }
@@ -91,6 +101,12 @@ where
             if let Some(entry) = standings.by_key.get_mut(key) {
                 entry.1 = standing;
             }
+        }
+        // The facts that are processed first stand. Others under the same id are an incident and have no effect.
+        for work in works.iter_mut() {
+            let before = work.events.len();
+            work.events.retain(|effect| facts.get(&effect.key) == Some(&effect.fingerprint));
+            work.conflicts += before - work.events.len();
         }
         // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
         for effect in works.iter_mut().flat_map(|work| &mut work.events).filter(|effect| !effect.is_dated) {

@@ -18,7 +18,7 @@ use tracing::warn;
 use self::decode::{Opened, Work};
 use crate::{
     directory::Directory,
-    intake::{Content, IntakeMessage},
+    intake::{Content, Encoding, IntakeMessage, attribute},
     ports::{
         ArchiveQueue, Clock, EndpointSource, EventBus, Ledger, PayloadSource, PayloadStore, PortError,
         Quarantine, Transactions,
@@ -28,8 +28,13 @@ use crate::{
 /// Records that go through the steps together. Enough to fill every batch call many times over, and few enough
 /// that the deadline is looked at every second or so.
 const STRIDE: usize = 500;
+/// Claim-checked bodies of one stride, all in memory together: 16 of the largest that the validator takes (4 MB) are
+/// 64 MB.
+const CLAIM_CHECKS_A_STRIDE: usize = 16;
 /// Claim-checked bodies fetched at once.
 const FETCHES_IN_FLIGHT: usize = 8;
+/// Messages sent to the quarantine at once.
+const QUARANTINED_IN_FLIGHT: usize = 8;
 
 /// One message of the batch.
 #[derive(Debug, Clone)]
@@ -105,15 +110,21 @@ where
         let mut batch = Batch::new(kind, records.iter().map(|record| (record.message_id, record.group)));
         let (mut published, mut conflicts) = (0, 0);
         'waves: while let Some(wave) = batch.next_wave() {
-            for stride in wave.chunks(STRIDE) {
+            for stride in strides(&wave, records) {
                 if !deadline.has_time(self.now_ms()) {
                     break 'waves;
                 }
-                let done = self.stride(stride, records).await;
+                let done = self.stride(stride, records, deadline).await;
                 published += done.published;
                 conflicts += done.conflicts;
-                for (index, outcome) in done.outcomes {
-                    let outcome = self.quarantined(outcome, records.get(index)).await;
+                let outcomes: Vec<(usize, Outcome)> = stream::iter(done.outcomes)
+                    .map(|(index, outcome)| async move {
+                        (index, self.quarantined(outcome, records.get(index)).await)
+                    })
+                    .buffered(QUARANTINED_IN_FLIGHT)
+                    .collect()
+                    .await;
+                for (index, outcome) in outcomes {
                     if let Err(problem) = batch.settle(index, outcome) {
                         warn!(error = %problem, "outcome without a record");
                     }
@@ -127,7 +138,7 @@ where
         u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0)
     }
 
-    async fn stride(&self, indices: &[usize], records: &[Record<'_>]) -> Done {
+    async fn stride(&self, indices: &[usize], records: &[Record<'_>], deadline: Deadline) -> Done {
         let opened: Vec<(usize, Result<Opened, Outcome>)> = stream::iter(indices)
             .map(|&index| async move {
                 match records.get(index) {
@@ -152,7 +163,7 @@ where
                 Err(outcome) => done.outcomes.push((*index, outcome)),
             }
         }
-        self.effects(works, &mut done).await;
+        self.effects(works, deadline, &mut done).await;
         done
     }
 
@@ -206,6 +217,32 @@ where
             }
         }
     }
+}
+
+/// Cuts a wave into strides.
+fn strides<'w>(wave: &'w [usize], records: &[Record<'_>]) -> Vec<&'w [usize]> {
+    let is_claim_check = |index: &usize| {
+        let encoding = |record: &Record<'_>| {
+            let named = record.attributes.iter().find(|(name, _)| *name == attribute::ENCODING);
+            named.is_some_and(|(_, text)| *text == Encoding::ClaimCheck.as_str())
+        };
+        records.get(*index).is_some_and(encoding)
+    };
+    let (mut length, mut claim_checks) = (0, 0);
+    let mut strides = Vec::new();
+    let mut rest = wave;
+    for index in wave {
+        let adds = usize::from(is_claim_check(index));
+        if length == STRIDE || claim_checks + adds > CLAIM_CHECKS_A_STRIDE {
+            let (stride, after) = rest.split_at(length);
+            strides.push(stride);
+            (rest, length, claim_checks) = (after, 0, 0);
+        }
+        length += 1;
+        claim_checks += adds;
+    }
+    strides.push(rest);
+    strides
 }
 
 /// What a stride came to.

@@ -70,11 +70,13 @@ impl Declared {
         self.variants.iter().any(|variant| variant.signed.parts().any(|part| *part == Part::Url))
     }
 
-    /// Every header that verifying reads.
+    /// Every header that verifying reads and that may be kept: a static token is the key itself, and is not.
     pub(crate) fn headers(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for variant in &self.variants {
-            if let Source::Header(name) = &variant.source {
+            if let Source::Header(name) = &variant.source
+                && self.spec.algorithm != Algorithm::Token
+            {
                 names.push(name.clone());
             }
             if let Some(TimestampSource::Header(name)) = &variant.timestamp {

@@ -69,7 +69,8 @@ impl Ledger for &MemoryLedger {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |key| {
             let entry = entries.get(key).filter(|entry| !is_expired(entry, now))?;
-            Some(Known { state: entry.state, received_at: entry.received_at })
+            let fingerprint = entry.fingerprint.clone();
+            Some(Known { state: entry.state, received_at: entry.received_at, fingerprint })
         };
         keys.iter().map(|key| Ok(known(key))).collect()
     }
