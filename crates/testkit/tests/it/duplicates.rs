@@ -1,0 +1,116 @@
+//! One event, however often and however concurrently it comes.
+
+use tollgate_core::LedgerKey;
+use tollgate_pipeline::ports::{Claim, Claims, LedgerEntry, LedgerState};
+use tollgate_providers::Received;
+use tollgate_testkit::webhook::{Payment, Sender, adyen, adyen_event_id};
+
+use crate::platform::Platform;
+
+fn key(sender: &Sender, event_id: &str) -> LedgerKey {
+    LedgerKey::new(sender.endpoint().id(), event_id)
+}
+
+#[tokio::test]
+async fn concurrent_copies_are_one_event() {
+    let platform = Platform::open().await;
+    for endpoint in ["stripe-eu", "stripe-us"] {
+        let sender = platform.sender(endpoint).await;
+        let id = platform.unique(endpoint);
+        let webhook = sender.payment(&Payment::new(&id, &id, platform.now()), platform.now());
+        let copies = (0..16).map(|_| platform.send(Some(endpoint), &webhook));
+        let answers = futures_util::future::join_all(copies).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        let is_duplicate = |body: &serde_json::Value| body["message"] == "Duplicate event";
+        assert_eq!(answers.iter().filter(|answer| !is_duplicate(&answer.body)).count(), 1, "{endpoint}");
+        platform.until_processed(&[key(&sender, &id)]).await;
+        assert_eq!(platform.history(endpoint, &id).await.len(), 1);
+        let routed = platform
+            .until("it is routed", async || {
+                let events = platform.routed("PaymentsQueueUrl").await;
+                let mine: Vec<_> = events.into_iter().filter(|e| e.transaction_id == id).collect();
+                (!mine.is_empty()).then_some(mine)
+            })
+            .await;
+        assert!(routed.iter().all(|event| event.id == key(&sender, &id).event_id()));
+    }
+}
+
+/// A validator that died after its claim and before the queue: the sender's next try is told "duplicate", and
+/// the event goes all the way.
+#[tokio::test]
+async fn a_claim_without_a_message_is_made_good_by_the_next_try() {
+    let platform = Platform::open().await;
+    for endpoint in ["stripe-eu", "stripe-us"] {
+        let sender = platform.sender(endpoint).await;
+        let id = platform.unique(endpoint);
+        let webhook = sender.payment(&Payment::new(&id, &id, platform.now()), platform.now());
+        let received = Received { headers: &webhook.headers, query: "", body: &webhook.body };
+        let facts = sender.endpoint().normalise(received).unwrap();
+        let entry = LedgerEntry {
+            key: key(&sender, &id),
+            state: LedgerState::Received,
+            webhook_id: tollgate_core::WebhookId::new(platform.now(), 1),
+            fingerprint: facts[0].fingerprint(),
+            received_at: platform.now(),
+        };
+        assert_eq!(platform.ledger().claim(&entry, platform.now()).await, Ok(Claim::New));
+        let answer = platform.send(Some(endpoint), &webhook).await;
+        assert_eq!((answer.status, answer.body["message"].as_str()), (200, Some("Duplicate event")));
+        platform.until_processed(&[key(&sender, &id)]).await;
+        assert_eq!(platform.history(endpoint, &id).await.len(), 1);
+        let webhook_id = answer.body["webhook_id"].as_str().unwrap().to_owned();
+        let rows = platform.archived(std::slice::from_ref(&webhook_id)).await;
+        assert_eq!(rows[&webhook_id]["events"][0]["provider_event_id"], *id);
+    }
+}
+
+#[tokio::test]
+async fn many_events_in_a_delivery_are_each_known() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("adyen").await;
+    let payments: Vec<Payment> = ["p1", "p2", "p3"]
+        .map(|name| Payment::new(platform.unique(name), platform.unique(&format!("t{name}")), platform.now()))
+        .into();
+    let all: Vec<&Payment> = payments.iter().collect();
+    let first = sender.sign("", adyen(&all[..1]).as_bytes(), platform.now());
+    let both = sender.sign("", adyen(&all).as_bytes(), platform.now());
+    assert_eq!(platform.send(Some("adyen"), &first).await.body["events"], 1);
+    let answer = platform.send(Some("adyen"), &both).await;
+    assert_eq!((answer.status, &answer.body["events"]), (200, &3.into()));
+    let keys: Vec<LedgerKey> = payments.iter().map(|p| key(&sender, &adyen_event_id(p))).collect();
+    platform.until_processed(&keys).await;
+    for payment in &payments {
+        assert_eq!(platform.history("adyen", &payment.transaction_id).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn other_facts_under_a_known_id_are_set_aside() {
+    let platform = Platform::open().await;
+    for endpoint in ["stripe-eu", "stripe-us"] {
+        let sender = platform.sender(endpoint).await;
+        let id = platform.unique(endpoint);
+        let payment = Payment::new(&id, &id, platform.now());
+        let other = payment.clone().of("999900", "USD");
+        assert_eq!(
+            platform.send(Some(endpoint), &sender.payment(&payment, platform.now())).await.status,
+            200
+        );
+        let answer = platform.send(Some(endpoint), &sender.payment(&other, platform.now())).await;
+        assert_eq!((answer.status, answer.body["message"].as_str()), (200, Some("Duplicate event")));
+        platform.until_processed(&[key(&sender, &id)]).await;
+        platform
+            .until("the contradiction is set aside", async || {
+                let aside = platform.peek("IntakeDlqUrl").await;
+                let is_mine = |body: &str| body.contains(&id) && body.contains("999900");
+                aside
+                    .into_iter()
+                    .find(|m| is_mine(&m.body) && m.attributes.to_string().contains("conflicting_facts"))
+            })
+            .await;
+        let history = platform.history(endpoint, &id).await;
+        assert_eq!(history.len(), 1, "{endpoint}");
+        assert_eq!(history[0]["minor_units"].as_n().unwrap(), "1099");
+    }
+}

@@ -1,0 +1,69 @@
+//! A payment of high value goes through the workflow, and what it finds is recorded and told.
+
+use tollgate_core::{EventType, LedgerKey};
+
+use crate::platform::Platform;
+
+fn body(id: &str, at: tollgate_core::Timestamp, card_country: &str) -> String {
+    format!(
+        r#"{{"event_id":"{id}","transaction_type":"payment","transaction_id":"{id}","amount":20000.00,"currency":"USD","timestamp":"{at}","customer_id":"cu-{id}","country":"DE","payment_method":"card","card_country":"{card_country}"}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_suspicious_payment_is_recorded_and_flagged_and_a_plain_one_recorded() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("acme").await;
+    let (suspicious, plain) = (platform.unique("suspicious"), platform.unique("plain"));
+    for (id, card_country) in [(&suspicious, "BR"), (&plain, "DE")] {
+        let webhook = sender.sign("", body(id, platform.now(), card_country).as_bytes(), platform.now());
+        assert_eq!(platform.send(None, &webhook).await.status, 200);
+    }
+    for (id, score, decision, reasons) in [
+        (&suspicious, "65", "review", vec!["amount_high", "country_mismatch"]),
+        (&plain, "40", "approve", vec!["amount_high"]),
+    ] {
+        let item = platform
+            .until("the decision is recorded", async || {
+                let mut history = platform.history("acme", id).await;
+                history.pop().filter(|item| item.contains_key("fraud_decision"))
+            })
+            .await;
+        assert_eq!(item["fraud_score"].as_n().unwrap(), score, "{item:?}");
+        assert_eq!(item["fraud_decision"].as_s().unwrap(), decision, "{item:?}");
+        let recorded: Vec<&str> = item["fraud_reasons"]
+            .as_l()
+            .unwrap()
+            .iter()
+            .map(|reason| reason.as_s().unwrap().as_str())
+            .collect();
+        assert_eq!(recorded, reasons);
+    }
+    let original = LedgerKey::new(sender.endpoint().id(), &suspicious).event_id();
+    for queue in ["PaymentsQueueUrl", "AlertsTapQueueUrl"] {
+        let flagged = platform
+            .until("the payment is flagged", async || {
+                let events = platform.routed(queue).await;
+                events
+                    .into_iter()
+                    .find(|e| e.kind == EventType::PaymentFlagged && e.transaction_id == suspicious)
+            })
+            .await;
+        let of =
+            flagged.metadata.iter().find(|(key, _)| key == "flagged_event_id").map(|(_, id)| id.as_ref());
+        assert_eq!(of, Some(original.as_str()), "{queue}");
+    }
+    // Both were told of as payments of high value; one alone was flagged.
+    platform
+        .until("both are told of", async || {
+            let events = platform.routed("AlertsTapQueueUrl").await;
+            let is_told = |id: &String| {
+                events.iter().any(|e| e.transaction_id == *id && e.kind == EventType::PaymentSucceeded)
+            };
+            (is_told(&suspicious) && is_told(&plain)).then_some(())
+        })
+        .await;
+    let flagged = platform.routed("PaymentsQueueUrl").await;
+    assert!(!flagged.iter().any(|e| e.kind == EventType::PaymentFlagged && e.transaction_id == plain));
+    assert!(platform.peek("WorkflowDlqUrl").await.iter().all(|message| !message.body.contains(&plain)));
+}

@@ -1,0 +1,20 @@
+//! The road as it is: the real functions on a local AWS peer, from the HTTP answer to the archive.
+//!
+//! `make test` starts the platform and says where it is in `TOLLGATE_PLATFORM`. Without it these tests fail.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+mod answers;
+mod archive;
+mod claim_check;
+mod contracts;
+mod duplicates;
+mod fraud;
+mod kills;
+mod money;
+mod platform;
+mod poison;
+mod rotation;
+mod routing;
+mod shapes;
+mod template;

@@ -1,0 +1,363 @@
+//! The running platform, as the tests see it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::{config::Credentials, types::AttributeValue};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+use tollgate_aws::{
+    endpoints::SsmEndpoints, ledger::DynamoLedger, secrets::AwsSecrets, transactions::DynamoTransactions,
+};
+use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
+use tollgate_lambda::clock::SystemClock;
+use tollgate_pipeline::fraud::read_event;
+use tollgate_pipeline::ports::{Clock, EndpointSource, Known, Ledger, LedgerState, Secrets};
+use tollgate_providers::{Headers, Signed};
+use tollgate_testkit::webhook::Sender;
+
+/// From a webhook's answer to the last of its traces, on a busy machine.
+const BOUND: Duration = Duration::from_secs(90);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// An HTTP answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A message in a queue, looked at without receiving it.
+#[derive(Debug, Clone)]
+pub struct Peeked {
+    pub body: String,
+    pub attributes: Value,
+}
+
+/// The platform and this test's own name in it.
+pub struct Platform {
+    file: Value,
+    config: SdkConfig,
+    http: Client<HttpConnector, Full<Bytes>>,
+    unique: String,
+    since: Timestamp,
+    /// Held while the test runs: only one test stops processes, and then no other runs.
+    _lock: File,
+}
+
+impl Platform {
+    /// The platform that `make test` has started.
+    pub async fn open() -> Self {
+        Self::locked(|file| file.lock_shared()).await
+    }
+
+    /// The same, with no other test at the same time.
+    pub async fn alone() -> Self {
+        Self::locked(File::lock).await
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the tests' one setting; without it they cannot run")]
+    async fn locked(lock: impl FnOnce(&File) -> std::io::Result<()>) -> Self {
+        static TESTS: AtomicU32 = AtomicU32::new(0);
+        let path = std::env::var_os("TOLLGATE_PLATFORM").expect(
+            "no platform: these tests run against the local platform, which `make test` starts \
+             (or `scripts/local run -- cargo test -p tollgate-testkit`)",
+        );
+        let path = PathBuf::from(path);
+        let text =
+            std::fs::read(&path).expect("TOLLGATE_PLATFORM names the platform.json of `scripts/local up`");
+        let file: Value = serde_json::from_slice(&text).expect("platform.json is JSON");
+        let held = File::create(path.with_file_name("tests.lock")).unwrap();
+        lock(&held).unwrap();
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new(file["region"].as_str().unwrap().to_owned()))
+            .credentials_provider(Credentials::new("test", "test", None, None, "local"))
+            .endpoint_url(file["aws_endpoint"].as_str().unwrap())
+            .load()
+            .await;
+        let since = SystemClock.now();
+        let unique =
+            format!("{:x}{:x}{}", since.as_microsecond(), std::process::id(), TESTS.fetch_add(1, SeqCst));
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        Self { file, config, http, unique, since, _lock: held }
+    }
+
+    /// A name that nobody else uses, ending in `name`.
+    pub fn unique(&self, name: &str) -> String {
+        format!("it{}{name}", self.unique)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// One of the stack's outputs.
+    pub fn output(&self, name: &str) -> &str {
+        self.file["outputs"][name].as_str().unwrap_or_else(|| panic!("the stack has no output {name}"))
+    }
+
+    pub fn suffix(&self) -> &str {
+        self.file["suffix"].as_str().unwrap()
+    }
+
+    pub fn ledger(&self) -> DynamoLedger {
+        DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("LedgerTable"))
+    }
+
+    pub fn transactions(&self) -> DynamoTransactions {
+        DynamoTransactions::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("TransactionsTable"))
+    }
+
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        tollgate_aws::s3_client(&self.config)
+    }
+
+    pub fn secrets(&self) -> AwsSecrets {
+        let manager = aws_sdk_secretsmanager::Client::new(&self.config);
+        AwsSecrets::new(manager, aws_sdk_ssm::Client::new(&self.config))
+    }
+
+    /// The provider behind a deployed endpoint, with its real key.
+    pub async fn sender(&self, endpoint: &str) -> Sender {
+        let path = format!("/tollgate/{}/endpoints", self.suffix());
+        let endpoints =
+            SsmEndpoints::new(aws_sdk_ssm::Client::new(&self.config), path).endpoints().await.unwrap();
+        let config = endpoints.into_iter().find(|one| one.id.as_str() == endpoint);
+        let config =
+            config.unwrap_or_else(|| panic!("{endpoint} is not deployed: infra/endpoints/demo.toml"));
+        let keys = self.secrets().keys(&config.secret).await.unwrap();
+        Sender::with_keys(config, keys)
+    }
+
+    /// Deploys an endpoint; the functions learn of it when they next read the configuration.
+    pub async fn put_endpoint(&self, config: &EndpointConfig) {
+        aws_sdk_ssm::Client::new(&self.config)
+            .put_parameter()
+            .name(format!("/tollgate/{}/endpoints/{}", self.suffix(), config.id))
+            .value(serde_json::to_string(config).unwrap())
+            .r#type(aws_sdk_ssm::types::ParameterType::String)
+            .overwrite(true)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Sends a webhook through the API, once. `None` is the generic path.
+    pub async fn send(&self, endpoint: Option<&str>, webhook: &Signed) -> Answer {
+        let path = endpoint.map(|name| format!("/{name}")).unwrap_or_default();
+        let query = if webhook.query.is_empty() { String::new() } else { format!("?{}", webhook.query) };
+        let url = format!("{}/webhook{path}{query}", self.file["api_url"].as_str().unwrap());
+        self.http("POST", &url, &webhook.headers, webhook.body.clone()).await
+    }
+
+    /// Hands an event to the real binary of a function (`validator`, …), past every front door.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Value {
+        let name = self.file["functions"][function].as_str().unwrap();
+        let url = format!("{}/functions/{name}/invocations", self.file["runner_url"].as_str().unwrap());
+        self.http("POST", &url, &Headers::new(), event.to_string().into_bytes()).await.body
+    }
+
+    /// Kills one copy of a function, a busy one if there is any. False where none is alive at the moment.
+    pub async fn kill(&self, function: &str) -> bool {
+        let name = self.file["functions"][function].as_str().unwrap();
+        let url = format!("{}/functions/{name}/kill", self.file["runner_url"].as_str().unwrap());
+        self.http("POST", &url, &Headers::new(), Vec::new()).await.is_success()
+    }
+
+    pub async fn http(&self, method: &str, url: &str, headers: &Headers, body: Vec<u8>) -> Answer {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers.iter() {
+            request = request.header(name, value);
+        }
+        let answer = self.http.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let status = answer.status().as_u16();
+        let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    /// Everything in a queue, by the output that holds its URL.
+    pub async fn peek(&self, queue: &str) -> Vec<Peeked> {
+        let endpoint = self.file["aws_endpoint"].as_str().unwrap();
+        let url = format!("{endpoint}/_ministack/sqs/messages?QueueUrl={}", self.output(queue));
+        let answer = self.http("GET", &url, &Headers::new(), Vec::new()).await;
+        let regions = answer.body["messages"].as_object().unwrap().values().filter_map(Value::as_object);
+        let queues = regions.flat_map(|regions| regions.values()).filter_map(Value::as_object);
+        let messages = queues.flat_map(|queues| queues.values()).filter_map(Value::as_array).flatten();
+        messages
+            .map(|message| Peeked {
+                body: message["Body"].as_str().unwrap_or_default().to_owned(),
+                attributes: message["MessageAttributes"].clone(),
+            })
+            .collect()
+    }
+
+    /// The events of this test that a rule has sent to a queue.
+    pub async fn routed(&self, queue: &str) -> Vec<PaymentEvent<'static>> {
+        let messages = self.peek(queue).await;
+        let mine = messages.iter().filter(|message| message.body.contains(&self.unique));
+        mine.map(|message| {
+            // By way of a topic, the event is the notification's text.
+            let envelope: Value = serde_json::from_str(&message.body).unwrap();
+            let event = envelope["Message"].as_str().unwrap_or(&message.body);
+            read_event(event).unwrap_or_else(|problem| panic!("{problem}: {event}"))
+        })
+        .collect()
+    }
+
+    /// The items of a transaction's history, without the marker of its latest state.
+    pub async fn history(&self, endpoint: &str, transaction: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let items = aws_sdk_dynamodb::Client::new(&self.config)
+            .query()
+            .table_name(self.output("TransactionsTable"))
+            .consistent_read(true)
+            .key_condition_expression("transaction_id = :t")
+            .expression_attribute_values(":t", AttributeValue::S(format!("{endpoint}#{transaction}")))
+            .send()
+            .await
+            .unwrap();
+        let items = items.items.unwrap_or_default();
+        items.into_iter().filter(|item| item["sort_key"].as_s().unwrap() != "latest").collect()
+    }
+
+    /// Waits until the ledger knows the events as processed.
+    pub async fn until_processed(&self, keys: &[LedgerKey]) {
+        self.until("events are processed", async || {
+            let states = self.ledger().known(keys, self.now()).await;
+            states
+                .iter()
+                .all(|known| matches!(known, Ok(Some(Known { state: LedgerState::Processed, .. }))))
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// The archive's rows of these deliveries, by webhook id, as DuckDB reads them.
+    pub async fn archived(&self, webhook_ids: &[String]) -> BTreeMap<String, Value> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut known = BTreeSet::new();
+        self.until("webhooks are archived", async || {
+            if !self.download(folder.path(), &mut known).await {
+                return None;
+            }
+            let rows = read_archive(folder.path());
+            let mine: BTreeMap<String, Value> = rows
+                .into_iter()
+                .map(|row| (row["webhook_id"].as_str().unwrap().to_owned(), row))
+                .filter(|(id, _)| webhook_ids.contains(id))
+                .collect();
+            (mine.len() == webhook_ids.len()).then_some(mine)
+        })
+        .await
+    }
+
+    /// Waits until each of these provider event ids is in the archive, by whichever delivery brought it.
+    pub async fn until_archived_events(&self, bound: Duration, event_ids: &[String]) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut known = BTreeSet::new();
+        self.until_within(bound, "events are archived", async || {
+            if !self.download(folder.path(), &mut known).await {
+                return None;
+            }
+            let rows = read_archive(folder.path());
+            let events = rows.iter().filter_map(|row| row["events"].as_array()).flatten();
+            let archived: BTreeSet<&str> =
+                events.filter_map(|event| event["provider_event_id"].as_str()).collect();
+            event_ids.iter().all(|id| archived.contains(id.as_str())).then_some(())
+        })
+        .await;
+    }
+
+    /// Fetches what was written since this test began; whether anything new was.
+    async fn download(&self, folder: &Path, known: &mut BTreeSet<String>) -> bool {
+        let (s3, bucket) = (self.s3(), self.output("AuditBucket"));
+        let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
+        let mut is_new = false;
+        while let Some(page) = pages.next().await {
+            for object in page.unwrap().contents() {
+                let key = object.key().unwrap().to_owned();
+                let written = object.last_modified().map_or(i64::MAX, |at| at.secs());
+                if written < self.since.as_second() - 1
+                    || !key.ends_with(".parquet")
+                    || !known.insert(key.clone())
+                {
+                    continue;
+                }
+                let object = s3.get_object().bucket(bucket).key(&key).send().await.unwrap();
+                let bytes = object.body.collect().await.unwrap().to_vec();
+                let path = folder.join(&key);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// Looks until there is an answer, within a bound.
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+        self.until_within(BOUND, what, look).await
+    }
+
+    pub async fn until_within<T>(
+        &self,
+        bound: Duration,
+        what: &str,
+        mut look: impl AsyncFnMut() -> Option<T>,
+    ) -> T {
+        let wait = async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        match tokio::time::timeout(bound, wait).await {
+            Ok(found) => found,
+            Err(_) => panic!("after {} s still waiting until {what}", bound.as_secs()),
+        }
+    }
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read_archive(folder: &Path) -> Vec<Value> {
+    let output = Command::new(root().join("scripts/archive-read")).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

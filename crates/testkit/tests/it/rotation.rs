@@ -1,0 +1,56 @@
+//! A signing key is changed while webhooks arrive.
+
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
+
+use crate::platform::Platform;
+
+const THIRD_KEY: &str = "a third key, of which nobody knew";
+/// Every copy of the validator has its own reading: so many answers in a row are taken for all of them.
+const IN_A_ROW: usize = 12;
+
+#[tokio::test]
+async fn a_rotation_is_followed_without_a_refusal_in_between() {
+    let platform = Platform::open().await;
+    let name = platform.unique("rotated");
+    let secret = format!("tollgate/{}/{name}", platform.suffix());
+    let endpoint = tollgate_core::EndpointConfig {
+        secret: format!("secretsmanager:{secret}"),
+        ..config(&name, "stripe")
+    };
+    let manager = aws_sdk_secretsmanager::Client::new(platform.config());
+    manager.create_secret().name(&secret).secret_string(KEY).send().await.unwrap();
+    platform.put_endpoint(&endpoint).await;
+    let serial = AtomicU32::new(0);
+    let status = async |key: &str| {
+        let id = format!("{name}-{}", serial.fetch_add(1, SeqCst));
+        let webhook = Sender::new(endpoint.clone(), key)
+            .payment(&Payment::new(&id, &id, platform.now()), platform.now());
+        platform.send(Some(&name), &webhook).await.status
+    };
+    let all = async |key: &str, wanted: u16| {
+        let statuses = futures_util::future::join_all((0..IN_A_ROW).map(|_| status(key))).await;
+        statuses.iter().all(|status| *status == wanted).then_some(())
+    };
+    platform.until("the endpoint serves", async || all(KEY, 200).await).await;
+    assert_eq!(status(OTHER_KEY).await, 401, "not a key of it yet");
+
+    manager.put_secret_value().secret_id(&secret).secret_string(OTHER_KEY).send().await.unwrap();
+    platform
+        .until("the new key is good", async || {
+            assert_eq!(status(KEY).await, 200, "the key before it is good all the time");
+            all(OTHER_KEY, 200).await
+        })
+        .await;
+    assert_eq!(status(KEY).await, 200);
+
+    manager.put_secret_value().secret_id(&secret).secret_string(THIRD_KEY).send().await.unwrap();
+    platform
+        .until("the oldest key is refused", async || {
+            assert_eq!(status(OTHER_KEY).await, 200, "the key before the current one is good all the time");
+            all(KEY, 401).await
+        })
+        .await;
+    platform.until("the newest key is good", async || all(THIRD_KEY, 200).await).await;
+}

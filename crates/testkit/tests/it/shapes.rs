@@ -1,0 +1,85 @@
+//! The three events by which HTTP reaches the real validator.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+use tollgate_core::LedgerKey;
+use tollgate_providers::Signed;
+use tollgate_testkit::webhook::Payment;
+
+use crate::platform::Platform;
+
+fn single(webhook: &Signed) -> Map<String, Value> {
+    // As the HTTP API hands them over: names in lower case.
+    webhook.headers.iter().map(|(name, value)| (name.to_lowercase(), value.into())).collect()
+}
+
+fn rest(endpoint: &str, webhook: &Signed, is_base64: bool) -> Value {
+    let multi: Map<String, Value> =
+        webhook.headers.iter().map(|(name, value)| (name.to_uppercase(), json!([value]))).collect();
+    json!({
+        "resource": "/webhook/{endpoint}", "path": format!("/webhook/{endpoint}"), "httpMethod": "POST",
+        "headers": null, "multiValueHeaders": multi,
+        "queryStringParameters": null, "multiValueQueryStringParameters": null,
+        "pathParameters": {"endpoint": endpoint}, "stageVariables": null,
+        "requestContext": {"identity": {"sourceIp": "203.0.113.9"}, "stage": "v1", "httpMethod": "POST"},
+        "body": body(webhook, is_base64), "isBase64Encoded": is_base64,
+    })
+}
+
+fn version_2(path: &str, domain: &str, webhook: &Signed, is_base64: bool) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": single(webhook),
+        "requestContext": {
+            "domainName": domain, "stage": "$default",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "2001:db8::7"},
+        },
+        "body": body(webhook, is_base64), "isBase64Encoded": is_base64,
+    })
+}
+
+fn body(webhook: &Signed, is_base64: bool) -> String {
+    if is_base64 { STANDARD.encode(&webhook.body) } else { String::from_utf8(webhook.body.clone()).unwrap() }
+}
+
+#[tokio::test]
+async fn each_event_shape_is_taken() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("stripe-eu").await;
+    let shapes: [(&str, fn(&Signed, bool) -> Value); 3] = [
+        ("rest", |webhook, is_base64| rest("stripe-eu", webhook, is_base64)),
+        ("api", |webhook, is_base64| {
+            version_2("/v1/webhook/stripe-eu", "abc.execute-api.us-east-1.amazonaws.com", webhook, is_base64)
+        }),
+        ("url", |webhook, is_base64| {
+            version_2("/webhook/stripe-eu", "abc.lambda-url.us-east-1.on.aws", webhook, is_base64)
+        }),
+    ];
+    let (mut keys, mut sources) = (Vec::new(), Vec::new());
+    for (name, shape) in shapes {
+        for is_base64 in [false, true] {
+            let id = platform.unique(&format!("{name}{is_base64}"));
+            let webhook = sender.payment(&Payment::new(&id, &id, platform.now()), platform.now());
+            let answer = platform.invoke("validator", &shape(&webhook, is_base64)).await;
+            assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
+            let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+            assert_eq!((&said["event_id"], &answer["isBase64Encoded"]), (&id.as_str().into(), &false.into()));
+            keys.push(LedgerKey::new(sender.endpoint().id(), &id));
+            sources.push((said["webhook_id"].as_str().unwrap().to_owned(), webhook.body));
+        }
+    }
+    platform.until_processed(&keys).await;
+    let rows = platform.archived(&sources.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>()).await;
+    for (webhook_id, body) in sources {
+        assert_eq!(rows[&webhook_id]["body"], STANDARD.encode(body));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_all_the_same() {
+    let platform = Platform::open().await;
+    for event in [json!({}), json!({"Records": []}), json!([1]), json!("text")] {
+        let answer = platform.invoke("validator", &event).await;
+        assert_eq!(answer["statusCode"], 400, "{event}: {answer}");
+    }
+}

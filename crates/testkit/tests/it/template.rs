@@ -1,0 +1,243 @@
+//! What the template gives each function, against what its code reads and calls. Needs no platform.
+
+use std::{collections::BTreeSet, fs};
+
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::platform::root;
+
+/// A function, by crate, logical name, and what it does through which adapter of `crates/aws`.
+struct Function {
+    name: &'static str,
+    logical: &'static str,
+    /// The adapters that its `context.rs` makes.
+    adapters: &'static [Adapter],
+    /// The queues whose batches it is given.
+    consumes: &'static [&'static str],
+}
+
+/// The adapter, and what the ports through which the function uses it call: each action with the resource's logical
+/// name, or the kind of what has none.
+struct Adapter(&'static str, &'static [(&'static str, &'static str)]);
+
+const SSM_ENDPOINTS: Adapter = Adapter("SsmEndpoints", &[("ssm:GetParametersByPath", "parameter")]);
+const FUNCTIONS: [Function; 4] = [
+    Function {
+        name: "validator",
+        logical: "Validator",
+        adapters: &[
+            SSM_ENDPOINTS,
+            Adapter(
+                "AwsSecrets",
+                &[("secretsmanager:GetSecretValue", "secret"), ("ssm:GetParameter", "parameter")],
+            ),
+            Adapter("DynamoLedger", &[("dynamodb:PutItem", "Ledger")]),
+            Adapter("SqsIntake", &[("sqs:SendMessage", "Intake"), ("sqs:SendMessage", "IntakeOrdered")]),
+            Adapter("S3Payloads", &[("s3:PutObject", "Payloads")]),
+            Adapter("HttpsMaterials", &[]),
+        ],
+        consumes: &[],
+    },
+    Function {
+        name: "processor",
+        logical: "Processor",
+        adapters: &[
+            SSM_ENDPOINTS,
+            Adapter(
+                "DynamoLedger",
+                &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:BatchWriteItem", "Ledger")],
+            ),
+            Adapter(
+                "DynamoTransactions",
+                &[("dynamodb:BatchGetItem", "Transactions"), ("dynamodb:BatchWriteItem", "Transactions")],
+            ),
+            Adapter("EventBridgeBus", &[("events:PutEvents", "Bus")]),
+            Adapter("SqsArchiveQueue", &[("sqs:SendMessage", "Archive")]),
+            Adapter("SqsQuarantine", &[("sqs:SendMessage", "IntakeDlq")]),
+            Adapter("S3Payloads", &[("s3:GetObject", "Payloads"), ("s3:PutObject", "Payloads")]),
+        ],
+        consumes: &["Intake", "IntakeOrdered"],
+    },
+    Function {
+        name: "archival",
+        logical: "Archival",
+        adapters: &[
+            Adapter("S3Archive", &[("s3:PutObject", "Audit")]),
+            Adapter("S3Payloads", &[("s3:GetObject", "Payloads")]),
+        ],
+        consumes: &["Archive"],
+    },
+    Function {
+        name: "fraud-detector",
+        logical: "FraudDetector",
+        adapters: &[
+            Adapter(
+                "DynamoHistory",
+                &[("dynamodb:Query", "Transactions"), ("dynamodb:UpdateItem", "Transactions")],
+            ),
+            Adapter("EventBridgeBus", &[("events:PutEvents", "Bus")]),
+        ],
+        consumes: &[],
+    },
+];
+/// What Lambda's poller does in the function's name.
+const CONSUMING: [&str; 4] =
+    ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+/// What every function has: its log, its traces, and the key behind the rest.
+const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
+/// The calls of each adapter's file, as the SDK names them.
+const CALLS: [(&str, &[&str]); 10] = [
+    ("archive.rs", &["put_object"]),
+    ("bus.rs", &["put_events"]),
+    ("endpoints.rs", &["get_parameters_by_path"]),
+    ("history.rs", &["query", "update_item"]),
+    ("ledger.rs", &["batch_get_item", "batch_write_item", "put_item"]),
+    ("materials.rs", &[]),
+    ("payloads.rs", &["get_object", "put_object"]),
+    ("queues.rs", &["send_message", "send_message_batch"]),
+    ("secrets.rs", &["get_parameter", "get_secret_value"]),
+    ("transactions.rs", &["batch_get_item"]),
+];
+
+fn read(path: &str) -> String {
+    let text = fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"));
+    // Only what is built into the function counts.
+    text.split("#[cfg(test)]").next().unwrap().to_owned()
+}
+
+fn resources() -> Yaml {
+    let text = fs::read_to_string(root().join("infra/tollgate.yaml")).unwrap();
+    YamlLoader::load_from_str(&text).unwrap().remove(0)["Resources"].clone()
+}
+
+#[test]
+fn each_function_is_given_the_variables_that_it_reads() {
+    let resources = resources();
+    for function in &FUNCTIONS {
+        let variables = &resources[function.logical]["Properties"]["Environment"]["Variables"];
+        let given: BTreeSet<String> =
+            variables.as_hash().unwrap().keys().map(|name| name.as_str().unwrap().to_owned()).collect();
+        let settings = read(&format!("crates/{}/src/settings.rs", function.name));
+        let is_name = |text: &&str| {
+            text.len() > 3 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
+        };
+        let mut wanted: BTreeSet<String> =
+            settings.split('"').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect();
+        assert!(read("crates/lambda/src/start.rs").contains(r#""LOG_LEVEL""#));
+        wanted.insert("LOG_LEVEL".to_owned());
+        assert_eq!(given, wanted, "{}: the template on the left, settings.rs on the right", function.name);
+    }
+}
+
+#[test]
+fn each_function_may_do_what_it_does_and_no_more() {
+    let resources = resources();
+    for function in &FUNCTIONS {
+        let role = &resources[format!("{}Role", function.logical).as_str()]["Properties"]["Policies"];
+        let mut granted = BTreeSet::new();
+        for statement in role[0]["PolicyDocument"]["Statement"].as_vec().unwrap() {
+            for action in texts(&statement["Action"]) {
+                for resource in texts(&statement["Resource"]) {
+                    if !COMMON.iter().any(|common| action.starts_with(common)) {
+                        granted.insert((action.clone(), resource_name(&resource)));
+                    }
+                }
+            }
+        }
+        let own = function.adapters.iter().flat_map(|adapter| adapter.1.iter().copied());
+        let consumed = function.consumes.iter().flat_map(|queue| CONSUMING.map(|action| (action, *queue)));
+        let used: BTreeSet<(String, String)> =
+            own.chain(consumed).map(|(action, name)| (action.to_owned(), name.to_owned())).collect();
+        assert_eq!(granted, used, "{}: the template on the left, the code on the right", function.name);
+        let key = format!("{:?}", role[0]["PolicyDocument"]["Statement"]);
+        assert!(!key.contains("String(\"*:*\")"), "{}", function.name);
+    }
+}
+
+#[test]
+fn the_code_makes_the_calls_that_this_test_knows_of() {
+    for function in &FUNCTIONS {
+        let context = read(&format!("crates/{}/src/context.rs", function.name));
+        let made: BTreeSet<&str> = context
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| {
+                let is_adapter = ["Aws", "Dynamo", "EventBridge", "S3", "Sqs", "Ssm", "Https"];
+                is_adapter.iter().any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
+            })
+            .collect();
+        let known: BTreeSet<&str> = function.adapters.iter().map(|adapter| adapter.0).collect();
+        assert_eq!(made, known, "{}: context.rs on the left", function.name);
+    }
+    for (file, calls) in CALLS {
+        let source = read(&format!("crates/aws/src/{file}"));
+        let known: BTreeSet<&str> = calls.iter().copied().collect();
+        let made: BTreeSet<&str> =
+            OPERATIONS.into_iter().filter(|operation| source.contains(&format!(".{operation}()"))).collect();
+        assert_eq!(made, known, "crates/aws/src/{file} on the left");
+    }
+    let files: BTreeSet<String> = fs::read_dir(root().join("crates/aws/src"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| read(&format!("crates/aws/src/{name}")).contains(".send()"))
+        .collect();
+    let known: BTreeSet<String> =
+        CALLS.iter().filter(|(_, calls)| !calls.is_empty()).map(|(file, _)| (*file).to_owned()).collect();
+    assert_eq!(files, known, "files with calls");
+}
+
+/// Operations of the services here that code could come to call.
+const OPERATIONS: [&str; 33] = [
+    "batch_execute_statement",
+    "batch_get_item",
+    "batch_write_item",
+    "change_message_visibility",
+    "delete_item",
+    "delete_message",
+    "delete_object",
+    "execute_statement",
+    "get_item",
+    "get_object",
+    "get_parameter",
+    "get_parameters",
+    "get_parameters_by_path",
+    "get_queue_attributes",
+    "get_queue_url",
+    "get_secret_value",
+    "head_object",
+    "list_objects_v2",
+    "list_secret_version_ids",
+    "put_events",
+    "put_item",
+    "put_object",
+    "put_parameter",
+    "put_secret_value",
+    "query",
+    "receive_message",
+    "scan",
+    "send_message",
+    "send_message_batch",
+    "start_execution",
+    "transact_get_items",
+    "transact_write_items",
+    "update_item",
+];
+
+fn texts(value: &Yaml) -> Vec<String> {
+    match value {
+        Yaml::String(text) => vec![text.clone()],
+        Yaml::Array(values) => values.iter().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A resource's logical name, or the kind of what the template does not make.
+fn resource_name(resource: &str) -> String {
+    if resource.contains(":parameter/") {
+        return "parameter".to_owned();
+    }
+    if resource.contains(":secret:") {
+        return "secret".to_owned();
+    }
+    let name = resource.trim_start_matches("${");
+    name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or(name).to_owned()
+}
