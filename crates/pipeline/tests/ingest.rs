@@ -1,5 +1,13 @@
 //! Taking webhooks in, against the contract's table of answers and its order: verify, claim, enqueue, answer.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests only"
+)]
+
 use tollgate_core::{Delivery, LedgerKey, Timestamp};
 use tollgate_pipeline::{
     ingest::{Rejection, Taken},

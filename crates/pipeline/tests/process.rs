@@ -1,5 +1,13 @@
 //! Turning intake batches into payment events, once each, whatever fails.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests only"
+)]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -147,7 +155,8 @@ async fn copies_of_one_event_are_one_effect() {
 
 #[tokio::test]
 async fn poison_is_set_aside_with_its_reason_and_harms_nobody() {
-    let cases: [(&str, fn(&mut Message)); 5] = [
+    type Spoil = fn(&mut Message);
+    let cases: [(&str, Spoil); 5] = [
         ("not_an_intake_message", |message| message.attributes.clear()),
         ("not_an_intake_message", |message| spoil(message, attribute::RECEIPT, "{}")),
         ("body_undecodable", |message| spoil(message, attribute::ENCODING, "base64")),
@@ -491,7 +500,7 @@ async fn two_processors(world: &World, delivery: Delivery, seed: &mut u64, per_t
     };
     let size = 1 + usize::try_from(draw(seed) % 6).unwrap();
     let (first, second) = (world.intake.receive(delivery, size), world.intake.receive(delivery, size));
-    if draw(seed) % 8 == 0
+    if draw(seed).is_multiple_of(8)
         && delivery == Delivery::Fast
         && let Some(message) = first.first()
     {

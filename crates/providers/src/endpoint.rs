@@ -328,7 +328,10 @@ impl Endpoint {
 /// The scheme of a catalogue row.
 pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -> Result<Scheme, SpecError> {
     let known: &[&str] = if row.coded == Some(Coded::Paypal) { &PayPal::PARAMETERS } else { &[] };
-    let unknown = parameters.keys().find(|name| !known.contains(&name.as_str()));
+    crate::normalise::check_parameters(parameters)
+        .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
+    let is_known = |name: &str| known.contains(&name) || crate::normalise::PARAMETERS.contains(&name);
+    let unknown = parameters.keys().find(|name| !is_known(name));
     if let Some(name) = unknown {
         return Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter"));
     }
@@ -381,4 +384,27 @@ fn check_settings(config: &EndpointConfig, scheme: &Scheme) -> Result<(), (&'sta
         return Err(("notification_url", "white space or control characters in it"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_those_that_are_read_with_values_that_can_be_used() {
+        let cases = [
+            ("generic", "default_currency", "EUR", None),
+            ("standard_webhooks", "amount_unit", "minor", None),
+            ("generic", "default_currency", "euro", Some("is not an ISO 4217 currency")),
+            ("generic", "amount_unit", "cents", Some("is neither major nor minor")),
+            ("generic", "webhook_id", "WH-1", Some("this scheme has no such parameter")),
+        ];
+        for (scheme, name, value, problem) in cases {
+            let config = format!(
+                r#"{{"id":"it","scheme":"{scheme}","secret":"ssm:it","parameters":{{"{name}":"{value}"}}}}"#
+            );
+            let built = Endpoint::new(serde_json::from_str(&config).unwrap());
+            assert_eq!(built.err().map(|error| error.problem).as_deref(), problem, "{config}");
+        }
+    }
 }

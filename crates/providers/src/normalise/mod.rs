@@ -56,10 +56,29 @@ mod xendit;
 
 use std::{borrow::Cow, fmt};
 
-use tollgate_core::{EndpointConfig, Facts};
+use tollgate_core::{Currency, EndpointConfig, Facts};
 
 use self::fields::Text;
 use crate::Received;
+
+/// The endpoint parameters that normalisers read: `default_currency`, for providers that name none (else `XXX`), and
+/// `amount_unit`, `major` or `minor`, for senders of integers whose unit their scheme does not say.
+pub(crate) const PARAMETERS: [&str; 2] = ["default_currency", "amount_unit"];
+
+/// Checks the values of [`PARAMETERS`]; the name and the problem of the first bad one.
+pub(crate) fn check_parameters(
+    parameters: &std::collections::BTreeMap<String, String>,
+) -> Result<(), (&'static str, &'static str)> {
+    let value = |name: &str| parameters.get(name).map(String::as_str);
+    if value("default_currency").is_some_and(|code| !Currency::new(code).is_ok_and(|known| known.is_known()))
+    {
+        return Err(("default_currency", "is not an ISO 4217 currency"));
+    }
+    if value("amount_unit").is_some_and(|unit| !matches!(unit, "major" | "minor")) {
+        return Err(("amount_unit", "is neither major nor minor"));
+    }
+    Ok(())
+}
 
 /// Content that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -46,7 +46,8 @@ fn body(webhook: &Signed, is_base64: bool) -> String {
 async fn each_event_shape_is_taken() {
     let platform = Platform::open().await;
     let sender = platform.sender("stripe-eu").await;
-    let shapes: [(&str, fn(&Signed, bool) -> Value); 3] = [
+    type Shape = fn(&Signed, bool) -> Value;
+    let shapes: [(&str, Shape); 3] = [
         ("rest", |webhook, is_base64| rest("stripe-eu", webhook, is_base64)),
         ("api", |webhook, is_base64| {
             version_2("/v1/webhook/stripe-eu", "abc.execute-api.us-east-1.amazonaws.com", webhook, is_base64)
