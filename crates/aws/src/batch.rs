@@ -126,7 +126,7 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn leftovers_alone_are_sent_again() {
         let calls = Mutex::new(Vec::new());
         let results = batched(LIMITS, &[1; 4], |chunk| {
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(*calls.lock().unwrap(), [vec![0, 1, 2], vec![3], vec![1]]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_bad_item_does_not_take_its_call_along() {
         let refused = || PortError::permanent("test", "ValidationException");
         let results = batched(LIMITS, &[1; 3], |chunk| async move {
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(results, [Ok(0), Err(refused()), Ok(2)]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_always_left_over_is_reported() {
         let throttled = PortError::retryable("test", "throttled");
         let answer = Err::<(), _>(throttled.clone());
