@@ -76,12 +76,14 @@ impl Secrets for AwsSecrets {
     }
 }
 
-/// Adds the older version's keys. A list may keep an id from one version to the next, with the same key or with
-/// another: the older one stays under a name of its own, since webhooks signed with it may be on their way.
+/// Adds the older version's keys. A list may keep an id from one version to the next: with the same key it is one
+/// key; with another, the older stays under a name of its own, since webhooks signed with it may be on their way.
 fn add(keys: &mut Vec<KeyMaterial>, older: Vec<KeyMaterial>) {
     for mut key in older {
-        if keys.iter().any(|known| known.id == key.id) {
-            key.id.push_str(" (previous)");
+        match keys.iter().find(|known| known.id == key.id) {
+            Some(known) if known.secret.is_same(&key.secret) => continue,
+            Some(_) => key.id.push_str(" (previous)"),
+            None => {}
         }
         keys.push(key);
     }
@@ -109,6 +111,14 @@ fn parse(stage: &str, value: &str) -> Vec<KeyMaterial> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_kept_for_another_key_keeps_both() {
+        let mut keys = parse("current", r#"{"keys":[{"id":"a","value":"1"},{"id":"b","value":"2"}]}"#);
+        add(&mut keys, parse("previous", r#"{"keys":[{"id":"a","value":"1"},{"id":"b","value":"0"}]}"#));
+        let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "b (previous)"]);
+    }
 
     #[test]
     fn a_secret_is_a_key_or_a_list_of_keys() {

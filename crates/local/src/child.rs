@@ -41,7 +41,8 @@ impl Become {
 /// Starts `binary` with exactly `environment`, in a process group of its own: a Ctrl-C at the terminal reaches
 /// the runner alone, which then stops its copies in order.
 pub fn spawn(binary: &std::path::Path, environment: Vec<(OsString, OsString)>) -> std::io::Result<Child> {
-    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    // Not by name: a build may have replaced the file since this process started.
+    let mut command = tokio::process::Command::new("/proc/self/exe");
     command
         .args(["copy", "--parent", &std::process::id().to_string(), "--"])
         .arg(binary)

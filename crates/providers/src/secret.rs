@@ -16,6 +16,11 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
+    /// Whether both are the same text, in constant time.
+    pub fn is_same(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
+    }
+
     /// The text, for the one place that makes a key of it.
     pub(crate) fn expose(&self) -> &str {
         &self.0

@@ -70,12 +70,16 @@ impl Declared {
         self.variants.iter().any(|variant| variant.signed.parts().any(|part| *part == Part::Url))
     }
 
-    /// Every header that verifying reads and that may be kept: a static token is the key itself, and is not.
+    /// Every header that verifying reads and that may be kept. A static token, or a hash of nothing but the key, is as
+    /// good as the key, and is not.
     pub(crate) fn headers(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for variant in &self.variants {
+            let is_of_the_key_alone = |part: &Part| matches!(part, Part::Secret | Part::Literal(_));
+            let is_static =
+                self.spec.algorithm == Algorithm::Token || variant.signed.parts().all(is_of_the_key_alone);
             if let Source::Header(name) = &variant.source
-                && self.spec.algorithm != Algorithm::Token
+                && !is_static
             {
                 names.push(name.clone());
             }
