@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use tollgate_core::{
-    Authenticity, Delivery, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
+    Authenticity, Delivery, EventId, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
 };
 use tollgate_providers::{
     ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Material, Received, Refusal, Verified,
@@ -189,7 +189,7 @@ where
             duplicate: !claims.any_new,
             on_duplicate: endpoint.on_duplicate(),
             authenticity: receipt.authenticity,
-            conflicts: claims.conflicts,
+            conflicts: claims.conflicts.len(),
         })
     }
 
@@ -272,7 +272,7 @@ where
                         "known event came with other payment facts"
                     );
                     self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
-                    claimed.conflicts += 1;
+                    claimed.conflicts.push(entry.key.event_id());
                     claimed.unfinished = true;
                 }
                 // It was claimed, but perhaps never enqueued: a duplicate answer must be as durable as an
@@ -333,9 +333,8 @@ struct Claimed {
     any_new: bool,
     /// At least one event is not known to be processed: the delivery goes to the queue (again).
     unfinished: bool,
-    /// Known events that came with other payment facts. They are enqueued too: the processor lets the facts that
-    /// it sees first take effect and sets the others aside.
-    conflicts: usize,
+    /// Known events that came with other payment facts. They are enqueued too, for the processor to set aside.
+    conflicts: Vec<EventId>,
 }
 
 /// What the webhook says; at a provider's endpoint always at least one event, understood or not.
@@ -446,6 +445,7 @@ fn messages(
             authenticity: signed.authenticity,
             body_sha256: hex_sha256(incoming.body),
             signed_at: signed.signed_at,
+            conflicts: claimed.conflicts.clone(),
             only_transaction: None,
         },
         request: RequestParts {
@@ -466,7 +466,7 @@ fn messages(
 /// others, and FIFO must not take it for this one. A contradiction is a message of its own.
 fn deduplication_id(ids: &[String], webhook_id: &WebhookId, claimed: &Claimed) -> String {
     match ids {
-        _ if claimed.conflicts > 0 => webhook_id.to_string(),
+        _ if !claimed.conflicts.is_empty() => webhook_id.to_string(),
         [only] => only.clone(),
         several => hex_sha256(several.join(",").as_bytes()),
     }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use tollgate_core::{
-    Authenticity, Delivery, EndpointId, ProviderId, Receipt, Timestamp, WebhookId, id::hex_sha256,
+    Authenticity, Delivery, EndpointId, EventId, ProviderId, Receipt, Timestamp, WebhookId, id::hex_sha256,
 };
 use tollgate_providers::Headers;
 
@@ -90,6 +90,10 @@ pub struct Notes {
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
+    /// The stable ids of events that were claimed with other payment facts: no effect is made of them while the
+    /// ledger holds that claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<EventId>,
     /// An ordered delivery of several payments is sent once for each: this message is for this one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_transaction: Option<String>,

@@ -1,6 +1,6 @@
 //! The effects of decoded messages, step by step, each step over all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tollgate_batch::{Deadline, Outcome};
 use tollgate_core::{LedgerKey, PaymentEvent, Timestamp};
@@ -72,25 +72,19 @@ where
 
     /// Which events the ledger knows as processed.
     async fn standings(&self, works: &mut [Work<'_>]) -> Standings {
-        let mut standings = Standings::default();
-        let mut facts: HashMap<LedgerKey, String> = HashMap::new();
-        for work in works.iter() {
-            for effect in &work.events {
-                standings.by_key.entry(effect.key.clone()).or_insert_with(|| {
-                    standings.keys.push(effect.key.clone());
-                    facts.insert(effect.key.clone(), effect.fingerprint.clone());
-                    (work.index, Standing::Open)
-                });
-            }
-        }
-        let known = self.ledger.known(&standings.keys, self.clock.now()).await;
+        let mut seen: HashSet<&LedgerKey> = HashSet::new();
+        let all = works.iter().flat_map(|work| &work.events).map(|effect| &effect.key);
+        let keys: Vec<LedgerKey> = all.filter(|key| seen.insert(key)).cloned().collect();
+        let known = self.ledger.known(&keys, self.clock.now()).await;
+        let mut found: HashMap<&LedgerKey, Standing> = HashMap::new();
+        let mut held: HashSet<&LedgerKey> = HashSet::new();
         let mut claimed_at: HashMap<&LedgerKey, Timestamp> = HashMap::new();
-        for (key, known) in standings.keys.iter().zip(known) {
+        for (key, known) in keys.iter().zip(known) {
+            if matches!(known, Ok(Some(_))) {
+                held.insert(key);
+            }
             let standing = match known {
-                Ok(Some(Known { state: LedgerState::Processed, fingerprint, .. })) => {
-                    facts.insert(key.clone(), fingerprint);
-                    Standing::Known
-                }
+                Ok(Some(Known { state: LedgerState::Processed, .. })) => Standing::Known,
                 Ok(Some(Known { state: LedgerState::Received, received_at, .. })) => {
                     claimed_at.insert(key, received_at);
                     Standing::Open
@@ -98,14 +92,24 @@ where
                 Ok(None) => Standing::Open,
                 Err(problem) => Standing::Failed(retry("ledger_unavailable", &problem)),
             };
-            if let Some(entry) = standings.by_key.get_mut(key) {
-                entry.1 = standing;
-            }
+            found.insert(key, standing);
         }
-        // The facts that are processed first stand. Others under the same id are an incident and have no effect.
+        // The facts that an event was claimed with stand, or without a claim the first that are seen. Others under its
+        // id are an incident and have no effect.
+        let mut standings = Standings::default();
+        let mut facts: HashMap<LedgerKey, String> = HashMap::new();
         for work in works.iter_mut() {
+            let (index, noted) = (work.index, &work.message.notes.conflicts);
             let before = work.events.len();
-            work.events.retain(|effect| facts.get(&effect.key) == Some(&effect.fingerprint));
+            work.events.retain(|effect| {
+                if noted.contains(&effect.event.id) && held.contains(&effect.key) {
+                    return false;
+                }
+                let standing = found.get(&effect.key).copied().unwrap_or(Standing::Open);
+                standings.by_key.entry(effect.key.clone()).or_insert((index, standing));
+                let first = facts.entry(effect.key.clone()).or_insert_with(|| effect.fingerprint.clone());
+                *first == effect.fingerprint
+            });
             work.conflicts += before - work.events.len();
         }
         // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
@@ -268,7 +272,6 @@ where
 #[derive(Debug, Default)]
 struct Standings {
     by_key: HashMap<LedgerKey, (usize, Standing)>,
-    keys: Vec<LedgerKey>,
 }
 
 impl Standings {
