@@ -121,7 +121,7 @@ impl DynamoLedger {
         let request = KeysAndAttributes::builder()
             .set_keys(Some(wanted))
             .consistent_read(true)
-            .projection_expression("event_key, #state, received_at, fingerprint, expires_at")
+            .projection_expression("event_key, #state, received_at, expires_at")
             .expression_attribute_names("#state", STATE)
             .build();
         let Ok(request) = request else { return fail(build_error(SERVICE)) };
@@ -209,8 +209,7 @@ fn known_of(item: &HashMap<String, AttributeValue>) -> PortResult<Known> {
     let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok());
     let received_at = received_at
         .ok_or_else(|| PortError::permanent(SERVICE, "ledger entry without its time of arrival"))?;
-    let fingerprint = text(item, FINGERPRINT).unwrap_or_default().to_owned();
-    Ok(Known { state: state_of(item)?, received_at, fingerprint })
+    Ok(Known { state: state_of(item)?, received_at })
 }
 
 fn state_of(item: &HashMap<String, AttributeValue>) -> PortResult<LedgerState> {

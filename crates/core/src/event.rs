@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Authenticity, EndpointId, EventId, LedgerKey, Money, ProviderId, Timestamp, WebhookId,
-    id::{MAX_PROVIDER_EVENT_ID_LEN, hex_sha256},
+    id::{bounded, hex_sha256},
 };
 
 /// The schema's name and version. A field is only ever added under one version.
@@ -328,7 +328,7 @@ impl<'a> PaymentEvent<'a> {
     /// Joins what a webhook says with where and when it arrived.
     ///
     /// Texts are the sender's and may be of any length, while table keys and bus entries are bounded: an id of more
-    /// than [`MAX_PROVIDER_EVENT_ID_LEN`] bytes is replaced by its SHA-256 as in the ledger's key, as is any other
+    /// than [`MAX_PROVIDER_EVENT_ID_LEN`](crate::id::MAX_PROVIDER_EVENT_ID_LEN) bytes is replaced by its SHA-256 as in the ledger's key, as is any other
     /// text so long, and metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive has the bytes.
     pub fn new(facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
         let facts = bounded_facts(facts);
@@ -403,14 +403,6 @@ fn bounded_facts(facts: Facts<'_>) -> Facts<'_> {
         },
         metadata: if metadata_bytes > MAX_METADATA_BYTES { Vec::new() } else { facts.metadata },
         ..facts
-    }
-}
-
-fn bounded(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
-        Cow::Owned(format!("sha256:{}", hex_sha256(text.as_bytes())))
-    } else {
-        text
     }
 }
 

@@ -1,6 +1,6 @@
 //! Identifiers: of a received webhook, of a payment event, of a ledger entry.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -58,10 +58,7 @@ impl LedgerKey {
     /// The key of `provider_event_id` at `endpoint`.
     pub fn new(endpoint: &EndpointId, provider_event_id: &str) -> Self {
         // An endpoint id holds no '#', so the pair can be read in one way only.
-        if provider_event_id.len() > MAX_PROVIDER_EVENT_ID_LEN {
-            return Self(format!("{endpoint}#sha256:{}", hex_sha256(provider_event_id.as_bytes())));
-        }
-        Self(format!("{endpoint}#{provider_event_id}"))
+        Self(format!("{endpoint}#{}", bounded(Cow::Borrowed(provider_event_id))))
     }
 
     /// The text, `{endpoint}#{provider event id}`.
@@ -99,6 +96,16 @@ impl EventId {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The text itself, or where it is longer than [`MAX_PROVIDER_EVENT_ID_LEN`] its SHA-256, so that a sender's text can be
+/// part of a key.
+pub fn bounded(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
+        Cow::Owned(format!("sha256:{}", hex_sha256(text.as_bytes())))
+    } else {
+        text
     }
 }
 

@@ -1,6 +1,6 @@
 //! The message between the validator and the processor: a webhook's exact bytes, and what is known of them.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -319,9 +319,4 @@ fn ascii_json(value: &impl Serialize) -> String {
         }
     }
     out
-}
-
-/// The attributes of an archive or quarantine message as a map, for whoever reads one by hand.
-pub fn attribute_map(message: &IntakeMessage) -> BTreeMap<&'static str, String> {
-    message.attributes().into_iter().collect()
 }

@@ -137,14 +137,12 @@ pub trait Claims: Send + Sync {
 }
 
 /// What the ledger knows of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// How far it has come.
     pub state: LedgerState,
     /// When the delivery that it was recorded with arrived: the same for every later one, until it is processed.
     pub received_at: Timestamp,
-    /// The facts it was recorded with.
-    pub fingerprint: String,
 }
 
 /// The ledger as the processor uses it.

@@ -259,6 +259,21 @@ async fn a_body_too_large_for_the_archive_queue_is_put_aside() {
     assert!(world.payloads.objects().into_values().next().unwrap() == body);
 }
 
+/// The payment's id travels in a message attribute and ties an event to its message.
+#[tokio::test]
+async fn payments_with_ids_of_any_length_have_an_effect_each() {
+    let long = |digit: &str| "é".repeat(100_000) + digit;
+    let (a, b) = (Payment::new("PSP1", long("1"), noon()), Payment::new("PSP2", long("2"), noon()));
+    let world = world();
+    let webhook = sender("adyen-ordered", "adyen").sign("", adyen(&[&a, &b]).as_bytes(), noon());
+    take(&world, "adyen-ordered", &webhook).await;
+    let queued = world.queued(Delivery::Ordered);
+    assert_eq!(queued.len(), 2);
+    assert!(queued.iter().all(|message| message.size() - message.body.len() < 8_192));
+    assert!(process(&world, Delivery::Ordered).await.is_empty());
+    assert_eq!((world.transactions.records().len(), world.published().len()), (2, 2));
+}
+
 #[tokio::test]
 async fn several_events_of_a_delivery_have_an_effect_each() {
     let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));

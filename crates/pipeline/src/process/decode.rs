@@ -10,7 +10,7 @@ use tollgate_providers::{Endpoint, Received};
 use tollgate_risk::Thresholds;
 
 use crate::{
-    ingest::{not_understood, understand},
+    ingest::{messages::transaction_of, not_understood, understand},
     intake::IntakeMessage,
 };
 
@@ -59,8 +59,7 @@ pub(super) fn decode<'a>(index: usize, opened: &'a Opened, thresholds: &Threshol
     let mut work = Work { index, message, events: Vec::with_capacity(facts.len()), conflicts: 0 };
     let mut first: HashMap<LedgerKey, usize> = HashMap::new();
     for facts in facts {
-        let transaction = facts.transaction_id.as_deref().unwrap_or(&facts.event_id);
-        if message.notes.only_transaction.as_deref().is_some_and(|only| only != transaction) {
+        if message.notes.only_transaction.as_deref().is_some_and(|only| only != transaction_of(&facts)) {
             continue;
         }
         let tier = thresholds.tier_of(facts.amount.as_ref());

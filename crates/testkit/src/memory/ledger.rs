@@ -69,8 +69,7 @@ impl Ledger for &MemoryLedger {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |key| {
             let entry = entries.get(key).filter(|entry| !is_expired(entry, now))?;
-            let fingerprint = entry.fingerprint.clone();
-            Some(Known { state: entry.state, received_at: entry.received_at, fingerprint })
+            Some(Known { state: entry.state, received_at: entry.received_at })
         };
         keys.iter().map(|key| Ok(known(key))).collect()
     }

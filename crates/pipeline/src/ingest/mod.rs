@@ -1,23 +1,23 @@
 //! Taking a webhook in: verify, claim, make durable, answer. In that order, so that an answer of success is never
 //! earlier than the webhook's safety, and a crash at any point loses nothing that was acknowledged.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+pub(crate) mod messages;
+
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use tollgate_core::{
-    Authenticity, Delivery, EventId, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
+    Authenticity, EventId, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
 };
 use tollgate_providers::{
     ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Material, Received, Refusal, Verified,
 };
 use tracing::{error, info, warn};
 
+use self::messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages};
 use crate::{
     directory::{Directory, Keys},
-    intake::{ClaimCheck, Encoding, IntakeMessage, MAX_MESSAGE_BYTES, Notes, RequestParts, encode},
+    intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES},
     ports::{
         Claim, Claims, Clock, EndpointSource, IntakeQueue, LedgerEntry, LedgerState, Materials, PayloadStore,
         PortError, Secrets,
@@ -27,8 +27,6 @@ use crate::{
 /// How many events of one delivery are claimed at once.
 const CLAIMS_IN_FLIGHT: usize = 16;
 
-/// What an event id and the words around it add to a message, in bytes.
-const EVENT_ID_BYTES: usize = 64;
 /// How many messages of one delivery are sent at once.
 const SENDS_IN_FLIGHT: usize = 8;
 
@@ -288,8 +286,8 @@ where
     /// many would that together they are longer than one may be.
     async fn enqueue(&self, slices: Slices, incoming: &Incoming<'_>) -> Result<(), PortError> {
         let Slices { mut template, slices } = slices;
-        let of_slices = slices.iter().map(|slice| slice.group.len() * 2 + EVENT_ID_BYTES).max().unwrap_or(0);
-        let is_long = template.size() + of_slices > MAX_MESSAGE_BYTES;
+        let of_slice = if slices.len() > 1 { SLICE_BYTES } else { EVENT_ID_BYTES };
+        let is_long = template.size() + of_slice > MAX_MESSAGE_BYTES;
         if is_long || template.body.len().saturating_mul(slices.len()) > 2 * MAX_MESSAGE_BYTES {
             let claim_check = ClaimCheck::of(&template.webhook_id, template.received_at, incoming.body);
             self.payloads.put(&claim_check.key, incoming.body.to_vec()).await?;
@@ -374,100 +372,4 @@ pub(crate) fn not_understood<'a>(received: Received<'a>, problem: &ContentError)
         ContentError::InvalidField(_) => "field invalid",
     };
     Facts::unrecognized(format!("sha256:{}", hex_sha256(received.body)), "", why)
-}
-
-/// A delivery as it goes to the queue: one message, or for an ordered delivery of several payments one for each.
-#[derive(Debug)]
-struct Slices {
-    /// What all of them share.
-    template: IntakeMessage,
-    slices: Vec<Slice>,
-}
-
-#[derive(Debug)]
-struct Slice {
-    /// The payment.
-    group: String,
-    /// Its events' stable ids.
-    event_ids: Vec<String>,
-    deduplication_id: String,
-}
-
-impl Slice {
-    fn message(self, template: &IntakeMessage, is_sliced: bool) -> IntakeMessage {
-        let mut message = template.clone();
-        message.notes.only_transaction = is_sliced.then(|| self.group.clone());
-        message.event_id = self.event_ids.into_iter().next().unwrap_or_default();
-        message.deduplication_id = self.deduplication_id;
-        message.group = self.group;
-        message
-    }
-}
-
-fn messages(
-    endpoint: &Endpoint,
-    incoming: &Incoming<'_>,
-    signed: &Signed,
-    facts: &[Facts<'_>],
-    claimed: &Claimed,
-) -> Slices {
-    let event_id = |facts: &Facts<'_>| LedgerKey::new(endpoint.id(), &facts.event_id).event_id().to_string();
-    let mut slices: Vec<Slice> = Vec::new();
-    let mut slice_of: HashMap<&str, usize> = HashMap::new();
-    for facts in facts {
-        let transaction = match endpoint.delivery() {
-            Delivery::Ordered => facts.transaction_id.as_deref().unwrap_or(&facts.event_id),
-            Delivery::Fast => "",
-        };
-        let position = *slice_of.entry(transaction).or_insert(slices.len());
-        match slices.get_mut(position) {
-            Some(slice) => slice.event_ids.push(event_id(facts)),
-            None => slices.push(Slice {
-                group: transaction.to_owned(),
-                event_ids: vec![event_id(facts)],
-                deduplication_id: String::new(),
-            }),
-        }
-    }
-    for slice in &mut slices {
-        slice.deduplication_id = deduplication_id(&slice.event_ids, incoming.webhook_id, claimed);
-    }
-    let (encoding, body) = encode(incoming.body);
-    let template = IntakeMessage {
-        webhook_id: incoming.webhook_id.clone(),
-        endpoint: endpoint.id().clone(),
-        provider: endpoint.provider().clone(),
-        event_id: String::new(),
-        received_at: incoming.received_at,
-        source_ip: incoming.source_ip.to_owned(),
-        key_id: signed.key_id.clone(),
-        notes: Notes {
-            authenticity: signed.authenticity,
-            body_sha256: hex_sha256(incoming.body),
-            signed_at: signed.signed_at,
-            conflicts: claimed.conflicts.clone(),
-            only_transaction: None,
-        },
-        request: RequestParts {
-            headers: endpoint.kept_headers(incoming.headers),
-            query: incoming.query.to_owned(),
-        },
-        encoding,
-        body,
-        delivery: endpoint.delivery(),
-        group: String::new(),
-        deduplication_id: String::new(),
-        trace: incoming.trace.map(str::to_owned),
-    };
-    Slices { template, slices }
-}
-
-/// The ledger key's event id; of several events all of them, since another delivery may hold one of them beside
-/// others, and FIFO must not take it for this one. A contradiction is a message of its own.
-fn deduplication_id(ids: &[String], webhook_id: &WebhookId, claimed: &Claimed) -> String {
-    match ids {
-        _ if !claimed.conflicts.is_empty() => webhook_id.to_string(),
-        [only] => only.clone(),
-        several => hex_sha256(several.join(",").as_bytes()),
-    }
 }
