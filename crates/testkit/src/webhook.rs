@@ -75,6 +75,14 @@ impl Sender {
         self.endpoint.sign(to_sign, &self.keys, at).expect("a body that its provider signs")
     }
 
+    /// A body that is no JSON, signed at `at`. As `application/json` a gateway would hand it over as text.
+    pub fn sign_bytes(&self, body: &[u8], at: Timestamp) -> Signed {
+        let mut webhook = self.sign("", body, at);
+        webhook.headers.remove("Content-Type");
+        webhook.headers.push("Content-Type", "application/octet-stream");
+        webhook
+    }
+
     /// A payment's webhook.
     pub fn payment(&self, payment: &Payment, at: Timestamp) -> Signed {
         let body = payment.body(self.endpoint.provider().as_str());

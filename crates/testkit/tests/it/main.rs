@@ -18,3 +18,4 @@ mod rotation;
 mod routing;
 mod shapes;
 mod template;
+mod template_rows;

@@ -85,6 +85,8 @@ const CONSUMING: [&str; 4] =
     ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 /// What every function has: its log, its traces, and the key behind the rest.
 const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
+/// What Lambda does in every function's name when an asynchronous invocation has failed for good.
+const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The calls of each adapter's file, as the SDK names them.
 const CALLS: [(&str, &[&str]); 10] = [
     ("archive.rs", &["put_object"]),
@@ -146,8 +148,11 @@ fn each_function_may_do_what_it_does_and_no_more() {
         }
         let own = function.adapters.iter().flat_map(|adapter| adapter.1.iter().copied());
         let consumed = function.consumes.iter().flat_map(|queue| CONSUMING.map(|action| (action, *queue)));
-        let used: BTreeSet<(String, String)> =
-            own.chain(consumed).map(|(action, name)| (action.to_owned(), name.to_owned())).collect();
+        let used: BTreeSet<(String, String)> = own
+            .chain(consumed)
+            .chain([FAILING])
+            .map(|(action, name)| (action.to_owned(), name.to_owned()))
+            .collect();
         assert_eq!(granted, used, "{}: the template on the left, the code on the right", function.name);
         let key = format!("{:?}", role[0]["PolicyDocument"]["Statement"]);
         assert!(!key.contains("String(\"*:*\")"), "{}", function.name);
@@ -237,6 +242,12 @@ fn resource_name(resource: &str) -> String {
     }
     if resource.contains(":secret:") {
         return "secret".to_owned();
+    }
+    // Tables are named, since either of two resources makes them.
+    for (table, logical) in [(":table/webhook-events-", "Ledger"), (":table/transactions-", "Transactions")] {
+        if resource.contains(table) {
+            return logical.to_owned();
+        }
     }
     let name = resource.trim_start_matches("${");
     name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or(name).to_owned()
