@@ -99,6 +99,11 @@ impl Names {
         self.named("transaction-workflow-dlq")
     }
 
+    /// Where Lambda leaves asynchronous invocations of the functions that failed for good.
+    pub fn functions_dead_letters(&self) -> String {
+        self.named("asynchronous-invocations-dlq")
+    }
+
     /// Collects every alert, where the deployment asks for it (`AlertsTap`).
     pub fn alerts_tap(&self) -> String {
         self.named("transaction-alerts-tap")

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
 use tollgate_core::Delivery;
 use tollgate_pipeline::{
     intake::{IntakeMessage, MAX_MESSAGE_BYTES, attribute},
-    ports::{ArchiveQueue, IntakeQueue, PortError, PortResult, Quarantine},
+    ports::{ArchiveQueue, IntakeQueue, Poison, PortError, PortResult, Quarantine},
 };
 
 use crate::{
@@ -137,37 +137,45 @@ impl SqsArchiveQueue {
     }
 }
 
-/// The quarantine: the intake's dead-letter queue, where a message keeps all it needs to be redriven.
+/// The quarantine: each intake's dead-letter queue, where a message keeps all it needs to be redriven.
 #[derive(Debug, Clone)]
 pub struct SqsQuarantine {
     client: Client,
-    url: String,
+    fast_url: String,
+    ordered_url: String,
 }
 
 impl SqsQuarantine {
-    /// The queue at `url`.
-    pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self { client, url: url.into() }
+    /// The standard queue at `fast_url` and the FIFO queue at `ordered_url`.
+    pub fn new(client: Client, fast_url: impl Into<String>, ordered_url: impl Into<String>) -> Self {
+        Self { client, fast_url: fast_url.into(), ordered_url: ordered_url.into() }
     }
 }
 
 impl Quarantine for SqsQuarantine {
-    async fn send(&self, body: &str, carried: &[(String, String)], reason: &str) -> PortResult<()> {
+    async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
         // Ten attributes are the limit and an intake message has ten: the reason takes the place of the one
         // that only people read. A message that comes back from here has a reason already.
-        let kept =
-            carried.iter().filter(|(name, _)| name != attribute::EVENT_ID && name != attribute::REASON);
-        let mut all: Vec<(String, String)> = kept.cloned().collect();
-        all.push((attribute::REASON.to_owned(), reason.to_owned()));
-        self.client
+        let kept = poison
+            .attributes
+            .iter()
+            .filter(|(name, _)| *name != attribute::EVENT_ID && *name != attribute::REASON);
+        let all = kept.copied().chain([(attribute::REASON, poison.reason)]);
+        let all = all.map(|(name, value)| (name, value.to_owned()));
+        let request = self
+            .client
             .send_message()
-            .queue_url(&self.url)
-            .message_body(body)
-            .set_message_attributes(Some(attributes(all)?))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|problem| port_error(SERVICE, &problem))
+            .message_body(poison.body)
+            .set_message_attributes(Some(attributes(all)?));
+        let request = match poison.group {
+            None => request.queue_url(&self.fast_url),
+            // By its own id, since two messages of a group may have one body.
+            Some(group) => request
+                .queue_url(&self.ordered_url)
+                .message_group_id(group)
+                .message_deduplication_id(poison.message_id),
+        };
+        request.send().await.map(|_| ()).map_err(|problem| port_error(SERVICE, &problem))
     }
 }
 

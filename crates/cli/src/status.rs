@@ -91,6 +91,7 @@ pub(crate) async fn queues(aws: &Aws) -> anyhow::Result<Vec<QueueStatus>> {
     }
     queues.push((aws.names.eventbridge_dead_letters(), true));
     queues.push((aws.names.workflow_dead_letters(), true));
+    queues.push((aws.names.functions_dead_letters(), true));
     let sqs = aws_sdk_sqs::Client::new(&aws.config);
     stream::iter(queues)
         .map(|(name, dead_letters)| queue(&sqs, name, dead_letters))

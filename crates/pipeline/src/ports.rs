@@ -211,15 +211,25 @@ pub trait ArchiveQueue: Send + Sync {
     fn send(&self, messages: &[String]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
+/// A message that can never be processed, as it was received.
+#[derive(Debug, Clone, Copy)]
+pub struct Poison<'a> {
+    /// The queue's id of it.
+    pub message_id: &'a str,
+    /// Its FIFO group; `None` on a standard queue.
+    pub group: Option<&'a str>,
+    /// The message body.
+    pub body: &'a str,
+    /// The message attributes' texts.
+    pub attributes: &'a [(&'a str, &'a str)],
+    /// Why it cannot be processed.
+    pub reason: &'a str,
+}
+
 /// Where poison goes, with its reason, to be redriven once its cause is mended.
 pub trait Quarantine: Send + Sync {
-    /// Returns once the message, as it was received, is durable there with the reason.
-    fn send(
-        &self,
-        body: &str,
-        attributes: &[(String, String)],
-        reason: &str,
-    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Returns once the message is durable there: with its group, where it has one, so that it goes back in order.
+    fn send(&self, poison: Poison<'_>) -> impl Future<Output = PortResult<()>> + Send;
 }
 
 /// What storing an object found.

@@ -298,15 +298,20 @@ async fn several_events_of_a_delivery_have_an_effect_each() {
 
 #[tokio::test]
 async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
-    let world = world();
-    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
-    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
-    assert!(process(&world, Delivery::Fast).await.is_empty());
-    let published = world.published();
-    assert_eq!(published.iter().map(|e| e.amount.unwrap().minor_units()).collect::<Vec<_>>(), [1_099]);
-    assert_eq!(world.transactions.records().len(), 1);
-    let aside = world.quarantine.messages();
-    assert_eq!((aside.len(), aside[0].reason.as_str()), (1, "conflicting_facts"));
+    for (endpoint, delivery) in [("stripe", Delivery::Fast), ("lined-up", Delivery::Ordered)] {
+        let world = world();
+        take_payment(&world, endpoint, "stripe", &payment("evt_1")).await;
+        take_payment(&world, endpoint, "stripe", &payment("evt_1").of("999900", "USD")).await;
+        let group = world.intake.messages(delivery)[0].group.clone();
+        assert_eq!(group.is_some(), delivery == Delivery::Ordered);
+        assert!(process(&world, delivery).await.is_empty());
+        let published = world.published();
+        assert_eq!(published.iter().map(|e| e.amount.unwrap().minor_units()).collect::<Vec<_>>(), [1_099]);
+        assert_eq!(world.transactions.records().len(), 1);
+        let aside = world.quarantine.messages();
+        assert_eq!((aside.len(), aside[0].reason.as_str()), (1, "conflicting_facts"));
+        assert_eq!(aside[0].group, group, "it can go back in order");
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,11 @@ impl Context {
             bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus_name),
             archive: SqsArchiveQueue::new(sqs.clone(), settings.archive_queue_url),
             payloads: S3Payloads::new(tollgate_aws::s3_client(&config), settings.payload_bucket),
-            quarantine: SqsQuarantine::new(sqs, settings.quarantine_queue_url),
+            quarantine: SqsQuarantine::new(
+                sqs,
+                settings.quarantine_queue_url,
+                settings.quarantine_ordered_queue_url,
+            ),
             thresholds: settings.thresholds,
         };
         Ok(Self { process, metrics: Metrics::new("processor", settings.environment) })

@@ -13,6 +13,7 @@ pub(crate) struct Settings {
     pub(crate) event_bus_name: String,
     pub(crate) archive_queue_url: String,
     pub(crate) quarantine_queue_url: String,
+    pub(crate) quarantine_ordered_queue_url: String,
     pub(crate) payload_bucket: String,
     pub(crate) endpoints_path: String,
     pub(crate) freshness: Freshness,
@@ -31,6 +32,7 @@ impl Settings {
             event_bus_name: reader.text("EVENT_BUS_NAME"),
             archive_queue_url: reader.text("ARCHIVE_QUEUE_URL"),
             quarantine_queue_url: reader.text("QUARANTINE_QUEUE_URL"),
+            quarantine_ordered_queue_url: reader.text("QUARANTINE_ORDERED_QUEUE_URL"),
             payload_bucket: reader.text("PAYLOAD_BUCKET"),
             endpoints_path: reader.text("ENDPOINTS_PATH"),
             freshness: Freshness {
@@ -59,6 +61,7 @@ mod tests {
             ("EVENT_BUS_NAME", "b"),
             ("ARCHIVE_QUEUE_URL", "q"),
             ("QUARANTINE_QUEUE_URL", "q"),
+            ("QUARANTINE_ORDERED_QUEUE_URL", "q.fifo"),
             ("PAYLOAD_BUCKET", "b"),
             ("ENDPOINTS_PATH", "/p"),
         ]);

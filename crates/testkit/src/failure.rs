@@ -16,8 +16,8 @@ use tollgate_pipeline::{
     intake::IntakeMessage,
     ports::{
         Archive, ArchiveQueue, Claim, Claims, EndpointSource, EventBus, IntakeQueue, Known, Ledger,
-        LedgerEntry, PayloadSource, PayloadStore, PortError, PortResult, Quarantine, Recorded, Secrets,
-        Stored, Transactions,
+        LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded,
+        Secrets, Stored, Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -263,8 +263,8 @@ impl<P: ArchiveQueue> ArchiveQueue for Failing<'_, P> {
 }
 
 impl<P: Quarantine> Quarantine for Failing<'_, P> {
-    async fn send(&self, body: &str, attributes: &[(String, String)], reason: &str) -> PortResult<()> {
-        self.faults.one(self.inner.send(body, attributes, reason)).await
+    async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
+        self.faults.one(self.inner.send(poison)).await
     }
 }
 

@@ -20,8 +20,8 @@ use crate::{
     directory::Directory,
     intake::{Content, Encoding, IntakeMessage, attribute},
     ports::{
-        ArchiveQueue, Clock, EndpointSource, EventBus, Ledger, PayloadSource, PayloadStore, PortError,
-        Quarantine, Transactions,
+        ArchiveQueue, Clock, EndpointSource, EventBus, Ledger, PayloadSource, PayloadStore, Poison,
+        PortError, Quarantine, Transactions,
     },
 };
 
@@ -207,9 +207,14 @@ where
     /// Sends poison to the quarantine; what cannot be sent stays poison and comes back.
     async fn quarantined(&self, outcome: Outcome, record: Option<&Record<'_>>) -> Outcome {
         let (Outcome::Poison(reason), Some(record)) = (outcome, record) else { return outcome };
-        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let attributes: Vec<(String, String)> = record.attributes.iter().map(text).collect();
-        match self.quarantine.send(record.body, &attributes, reason).await {
+        let poison = Poison {
+            message_id: record.message_id,
+            group: record.group,
+            body: record.body,
+            attributes: &record.attributes,
+            reason,
+        };
+        match self.quarantine.send(poison).await {
             Ok(()) => Outcome::Quarantined(reason),
             Err(problem) => {
                 warn!(error = %problem, reason, "not quarantined");

@@ -8,7 +8,7 @@ use std::{
 use tollgate_core::{Delivery, Timestamp};
 use tollgate_pipeline::{
     intake::{IntakeMessage, MAX_MESSAGE_BYTES, is_sqs_character},
-    ports::{ArchiveQueue, Clock, IntakeQueue, PortError, PortResult, Quarantine},
+    ports::{ArchiveQueue, Clock, IntakeQueue, Poison, PortError, PortResult, Quarantine},
 };
 
 use super::clock::HandClock;
@@ -175,6 +175,8 @@ impl ArchiveQueue for &MemoryArchiveQueue {
 /// A message that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
+    /// Its FIFO group; `None` from a standard queue.
+    pub group: Option<String>,
     /// As it was received.
     pub body: String,
     /// As they were received.
@@ -195,9 +197,14 @@ impl MemoryQuarantine {
 }
 
 impl Quarantine for &MemoryQuarantine {
-    async fn send(&self, body: &str, attributes: &[(String, String)], reason: &str) -> PortResult<()> {
-        let message =
-            SetAside { body: body.to_owned(), attributes: attributes.to_vec(), reason: reason.to_owned() };
+    async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let message = SetAside {
+            group: poison.group.map(str::to_owned),
+            body: poison.body.to_owned(),
+            attributes: poison.attributes.iter().map(text).collect(),
+            reason: poison.reason.to_owned(),
+        };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
         Ok(())
     }

@@ -88,7 +88,7 @@ async fn many_events_in_a_delivery_are_each_known() {
 #[tokio::test]
 async fn other_facts_under_a_known_id_are_set_aside() {
     let platform = Platform::open().await;
-    for endpoint in ["stripe-eu", "stripe-us"] {
+    for (endpoint, dead_letters) in [("stripe-eu", "IntakeDlqUrl"), ("stripe-us", "IntakeOrderedDlqUrl")] {
         let sender = platform.sender(endpoint).await;
         let id = platform.unique(endpoint);
         let payment = Payment::new(&id, &id, platform.now());
@@ -102,7 +102,7 @@ async fn other_facts_under_a_known_id_are_set_aside() {
         platform.until_processed(&[key(&sender, &id)]).await;
         platform
             .until("the contradiction is set aside", async || {
-                let aside = platform.peek("IntakeDlqUrl").await;
+                let aside = platform.peek(dead_letters).await;
                 let is_mine = |body: &str| body.contains(&id) && body.contains("999900");
                 aside
                     .into_iter()

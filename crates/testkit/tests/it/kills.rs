@@ -83,7 +83,8 @@ async fn killing_functions_loses_nothing_and_doubles_nothing() {
         assert!(copies.peek().is_some(), "{id} is not on the bus");
         assert!(copies.all(|event| event.id == key.event_id()), "{id}");
     }
-    let dead = platform.peek("IntakeDlqUrl").await;
+    let mut dead = platform.peek("IntakeDlqUrl").await;
+    dead.extend(platform.peek("IntakeOrderedDlqUrl").await);
     assert!(dead.iter().all(|message| sent.iter().all(|(_, id, _)| !message.body.contains(id.as_str()))));
     // Every event is in the archive, by whichever delivery brought it.
     let ids: Vec<String> = published

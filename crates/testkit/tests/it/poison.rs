@@ -9,7 +9,10 @@ use crate::platform::Platform;
 #[tokio::test]
 async fn poison_is_set_aside_with_its_reason_and_the_others_go_on() {
     let platform = Platform::open().await;
-    for (endpoint, queue) in [("stripe-eu", "IntakeQueueUrl"), ("stripe-us", "IntakeOrderedQueueUrl")] {
+    for (endpoint, queue, dead_letters) in [
+        ("stripe-eu", "IntakeQueueUrl", "IntakeDlqUrl"),
+        ("stripe-us", "IntakeOrderedQueueUrl", "IntakeOrderedDlqUrl"),
+    ] {
         let sender = platform.sender(endpoint).await;
         let transaction = platform.unique(endpoint);
         let mut keys = Vec::new();
@@ -30,7 +33,7 @@ async fn poison_is_set_aside_with_its_reason_and_the_others_go_on() {
             let body = format!("{transaction}-{name}");
             let aside = platform
                 .until("poison is set aside", async || {
-                    platform.peek("IntakeDlqUrl").await.into_iter().find(|message| message.body == body)
+                    platform.peek(dead_letters).await.into_iter().find(|message| message.body == body)
                 })
                 .await;
             let attributes = aside.attributes.to_string();

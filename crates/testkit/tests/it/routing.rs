@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use serde_json::{Value, json};
 use tollgate_core::{Category, RiskTier};
 use tollgate_testkit::webhook::Payment;
 
@@ -46,6 +48,7 @@ async fn the_amount_decides_the_rest_of_the_way() {
         ("999.99", "USD", RiskTier::Low),
         ("1000", "USD", RiskTier::Medium),
         ("1000.00", "EUR", RiskTier::Medium),
+        ("9999.99", "USD", RiskTier::Medium),
         ("10000", "USD", RiskTier::Medium),
         ("10000.01", "USD", RiskTier::High),
         ("99999", "JPY", RiskTier::Low),
@@ -54,10 +57,14 @@ async fn the_amount_decides_the_rest_of_the_way() {
         ("1000001", "JPY", RiskTier::High),
         ("299.999", "KWD", RiskTier::Low),
         ("300", "KWD", RiskTier::Medium),
+        ("3000", "KWD", RiskTier::Medium),
         ("3000.001", "KWD", RiskTier::High),
         ("12345678901234567890123456.78", "USD", RiskTier::High),
+        ("99999999999999999999999999", "JPY", RiskTier::High),
         // Money that flows back is as large as money that flows.
-        ("-20000", "USD", RiskTier::High),
+        ("-999.99", "USD", RiskTier::Low),
+        ("-1000", "USD", RiskTier::Medium),
+        ("-10000.01", "USD", RiskTier::High),
     ];
     let mut tiers = BTreeMap::new();
     for (index, (amount, currency, tier)) in cases.into_iter().enumerate() {
@@ -107,4 +114,79 @@ async fn the_amount_decides_the_rest_of_the_way() {
             platform.history("acme", id).await.iter().any(|item| item.contains_key("fraud_decision"));
         assert_eq!(has_decision, *tier == RiskTier::High, "{amount}");
     }
+}
+
+/// What the deployed rules make of an event by themselves, past the processor that writes category and tier into it.
+#[tokio::test]
+async fn the_rules_alone_decide_where_an_event_goes() {
+    const QUEUES: [&str; 3] = ["PaymentsQueueUrl", "RefundsQueueUrl", "DisputesQueueUrl"];
+    let platform = Platform::open().await;
+    let model = published(&platform).await;
+    // Source, detail type, category and tier; then the queue, whether people are told at once, and the workflow.
+    let cases = [
+        ("elsewhere", "payment.succeeded", "payment", "high", None, false, false),
+        ("tollgate", "payment.succeeded", "payment", "low", Some(QUEUES[0]), false, false),
+        ("tollgate", "payment.succeeded", "payment", "medium", Some(QUEUES[0]), true, false),
+        ("tollgate", "payment.succeeded", "payment", "high", Some(QUEUES[0]), false, true),
+        ("tollgate", "refund.succeeded", "refund", "low", Some(QUEUES[1]), false, false),
+        ("tollgate", "refund.succeeded", "refund", "medium", Some(QUEUES[1]), true, false),
+        ("tollgate", "dispute.opened", "dispute", "low", Some(QUEUES[2]), false, false),
+        ("tollgate", "dispute.opened", "dispute", "high", Some(QUEUES[2]), false, true),
+        // What the workflow publishes must not start it again.
+        ("tollgate", "payment.flagged", "payment", "high", Some(QUEUES[0]), true, false),
+        ("tollgate", "payment.flagged", "payment", "low", Some(QUEUES[0]), true, false),
+        ("tollgate", "payment.unrecognized", "other", "low", None, false, false),
+    ];
+    let id = |index: usize| platform.unique(&format!("rule{index}x"));
+    let entries = cases.iter().enumerate().map(|(index, (source, kind, category, tier, ..))| {
+        let mut detail = model.clone();
+        detail["transaction_id"] = json!(id(index));
+        detail["type"] = json!(kind);
+        detail["category"] = json!(category);
+        detail["risk_tier"] = json!(tier);
+        let entry = PutEventsRequestEntry::builder().event_bus_name(platform.output("BusName"));
+        entry.source(*source).detail_type(*kind).detail(detail.to_string()).build()
+    });
+    let bus = aws_sdk_eventbridge::Client::new(platform.config());
+    for entry in entries {
+        let answer = bus.put_events().entries(entry).send().await.unwrap();
+        assert_eq!(answer.failed_entry_count(), 0, "{answer:?}");
+    }
+    let holds = async |queue: &str, index: usize| {
+        let messages = platform.peek(queue).await;
+        messages.iter().any(|message| message.body.contains(&id(index)))
+    };
+    // The fraud detector knows none of them: each that starts the workflow ends among its dead letters.
+    for (index, (.., queue, is_told, is_examined)) in cases.into_iter().enumerate() {
+        let expected =
+            [queue, is_told.then_some("AlertsTapQueueUrl"), is_examined.then_some("WorkflowDlqUrl")];
+        for destination in expected.into_iter().flatten() {
+            let what = format!("{:?} is in {destination}", cases[index]);
+            platform.until(&what, async || holds(destination, index).await.then_some(())).await;
+        }
+    }
+    for (index, (.., queue, is_told, is_examined)) in cases.into_iter().enumerate() {
+        for other in QUEUES {
+            assert_eq!(holds(other, index).await, queue == Some(other), "{:?}: {other}", cases[index]);
+        }
+        // The workflow itself tells of what it examines.
+        if !is_examined {
+            assert_eq!(holds("AlertsTapQueueUrl", index).await, is_told, "{:?}", cases[index]);
+        }
+        assert_eq!(holds("WorkflowDlqUrl", index).await, is_examined, "{:?}", cases[index]);
+    }
+}
+
+/// An event as the processor publishes it.
+async fn published(platform: &Platform) -> Value {
+    let sender = platform.sender("acme").await;
+    let id = platform.unique("model");
+    let payment = Payment::new(&id, &id, platform.now()).of("1", "USD");
+    assert_eq!(platform.send(None, &sender.payment(&payment, platform.now())).await.status, 200);
+    let envelope = platform.until("the model is routed", async || {
+        let messages = platform.peek("PaymentsQueueUrl").await;
+        let mine = messages.into_iter().find(|message| message.body.contains(&id))?;
+        serde_json::from_str::<Value>(&mine.body).ok()
+    });
+    envelope.await["detail"].clone()
 }

@@ -53,7 +53,10 @@ const FUNCTIONS: [Function; 4] = [
             ),
             Adapter("EventBridgeBus", &[("events:PutEvents", "Bus")]),
             Adapter("SqsArchiveQueue", &[("sqs:SendMessage", "Archive")]),
-            Adapter("SqsQuarantine", &[("sqs:SendMessage", "IntakeDlq")]),
+            Adapter(
+                "SqsQuarantine",
+                &[("sqs:SendMessage", "IntakeDlq"), ("sqs:SendMessage", "IntakeOrderedDlq")],
+            ),
             Adapter("S3Payloads", &[("s3:GetObject", "Payloads"), ("s3:PutObject", "Payloads")]),
         ],
         consumes: &["Intake", "IntakeOrdered"],
