@@ -313,6 +313,7 @@ const BUCKETS: &[Fact<'_>] = &[
         "Audit/LifecycleConfiguration/Rules/Id=archive/Transitions",
         "[{StorageClass: STANDARD_IA, TransitionInDays: 30}, {StorageClass: GLACIER, TransitionInDays: 90}]",
     ),
+    ("Payloads/LifecycleConfiguration/Rules/Id=payloads/ExpirationInDays", "365"),
     ("Audit/LifecycleConfiguration/Rules/Id=archive/ExpirationInDays", "365"),
     ("Payloads/LifecycleConfiguration/Rules/Id=payloads/Status", "Enabled"),
     ("Audit/LifecycleConfiguration/Rules/Id=archive/Status", "Enabled"),
