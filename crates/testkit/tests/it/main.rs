@@ -14,6 +14,7 @@ mod kills;
 mod money;
 mod platform;
 mod poison;
+mod repositories;
 mod rotation;
 mod routing;
 mod shapes;
