@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -20,6 +20,9 @@ pub struct Become {
     parent: i32,
     /// The function.
     binary: PathBuf,
+    /// What it is given, for a program that starts the function elsewhere.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 impl Become {
@@ -33,19 +36,24 @@ impl Become {
         if getppid().map(Pid::as_raw_pid) != Some(self.parent) {
             return anyhow::anyhow!("the runner is gone");
         }
-        let error = Command::new(&self.binary).exec();
+        let error = Command::new(&self.binary).args(&self.arguments).exec();
         anyhow::Error::new(error).context(format!("cannot run {}", self.binary.display()))
     }
 }
 
-/// Starts `binary` with exactly `environment`, in a process group of its own: a Ctrl-C at the terminal reaches
-/// the runner alone, which then stops its copies in order.
-pub fn spawn(binary: &std::path::Path, environment: Vec<(OsString, OsString)>) -> std::io::Result<Child> {
+/// Starts `binary` with `arguments` and exactly `environment`, in a process group of its own: a Ctrl-C at the
+/// terminal reaches the runner alone, which then stops its copies in order.
+pub fn spawn(
+    binary: &Path,
+    arguments: &[String],
+    environment: Vec<(OsString, OsString)>,
+) -> std::io::Result<Child> {
     // Not by name: a build may have replaced the file since this process started.
     let mut command = tokio::process::Command::new("/proc/self/exe");
     command
         .args(["copy", "--parent", &std::process::id().to_string(), "--"])
         .arg(binary)
+        .args(arguments)
         .env_clear()
         .envs(environment)
         .stdin(Stdio::null())

@@ -153,7 +153,7 @@ impl Copy {
         let date = clock::timestamp().get(..10).unwrap_or_default().replace('-', "/");
         let stream = format!("{date}/[{}]{}", crate::spec::VERSION, stream_id());
         let environment = self.spec.environment(host, &self.function, &address, &stream);
-        let mut child = child::spawn(&self.spec.binary, environment)?;
+        let mut child = child::spawn(&self.spec.binary, &self.spec.arguments, environment)?;
         self.pid.set(child.id());
         let output = self.forward_output(&mut child);
         let copy = Rc::clone(self);

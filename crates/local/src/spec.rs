@@ -25,6 +25,9 @@ pub struct Host {
 pub struct Spec {
     /// The executable, by its absolute path.
     pub binary: PathBuf,
+    /// Its arguments: none for a function, and the image for what runs a function's image.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// Processes that run it: 1 to [`MAX_COPIES`].
     pub copies: usize,
     /// Told to the function; not enforced. 128 to 10,240.

@@ -12,7 +12,7 @@ mod support;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use support::{Runner, is_alive, until};
+use support::{Runner, function_binary, is_alive, until};
 
 #[test]
 fn an_invocation_is_answered_with_what_the_function_returns() {
@@ -70,6 +70,18 @@ fn the_function_sees_lambdas_context_and_environment_and_nothing_else() {
     assert_eq!(made_up["arn"], "arn:aws:lambda:us-east-1:000000000000:function:context");
     assert_eq!(made_up["request_id"].as_str().unwrap().len(), 36);
     assert!(made_up["trace"].as_str().unwrap().starts_with("Root=1-"));
+}
+
+#[test]
+fn another_program_may_become_the_function() {
+    let runner = Runner::start("become");
+    let body = json!({
+        "binary": "/bin/sh", "arguments": ["-c", "GREETING=$1 exec \"$0\"", function_binary(), "--hello"],
+        "copies": 1, "memory_mb": 256, "timeout_seconds": 10,
+    });
+    assert_eq!(runner.put_program("become", body).status, 200);
+    let seen = runner.invoke("become", json!({"do": "context"})).json();
+    assert_eq!(seen["environment"]["GREETING"], "--hello");
 }
 
 #[test]

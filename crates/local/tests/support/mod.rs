@@ -45,10 +45,14 @@ impl Runner {
 
     /// Configures `function` to run the test function.
     pub fn put(&self, function: &str, copies: usize, timeout_seconds: u32, environment: Value) -> Answer {
-        let body = json!({
+        self.put_program(function, json!({
             "binary": function_binary(), "copies": copies, "memory_mb": 256, "timeout_seconds": timeout_seconds,
             "environment": environment,
-        });
+        }))
+    }
+
+    /// Configures `function` with this very body.
+    pub fn put_program(&self, function: &str, body: Value) -> Answer {
         self.request("PUT", &format!("/functions/{function}"), &[], body.to_string().as_bytes())
     }
 
@@ -152,7 +156,7 @@ impl Answer {
 }
 
 /// The example of this crate: `cargo test` builds it next to the test.
-fn function_binary() -> PathBuf {
+pub fn function_binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.ancestors().nth(2).unwrap().join("examples/function");
     assert!(binary.is_file(), "{} is missing: build with `cargo test -p tollgate-local`", binary.display());
