@@ -1,7 +1,8 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test lint fmt deploy
+need-env = $(or $(ENV),$(error ENV is missing: ENV=dev))
+.PHONY: help demo up down status test lint fmt images peers push deploy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,5 +28,23 @@ lint: ## What CI checks beside the tests
 fmt: ## Format the code
 	@cargo fmt --all
 
-deploy: ## Deploy to AWS: ENV=dev reads infra/params/dev.json; image URIs as IMAGES='ValidatorImage=... ...'
-	@scripts/deploy --suffix $(or $(ENV),$(error ENV is missing: make deploy ENV=dev)) --params infra/params/$(ENV).json $(IMAGES)
+images: ## Build the arm64 images (FUNCTION=processor builds one)
+	@scripts/images $(FUNCTION)
+
+peers: ## Start a registry and an AWS peer on this machine, for `make push deploy ENV=local`
+	@scripts/local peers --suffix local
+
+push: ## Push the images to ECR (ENV=dev), or to this machine's registry (ENV=local)
+ifeq ($(ENV),local)
+	@scripts/local push --suffix local
+else
+	@scripts/push --suffix $(need-env) --params infra/params/$(ENV).json
+endif
+
+deploy: ## Deploy what was pushed to AWS (ENV=dev reads infra/params/dev.json), or to this machine's peer (ENV=local)
+ifeq ($(ENV),local)
+	@scripts/local deploy --suffix local
+else
+	@images=$$(scripts/push --suffix $(need-env) --print) && \
+	  scripts/deploy --suffix $(ENV) --params infra/params/$(ENV).json $$images
+endif
