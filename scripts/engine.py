@@ -2,13 +2,8 @@
 
 import os
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-class EngineError(Exception):
-    """What the engine said."""
+from host import ROOT, Failure
 
 
 class Engine:
@@ -19,7 +14,7 @@ class Engine:
         chosen = subprocess.run(["bash", "-c", script], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
                                 text=True)
         if chosen.returncode:
-            raise EngineError(chosen.stderr.strip())
+            raise Failure(chosen.stderr.strip())
         self.name, conf = chosen.stdout.split("\n")[:2]
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
@@ -30,7 +25,7 @@ class Engine:
         done = subprocess.run([self.name, *arguments], env=self.environment, input=text, capture_output=True,
                               text=True, timeout=timeout)
         if done.returncode:
-            raise EngineError(f"{self.name} {arguments[0]}: {done.stderr.strip()}")
+            raise Failure(f"{self.name} {arguments[0]}: {done.stderr.strip()}")
         return done.stdout.strip()
 
     def login(self, registry, password):
