@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, iter};
 
+use tollgate_pipeline::{fraud::FraudError, ports::PortError};
 use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
 
 use crate::platform::root;
@@ -592,6 +593,15 @@ fn workflow() {
     let text = at(&template, "Workflow/DefinitionString").and_then(Yaml::as_str).unwrap();
     let definition = YamlLoader::load_from_str(text).unwrap().remove(0);
     check_in(&definition, &owned(DEFINITION));
+    // What it does not try again is what the fraud detector calls hopeless, by the names that it gives to Lambda.
+    let hopeless = [FraudError::Malformed, FraudError::Flagged, PortError::permanent("any", "any").into()];
+    let hopeful = [FraudError::NotRecorded, PortError::retryable("any", "any").into()];
+    let path =
+        "States/Examine/Branches/StartAt=DetectFraud/States/DetectFraud/Retry/MaxAttempts=0/ErrorEquals";
+    let given_up: Vec<String> =
+        at(&definition, path).and_then(Yaml::as_vec).unwrap().iter().map(written).collect();
+    assert_eq!(given_up, hopeless.each_ref().map(FraudError::name));
+    assert!(hopeful.iter().all(|problem| !given_up.contains(&problem.name().to_owned())));
 }
 
 #[test]
