@@ -44,6 +44,10 @@ const API: &[Fact<'_>] = &[
     ("WebhookModel/Schema/properties/transaction_type/enum", "[payment, refund, dispute]"),
     ("WebhookModel/Schema/properties/amount/type", "number"),
     ("WebhookModel/Schema/properties/timestamp/type", "string"),
+    ("BadBody|BadHeaders/StatusCode", "400"),
+    ("BadBody|BadHeaders/ResponseTemplates/application%json", r#"{"error":$context.error.messageString}"#),
+    ("EndpointGet/HttpMethod", "GET"),
+    ("ApiInvokesValidator|HttpApiInvokesValidator/Principal", "apigateway.amazonaws.com"),
     ("BadBody/ResponseType", "BAD_REQUEST_BODY"),
     ("BadHeaders/ResponseType", "BAD_REQUEST_PARAMETERS"),
     // Throttling, quota, authorisation.
@@ -87,11 +91,15 @@ const API: &[Fact<'_>] = &[
     ("HttpEndpointPost/RouteKey", "POST /webhook/{endpoint}"),
     ("HttpEndpointGet/RouteKey", "GET /webhook/{endpoint}"),
     ("HttpWebhookPost/AuthorizationType", "[WantsIam, AWS_IAM, NONE]"),
+    ("HttpEndpointPost|HttpEndpointGet/AuthorizationType", "[ProvidersWantIam, AWS_IAM, NONE]"),
+    ("HttpWebhookPost|HttpEndpointPost|HttpEndpointGet/Target", "integrations/${HttpIntegration}"),
+    ("HttpStage/AutoDeploy", "true"),
     ("HttpStage/DefaultRouteSettings/ThrottlingBurstLimit", "ThrottleBurst"),
     ("HttpStage/DefaultRouteSettings/ThrottlingRateLimit", "ThrottleRate"),
     ("FunctionUrl/Qualifier", "live"),
     ("FunctionUrl/AuthType", "[WantsIam, AWS_IAM, NONE]"),
     ("AnybodyCallsUrl/FunctionUrlAuthType", "NONE"),
+    ("AnybodyInvokesByUrl/InvokedViaFunctionUrl", "true"),
     ("Resources:Api|Stage|WebhookPost|EndpointPost|EndpointGet/Condition", "UsesRest"),
     ("Resources:HttpApi|HttpStage|HttpIntegration/Condition", "UsesHttpApi"),
     ("Resources:FunctionUrl/Condition", "UsesFunctionUrl"),
@@ -150,6 +158,10 @@ const FUNCTIONS: &[Fact<'_>] = &[
     (
         "ValidatorAsynchronously|ProcessorAsynchronously|ArchivalAsynchronously|FraudDetectorAsynchronously/DestinationConfig/OnFailure/Destination",
         "FunctionsDlq.Arn",
+    ),
+    (
+        "ValidatorAsynchronously|ProcessorAsynchronously|ArchivalAsynchronously|FraudDetectorAsynchronously/Qualifier",
+        "live",
     ),
     // Releases: everything calls the alias.
     ("ValidatorAlias|ProcessorAlias|ArchivalAlias|FraudDetectorAlias/Name", "live"),
@@ -212,6 +224,9 @@ const QUEUES: &[Fact<'_>] = &[
     ("Parameters:ArchiveVisibility/Default", "1800"),
     ("Parameters:RoutedVisibility/Default", "300"),
     ("IntakeMapping|IntakeOrderedMapping|ArchiveMapping/FunctionResponseTypes", "[ReportBatchItemFailures]"),
+    ("IntakeMapping/EventSourceArn", "Intake.Arn"),
+    ("IntakeOrderedMapping/EventSourceArn", "IntakeOrdered.Arn"),
+    ("ArchiveMapping/EventSourceArn", "Archive.Arn"),
     ("IntakeMapping/BatchSize", "IntakeBatchSize"),
     ("IntakeOrderedMapping/BatchSize", "IntakeOrderedBatchSize"),
     ("ArchiveMapping/BatchSize", "ArchiveBatchSize"),
@@ -269,6 +284,7 @@ const TABLES: &[Fact<'_>] = &[
     ),
     ("Ledger|Transactions/DeletionProtectionEnabled", "DeletionProtection"),
     ("Ledger|Transactions/StreamSpecification", "[HasStreams, {StreamViewType: TableStreams}, AWS::NoValue]"),
+    ("LedgerReplicated|TransactionsReplicated/StreamSpecification", "{StreamViewType: NEW_AND_OLD_IMAGES}"),
     ("Resources:Ledger|Transactions/Condition", "IsNotReplicated"),
     ("Resources:LedgerReplicated|TransactionsReplicated/Condition", "IsReplicated"),
     ("Resources:LedgerReplicated|TransactionsReplicated/Type", "AWS::DynamoDB::GlobalTable"),
@@ -421,12 +437,18 @@ const TOPIC: &[Fact<'_>] = &[
     ("Alerts/KmsMasterKeyId", "[HasKey, Key, AWS::NoValue]"),
     ("EmailSubscription", "{TopicArn: Alerts, Protocol: email, Endpoint: AlertEmail}"),
     ("SmsSubscription", "{TopicArn: Alerts, Protocol: sms, Endpoint: AlertPhone}"),
+    ("AlertsPolicy/Topics", "[Alerts]"),
+    ("AlertsPolicy/PolicyDocument/Statement/Sid=FromTheBus/Principal", "{Service: events.amazonaws.com}"),
     ("Resources:EmailSubscription/Condition", "HasEmail"),
     ("Resources:SmsSubscription/Condition", "HasPhone"),
     ("AlertsPolicy/PolicyDocument/Statement/Sid=TlsOnly/Effect", "Deny"),
 ];
 
 const KEY: &[Fact<'_>] = &[
+    ("KeyAlias/AliasName", "alias/tollgate-${EnvironmentSuffix}"),
+    ("Key/KeyPolicy/Statement/Sid=EventsToQueuesAndTopic/Principal", "{Service: events.amazonaws.com}"),
+    ("Key/KeyPolicy/Statement/Sid=TopicToQueues/Principal", "{Service: sns.amazonaws.com}"),
+    ("Key/KeyPolicy/Statement/Sid=Logs/Principal", "{Service: logs.${AWS::Region}.amazonaws.com}"),
     ("Key/EnableKeyRotation", "true"),
     ("Key/PendingWindowInDays", "7"),
     ("KeyAlias/TargetKeyId", "Key"),
@@ -506,7 +528,25 @@ fn api_gateway() {
 #[test]
 fn functions() {
     check(FUNCTIONS);
-    // The alias's traffic is shifted by each function's own group.
+    // A release's traffic goes back when its own errors raise the alarm.
+    let each = ["Validator", "Processor", "Archival", "FraudDetector"];
+    check_all(each.iter().flat_map(|function| {
+        let dimensions = format!(
+            "[{{Name: FunctionName, Value: {function}}}, {{Name: Resource, Value: ${{{function}}}:live}}]"
+        );
+        [
+            (format!("{function}ReleaseAlarm/Namespace"), "AWS/Lambda".to_owned()),
+            (format!("{function}ReleaseAlarm/MetricName"), "Errors".to_owned()),
+            (format!("{function}ReleaseAlarm/Dimensions"), dimensions),
+            (format!("{function}ReleaseAlarm/Threshold"), "1".to_owned()),
+            (format!("{function}ReleaseAlarm/AlarmActions"), "[Alerts]".to_owned()),
+            (
+                format!("{function}Shift/DeploymentConfigName"),
+                "CodeDeployDefault.Lambda${TrafficShift}".to_owned(),
+            ),
+            (format!("{function}Shift/ServiceRoleArn"), "ReleaseRole.Arn".to_owned()),
+        ]
+    }));
     let logs = resources_of("AWS::Logs::LogGroup");
     check_all(logs.iter().map(|name| {
         let days = if name == "AccessLog" { "AccessLogRetention" } else { "LogRetention" };
@@ -571,7 +611,14 @@ fn bus() {
     // A dead-letter queue and retries on every target there is.
     let template = template();
     let mut facts = Vec::new();
+    for (rule, log) in
+        [("Stripe", "StripeLog"), ("Adyen", "AdyenLog"), ("Paypal", "PaypalLog"), ("Other", "OtherLog")]
+    {
+        let group = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:";
+        facts.push((format!("{rule}LogRule/Targets/Id=log/Arn"), format!("{group}${{{log}}}")));
+    }
     for rule in resources_of("AWS::Events::Rule") {
+        facts.push((format!("{rule}/EventBusName"), "Bus".to_owned()));
         let targets = at(&template, &format!("{rule}/Targets")).and_then(Yaml::as_vec).map_or(0, Vec::len);
         assert_eq!(targets == 0, rule == "LowValueRule", "{rule}: only what is below is metrics only");
         for target in 0..targets {
