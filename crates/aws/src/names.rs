@@ -149,6 +149,11 @@ impl Names {
         format!("/tollgate/{}/endpoints/", self.suffix)
     }
 
+    /// The SSM parameter that holds the ARN of the deployment's KMS key, where it has one of its own.
+    pub fn key_parameter(&self) -> String {
+        format!("/tollgate/{}/key", self.suffix)
+    }
+
     /// The SSM parameter of one endpoint.
     pub fn endpoint_parameter(&self, endpoint: &tollgate_core::EndpointId) -> String {
         format!("{}{endpoint}", self.endpoints_path())

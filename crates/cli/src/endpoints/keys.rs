@@ -87,6 +87,7 @@ struct StoredKey {
 pub(crate) struct KeyStore {
     secrets: aws_sdk_secretsmanager::Client,
     ssm: aws_sdk_ssm::Client,
+    key_parameter: String,
 }
 
 impl KeyStore {
@@ -94,6 +95,7 @@ impl KeyStore {
         Self {
             secrets: aws_sdk_secretsmanager::Client::new(&aws.config),
             ssm: aws_sdk_ssm::Client::new(&aws.config),
+            key_parameter: aws.names.key_parameter(),
         }
     }
 
@@ -144,7 +146,14 @@ impl KeyStore {
     pub(crate) async fn put(&self, reference: &Reference, key: &KeyText) -> anyhow::Result<()> {
         match reference {
             Reference::SecretsManager(name) => {
-                let created = self.secrets.create_secret().name(name).secret_string(&key.0).send().await;
+                let created = self
+                    .secrets
+                    .create_secret()
+                    .name(name)
+                    .secret_string(&key.0)
+                    .set_kms_key_id(self.encryption_key().await?)
+                    .send()
+                    .await;
                 match created {
                     Ok(_) => Ok(()),
                     // It may exist without a value, as a template makes it.
@@ -193,11 +202,27 @@ impl KeyStore {
             .r#type(ParameterType::SecureString)
             .overwrite(true)
             .value(value)
+            .set_key_id(self.encryption_key().await?)
             .send()
             .await
             .map_err(aws_sdk_ssm::Error::from)
             .with_context(|| format!("writing ssm:{name}"))?;
         Ok(())
+    }
+
+    /// The deployment's own KMS key; `None` where AWS's keys are used.
+    async fn encryption_key(&self) -> anyhow::Result<Option<String>> {
+        let answer = self.ssm.get_parameter().name(&self.key_parameter).send().await;
+        match answer {
+            Ok(found) => Ok(found.parameter.and_then(|parameter| parameter.value)),
+            Err(problem)
+                if problem.as_service_error().is_some_and(GetParameterError::is_parameter_not_found) =>
+            {
+                Ok(None)
+            }
+            Err(problem) => Err(aws_sdk_ssm::Error::from(problem))
+                .with_context(|| format!("reading ssm:{}", self.key_parameter)),
+        }
     }
 }
 

@@ -449,10 +449,13 @@ const KEY: &[Fact<'_>] = &[
     ("Key/KeyPolicy/Statement/Sid=EventsToQueuesAndTopic/Principal", "{Service: events.amazonaws.com}"),
     ("Key/KeyPolicy/Statement/Sid=TopicToQueues/Principal", "{Service: sns.amazonaws.com}"),
     ("Key/KeyPolicy/Statement/Sid=Logs/Principal", "{Service: logs.${AWS::Region}.amazonaws.com}"),
+    // The secrets', for whoever makes them.
+    ("KeyName/Name", "/tollgate/${EnvironmentSuffix}/key"),
+    ("KeyName/Value", "Key.Arn"),
     ("Key/EnableKeyRotation", "true"),
     ("Key/PendingWindowInDays", "7"),
     ("KeyAlias/TargetKeyId", "Key"),
-    ("Resources:Key|KeyAlias/Condition", "HasKey"),
+    ("Resources:Key|KeyAlias|KeyName/Condition", "HasKey"),
     ("Conditions:HasKey", "[CustomerManagedKey, true]"),
     (
         "Ledger|Transactions/SSESpecification",
@@ -671,7 +674,7 @@ fn secrets() {
     check(SECRETS);
     // Names only: the template makes no secret, and holds none.
     assert!(resources_of("AWS::SecretsManager::Secret").is_empty());
-    assert!(resources_of("AWS::SSM::Parameter").is_empty());
+    assert_eq!(resources_of("AWS::SSM::Parameter"), ["KeyName"]);
 }
 
 #[test]
@@ -755,7 +758,14 @@ fn every_name_ends_with_the_suffix() {
         "UsagePlanName",
     ];
     // Names within something that has the suffix.
-    let inner = ["WebhookModel", "ValidatorAlias", "ProcessorAlias", "ArchivalAlias", "FraudDetectorAlias"];
+    let inner = [
+        "WebhookModel",
+        "KeyName",
+        "ValidatorAlias",
+        "ProcessorAlias",
+        "ArchivalAlias",
+        "FraudDetectorAlias",
+    ];
     let mut count = 0;
     for (logical, resource) in template["Resources"].as_hash().unwrap() {
         let logical = logical.as_str().unwrap();
