@@ -1,8 +1,10 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-need-env = $(or $(ENV),$(error ENV is missing: ENV=dev))
-.PHONY: help demo up down status test lint fmt images peers push deploy
+.PHONY: help demo up down status test lint fmt images peers push deploy diff outputs destroy
+# Of an environment in AWS.
+environment = --suffix $(or $(ENV),$(error ENV is missing: ENV=dev))
+params = --params infra/params/$(ENV).json
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,13 +40,21 @@ push: ## Push the images to ECR (ENV=dev), or to this machine's registry (ENV=lo
 ifeq ($(ENV),local)
 	@scripts/local push --suffix local
 else
-	@scripts/push --suffix $(need-env) --params infra/params/$(ENV).json
+	@scripts/push $(environment) $(params)
 endif
 
 deploy: ## Deploy what was pushed to AWS (ENV=dev reads infra/params/dev.json), or to this machine's peer (ENV=local)
 ifeq ($(ENV),local)
 	@scripts/local deploy --suffix local
 else
-	@images=$$(scripts/push --suffix $(need-env) --print) && \
-	  scripts/deploy --suffix $(ENV) --params infra/params/$(ENV).json $$images
+	@scripts/deploy $(environment) $(params)
 endif
+
+diff: ## Show what deploy would change (ENV=dev)
+	@scripts/diff $(environment) $(params)
+
+outputs: ## Print URLs and names of a deployment (ENV=dev)
+	@scripts/outputs $(environment)
+
+destroy: ## Remove a deployment and all that it holds (ENV=dev CONFIRM=yes)
+	@scripts/destroy $(environment) $(if $(filter yes,$(CONFIRM)),--yes)

@@ -1,8 +1,8 @@
 //! What the archival function holds: made once, at start-up.
 
 use tollgate_aws::{archive::S3Archive, payloads::S3Payloads};
-use tollgate_lambda::metrics::Metrics;
-use tollgate_pipeline::archive::Archiver;
+use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
+use tollgate_pipeline::{archive::Archiver, ports::Clock};
 
 use crate::settings::Settings;
 
@@ -22,7 +22,7 @@ impl Context {
                 S3Archive::new(s3.clone(), &settings.archive_bucket),
                 S3Payloads::new(s3, &settings.payload_bucket),
             ),
-            metrics: Metrics::new("archival", &settings.environment),
+            metrics: Metrics::start("archival", &settings.environment, SystemClock.now()),
         }
     }
 }

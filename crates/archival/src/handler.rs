@@ -64,14 +64,16 @@ fn report(context: &Context, archived: &Archived) {
     let new = || archived.objects.iter().filter(|object| object.stored == Stored::New);
     context.metrics.emit(
         SystemClock.now(),
-        &[],
-        &[
-            ("messages", Unit::Count, count(archived.summary.records)),
-            ("rows", Unit::Count, new().map(|object| count(object.rows)).sum()),
-            ("bytes", Unit::Bytes, new().map(|object| count(object.bytes)).sum()),
-            ("objects", Unit::Count, count(new().count())),
-            ("failures", Unit::Count, count(archived.summary.failed())),
-        ],
+        &[(
+            &[],
+            &[
+                ("messages", Unit::Count, count(archived.summary.records)),
+                ("rows", Unit::Count, new().map(|object| count(object.rows)).sum()),
+                ("bytes", Unit::Bytes, new().map(|object| count(object.bytes)).sum()),
+                ("objects", Unit::Count, count(new().count())),
+                ("failures", Unit::Count, count(archived.summary.failed())),
+            ],
+        )],
     );
 }
 

@@ -2,7 +2,7 @@
 
 use tollgate_aws::{bus::EventBridgeBus, history::DynamoHistory};
 use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
-use tollgate_pipeline::fraud::FraudCheck;
+use tollgate_pipeline::{fraud::FraudCheck, ports::Clock};
 
 use crate::settings::Settings;
 
@@ -26,7 +26,7 @@ impl Context {
                 clock: SystemClock,
                 rules: settings.rules,
             },
-            metrics: Metrics::new("fraud-detector", &settings.environment),
+            metrics: Metrics::start("fraud-detector", &settings.environment, SystemClock.now()),
         }
     }
 }

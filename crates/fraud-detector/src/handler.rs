@@ -40,11 +40,13 @@ fn report(context: &Context, assessment: &Assessment) {
     );
     context.metrics.emit(
         SystemClock.now(),
-        &[("decision", decision.verdict.as_str())],
-        &[
-            ("assessed", Unit::Count, 1),
-            ("flagged", Unit::Count, u64::from(assessment.flagged)),
-            ("score", Unit::Count, u64::from(decision.score)),
-        ],
+        &[(
+            &[("decision", decision.verdict.as_str())],
+            &[
+                ("assessed", Unit::Count, 1),
+                ("flagged", Unit::Count, u64::from(assessment.flagged)),
+                ("score", Unit::Count, u64::from(decision.score)),
+            ],
+        )],
     );
 }

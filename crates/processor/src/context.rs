@@ -9,7 +9,11 @@ use tollgate_aws::{
     transactions::DynamoTransactions,
 };
 use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
-use tollgate_pipeline::{directory::Directory, ports::PortError, process::Process};
+use tollgate_pipeline::{
+    directory::Directory,
+    ports::{Clock, PortError},
+    process::Process,
+};
 
 use crate::settings::Settings;
 
@@ -59,6 +63,6 @@ impl Context {
             ),
             thresholds: settings.thresholds,
         };
-        Ok(Self { process, metrics: Metrics::new("processor", settings.environment) })
+        Ok(Self { process, metrics: Metrics::start("processor", settings.environment, SystemClock.now()) })
     }
 }

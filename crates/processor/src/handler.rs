@@ -84,16 +84,18 @@ fn account(context: &Context, kind: Kind, report: &Report, started_at: tollgate_
     let count = |name, number: usize| (name, Unit::Count, number as u64);
     context.metrics.emit(
         started_at,
-        &[("queue", queue)],
-        &[
-            count("records", summary.records),
-            count("processed", summary.ok),
-            count("duplicates", summary.duplicates),
-            count("quarantined", summary.quarantined),
-            count("failed", summary.failed()),
-            count("published", report.published),
-            count("conflicts", report.conflicts),
-            ("duration", Unit::Milliseconds, spent),
-        ],
+        &[(
+            &[("queue", queue)],
+            &[
+                count("records", summary.records),
+                count("processed", summary.ok),
+                count("duplicates", summary.duplicates),
+                count("quarantined", summary.quarantined),
+                count("failed", summary.failed()),
+                count("published", report.published),
+                count("conflicts", report.conflicts),
+                ("duration", Unit::Milliseconds, spent),
+            ],
+        )],
     );
 }

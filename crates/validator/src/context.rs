@@ -9,7 +9,7 @@ use tollgate_pipeline::{
     directory::{Directory, Keys},
     ingest::Ingest,
     materials::KeptMaterials,
-    ports::PortError,
+    ports::{Clock, PortError},
 };
 
 use crate::settings::Settings;
@@ -57,6 +57,6 @@ impl Context {
             payloads: S3Payloads::new(tollgate_aws::s3_client(&config), &settings.payload_bucket),
             max_body_bytes: settings.max_body_bytes,
         };
-        Ok(Self { ingest, metrics: Metrics::new("validator", &settings.environment) })
+        Ok(Self { ingest, metrics: Metrics::start("validator", &settings.environment, SystemClock.now()) })
     }
 }

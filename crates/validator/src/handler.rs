@@ -78,14 +78,24 @@ async fn respond(context: &Context, webhook_id: &WebhookId, trace: Option<&str>,
         Err(rejection) => ("rejected", rejection.code()),
     };
     let spent = SystemClock.now().duration_since(received_at).as_millis();
+    let signature_failed = matches!(&taken, Err(Rejection::Signature(_)));
     context.metrics.emit(
         received_at,
-        &[("endpoint", endpoint), ("outcome", outcome), ("reason", reason)],
         &[
-            ("webhooks", Unit::Count, 1),
-            ("conflicts", Unit::Count, taken.as_ref().map_or(0, |taken| taken.conflicts as u64)),
-            ("body", Unit::Bytes, request.body.len() as u64),
-            ("duration", Unit::Milliseconds, u64::try_from(spent).unwrap_or(0)),
+            (
+                &[("endpoint", endpoint), ("outcome", outcome), ("reason", reason)],
+                &[("webhooks", Unit::Count, 1)],
+            ),
+            (
+                &[],
+                &[
+                    ("webhooks", Unit::Count, 1),
+                    ("signature_failures", Unit::Count, u64::from(signature_failed)),
+                    ("conflicts", Unit::Count, taken.as_ref().map_or(0, |taken| taken.conflicts as u64)),
+                    ("body", Unit::Bytes, request.body.len() as u64),
+                    ("duration", Unit::Milliseconds, u64::try_from(spent).unwrap_or(0)),
+                ],
+            ),
         ],
     );
     answer

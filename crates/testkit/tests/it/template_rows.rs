@@ -788,7 +788,7 @@ fn every_name_ends_with_the_suffix() {
 
 #[test]
 fn every_set_of_parameters_has_the_tags_and_known_parameters() {
-    let template = template();
+    let templates = [template(), monitoring()];
     for set in ["dev", "prod", "local"] {
         let tags = set_of(set, "Tags");
         // `scripts/deploy` adds Environment.
@@ -797,8 +797,9 @@ fn every_set_of_parameters_has_the_tags_and_known_parameters() {
             "{set}"
         );
         for (name, value) in parameters(set) {
-            let parameter = &template["Parameters"][name.as_str()];
-            assert!(!parameter.is_badvalue(), "{set}: {name}");
+            let parameter = templates.iter().map(|template| &template["Parameters"][name.as_str()]);
+            let parameter = parameter.into_iter().find(|parameter| !parameter.is_badvalue());
+            let parameter = parameter.unwrap_or_else(|| panic!("{set}: {name}"));
             if let Some(allowed) = parameter["AllowedValues"].as_vec() {
                 assert!(allowed.iter().any(|one| written(one) == value), "{set}: {name}: {value}");
             }
@@ -809,7 +810,7 @@ fn every_set_of_parameters_has_the_tags_and_known_parameters() {
             }
         }
     }
-    assert!(fs::read_to_string(root().join("scripts/deploy")).unwrap().contains("Environment=$suffix"));
+    assert!(fs::read_to_string(root().join("scripts/stacks.py")).unwrap().contains("{\"Environment\": self"));
     assert_eq!(parameters("prod")["DeletionProtection"], "true");
 }
 
@@ -942,6 +943,11 @@ fn template_text() -> String {
 
 fn template() -> Yaml {
     YamlLoader::load_from_str(&template_text()).unwrap().remove(0)
+}
+
+fn monitoring() -> Yaml {
+    let text = fs::read_to_string(root().join("infra/monitoring.yaml")).unwrap();
+    YamlLoader::load_from_str(&text).unwrap().remove(0)
 }
 
 fn resources_of(kind: &str) -> Vec<String> {

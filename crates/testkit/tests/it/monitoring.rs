@@ -1,0 +1,291 @@
+//! infra/monitoring.yaml against what it watches, against the metrics that the code emits, and against the runbook.
+//! Needs no platform.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::platform::root;
+
+/// A metric of ours: its function, its name, and the names of its dimensions beside environment and function.
+type Metric = (String, String, BTreeSet<String>);
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"))
+}
+
+fn resources(template: &str) -> Vec<(String, Yaml)> {
+    let template = YamlLoader::load_from_str(&read(template)).unwrap().remove(0);
+    let resources = template["Resources"].as_hash().unwrap();
+    resources.iter().map(|(name, resource)| (name.as_str().unwrap().to_owned(), resource.clone())).collect()
+}
+
+fn of_type(resources: &[(String, Yaml)], kind: &str) -> Vec<(String, Yaml)> {
+    let is = |resource: &Yaml| resource["Type"].as_str() == Some(kind);
+    resources.iter().filter(|(_, resource)| is(resource)).cloned().collect()
+}
+
+fn alarms() -> Vec<(String, Yaml)> {
+    of_type(&resources("infra/monitoring.yaml"), "AWS::CloudWatch::Alarm")
+}
+
+/// The metrics of an alarm: namespace, name, dimensions.
+fn watched(alarm: &Yaml) -> Vec<(String, String, Vec<(String, String)>)> {
+    let properties = &alarm["Properties"];
+    let metrics = match properties["Metrics"].as_vec() {
+        Some(metrics) => metrics.iter().map(|one| one["MetricStat"]["Metric"].clone()).collect(),
+        None => vec![properties.clone()],
+    };
+    let text = |value: &Yaml| match value.as_vec() {
+        // What depends on the ingress, by its row in the mapping.
+        Some(row) => row.last().unwrap().as_str().unwrap().to_owned(),
+        None => value.as_str().unwrap().to_owned(),
+    };
+    metrics
+        .iter()
+        .filter(|metric| !metric["MetricName"].is_badvalue())
+        .map(|metric| {
+            let dimensions = metric["Dimensions"].as_vec().unwrap();
+            let dimensions = dimensions.get(1).and_then(Yaml::as_vec).unwrap_or(dimensions); // of an If, the REST API's
+            let dimensions = dimensions.iter().map(|one| (text(&one["Name"]), text(&one["Value"]))).collect();
+            (text(&metric["Namespace"]), text(&metric["MetricName"]), dimensions)
+        })
+        .collect()
+}
+
+/// The values of a dimension for which an alarm on the metric exists.
+fn with_alarm(metric: &str, dimension: &str) -> BTreeSet<String> {
+    let all = alarms();
+    let metrics = all.iter().flat_map(|(_, alarm)| watched(alarm));
+    metrics
+        .filter(|(_, name, _)| name == metric)
+        .flat_map(|(_, _, dimensions)| dimensions)
+        .filter(|(name, _)| name == dimension)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+fn names(resources: &[(String, Yaml)], property: &str) -> BTreeSet<String> {
+    resources.iter().map(|(_, one)| one["Properties"][property].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_queue_function_and_table_has_its_alarms() {
+    let platform = resources("infra/tollgate.yaml");
+    let queues = of_type(&platform, "AWS::SQS::Queue");
+    let (redriven, others): (Vec<_>, Vec<_>) = queues
+        .into_iter()
+        .filter(|(name, _)| name != "AlertsTapQueue")
+        .partition(|(_, queue)| !queue["Properties"]["RedrivePolicy"].is_badvalue());
+    assert_eq!(with_alarm("ApproximateAgeOfOldestMessage", "QueueName"), names(&redriven, "QueueName"));
+    assert_eq!(with_alarm("ApproximateNumberOfMessagesVisible", "QueueName"), names(&others, "QueueName"));
+    let functions = names(&of_type(&platform, "AWS::Lambda::Function"), "FunctionName");
+    for metric in ["Errors", "Invocations", "Throttles"] {
+        assert_eq!(with_alarm(metric, "FunctionName"), functions, "{metric}");
+    }
+    let tables = names(&of_type(&platform, "AWS::DynamoDB::Table"), "TableName");
+    for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] {
+        assert_eq!(with_alarm(metric, "TableName"), tables, "{metric}");
+    }
+    let api = names(&of_type(&platform, "AWS::ApiGateway::RestApi"), "Name");
+    assert_eq!(with_alarm("Failed", "ApiName"), api);
+}
+
+/// The local peer knows neither composite alarms nor alarms on several metrics. Everything else is deployed to it.
+#[test]
+fn only_what_the_local_peer_cannot_take_is_left_out_there() {
+    for (name, resource) in resources("infra/monitoring.yaml") {
+        let computed = resource["Type"].as_str() == Some("AWS::CloudWatch::CompositeAlarm")
+            || !resource["Properties"]["Metrics"].is_badvalue();
+        assert_eq!(resource["Condition"].as_str(), computed.then_some("HasComputed"), "{name}");
+    }
+    let local: Value = serde_json::from_str(&read("infra/params/local.json")).unwrap();
+    assert_eq!(local["Parameters"]["ComputedAlarms"], "false");
+}
+
+#[test]
+fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
+    let composites = of_type(&resources("infra/monitoring.yaml"), "AWS::CloudWatch::CompositeAlarm");
+    let rules: String = composites
+        .iter()
+        .map(|(_, one)| one["Properties"]["AlarmRule"].as_str().unwrap().to_owned())
+        .collect();
+    let runbook = read("docs/runbook.md");
+    let sections: BTreeSet<String> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")))
+        .map(|title| title.to_lowercase().replace(' ', "-"))
+        .collect();
+    for (name, alarm) in alarms() {
+        assert_eq!(rules.matches(&format!("ALARM(\"${{{name}}}\")")).count(), 1, "{name} in one composite");
+        assert_eq!(alarm["Properties"]["TreatMissingData"].as_str(), Some("notBreaching"), "{name}");
+        assert!(alarm["Properties"]["AlarmActions"].is_badvalue(), "{name}: the composites tell people");
+    }
+    for (name, composite) in &composites {
+        for actions in ["AlarmActions", "OKActions"] {
+            let topic = composite["Properties"][actions][0].as_str().unwrap();
+            assert!(topic.ends_with(":transaction-alerts-${EnvironmentSuffix}"), "{name}: {topic}");
+        }
+    }
+    for (name, alarm) in alarms().iter().chain(&composites) {
+        let description = alarm["Properties"]["AlarmDescription"].as_str().unwrap();
+        let (_, section) = description.split_once(" See docs/runbook.md#").unwrap();
+        assert!(sections.contains(section), "{name}: docs/runbook.md has no section {section}");
+    }
+}
+
+/// CloudWatch may publish to the topic, and use the key that encrypts it.
+#[test]
+fn alarms_reach_the_topic() {
+    let platform = resources("infra/tollgate.yaml");
+    let find = |name: &str| platform.iter().find(|(one, _)| one == name).unwrap().1["Properties"].clone();
+    let may = |policy: &Yaml, action: &str| {
+        policy["Statement"].as_vec().unwrap().iter().any(|statement| {
+            let actions = &statement["Action"];
+            let is = |one: &Yaml| one.as_str() == Some(action);
+            statement["Effect"].as_str() == Some("Allow")
+                && statement["Principal"]["Service"].as_str() == Some("cloudwatch.amazonaws.com")
+                && (is(actions) || actions.as_vec().is_some_and(|all| all.iter().any(is)))
+        })
+    };
+    assert!(may(&find("AlertsPolicy")["PolicyDocument"], "sns:Publish"));
+    for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
+        assert!(may(&find("Key")["KeyPolicy"], action), "{action}");
+    }
+}
+
+#[test]
+fn alarms_and_dashboard_name_metrics_that_the_code_emits() {
+    let emitted: BTreeSet<Metric> = ["validator", "processor", "archival", "fraud-detector"]
+        .into_iter()
+        .flat_map(|function| {
+            emitted(function).into_iter().map(move |(name, by)| (function.to_owned(), name, by))
+        })
+        .collect();
+    let mut used: Vec<Metric> = Vec::new();
+    for (_, alarm) in alarms() {
+        for (namespace, name, dimensions) in watched(&alarm) {
+            if namespace == "Tollgate" {
+                used.push(metric(name, dimensions));
+            }
+        }
+    }
+    let widgets = dashboard();
+    for line in
+        widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten())
+    {
+        let words: Vec<String> =
+            line.as_array().unwrap().iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+        if words.first().is_some_and(|namespace| namespace == "Tollgate") {
+            let dimensions = words[2..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+            used.push(metric(words[1].clone(), dimensions));
+        } else if let Some(query) =
+            line[0]["expression"].as_str().and_then(|text| text.strip_prefix("SELECT SUM("))
+        {
+            let (name, rest) = query.split_once(')').unwrap();
+            let (_, schema) = rest.split_once("SCHEMA(\"Tollgate\", ").unwrap();
+            let names = schema.split_once(')').unwrap().0.split(", ");
+            let by =
+                names.filter(|one| !["environment", "function"].contains(one)).map(str::to_owned).collect();
+            used.push(("validator".to_owned(), name.to_owned(), by));
+        }
+    }
+    assert!(used.len() > 20, "{} uses found", used.len());
+    for one in used {
+        assert!(emitted.contains(&one), "nobody emits {one:?}; what is: {emitted:#?}");
+    }
+}
+
+fn metric(name: String, dimensions: Vec<(String, String)>) -> Metric {
+    assert_eq!(dimensions[0].0, "environment");
+    assert_eq!(dimensions[1].0, "function");
+    let function = dimensions[1].1.clone();
+    let source = read(&format!("crates/{function}/src/handler.rs"));
+    for (name, value) in &dimensions[2..] {
+        assert!(source.contains(&format!("\"{value}\"")), "{function} knows no {name} {value}");
+    }
+    (function, name, dimensions[2..].iter().map(|(name, _)| name.clone()).collect())
+}
+
+#[test]
+fn the_dashboard_shows_each_of_its_subjects() {
+    let widgets = dashboard();
+    let text = serde_json::to_string(&widgets).unwrap();
+    for subject in [
+        "\"Invocations\"",
+        "\"Duration\"",
+        "\"Errors\"",
+        "\"ConsumedWriteCapacityUnits\"",
+        "\"ReadThrottleEvents\"",
+        "\"ExecutionsStarted\"",
+        "HttpRequests",
+        "HttpRefused",
+        "HttpFailed",
+        "HttpLatency",
+        "MetricName=\\\"Invocations",
+        "MetricName=\\\"FailedInvocations",
+        "\"NumberOfMessagesPublished\"",
+        "\"ApproximateNumberOfMessagesVisible\"",
+        "\"ApproximateAgeOfOldestMessage\"",
+        "GROUP BY outcome",
+        "GROUP BY reason",
+        "\"cold_starts\"",
+    ] {
+        assert!(text.contains(subject), "{subject}");
+    }
+    let mut places = BTreeSet::new();
+    for widget in &widgets {
+        assert!(places.insert((widget["x"].as_u64().unwrap(), widget["y"].as_u64().unwrap())), "{widget}");
+    }
+    let status = widgets.iter().find(|widget| widget["type"] == "alarm").unwrap();
+    let shown = status["properties"]["alarms"].as_array().unwrap();
+    let shown: BTreeSet<String> =
+        shown.iter().map(|arn| arn.as_str().unwrap().rsplit(':').next().unwrap().to_owned()).collect();
+    let composites = of_type(&resources("infra/monitoring.yaml"), "AWS::CloudWatch::CompositeAlarm");
+    let all = names(&alarms(), "AlarmName").into_iter().chain(names(&composites, "AlarmName")).collect();
+    assert_eq!(shown, all);
+}
+
+fn dashboard() -> Vec<Value> {
+    let all = resources("infra/monitoring.yaml");
+    let boards = of_type(&all, "AWS::CloudWatch::Dashboard");
+    let properties = &boards[0].1["Properties"];
+    assert_eq!(properties["DashboardName"].as_str(), Some("transaction-metrics-${EnvironmentSuffix}"));
+    let body = properties["DashboardBody"][0].as_str().unwrap();
+    let body: Value = serde_json::from_str(&body.replace("${HttpDimensions}", "\"ApiName\", \"x\"")).unwrap();
+    body["widgets"].as_array().unwrap().clone()
+}
+
+/// What a function's handler hands to `Metrics::emit`, read from its source: each metric with its further dimensions.
+fn emitted(function: &str) -> BTreeSet<(String, BTreeSet<String>)> {
+    let source = read(&format!("crates/{function}/src/handler.rs"));
+    let (_, call) = source.split_once("metrics.emit(").unwrap();
+    let call = call.split_once(");").unwrap().0.split_whitespace().collect::<String>();
+    assert!(read("crates/lambda/src/metrics.rs").contains(r#"&[(&[], &[("cold_starts", Unit::Count, 1)])]"#));
+    let mut found = BTreeSet::from([("cold_starts".to_owned(), BTreeSet::new())]);
+    let mut dimensions = BTreeSet::new();
+    let mut in_metrics = false;
+    for (index, _) in call.match_indices(['"', '&']) {
+        let (before, rest) = call.split_at(index);
+        if rest.starts_with("&[],") {
+            dimensions.clear();
+            in_metrics = false;
+        } else if let Some((name, after)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+            if !before.ends_with('(') {
+                continue;
+            }
+            if before.ends_with("count(") || after.starts_with(",Unit::") {
+                found.insert((name.to_owned(), dimensions.clone()));
+                in_metrics = true;
+            } else {
+                if in_metrics {
+                    dimensions.clear();
+                    in_metrics = false;
+                }
+                dimensions.insert(name.to_owned());
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,241 @@
+"""What deploy, diff, destroy and outputs share: their options, the AWS CLI, and the stacks of one environment."""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# In the order in which they are deployed. Ends of the stacks' names, and their templates.
+TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
+GONE = "does not exist"
+
+
+class Failure(Exception):
+    """Something that the user can act on."""
+
+
+def say(text):
+    print(f"{Path(sys.argv[0]).name}: {text}", flush=True)
+
+
+def run(main):
+    """Runs `main`, and ends the process with what it found."""
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"{Path(sys.argv[0]).name}: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read has seen enough; nothing must be written at the end, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def options(description):
+    parser = argparse.ArgumentParser(prog=f"scripts/{Path(sys.argv[0]).name}", description=description,
+                                     epilog="Credentials and region come from the environment or the profile, as for any "
+                                            "aws command; the variable AWS names the executable.")
+    parser.add_argument("--suffix", required=True, type=suffix, help="which environment: the end of every name")
+    parser.add_argument("--endpoint-url", help="of a local AWS peer; AWS itself otherwise")
+    return parser
+
+
+def change_options(description):
+    """Of what makes or shows a change."""
+    parser = options(description)
+    parser.add_argument("--params", required=True, type=Path, help="the environment's parameters and tags")
+    parser.add_argument("parameters", nargs="*", type=assignment, metavar="Parameter=Value",
+                        help="over --params, and over the images that scripts/push pushed for this environment last")
+    return parser
+
+
+def suffix(text):
+    if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError("1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")
+    return text
+
+
+def assignment(text):
+    name, equals, value = text.partition("=")
+    if not equals or not name.isalnum():
+        raise argparse.ArgumentTypeError(f"not Parameter=Value: {text}")
+    return name, value
+
+
+class Aws:
+    """The AWS CLI, versions 1 and 2."""
+
+    def __init__(self, endpoint_url):
+        self.command = [os.environ.get("AWS", "aws"), "--cli-connect-timeout", "10", "--cli-read-timeout", "60"]
+        if not shutil.which(self.command[0]):
+            raise Failure(f"the AWS CLI is missing (AWS={self.command[0]})")
+        self.environment = {**os.environ, "AWS_PAGER": ""}
+        if endpoint_url:
+            self.command += ["--endpoint-url", endpoint_url]
+            # The option does not reach the upload of a template, the variable not every service.
+            self.environment["AWS_ENDPOINT_URL"] = endpoint_url
+        self.region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or self.configured_region()
+        self.environment["AWS_DEFAULT_REGION"] = self.region  # version 1 of the CLI knows no other name
+        self.account = self.json("sts", "get-caller-identity")["Account"]
+
+    def configured_region(self):
+        done = subprocess.run([self.command[0], "configure", "get", "region"], capture_output=True, text=True)
+        if not done.stdout.strip():
+            raise Failure("no region: set AWS_REGION")
+        return done.stdout.strip()
+
+    def json(self, *arguments):
+        """The answer, or a failure with the service's words."""
+        done = subprocess.run([*self.command, "--output", "json", *map(str, arguments)], env=self.environment,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise Failure(f"aws {' '.join(map(str, arguments[:2]))}: {done.stderr.strip()}")
+        return json.loads(done.stdout or "{}")
+
+    def start(self, *arguments):
+        """The running command, its output in one pipe."""
+        return subprocess.Popen([*self.command, *map(str, arguments)], env=self.environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+class Stack:
+    """One stack of an environment."""
+
+    def __init__(self, aws, environment, ending):
+        self.aws, self.environment = aws, environment
+        self.name, self.template = f"tollgate-{environment}{ending}", TEMPLATES[ending]
+
+    def describe(self):
+        """As CloudFormation has it, or None."""
+        try:
+            return self.aws.json("cloudformation", "describe-stacks", "--stack-name", self.name)["Stacks"][0]
+        except Failure as failure:
+            if GONE in str(failure):
+                return None
+            raise
+
+    def outputs(self):
+        stack = self.describe()
+        return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])} if stack else {}
+
+    def resources(self):
+        described = self.aws.json("cloudformation", "describe-stack-resources", "--stack-name", self.name)
+        return [one for one in described["StackResources"] if one["ResourceStatus"] != "DELETE_COMPLETE"]
+
+    def deploy_command(self, bucket, parameters, tags):
+        own = declared(self.template)
+        given = {"EnvironmentSuffix": self.environment, **{name: parameters[name] for name in parameters if name in own}}
+        tags = {"Environment": self.environment, **tags}
+        return ["cloudformation", "deploy", "--stack-name", self.name, "--template-file", self.template,
+                "--s3-bucket", bucket, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_IAM",
+                "--no-fail-on-empty-changeset", "--parameter-overrides", *pairs(given), "--tags", *pairs(tags)]
+
+    def events(self):
+        """What happened since the last change of the stack began, oldest first."""
+        happened = []
+        with contextlib.suppress(Failure):
+            for event in self.aws.json("cloudformation", "describe-stack-events", "--stack-name", self.name,
+                                       "--max-items", 500)["StackEvents"]:
+                happened.insert(0, event)
+                if event.get("PhysicalResourceId") == event["StackId"] and event["ResourceStatus"] in (
+                        "CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+                    break
+        return happened
+
+    def remove(self):
+        """Deletes it and waits."""
+        stack = self.describe()
+        if not stack:
+            return
+        # By id: a deleted stack has no name any more.
+        self.aws.json("cloudformation", "delete-stack", "--stack-name", stack["StackId"])
+        began = time.monotonic()
+        while True:
+            stack = self.describe()
+            if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
+                say(f"{self.name} is removed")
+                return
+            if stack["StackStatus"] == "DELETE_FAILED":
+                raise Failure(f"{self.name} cannot be removed whole:\n{reasons(self.events())}")
+            if time.monotonic() - began > 3600:
+                raise Failure(f"{self.name} is still being removed after an hour")
+            time.sleep(0.5 if time.monotonic() - began < 5 else 5)
+
+
+def stacks(aws, environment):
+    return [Stack(aws, environment, ending) for ending in TEMPLATES]
+
+
+def reasons(events):
+    """What failed and why, the first cause first; what was only cancelled because of it, as a count."""
+    failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
+    caused = [event for event in failed if "cancelled" not in event.get("ResourceStatusReason", "cancelled")]
+    lines = [f"  {event['LogicalResourceId']} ({event['ResourceType']}), {event['ResourceStatus']}: "
+             f"{event['ResourceStatusReason']}" for event in caused]
+    if len(caused) < len(failed):
+        lines.append(f"  {len(failed) - len(caused)} others were cancelled")
+    return "\n".join(lines) or "  no event says why"
+
+
+def declared(template):
+    """The names of a template's parameters. Our templates indent by two; nothing here reads YAML."""
+    section = re.search(r"^Parameters:\n(.*?)^\S", template.read_text(), re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^  (\w+):", section[1], re.MULTILINE)) if section else set()
+
+
+def settings(given):
+    """Parameters and tags: the images that were pushed, over them the environment's file, over that the arguments."""
+    pushed = ROOT / f".local/images/pushed-{given.suffix}.json"
+    try:
+        file = json.loads(given.params.read_text())
+        images = json.loads(pushed.read_text()).values() if pushed.exists() else []
+        parameters = {one["parameter"]: one["uri"] for one in images}
+    except (OSError, ValueError, LookupError) as problem:
+        raise Failure(f"{given.params}, {pushed}: {problem}") from None
+    parameters |= {**file.get("Parameters", {}), **dict(given.parameters)}
+    unknown = set(parameters) - set().union(*map(declared, TEMPLATES.values()))
+    if unknown:
+        raise Failure(f"no template has a parameter {', '.join(sorted(unknown))}")
+    return parameters, file.get("Tags", {})
+
+
+def pairs(mapping):
+    return [f"{name}={value}" for name, value in mapping.items()]
+
+
+def template_bucket(aws):
+    """The bucket through which templates travel, which are larger than a request may be. Made when it is missing."""
+    bucket = f"tollgate-deploy-{aws.account}-{aws.region}"
+    try:
+        aws.json("s3api", "head-bucket", "--bucket", bucket, "--expected-bucket-owner", aws.account)
+        return bucket
+    except Failure as failure:
+        if "(404)" not in str(failure):
+            raise Failure(f"the bucket {bucket} is not this account's to use: {failure}") from None
+    say(f"creating the bucket {bucket} for templates")
+    location = [] if aws.region == "us-east-1" else ["--create-bucket-configuration", f"LocationConstraint={aws.region}"]
+    aws.json("s3api", "create-bucket", "--bucket", bucket, *location)
+    aws.json("s3api", "put-public-access-block", "--bucket", bucket, "--public-access-block-configuration",
+             "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true")
+    aws.json("s3api", "put-bucket-encryption", "--bucket", bucket, "--server-side-encryption-configuration",
+             json.dumps({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}))
+    arn = f"arn:aws:s3:::{bucket}"
+    aws.json("s3api", "put-bucket-policy", "--bucket", bucket, "--policy", json.dumps({
+        "Version": "2012-10-17",
+        "Statement": [{"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+                       "Resource": [arn, f"{arn}/*"], "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}))
+    return bucket
+
+
+def show(outputs):
+    width = max(map(len, outputs), default=0)
+    for name in sorted(outputs):
+        print(f"{name:{width}}  {outputs[name]}")
