@@ -8,7 +8,7 @@ use yaml_rust2::YamlLoader;
 use crate::platform::root;
 
 /// What making and removing a resource of each type takes. A type that is missing here is a question to answer.
-const NEEDED: [(&str, &[&str]); 50] = [
+const NEEDED: [(&str, &[&str]); 51] = [
     ("AWS::ApiGateway::Account", &["apigateway:PATCH", "iam:PassRole"]),
     ("AWS::ApiGateway::ApiKey", HTTP),
     ("AWS::ApiGateway::BasePathMapping", HTTP),
@@ -119,6 +119,7 @@ const NEEDED: [(&str, &[&str]); 50] = [
     ("AWS::SNS::TopicPolicy", &["sns:SetTopicAttributes"]),
     ("AWS::SQS::Queue", &["sqs:CreateQueue", "sqs:SetQueueAttributes", "sqs:DeleteQueue"]),
     ("AWS::SQS::QueuePolicy", &["sqs:SetQueueAttributes"]),
+    ("AWS::SSM::Parameter", &["ssm:PutParameter", "ssm:AddTagsToResource", "ssm:DeleteParameter"]),
     (
         "AWS::StepFunctions::StateMachine",
         &["states:CreateStateMachine", "states:DeleteStateMachine", "iam:PassRole"],
