@@ -10,6 +10,8 @@ use crate::platform::root;
 
 /// A metric of ours: its function, its name, and the names of its dimensions beside environment and function.
 type Metric = (String, String, BTreeSet<String>);
+/// A dimension's name and value.
+type Dimension = (String, String);
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"))
@@ -31,7 +33,7 @@ fn alarms() -> Vec<(String, Yaml)> {
 }
 
 /// The metrics of an alarm: namespace, name, dimensions.
-fn watched(alarm: &Yaml) -> Vec<(String, String, Vec<(String, String)>)> {
+fn watched(alarm: &Yaml) -> Vec<(String, String, Vec<Dimension>)> {
     let properties = &alarm["Properties"];
     let metrics = match properties["Metrics"].as_vec() {
         Some(metrics) => metrics.iter().map(|one| one["MetricStat"]["Metric"].clone()).collect(),
@@ -197,7 +199,7 @@ fn alarms_and_dashboard_name_metrics_that_the_code_emits() {
     }
 }
 
-fn metric(name: String, dimensions: Vec<(String, String)>) -> Metric {
+fn metric(name: String, dimensions: Vec<Dimension>) -> Metric {
     assert_eq!(dimensions[0].0, "environment");
     assert_eq!(dimensions[1].0, "function");
     let function = dimensions[1].1.clone();
