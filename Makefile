@@ -2,8 +2,8 @@
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status test lint fmt images peers push deploy diff outputs destroy
-# Of an environment in AWS.
-environment = --suffix $(or $(ENV),$(error ENV is missing: ENV=dev))
+# Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
+environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params infra/params/$(ENV).json
 
 help: ## List the targets

@@ -11,18 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from host import CREDENTIALS, ROOT, Failure, install, say
+
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
 TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
 GONE = "does not exist"
-
-
-class Failure(Exception):
-    """Something that the user can act on."""
-
-
-def say(text):
-    print(f"{Path(sys.argv[0]).name}: {text}", flush=True)
 
 
 def run(main):
@@ -43,9 +36,25 @@ def options(description):
     parser = argparse.ArgumentParser(prog=f"scripts/{Path(sys.argv[0]).name}", description=description,
                                      epilog="Credentials and region come from the environment or the profile, as for any "
                                             "aws command; the variable AWS names the executable.")
-    parser.add_argument("--suffix", required=True, type=suffix, help="which environment: the end of every name")
+    parser.add_argument("--suffix", type=suffix, help="which environment: the end of every name")
     parser.add_argument("--endpoint-url", help="of a local AWS peer; AWS itself otherwise")
+    parser.add_argument("--platform", type=Path, metavar="FILE",
+                        help="instead of both, what scripts/local wrote of a platform on this machine (platform.json)")
     return parser
+
+
+def parse(parser):
+    given = parser.parse_intermixed_args()
+    if given.platform:
+        try:
+            platform = json.loads(given.platform.read_text())
+            given.suffix, given.endpoint_url = platform["suffix"], platform["aws_endpoint"]
+        except (OSError, ValueError, LookupError) as problem:
+            raise Failure(f"{given.platform}: {problem}") from None
+        os.environ.update({**CREDENTIALS, "AWS": str(install("awscli") / "aws")})
+    elif not given.suffix:
+        parser.error("--suffix or --platform is missing")
+    return given
 
 
 def change_options(description):
