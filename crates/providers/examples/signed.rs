@@ -12,7 +12,7 @@ const NOW: i64 = 1_760_000_000;
 const URL: &str = "https://hooks.example.com/webhook/square?merchant=caf%C3%A9";
 
 /// Every provider that has an SDK to ask.
-const PROVIDERS: [&str; 18] = [
+const PROVIDERS: [&str; 19] = [
     "stripe",
     "standard_webhooks",
     "svix",
@@ -31,6 +31,7 @@ const PROVIDERS: [&str; 18] = [
     "chargebee",
     "phonepe",
     "shopify",
+    "polar",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -116,6 +117,7 @@ fn bodies(provider: &str) -> Vec<String> {
             let members = match provider {
                 "gocardless" => r#""events":[]"#,
                 "coinbase_commerce" => r#""event":{"id":"e-1","type":"charge:confirmed","resource":"event"}"#,
+                "polar" => r#""type":"order.paid""#,
                 _ => r#""type":"payment.paid""#,
             };
             vec![

@@ -43,6 +43,9 @@ const { basicAuthValidator } = require(join(HOME, "node_modules/chargebee/cjs/re
 const { CommonUtils } = require(
   join(HOME, "node_modules/pg-sdk-node", "dist/common/CommonUtils.js"),
 );
+const { webhooks: polar } = require("@polar-sh/sdk/2026-04");
+const coinbase = require("coinbase-commerce-node").Webhook;
+const gocardless = require("gocardless-nodejs/webhooks");
 require("@shopify/shopify-api/adapters/node");
 const { shopifyApi } = require("@shopify/shopify-api");
 
@@ -99,6 +102,20 @@ const PROVIDERS = {
   },
   standard_webhooks: standard(standardwebhooks.Webhook, "webhook"),
   svix: standard(svix.Webhook, "svix"),
+  polar: {
+    window: 300,
+    key: "polar_whs_tollgate_signing_secret",
+    wrong: "polar_whs_tollgate_another_secret",
+    members: '"type":"order.paid"',
+    sign: (body, key, at) => ({
+      headers: {
+        "webhook-id": "msg_tollgate",
+        "webhook-timestamp": String(at),
+        "webhook-signature": `v1,${base64(key, `msg_tollgate.${at}.${body}`)}`,
+      },
+    }),
+    verify: async ({ body, headers, key }) => Boolean(await polar.validateEvent(body, headers, key)),
+  },
   adyen: {
     key: "5a".repeat(32),
     wrong: "5b".repeat(32),
@@ -124,6 +141,14 @@ const PROVIDERS = {
     (body, signature, key) => adyen.validateHMACSignature(key, signature, body),
     { key: "3c".repeat(32), wrong: "3d".repeat(32) },
   ),
+  gocardless: plain("Webhook-Signature", (body, key) => hex(key, body), (body, signature, key) => {
+    gocardless.parse(body, key, signature);
+    return true;
+  }),
+  coinbase_commerce: plain("X-CC-Webhook-Signature", (body, key) => hex(key, body), (body, signature, key) =>
+    Boolean(coinbase.verifyEventBody(body, signature, key)), {
+    members: '"event":{"id":"e-1","type":"charge:confirmed","resource":"event"}',
+  }),
   square: {
     sign: (body, key) => ({
       headers: { "x-square-hmacsha256-signature": base64(key, URL_SIGNED + body) },
@@ -235,12 +260,13 @@ const NOTIFICATION =
   '<notification><timestamp type="datetime">2025-10-09T08:53:20Z</timestamp><kind>check</kind>' +
   '<subject><check type="boolean">true</check></subject></notification>';
 
-const BODIES = {
-  plain: '{"id":"tg_1","amount":"10.00","type":"payment.paid"}',
-  unicode: '{"id":"tg_2","name":"Łódź 💶 naïve","type":"payment.paid"}',
-  escapes: '{"id":"tg_3","name":"\\u00e9\\/\\n","type":"payment.paid"}',
-  pretty: '{\n  "id": "tg_4",\n  "amount": 2.50,\n  "type": "payment.paid"\n}\n',
-};
+// Some SDKs insist on members.
+const bodies = ({ members = '"type":"payment.paid"' }) => ({
+  plain: `{"id":"tg_1","amount":"10.00",${members}}`,
+  unicode: `{"id":"tg_2","name":"Łódź 💶 naïve",${members}}`,
+  escapes: `{"id":"tg_3","name":"\\u00e9\\/\\n",${members}}`,
+  pretty: `{\n  "id": "tg_4",\n  "amount": 2.50,\n  ${members.replace(":", ": ")}\n}\n`,
+});
 
 async function isValid(provider, request) {
   const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name.toLowerCase(), value]));
@@ -256,10 +282,11 @@ async function* cases(provider) {
   const key = rule.key ?? `tollgate-${provider}-signing-secret`;
   const wrong = rule.wrong ?? `${key}-old`;
   const signed = async (body, at) => ({ body, key, ...(await rule.sign(body, key, at)) });
-  for (const [name, body] of Object.entries(BODIES)) {
+  const samples = bodies(rule);
+  for (const [name, body] of Object.entries(samples)) {
     yield [`valid_${name}`, await signed(body, NOW), true];
   }
-  const last = await signed(BODIES.pretty, NOW);
+  const last = await signed(samples.pretty, NOW);
   yield ["wrong_key", { ...last, key: wrong }, false];
   if (!rule.unbound) {
     const body = last.body.replace("tg_4", "tg_5").replace("1099", "1098").replace("bt_payload=P", "bt_payload=Q");
@@ -267,8 +294,8 @@ async function* cases(provider) {
   }
   for (const [side, sign] of [["old", -1], ["ahead", 1]]) {
     if (rule.window === undefined || (side === "ahead" && rule.ahead === false)) continue;
-    yield [`${side}_edge`, await signed(BODIES.plain, NOW + sign * rule.window), true];
-    yield [`${side}_beyond`, await signed(BODIES.plain, NOW + sign * (rule.window + 1)), false];
+    yield [`${side}_edge`, await signed(samples.plain, NOW + sign * rule.window), true];
+    yield [`${side}_beyond`, await signed(samples.plain, NOW + sign * (rule.window + 1)), false];
   }
 }
 

@@ -81,6 +81,10 @@ def sign(provider, body, key, at):
         signature = library(key).sign("msg_tollgate", moment, text)
         names = {"id": "msg_tollgate", "timestamp": str(at), "signature": signature}
         return {f"{prefix}-{name}": value for name, value in names.items()}, body
+    if provider == "polar":
+        signature = b64mac(key, f"msg_tollgate.{at}.".encode() + body)
+        names = {"id": "msg_tollgate", "timestamp": str(at), "signature": f"v1,{signature}"}
+        return {f"webhook-{name}": value for name, value in names.items()}, body
     if provider == "adyen":
         from Adyen.util import generate_notification_sig
 
@@ -140,6 +144,11 @@ def verify(provider, headers, body, key):
         import svix.webhooks
 
         svix.webhooks.Webhook(key).verify(text, headers)
+    elif provider == "polar":
+        import polar.webhooks
+
+        # What validate_event() checks before it reads the JSON.
+        polar.webhooks._verify_signature(text, headers, key)
     elif provider == "adyen":
         from Adyen.util import is_valid_hmac_notification
 
@@ -191,9 +200,9 @@ def verify(provider, headers, body, key):
 
 PROVIDERS = [
     "stripe", "standard_webhooks", "svix", "adyen", "adyen_platform", "square", "razorpay", "braintree", "paddle",
-    "gocardless", "coinbase_commerce", "mollie",
+    "gocardless", "coinbase_commerce", "mollie", "polar",
 ]
-WINDOWS = {"stripe": 300, "standard_webhooks": 300, "svix": 300, "paddle": 5}
+WINDOWS = {"stripe": 300, "standard_webhooks": 300, "svix": 300, "polar": 300, "paddle": 5}
 
 
 def cases(provider):
@@ -256,7 +265,7 @@ def check(paths):
 MODULES = [
     "stripe", "standardwebhooks", "svix.webhooks", "Adyen.util", "square.client", "square.utils.webhooks_helper", "razorpay",
     "braintree", "paddle_billing.Notifications", "gocardless_pro.webhooks", "coinbase_commerce.webhook",
-    "mollie.utils.webhooks.signature_validator",
+    "mollie.utils.webhooks.signature_validator", "polar.webhooks",
 ]
 
 if __name__ == "__main__":
