@@ -7,16 +7,24 @@ use serde_json::json;
 use tollgate_core::{
     Authenticity, EndpointConfig, EndpointId, PaymentEvent, ProviderId, Timestamp, WebhookId, event::Arrival,
 };
-use tollgate_providers::{Headers, Received, catalogue, normalise::Normaliser, scheme::vectors};
+use tollgate_providers::{
+    Headers, Received,
+    catalogue::{self, Provider},
+    normalise::Normaliser,
+    scheme::vectors,
+};
 use tollgate_risk::Thresholds;
 
-use crate::{clock, table::Table, verify};
+use crate::{clock, providers_page, table::Table, verify};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProvidersArgs {
     /// The whole catalogue, one JSON object a line
     #[arg(long)]
     json: bool,
+    /// The page docs/providers.md
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,27 +61,35 @@ pub(crate) fn providers(args: &ProvidersArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if args.markdown {
+        show!("{}", providers_page::render());
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut table =
         Table::new(["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"]);
     for row in catalogue::providers() {
-        let window = row.window().map(|seconds| format!("{seconds} s")).unwrap_or_default();
-        let confirmed = match (&row.confirmed_by, &row.unconfirmed) {
-            (Some(by), _) => by.clone(),
-            (None, Some(why)) => format!("unconfirmed: {why}"),
-            (None, None) => String::new(),
-        };
-        table.row([
-            row.name.clone(),
-            row.location(),
-            row.algorithm().to_owned(),
-            window,
-            row.authenticity().as_str().to_owned(),
-            row.event_id.clone(),
-            confirmed,
-        ]);
+        table.row(cells(row));
     }
     show!("{table}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A row's cells, in the order of both tables.
+pub(crate) fn cells(row: &Provider) -> [String; 7] {
+    let confirmed = match (&row.confirmed_by, &row.unconfirmed) {
+        (Some(by), _) => by.clone(),
+        (None, Some(why)) => format!("unconfirmed: {why}"),
+        (None, None) => String::new(),
+    };
+    [
+        row.name.clone(),
+        row.location(),
+        row.algorithm().to_owned(),
+        row.window().map(|seconds| format!("{seconds} s")).unwrap_or_default(),
+        row.authenticity().as_str().to_owned(),
+        row.event_id.clone(),
+        confirmed,
+    ]
 }
 
 pub(crate) fn vectors(args: &VectorsArgs) -> anyhow::Result<ExitCode> {

@@ -106,7 +106,7 @@ mod tests {
             self.0.fetch_add(1, SeqCst);
             tokio::task::yield_now().await;
             match request {
-                MaterialRequest::JsonWebKey { key_id } if key_id == "none" => {
+                MaterialRequest::Certificate { url } if url == "none" => {
                     Err(PortError::retryable("test", "not found"))
                 }
                 _ => Ok(Material(b"key".to_vec())),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn key(id: &str) -> MaterialRequest {
-        MaterialRequest::JsonWebKey { key_id: id.to_owned() }
+        MaterialRequest::Certificate { url: id.to_owned() }
     }
 
     #[tokio::test]

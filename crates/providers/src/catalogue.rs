@@ -39,9 +39,15 @@ pub struct Provider {
     pub unconfirmed: Option<String>,
     /// What makes an event the same event.
     pub event_id: String,
-    /// Set-up, a step a line.
+    /// Set-up: where the URL, `{url}` in it, is registered and the key is found.
+    pub register: String,
+    /// Set-up: which text is stored as the key.
+    pub key_text: String,
+    /// Keys are stored under their ids at the provider: its webhooks name the one that they are signed with.
     #[serde(default)]
-    pub setup: Vec<String>,
+    pub keys_have_ids: bool,
+    /// What whoever sets it up must know.
+    pub know: String,
     /// The normaliser, where it is not the one called as the provider.
     #[serde(default)]
     pub normaliser: Option<String>,
@@ -177,7 +183,9 @@ mod tests {
             }
             assert!(row.confirmed_by.is_some() != row.unconfirmed.is_some(), "{}", row.name);
             assert!(row.scheme.is_some() != row.coded.is_some(), "{}", row.name);
-            assert!(!row.setup.is_empty() && row.setup.len() <= 3, "{}: set-up in three lines", row.name);
+            for line in [&row.register, &row.key_text, &row.know] {
+                assert!(!line.is_empty() && !line.contains('\n'), "{}: set-up in three lines", row.name);
+            }
             let scheme = crate::endpoint::scheme_of(row, &BTreeMap::new());
             assert!(scheme.is_ok(), "{}: {scheme:?}", row.name);
         }

@@ -12,8 +12,8 @@ use crate::{
     catalogue::{self, Coded, Provider},
     normalise::Normaliser,
     scheme::{
-        Explanation, Request, Scheme, SchemeSpec, SignError, Signed, SpecError, ToSign, braintree,
-        declared::Declared, explain, key::Strength, paypal::PayPal,
+        Explanation, KeyRequest, Request, Scheme, SchemeSpec, SignError, Signed, SpecError, ToSign,
+        braintree, declared::Declared, explain, key::Strength, paypal::PayPal, plaid::Plaid,
     },
 };
 
@@ -44,10 +44,7 @@ pub enum MaterialRequest {
         url: String,
     },
     /// A JSON Web Key by its id, from the provider's API.
-    JsonWebKey {
-        /// Its `kid`.
-        key_id: String,
-    },
+    JsonWebKey(KeyRequest),
 }
 
 /// What was fetched: the certificate chain's PEM or the JWK's JSON, unchecked.
@@ -200,18 +197,9 @@ impl Endpoint {
         KeyRing::prepare(keys, |secret| self.scheme.decode_key(secret, strength))
     }
 
-    /// What must be fetched before [`verify`](Self::verify) can decide, if anything.
-    ///
-    /// # Errors
-    ///
-    /// A webhook that is refused already: its certificate URL is not the provider's, its key id is missing.
-    pub fn material(&self, received: Received<'_>) -> Result<Option<MaterialRequest>, Refusal> {
-        self.scheme.material(received)
-    }
-
-    /// As [`material`](Self::material), after everything that can be checked without fetching: a webhook that is
-    /// too old, malformed or of another body makes nobody fetch, and a key that is in the ring already is not
-    /// asked for. The one to call before a fetch.
+    /// What must be fetched before [`verify`](Self::verify) can decide, if anything; asked after everything that
+    /// can be checked without it: a webhook that is too old, malformed or of another body makes nobody fetch, and a
+    /// key that is in the ring already is not asked for.
     ///
     /// # Errors
     ///
@@ -314,6 +302,12 @@ impl Endpoint {
         }
     }
 
+    /// The key id that the webhook names, for vectors that do not say whose their key is.
+    pub(crate) fn named_key_id(&self, received: Received<'_>) -> Option<String> {
+        let Scheme::Declared(scheme) = &self.scheme else { return None };
+        scheme.read(received).ok()?.candidates.into_iter().find_map(|candidate| candidate.key_id)
+    }
+
     fn request<'r>(
         &'r self,
         received: Received<'r>,
@@ -327,7 +321,11 @@ impl Endpoint {
 
 /// The scheme of a catalogue row.
 pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -> Result<Scheme, SpecError> {
-    let known: &[&str] = if row.coded == Some(Coded::Paypal) { &PayPal::PARAMETERS } else { &[] };
+    let known: &[&str] = match row.coded {
+        Some(Coded::Paypal) => &PayPal::PARAMETERS,
+        Some(Coded::Plaid) => &Plaid::PARAMETERS,
+        _ => &[],
+    };
     crate::normalise::check_parameters(parameters)
         .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
     let is_known = |name: &str| known.contains(&name) || crate::normalise::PARAMETERS.contains(&name);
@@ -340,7 +338,7 @@ pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -
         (None, Some(Coded::Adyen)) => Ok(Scheme::Adyen),
         (None, Some(Coded::Braintree)) => Ok(Scheme::Braintree),
         (None, Some(Coded::Paypal)) => Ok(Scheme::PayPal(Box::new(PayPal::new(parameters)?))),
-        (None, Some(Coded::Plaid)) => Ok(Scheme::Plaid),
+        (None, Some(Coded::Plaid)) => Ok(Scheme::Plaid(Plaid::new(parameters)?)),
         (None, None) => Err(SpecError::new("scheme", "the catalogue row has no scheme")),
     }
 }

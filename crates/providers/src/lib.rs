@@ -17,7 +17,7 @@ mod endpoint;
 pub use endpoint::{ConfigError, Endpoint, HandshakeReply, Material, MaterialRequest, Verified};
 pub use headers::Headers;
 pub use normalise::ContentError;
-pub use scheme::{Explanation, Refusal, SignError, Signed, ToSign};
+pub use scheme::{Explanation, KeyRequest, Refusal, SignError, Signed, ToSign};
 pub use secret::{KeyError, KeyMaterial, KeyRing, Secret};
 
 /// A webhook as it arrived: nothing of it is believed yet.

@@ -180,7 +180,7 @@ impl KeyStore {
                             .as_service_error()
                             .is_some_and(PutSecretValueError::is_resource_not_found_exception) =>
                     {
-                        bail!("{reference} does not exist: `tollgate endpoints apply` makes it")
+                        bail!("{reference} does not exist")
                     }
                     other => {
                         other

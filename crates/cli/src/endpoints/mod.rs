@@ -51,7 +51,7 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// Give an endpoint a new key; the old one stays valid as the previous one
+    /// Give an endpoint its first or a new key; the old one stays valid as the previous one
     Rotate {
         /// The endpoint's name
         id: String,
@@ -138,10 +138,12 @@ async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> any
         return Ok("kept".to_owned());
     }
     if !generate {
-        return Ok(format!("missing: put it at {reference}"));
+        return Ok(format!("missing: `tollgate endpoints rotate {id} --secret-file FILE` stores it"));
     }
     let Some(key) = keys::random(endpoint)? else {
-        return Ok(format!("missing: the provider issues it; put it at {reference}"));
+        return Ok(format!(
+            "missing: the provider issues it; `tollgate endpoints rotate {id} --secret-file FILE` stores it"
+        ));
     };
     store.put(&reference, &key).await.with_context(|| format!("endpoint {id}: storing its key"))?;
     Ok("generated".to_owned())
@@ -231,8 +233,14 @@ async fn rotate(id: &str, secret_file: Option<&std::path::Path>, aws: &Aws) -> a
         None => keys::random(&endpoint)?
             .with_context(|| format!("{id}: the provider issues its key; hand it in with --secret-file"))?,
     };
-    KeyStore::new(aws).rotate(&reference, &key).await?;
-    say!("{id}: a new key is current; the one before it still verifies");
+    let store = KeyStore::new(aws);
+    if store.current(&reference).await?.is_some() {
+        store.rotate(&reference, &key).await?;
+        say!("{id}: a new key is current; the one before it still verifies");
+    } else {
+        store.put(&reference, &key).await?;
+        say!("{id}: its first key is stored");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -229,7 +229,12 @@ where
         now: Timestamp,
     ) -> Result<Option<Material>, Rejection> {
         match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
-            Some(request) => Ok(Some(self.materials.fetch(&request).await?)),
+            Some(request) => match self.materials.fetch(&request).await {
+                Ok(material) => Ok(Some(material)),
+                // There is no such thing, as far as the provider knows: the check without it says so.
+                Err(PortError::Permanent { .. }) => Ok(None),
+                Err(problem) => Err(problem.into()),
+            },
             None => Ok(None),
         }
     }

@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let verdict = subject.endpoint.verify(received, &subject.keys, None, common::now());
     // The keys cannot be guessed, so a yes is a finding; tokens are in the corpus of no one.
     assert!(verdict.is_err(), "{}: verified", subject.endpoint.provider());
-    let _ = subject.endpoint.material(received);
+    let _ = subject.endpoint.material_for(received, &subject.keys, common::now());
     let _ = subject.endpoint.handshake("GET", &query, &subject.keys);
     let _ = subject.endpoint.explain(received, &subject.keys, None, common::now());
 });

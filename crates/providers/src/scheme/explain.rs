@@ -63,7 +63,7 @@ pub(crate) fn explain(scheme: &Scheme, request: Request<'_>, keys: &KeyRing) -> 
             out.signed_content = adyen::signed_contents(request.received.body).ok().map(|all| all.join("\n"));
             out.record("signature", verdict.map(|proof| format!("key {:?} verifies", proof.key_id)));
         }
-        Scheme::Braintree | Scheme::PayPal(_) | Scheme::Plaid => {
+        Scheme::Braintree | Scheme::PayPal(_) | Scheme::Plaid(_) => {
             out.record("signature", verdict.map(|proof| format!("key {:?} verifies", proof.key_id)));
         }
     }

@@ -20,6 +20,7 @@ mod variant;
 
 pub use explain::{Check, Explanation};
 pub use key::{Algorithm, KeyForm, KeySpec};
+pub use plaid::KeyRequest;
 pub use refusal::Refusal;
 pub use sign::{SignError, Signed, ToSign};
 pub use spec::{OneOrMany, SchemeSpec, SignatureSpec, SpecError, TimestampSpec};
@@ -45,7 +46,7 @@ pub(crate) enum Scheme {
     Adyen,
     Braintree,
     PayPal(Box<paypal::PayPal>),
-    Plaid,
+    Plaid(plaid::Plaid),
 }
 
 /// A webhook and what its check depends on.
@@ -75,7 +76,7 @@ impl Scheme {
             Self::Adyen => adyen::verify(request, keys),
             Self::Braintree => braintree::verify(request, keys),
             Self::PayPal(scheme) => scheme.verify(request, keys),
-            Self::Plaid => plaid::verify(request, keys),
+            Self::Plaid(_) => plaid::verify(request, keys),
         }
     }
 
@@ -90,7 +91,7 @@ impl Scheme {
             Self::Adyen => adyen::sign(to_sign, keys),
             Self::Braintree => braintree::sign(to_sign, keys),
             Self::PayPal(_) => Err(SignError::NoPrivateKey),
-            Self::Plaid => plaid::sign(to_sign, keys, at),
+            Self::Plaid(_) => plaid::sign(to_sign, keys, at),
         }
     }
 
@@ -100,15 +101,7 @@ impl Scheme {
             Self::Adyen => adyen::decode_key(secret, strength),
             Self::Braintree => braintree::decode_key(secret, strength),
             Self::PayPal(_) => paypal::decode_key(secret),
-            Self::Plaid => plaid::decode_key(secret),
-        }
-    }
-
-    pub(crate) fn material(&self, received: Received<'_>) -> Result<Option<MaterialRequest>, Refusal> {
-        match self {
-            Self::PayPal(scheme) => scheme.material(received),
-            Self::Plaid => plaid::material(received).map(Some),
-            _ => Ok(None),
+            Self::Plaid(_) => plaid::decode_key(secret),
         }
     }
 
@@ -119,7 +112,7 @@ impl Scheme {
     ) -> Result<Option<MaterialRequest>, Refusal> {
         match self {
             Self::PayPal(scheme) => scheme.material_for(request),
-            Self::Plaid => plaid::material_for(request, keys),
+            Self::Plaid(scheme) => scheme.material_for(request, keys),
             _ => Ok(None),
         }
     }
@@ -130,14 +123,14 @@ impl Scheme {
             Self::Declared(scheme) => scheme.headers(),
             Self::Adyen | Self::Braintree => Vec::new(),
             Self::PayPal(_) => owned(&paypal::HEADERS),
-            Self::Plaid => owned(&[plaid::HEADER]),
+            Self::Plaid(_) => owned(&[plaid::HEADER]),
         }
     }
 
     pub(crate) fn authenticity(&self) -> Authenticity {
         match self {
             Self::Declared(scheme) => scheme.authenticity(),
-            Self::Braintree | Self::Plaid => Authenticity::Verified,
+            Self::Braintree | Self::Plaid(_) => Authenticity::Verified,
             Self::Adyen | Self::PayPal(_) => Authenticity::Authenticated,
         }
     }
@@ -151,7 +144,7 @@ impl Scheme {
         match self {
             Self::Declared(scheme) => scheme.spec().timestamp.is_some(),
             Self::Adyen | Self::Braintree => false,
-            Self::PayPal(_) | Self::Plaid => true,
+            Self::PayPal(_) | Self::Plaid(_) => true,
         }
     }
 }

@@ -1,9 +1,15 @@
 //! Plaid: a JSON Web Token (ES256) whose claim is the SHA-256 of the body.
 //!
-//! <https://plaid.com/docs/api/webhooks/webhook-verification/>. Keys are published by id; the endpoint's secret
-//! is either such a key (a JWK) or the credentials with which keys are fetched.
+//! <https://plaid.com/docs/api/webhooks/webhook-verification/>. Keys are handed out by id to those who have an
+//! account: the endpoint's secret is the account's credentials, `client_id:secret`, or one such key (a JWK).
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
@@ -12,9 +18,10 @@ use aws_lc_rs::{
 };
 use serde::Deserialize;
 use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
+use zeroize::Zeroizing;
 
 use super::{
-    Encoding, Proof, Refusal, Request, SignError, Signed, ToSign, Unit, Unsigned, key::Key,
+    Encoding, Proof, Refusal, Request, SignError, Signed, SpecError, ToSign, Unit, Unsigned, key::Key,
     template::one_header,
 };
 use crate::{KeyRing, MaterialRequest, Received, Secret, secret::NamedKey};
@@ -28,11 +35,42 @@ pub(crate) const WINDOW: u32 = 300;
 /// The longest token, in bytes. Plaid's have about 350.
 const MAX_TOKEN: usize = 4096;
 
-/// One of Plaid's keys, or nothing but the means to fetch them.
-#[derive(Clone)]
-pub(crate) struct Jwk(Option<Arc<Pinned>>);
+/// Where Plaid hands out keys, by the environment that an endpoint's parameter `environment` names.
+const KEY_URLS: [(&str, &str); 2] = [
+    ("production", "https://production.plaid.com/webhook_verification_key/get"),
+    ("sandbox", "https://sandbox.plaid.com/webhook_verification_key/get"),
+];
 
-struct Pinned {
+/// Plaid's scheme in one of its environments.
+#[derive(Debug, Clone)]
+pub(crate) struct Plaid {
+    key_url: &'static str,
+}
+
+/// A request for one of Plaid's keys: a POST of [`body`](Self::body) to [`url`](Self::url). Printed without the
+/// secret.
+#[derive(Clone)]
+pub struct KeyRequest {
+    url: &'static str,
+    key_id: String,
+    account: Account,
+}
+
+/// An account's credentials.
+#[derive(Clone)]
+pub(crate) struct Account {
+    client_id: String,
+    secret: Secret,
+}
+
+/// One of Plaid's keys, or the credentials with which they are fetched.
+#[derive(Clone)]
+pub(crate) enum Jwk {
+    Pinned(Arc<Pinned>),
+    Account(Account),
+}
+
+pub(crate) struct Pinned {
     key_id: String,
     public: ParsedPublicKey,
     private: Option<EcdsaKeyPair>,
@@ -94,47 +132,66 @@ pub(crate) fn decode_key(secret: &Secret) -> Result<Key, &'static str> {
     if text.trim().is_empty() {
         return Err("it is empty");
     }
-    if !text.trim_start().starts_with('{') {
-        return Ok(Key::Jwk(Jwk(None)));
+    if text.trim_start().starts_with('{') {
+        let pinned = Pinned::read(text.as_bytes()).ok_or("it is not a JSON Web Key for ES256")?;
+        return Ok(Key::Jwk(Jwk::Pinned(Arc::new(pinned))));
     }
-    let pinned = Pinned::read(text.as_bytes()).ok_or("it is not a JSON Web Key for ES256")?;
-    Ok(Key::Jwk(Jwk(Some(Arc::new(pinned)))))
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(is_plain);
+    let account = text.split_once(':').filter(|(client_id, secret)| plain(client_id) && plain(secret));
+    let (client_id, secret) = account.ok_or("it is neither client_id:secret nor a JSON Web Key")?;
+    let account = Account { client_id: client_id.to_owned(), secret: Secret::new(secret) };
+    Ok(Key::Jwk(Jwk::Account(account)))
 }
 
-pub(crate) fn material(received: Received<'_>) -> Result<MaterialRequest, Refusal> {
-    let token = Token::read(received)?;
-    Ok(MaterialRequest::JsonWebKey { key_id: token.key_id })
-}
+impl Plaid {
+    /// The setting that `parameters` may hold: `environment`, `production` (the default) or `sandbox`.
+    pub(crate) const PARAMETERS: [&str; 1] = ["environment"];
 
-/// The same, after everything that can be checked without the key: a token that is too old, or of another body,
-/// is worth no request to Plaid.
-pub(crate) fn material_for(request: Request<'_>, keys: &KeyRing) -> Result<Option<MaterialRequest>, Refusal> {
-    let token = Token::read(request.received)?;
-    token.check_claims(request)?;
-    if keys.iter().filter_map(NamedKey::pinned).any(|(_, key)| key.key_id == token.key_id) {
-        return Ok(None);
+    /// # Errors
+    ///
+    /// An environment that Plaid does not have.
+    pub(crate) fn new(parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
+        let wanted = parameters.get("environment").map_or("production", String::as_str);
+        let known = KEY_URLS.iter().find(|(name, _)| *name == wanted);
+        let (_, key_url) = known
+            .ok_or_else(|| SpecError::new("parameters.environment", "production or sandbox is wanted"))?;
+        Ok(Self { key_url })
     }
-    if keys.iter().all(|named| named.pinned().is_some()) {
-        return Err(Refusal::UnknownKeyId);
+
+    /// The key to fetch, after everything that can be checked without it: a token that is too old, or of another
+    /// body, is worth no request to Plaid.
+    pub(crate) fn material_for(
+        &self,
+        request: Request<'_>,
+        keys: &KeyRing,
+    ) -> Result<Option<MaterialRequest>, Refusal> {
+        let token = Token::read(request.received)?;
+        token.check_claims(request)?;
+        if keys.iter().filter_map(NamedKey::pinned).any(|key| key.key_id == token.key_id) {
+            return Ok(None);
+        }
+        let account = keys.iter().find_map(NamedKey::account).ok_or(Refusal::UnknownKeyId)?;
+        let request = KeyRequest { url: self.key_url, key_id: token.key_id, account: account.clone() };
+        Ok(Some(MaterialRequest::JsonWebKey(request)))
     }
-    Ok(Some(MaterialRequest::JsonWebKey { key_id: token.key_id }))
 }
 
 pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
     let token = Token::read(request.received)?;
-    let pinned = keys.iter().find_map(|named| named.pinned().filter(|(_, key)| key.key_id == token.key_id));
+    let of_token = |named: &&'k NamedKey| named.pinned().is_some_and(|key| key.key_id == token.key_id);
     let fetched;
-    let (key_id, key): (&'k str, &Pinned) = match (pinned, request.material, keys.iter().next()) {
-        (Some((named, key)), _, _) => (&named.id, key),
-        (None, Some(material), Some(first)) => {
+    let (named, key): (&'k NamedKey, &Pinned) = match keys.iter().find(of_token) {
+        Some(named) => (named, named.pinned().ok_or(Refusal::UnknownKeyId)?),
+        None => {
+            let with_account = keys.iter().find(|named| named.account().is_some());
+            let named = with_account.ok_or(Refusal::UnknownKeyId)?;
+            let material = request.material.ok_or(Refusal::MaterialMissing)?;
             fetched = Pinned::read(&material.0).ok_or(Refusal::MaterialUntrusted("it is no ES256 key"))?;
             if fetched.key_id != token.key_id {
                 return Err(Refusal::MaterialUntrusted("it has another key id"));
             }
-            (&first.id, &fetched)
+            (named, &fetched)
         }
-        _ if keys.iter().all(|named| named.pinned().is_some()) => return Err(Refusal::UnknownKeyId),
-        _ => return Err(Refusal::MaterialMissing),
     };
     if key.expired_at.is_some_and(|at| at <= request.now.as_second()) {
         return Err(Refusal::MaterialUntrusted("it has expired"));
@@ -142,11 +199,11 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
     // The signature first, so that what is said of the claims is known to be true.
     key.public.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| Refusal::Mismatch)?;
     let issued = token.check_claims(request)?;
-    Ok(Proof { authenticity: Authenticity::Verified, key_id, signed_at: Some(issued) })
+    Ok(Proof { authenticity: Authenticity::Verified, key_id: &named.id, signed_at: Some(issued) })
 }
 
 pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<Signed, SignError> {
-    let pinned = keys.iter().find_map(NamedKey::pinned).map(|(_, key)| key);
+    let pinned = keys.iter().find_map(NamedKey::pinned);
     let (pair, key_id) = pinned
         .and_then(|key| key.private.as_ref().map(|pair| (pair, &key.key_id)))
         .ok_or(SignError::NoPrivateKey)?;
@@ -162,13 +219,64 @@ pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result
     Ok(out.into_signed())
 }
 
+impl KeyRequest {
+    /// One of Plaid's own addresses.
+    pub fn url(&self) -> &'static str {
+        self.url
+    }
+
+    /// JSON with the credentials.
+    pub fn body(&self) -> Zeroizing<String> {
+        let Self { key_id, account, .. } = self;
+        // None of the three can hold what JSON escapes.
+        let (client_id, secret) = (&account.client_id, account.secret.expose());
+        Zeroizing::new(format!(r#"{{"client_id":"{client_id}","secret":"{secret}","key_id":"{key_id}"}}"#))
+    }
+}
+
+impl PartialEq for KeyRequest {
+    fn eq(&self, other: &Self) -> bool {
+        let plain = |request: &Self| (request.url, request.key_id.clone(), request.account.client_id.clone());
+        plain(self) == plain(other) && self.account.secret.is_same(&other.account.secret)
+    }
+}
+
+impl Eq for KeyRequest {}
+
+impl Hash for KeyRequest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.url, &self.key_id, &self.account.client_id).hash(state);
+    }
+}
+
+impl fmt::Debug for KeyRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRequest")
+            .field("url", &self.url)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
+}
+
 impl NamedKey {
-    fn pinned(&self) -> Option<(&Self, &Pinned)> {
+    fn pinned(&self) -> Option<&Pinned> {
         match &self.key {
-            Key::Jwk(Jwk(Some(pinned))) => Some((self, pinned)),
+            Key::Jwk(Jwk::Pinned(pinned)) => Some(pinned),
             _ => None,
         }
     }
+
+    fn account(&self) -> Option<&Account> {
+        match &self.key {
+            Key::Jwk(Jwk::Account(account)) => Some(account),
+            _ => None,
+        }
+    }
+}
+
+/// The characters of Plaid's key ids, client ids and secrets.
+fn is_plain(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')
 }
 
 impl<'a> Token<'a> {
@@ -187,8 +295,7 @@ impl<'a> Token<'a> {
             return Err(Refusal::Malformed("token's algorithm"));
         }
         let key_id = header.kid.into_owned();
-        let plain = key_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-        if key_id.is_empty() || key_id.len() > 128 || !plain {
+        if key_id.is_empty() || key_id.len() > 128 || !key_id.bytes().all(is_plain) {
             return Err(Refusal::Malformed("token's key id"));
         }
         Ok(Self { signed, key_id, claims: decode(claims)?, signature: decode(signature)? })
@@ -222,7 +329,7 @@ impl Pinned {
         let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).ok()?;
         let private = match wire.d.as_deref() {
             Some(d) => {
-                let d = zeroize::Zeroizing::new(coordinate(d)?);
+                let d = Zeroizing::new(coordinate(d)?);
                 let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
                 Some(EcdsaKeyPair::from_private_key_and_public_key(algorithm, &d, &point).ok()?)
             }

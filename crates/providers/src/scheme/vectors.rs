@@ -33,7 +33,7 @@ pub struct Vector {
     /// Every active key, instead of `key`, during rotation.
     #[serde(default)]
     pub keys: Option<Vec<String>>,
-    /// The key's id at the provider.
+    /// The key's id at the provider; absent: the one that the webhook names.
     #[serde(default)]
     pub key_id: Option<String>,
     /// What only one scheme needs.
@@ -127,20 +127,19 @@ pub fn verdict(vector: &Vector) -> Result<Result<String, String>, String> {
         Ok(endpoint) => endpoint,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let keys = match endpoint.keys_of(&key_material(vector), Strength::TestVector) {
-        Ok(keys) => keys,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
     let headers: Headers =
         vector.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let url = vector.url.as_deref().unwrap_or_default();
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let received = Received { headers: &headers, query, body: &body };
+    let keys = match endpoint
+        .keys_of(&key_material(vector, endpoint.named_key_id(received)), Strength::TestVector)
+    {
+        Ok(keys) => keys,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
     let material = vector.params.get("cert_pem").and_then(Value::as_str);
     let material = material.map(|pem| Material(pem.as_bytes().to_vec()));
-    if let Err(refusal) = endpoint.material(received) {
-        return Ok(Err(refusal.to_string()));
-    }
     let verified = endpoint.verify(received, &keys, material.as_ref(), now);
     Ok(verified.map(|verified| verified.key_id().to_owned()).map_err(|refusal| refusal.to_string()))
 }
@@ -167,10 +166,11 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
     })
 }
 
-fn key_material(vector: &Vector) -> Vec<KeyMaterial> {
+fn key_material(vector: &Vector, named: Option<String>) -> Vec<KeyMaterial> {
     let one = [vector.key.clone()];
     let texts = vector.keys.as_deref().unwrap_or(&one);
-    let id = |index: usize| match (&vector.key_id, index) {
+    let first = vector.key_id.clone().or(named);
+    let id = |index: usize| match (&first, index) {
         (Some(id), 0) => id.clone(),
         _ => format!("key-{}", index + 1),
     };

@@ -54,13 +54,18 @@ fn the_generic_timestamp_may_be_absent_and_is_signed_when_there() {
 
 #[test]
 fn settings_that_cannot_serve_are_refused() {
-    let cases: [(&str, fn(&mut tollgate_core::EndpointConfig), &str); 7] = [
+    let cases: [(&str, fn(&mut tollgate_core::EndpointConfig), &str); 8] = [
         ("square", |config| config.notification_url = None, "notification_url"),
         ("square", |config| config.notification_url = Some("https://a b".into()), "notification_url"),
         ("razorpay", |config| config.tolerance_seconds = Some(60), "tolerance_seconds"),
         ("stripe", |config| config.tolerance_seconds = Some(0), "tolerance_seconds"),
         ("stripe", |config| config.normaliser = Some("nobody".into()), "normaliser"),
         ("stripe", |config| drop(config.parameters.insert("x".into(), "y".into())), "parameters.x"),
+        (
+            "plaid",
+            |config| drop(config.parameters.insert("environment".into(), "development".into())),
+            "parameters.environment",
+        ),
         (
             "paypal",
             |config| drop(config.parameters.insert("trust_roots".into(), "y".into())),
@@ -97,6 +102,8 @@ fn weak_and_ill_formed_keys_are_refused_without_being_shown() {
         ),
         ("wise", "whsec_text", "it is not a public key in PEM"),
         ("plaid", "{}", "it is not a JSON Web Key for ES256"),
+        ("plaid", "one-text-alone", "it is neither client_id:secret nor a JSON Web Key"),
+        ("plaid", "client:a\"b", "it is neither client_id:secret nor a JSON Web Key"),
         ("paypal", "not an id", "it is not the id of a PayPal webhook"),
     ];
     for (scheme, text, problem) in cases {
@@ -152,12 +159,17 @@ fn braintree_is_answered() {
 #[test]
 fn plaid_keys_can_be_fetched() {
     let Case { endpoint, signed, keys, .. } = row_case("plaid");
-    let request = endpoint.material(received(&signed)).unwrap();
-    assert_eq!(request, Some(MaterialRequest::JsonWebKey { key_id: "1".to_owned() }));
-    let fetching = ring(&endpoint, &[("current", "client:secret")]);
+    let fetching = ring(&endpoint, &[("current", "a1client:b2secret")]);
     let asked = |keys, second| endpoint.material_for(received(&signed), keys, crate::providers::at(second));
-    assert_eq!(asked(&fetching, NOW), Ok(request), "a key to fetch");
+    let Ok(Some(MaterialRequest::JsonWebKey(request))) = asked(&fetching, NOW) else {
+        panic!("a key to fetch")
+    };
+    assert_eq!(request.url(), "https://production.plaid.com/webhook_verification_key/get");
+    assert_eq!(*request.body(), r#"{"client_id":"a1client","secret":"b2secret","key_id":"1"}"#);
+    assert!(!format!("{request:?}").contains("b2secret"));
     assert_eq!(asked(&keys, NOW), Ok(None), "the key is there already");
+    let other_key = ring(&endpoint, &[("1", &jwk("2"))]);
+    assert_eq!(asked(&other_key, NOW), Err(Refusal::UnknownKeyId), "no credentials to fetch it with");
     assert!(matches!(asked(&fetching, NOW + 301), Err(Refusal::TooOld { .. })), "no fetch for an old token");
     let check = |material: Option<&Material>| {
         endpoint

@@ -1,6 +1,12 @@
 //! Signatures: every row of the catalogue, verified and signed.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::type_complexity, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::type_complexity,
+    reason = "helpers of tests"
+)]
 
 mod classes;
 mod custom;
@@ -8,4 +14,5 @@ mod endpoints;
 mod paypal;
 mod properties;
 mod providers;
+mod strict;
 mod vectors;

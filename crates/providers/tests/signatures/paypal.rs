@@ -4,9 +4,9 @@ use aws_lc_rs::{rand::SystemRandom, rsa::KeySize, signature::RSA_PKCS1_SHA256};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use tollgate_core::{Authenticity, EndpointConfig};
-use tollgate_providers::{Endpoint, Headers, Material, MaterialRequest, Received, Refusal};
+use tollgate_providers::{Endpoint, Headers, Material, MaterialRequest, Received, Refusal, Signed};
 
-use crate::providers::{JSON, NOW, at, config, ring};
+use crate::providers::{Case, JSON, NOW, at, config, ring};
 
 const WEBHOOK_ID: &str = "1JE4291016473214C";
 const CERT_URL: &str = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594";
@@ -70,6 +70,17 @@ fn settings(parameters: &[(&str, &str)]) -> EndpointConfig {
     config
 }
 
+/// A genuine transmission to an endpoint that has its certificate.
+pub fn case() -> Case {
+    let authority = authority();
+    let leaf = leaf(&authority, "messageverificationcerts.paypal.com", (2025, 2027));
+    let settings = settings(&[("trust_roots", &authority.pem), ("certificate", &leaf.pem)]);
+    let endpoint = Endpoint::new(settings).unwrap();
+    let keys = ring(&endpoint, &[("1", WEBHOOK_ID)]);
+    let signed = Signed { headers: transmission(&leaf, JSON), query: String::new(), body: JSON.to_vec() };
+    Case { endpoint, keys, signed }
+}
+
 fn check(
     endpoint: &Endpoint,
     headers: &Headers,
@@ -125,13 +136,13 @@ fn certificates_come_from_paypal_only() {
     let leaf = leaf(&authority, "messageverificationcerts.paypal.com", (2025, 2027));
     let endpoint = Endpoint::new(settings(&[("trust_roots", &authority.pem)])).unwrap();
     let headers = transmission(&leaf, JSON);
-    let asked = |headers: &Headers| endpoint.material(Received { headers, query: "", body: JSON });
-    let request = Some(MaterialRequest::Certificate { url: CERT_URL.to_owned() });
-    assert_eq!(asked(&headers), Ok(request.clone()));
     let keys = ring(&endpoint, &[("current", WEBHOOK_ID)]);
-    let received = Received { headers: &headers, query: "", body: JSON };
-    assert_eq!(endpoint.material_for(received, &keys, at(NOW)), Ok(request));
-    assert!(matches!(endpoint.material_for(received, &keys, at(NOW + 301)), Err(Refusal::TooOld { .. })));
+    let asked_at = |headers: &Headers, second| {
+        endpoint.material_for(Received { headers, query: "", body: JSON }, &keys, at(second))
+    };
+    let asked = |headers: &Headers| asked_at(headers, NOW);
+    assert_eq!(asked(&headers), Ok(Some(MaterialRequest::Certificate { url: CERT_URL.to_owned() })));
+    assert!(matches!(asked_at(&headers, NOW + 301), Err(Refusal::TooOld { .. })));
     for bad in [
         "http://api.paypal.com/v1/notifications/certs/CERT-1",
         "https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1",
@@ -192,6 +203,8 @@ fn a_supplied_certificate_needs_no_network() {
     let settings = settings(&[("trust_roots", &authority.pem), ("certificate", &leaf.pem)]);
     let endpoint = Endpoint::new(settings).unwrap();
     let headers = transmission(&leaf, JSON);
-    assert_eq!(endpoint.material(Received { headers: &headers, query: "", body: JSON }), Ok(None));
+    let keys = ring(&endpoint, &[("current", WEBHOOK_ID)]);
+    let received = Received { headers: &headers, query: "", body: JSON };
+    assert_eq!(endpoint.material_for(received, &keys, at(NOW)), Ok(None));
     assert_eq!(check(&endpoint, &headers, JSON, None, NOW), Ok(Authenticity::Authenticated));
 }

@@ -85,18 +85,14 @@ impl PayPal {
         Ok(Self { roots: roots.collect::<Result<_, _>>()?, intermediates, pinned: pinned.transpose()? })
     }
 
-    pub(crate) fn material(&self, received: Received<'_>) -> Result<Option<MaterialRequest>, Refusal> {
-        let url = certificate_url(received)?;
+    /// The certificate to fetch, after everything that can be checked without it.
+    pub(crate) fn material_for(&self, request: Request<'_>) -> Result<Option<MaterialRequest>, Refusal> {
+        Transmission::read(request)?;
+        let url = certificate_url(request.received)?;
         Ok(match self.pinned {
             Some(_) => None,
             None => Some(MaterialRequest::Certificate { url: url.to_owned() }),
         })
-    }
-
-    /// The same, after everything that can be checked without the certificate.
-    pub(crate) fn material_for(&self, request: Request<'_>) -> Result<Option<MaterialRequest>, Refusal> {
-        Transmission::read(request)?;
-        self.material(request.received)
     }
 
     pub(crate) fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {

@@ -1,0 +1,104 @@
+//! `docs/providers.md`, written from the catalogue.
+
+use tollgate_providers::catalogue::{self, Provider};
+
+use crate::catalogue::cells;
+
+const HEAD: &str = "\
+<!-- Written by `tollgate providers --markdown` from crates/providers/catalogue.toml: change that, not this. -->
+
+# Providers
+
+*verified*: the signature covers the whole body. *authenticated*: it proves the sender and not, or not wholly, what the
+body says; consumers find the word on every event. *unconfirmed*: no second source than the documentation was found, so
+check a real delivery before relying on it. Windows have both sides; `tolerance_seconds` of an endpoint sets another one.
+
+A provider that is not here and signs by a rule like these can be set up without a new image: `scheme` takes the rule
+itself, in the form of the tables in crates/providers/catalogue.toml, and says at `apply` what is wrong with it.
+
+";
+
+const SETUP: &str = "
+## Set-up
+
+In three lines each: what to do at the provider, where URL is `https://…/webhook/{id}` of your API; the row of the
+endpoints file and the key; what to know. Then
+
+```
+tollgate endpoints apply FILE.toml                        # checks every row, then writes them all
+tollgate endpoints rotate stripe --secret-file KEY        # the first key, and each later one; the one before stays valid
+tollgate verify REQUEST.json --endpoint stripe            # a captured request: is it genuine, and why not
+```
+
+KEY is a file with the key as it is described, and nothing else; several at once are
+`{\"keys\":[{\"id\":\"2026-01\",\"value\":\"…\"}]}`.
+";
+
+/// The whole page.
+pub(crate) fn render() -> String {
+    let mut page = HEAD.to_owned();
+    let headings = ["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"];
+    page += &line(&headings.map(str::to_owned));
+    page += &line(&headings.map(|_| "---".to_owned()));
+    for row in catalogue::providers() {
+        let [name, location, algorithm, window, proves, event_id, confirmed] = cells(row);
+        let name = format!("[{name}](#{name})");
+        page += &line(&[name, location, algorithm, window, proves, event_id, confirmed]);
+    }
+    page += SETUP;
+    for row in catalogue::providers() {
+        page += &setup(row);
+    }
+    page
+}
+
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn setup(row: &Provider) -> String {
+    let Provider { name, title, source, .. } = row;
+    let key = match row.keys_have_ids {
+        true => format!("{}: `{{\"keys\":[{{\"id\":\"ID\",\"value\":\"KEY\"}}]}}`", row.key_text),
+        false => row.key_text.clone(),
+    };
+    let unconfirmed =
+        row.unconfirmed.as_ref().map(|why| format!(" **Unconfirmed**: {why}.")).unwrap_or_default();
+    format!(
+        "\n### {name}\n\n{title}. Rule: {source}.{unconfirmed}\n\n\
+         1. {}\n2. `{}`; key: {key}.\n3. {}\n",
+        row.register.replace("{url}", "URL"),
+        endpoint(row),
+        row.know,
+    )
+}
+
+/// The provider's row of an endpoints file.
+fn endpoint(row: &Provider) -> String {
+    let name = &row.name;
+    let signs_url = row.signed().contains("{url}");
+    let url = if signs_url { r#", notification_url = "https://…""# } else { "" };
+    format!(
+        r#"endpoints = [{{ id = "{name}", scheme = "{name}", secret = "secretsmanager:tollgate/{{suffix}}/{name}"{url} }}]"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_current() {
+        let page = include_str!("../../../docs/providers.md");
+        assert!(page == render(), "tollgate providers --markdown > docs/providers.md");
+    }
+
+    #[test]
+    fn every_row_of_an_endpoints_file_applies() {
+        for row in catalogue::providers() {
+            let endpoints = crate::endpoints::from_text(&endpoint(row), "dev");
+            assert_eq!(endpoints.map(|all| all.len()), Ok(1), "{}", row.name);
+        }
+    }
+}
