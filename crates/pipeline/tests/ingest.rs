@@ -14,7 +14,7 @@ use tollgate_pipeline::{
     intake::{Content, Encoding},
     ports::{Clock, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError},
 };
-use tollgate_providers::Signed;
+use tollgate_providers::{Refusal, Signed};
 use tollgate_testkit::{
     failure::{Fault, Faults},
     memory::world::{LIMIT, World, read},
@@ -390,4 +390,18 @@ async fn headers_that_verifying_again_needs_travel_along_and_no_others() {
     let names = &message.request.headers;
     assert!(names.get("Stripe-Signature").is_some());
     assert_eq!((names.get("Authorization"), names.get("Cookie")), (None, None));
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_does_not_have_refuses_the_webhook() {
+    // RFC 7515, appendix A.3.
+    let key = r#"{"kid":"k-1","kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+    let world = World::new(noon(), vec![config("bank", "plaid")]);
+    for secret in ["client:one", "client:two"] {
+        world.secrets.rotate("secretsmanager:bank", secret);
+    }
+    let webhook = Sender::new(config("bank", "plaid"), key).sign("", b"{}", noon());
+    let taken = world.take(Some("bank"), &webhook).await;
+    assert!(matches!(taken, Err(Rejection::Signature(Refusal::MaterialMissing))), "{taken:?}");
 }
