@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test lint fmt images peers push deploy diff outputs destroy
+.PHONY: help demo up down status test race bench bench-function lint fmt images peers push deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params infra/params/$(ENV).json
@@ -23,6 +23,15 @@ status: ## Show what of it runs (SUFFIX=dev)
 
 test: ## Unit, property and integration tests, against a platform of their own
 	@scripts/test
+
+race: ## The processor against its rivals on one batch, equal outputs asserted (benches/COMPARE.md)
+	@scripts/race
+
+bench: ## Criterion benches: the processor by size, provider and failures; archive encoding; verification
+	@cargo bench --workspace --bench processor --bench archive --bench verify
+
+bench-function: ## CPU, AWS calls and bytes of a webhook in the real functions, and their cold starts
+	@scripts/bench-function
 
 lint: ## What CI checks beside the tests
 	@scripts/lint

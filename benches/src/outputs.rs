@@ -1,0 +1,60 @@
+//! What a contestant makes of a batch, in the forms that the AWS SDK takes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use serde_json::{Map, Value, json};
+
+/// The bus that every contestant publishes to.
+pub const BUS: &str = "payment-events-live";
+
+/// An item of a DynamoDB table.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// A batch's outputs.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// For PutEvents.
+    pub entries: Vec<PutEventsRequestEntry>,
+    /// For BatchWriteItem on the transactions table: each event, and each transaction's latest state.
+    pub transactions: Vec<Item>,
+    /// For BatchWriteItem on the ledger.
+    pub ledger: Vec<Item>,
+    /// For SendMessageBatch on the archive queue: message bodies of JSON lines.
+    pub archive: Vec<String>,
+    /// Message ids of records that failed.
+    pub failures: Vec<String>,
+}
+
+impl Outputs {
+    /// As JSON, for `scripts/race` to compare with other contestants'.
+    pub fn to_json(&self) -> Value {
+        let entry = |entry: &PutEventsRequestEntry| {
+            json!({
+                "EventBusName": entry.event_bus_name(),
+                "Source": entry.source(),
+                "DetailType": entry.detail_type(),
+                "Detail": entry.detail(),
+                "Time": entry.time().map(|time| time.to_millis().unwrap()),
+            })
+        };
+        let items = |items: &[Item]| items.iter().map(item).collect::<Vec<_>>();
+        json!({
+            "bus": self.entries.iter().map(entry).collect::<Vec<_>>(),
+            "transactions": items(&self.transactions),
+            "ledger": items(&self.ledger),
+            "archive": self.archive,
+            "failures": self.failures,
+        })
+    }
+}
+
+fn item(item: &Item) -> Value {
+    let attribute = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(text) => json!({"N": text}),
+        other => panic!("no contestant writes {other:?}"),
+    };
+    Value::Object(item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect::<Map<_, _>>())
+}
