@@ -8,7 +8,12 @@
 //! the one secret. `GET /-/counts` says what was asked since the last time, by operation: calls, bytes of requests and
 //! of answers, headers included.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test tool: what goes wrong must stop it")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test tool: what goes wrong must stop it"
+)]
 
 use std::{cell::RefCell, collections::BTreeMap, convert::Infallible, net::Ipv4Addr, rc::Rc};
 
