@@ -1,7 +1,12 @@
 //! A stand-in for the validator that only makes its SDK calls, a claim and a message, of a webhook like those that
 //! `make bench-function` sends: what the validator costs beyond this is its own.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a bench: what goes wrong must stop it")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench: it reads the validator's environment, and what goes wrong must stop it"
+)]
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{json, value::RawValue};
