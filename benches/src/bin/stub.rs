@@ -29,8 +29,8 @@ async fn main() -> Result<(), Error> {
     let entry = LedgerEntry {
         key: LedgerKey::new(&message.endpoint, "evt_ABCDEFGHIJKLMNOPQRSTUVWX"),
         state: LedgerState::Received,
-        webhook_id: message.webhook_id.clone(),
-        fingerprint: message.notes.body_sha256.clone(),
+        webhook_id: message.webhook_id,
+        fingerprint: message.notes.body_sha256.to_string(),
         received_at: message.received_at,
     };
     let (ledger, queue, message, entry) = (&ledger, &queue, &message, &entry);

@@ -3,7 +3,12 @@
 use serde_json::value::RawValue;
 use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
-use tollgate_lambda::{clock::SystemClock, metrics::Unit, sqs::SqsEvent, start::Invocation};
+use tollgate_lambda::{
+    clock::SystemClock,
+    metrics::Unit,
+    sqs::{self, Buffer, NotSqs},
+    start::Invocation,
+};
 use tollgate_pipeline::{
     archive::{Archived, Message},
     ports::{Clock, Stored},
@@ -19,8 +24,8 @@ const RESERVE_MS: u64 = 20_000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchivalError {
     /// Its position, and nothing of its content.
-    #[error("input is not an SQS event, at line {line} column {column}")]
-    Event { line: usize, column: usize },
+    #[error(transparent)]
+    Event(#[from] NotSqs),
     #[error(transparent)]
     Unreportable(#[from] Unreportable),
 }
@@ -33,13 +38,11 @@ pub(crate) async fn handle(
 ) -> Result<Response, ArchivalError> {
     let span = info_span!("batch", request_id = invocation.request_id);
     let archive = async {
-        let event: SqsEvent<'_> = serde_json::from_str(payload.get())
-            .map_err(|problem| ArchivalError::Event { line: problem.line(), column: problem.column() })?;
-        let messages: Vec<Message<'_>> = event
-            .records
-            .iter()
-            .map(|record| Message { id: &record.message_id, body: &record.body })
-            .collect();
+        // A batch is tens of rows to a message: the buffer is no cost beside the object that is made of it.
+        let mut buffer = Buffer::default();
+        let records = sqs::read(payload.get(), &mut buffer)?;
+        let messages: Vec<Message<'_>> =
+            records.iter().map(|record| Message { id: record.message_id, body: record.body }).collect();
         let now = unix_ms(SystemClock.now());
         let remaining = invocation.deadline_ms.saturating_sub(now);
         let deadline = Deadline::new(now, remaining, RESERVE_MS.min(remaining / 2));

@@ -1,8 +1,7 @@
 //! The event bus on EventBridge.
 
 use aws_sdk_eventbridge::{Client, primitives::DateTime, types::PutEventsRequestEntry};
-use tollgate_core::PaymentEvent;
-use tollgate_pipeline::ports::{EventBus, PortError, PortResult};
+use tollgate_pipeline::ports::{Document, EventBus, PortError, PortResult};
 
 use crate::{
     batch::{Item, Limits, batched},
@@ -55,31 +54,26 @@ fn fill(count: usize, problem: &PortError) -> Vec<Item<()>> {
     (0..count).map(|_| Item::Done(Err(problem.clone()))).collect()
 }
 
+/// An event as PutEvents takes it.
+pub fn entry(bus: &str, document: &Document<'_>) -> PutEventsRequestEntry {
+    PutEventsRequestEntry::builder()
+        .event_bus_name(bus)
+        .source(SOURCE)
+        .detail_type(document.event.kind.as_str())
+        .detail(document.json)
+        .time(DateTime::from_millis(document.event.received_at.as_millisecond()))
+        .build()
+}
+
 impl EventBus for EventBridgeBus {
-    async fn publish(&self, events: &[&PaymentEvent<'_>]) -> Vec<PortResult<()>> {
-        let details: Vec<Option<String>> =
-            events.iter().map(|event| serde_json::to_string(event).ok()).collect();
-        let size = |event: &PaymentEvent<'_>, detail: &Option<String>| {
-            TIME_BYTES + SOURCE.len() + event.kind.as_str().len() + detail.as_ref().map_or(0, String::len)
+    async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
+        let size = |document: &Document<'_>| {
+            TIME_BYTES + SOURCE.len() + document.event.kind.as_str().len() + document.json.len()
         };
-        let sizes: Vec<usize> =
-            events.iter().zip(&details).map(|(event, detail)| size(event, detail)).collect();
+        let sizes: Vec<usize> = events.iter().map(size).collect();
         batched(LIMITS, &sizes, async |chunk| {
-            let entry = |&index: &usize| {
-                let (event, detail) = (events.get(index)?, details.get(index)?.as_ref()?);
-                let entry = PutEventsRequestEntry::builder()
-                    .event_bus_name(&self.name)
-                    .source(SOURCE)
-                    .detail_type(event.kind.as_str())
-                    .detail(detail)
-                    .time(DateTime::from_millis(event.received_at.as_millisecond()));
-                Some(entry.build())
-            };
-            let entries: Option<Vec<_>> = chunk.iter().map(entry).collect();
-            match entries {
-                Some(entries) => self.put(entries).await,
-                None => fill(chunk.len(), &PortError::permanent(SERVICE, "event cannot be written")),
-            }
+            let documents = chunk.iter().filter_map(|&index| events.get(index));
+            self.put(documents.map(|document| entry(&self.name, document)).collect()).await
         })
         .await
     }

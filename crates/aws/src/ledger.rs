@@ -154,11 +154,15 @@ pub(crate) async fn write(
     key: &[&str],
     items: Vec<HashMap<String, AttributeValue>>,
 ) -> Vec<Item<()>> {
-    let fail = |problem: PortError| items.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
+    let key_of = |item: &HashMap<String, AttributeValue>| -> Vec<Option<AttributeValue>> {
+        key.iter().map(|name| item.get(*name).cloned()).collect()
+    };
+    let keys: Vec<Vec<Option<AttributeValue>>> = items.iter().map(key_of).collect();
+    let fail = |problem: PortError| keys.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
     let requests: Result<Vec<WriteRequest>, _> = items
-        .iter()
+        .into_iter()
         .map(|item| {
-            let put = PutRequest::builder().set_item(Some(item.clone())).build()?;
+            let put = PutRequest::builder().set_item(Some(item)).build()?;
             Ok::<_, aws_sdk_dynamodb::error::BuildError>(WriteRequest::builder().put_request(put).build())
         })
         .collect();
@@ -167,9 +171,6 @@ pub(crate) async fn write(
         Ok(answer) => answer,
         Err(problem) => return fail(port_error(SERVICE, &problem)),
     };
-    let key_of = |item: &HashMap<String, AttributeValue>| -> Vec<Option<AttributeValue>> {
-        key.iter().map(|name| item.get(*name).cloned()).collect()
-    };
     let left: Vec<Vec<Option<AttributeValue>>> = answer
         .unprocessed_items()
         .and_then(|tables| tables.get(table))
@@ -177,10 +178,9 @@ pub(crate) async fn write(
         .flatten()
         .filter_map(|request| request.put_request().map(|put| key_of(put.item())))
         .collect();
-    items
-        .iter()
-        .map(|item| {
-            if left.contains(&key_of(item)) {
+    keys.iter()
+        .map(|key| {
+            if left.contains(key) {
                 Item::LeftOver(PortError::retryable(SERVICE, "unprocessed item"))
             } else {
                 Item::Done(Ok(()))
@@ -189,7 +189,8 @@ pub(crate) async fn write(
         .collect()
 }
 
-fn item(entry: &LedgerEntry) -> HashMap<String, AttributeValue> {
+/// An entry as the table holds it.
+pub fn item(entry: &LedgerEntry) -> HashMap<String, AttributeValue> {
     HashMap::from([
         (KEY.to_owned(), string(entry.key.as_str())),
         (STATE.to_owned(), string(entry.state.as_str())),

@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, KeysAndAttributes},
 };
-use tollgate_core::Timestamp;
-use tollgate_pipeline::ports::{PortError, PortResult, Recorded, Transactions};
+use tollgate_core::{PaymentEvent, Timestamp};
+use tollgate_pipeline::ports::{Document, PortError, PortResult, Recorded, Transactions};
 
 use crate::{
     batch::{Item, Limits, batched},
@@ -21,6 +21,7 @@ use crate::{
 
 const SERVICE: &str = "dynamodb";
 const LATEST: &str = "latest";
+const KEY: [&str; 2] = ["transaction_id", "sort_key"];
 const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
 
 /// The table `transactions`.
@@ -94,31 +95,34 @@ impl Transactions for DynamoTransactions {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        let mut items = Vec::with_capacity(events.len() * 2);
-        let mut sizes = Vec::with_capacity(events.len() * 2);
-        let mut event_of = Vec::with_capacity(events.len() * 2);
-        let mut results: Vec<PortResult<()>> = Vec::with_capacity(events.len());
-        for (index, recorded) in events.iter().enumerate() {
-            let Ok(json) = serde_json::to_string(recorded.event) else {
-                results.push(Err(PortError::permanent(SERVICE, "event cannot be written")));
-                continue;
-            };
-            results.push(Ok(()));
-            sizes.push(2 * json.len());
-            items.push(history_item(recorded, json));
-            event_of.push(index);
-            if recorded.is_latest {
-                sizes.push(256);
-                items.push(latest_item(recorded));
-                event_of.push(index);
-            }
-        }
+        // What each item is made of, not the items: they are made for their call, and not kept beside it.
+        let rows: Vec<(usize, Kind)> = events
+            .iter()
+            .enumerate()
+            .flat_map(|(index, recorded)| {
+                let latest = recorded.is_latest.then_some((index, Kind::Latest));
+                [Some((index, Kind::History)), latest].into_iter().flatten()
+            })
+            .collect();
+        let size = |(index, kind): &(usize, Kind)| match (kind, events.get(*index)) {
+            (Kind::History, Some(recorded)) => 2 * recorded.document.json.len(),
+            _ => 256,
+        };
+        let sizes: Vec<usize> = rows.iter().map(size).collect();
         let written = batched(WRITE, &sizes, async |chunk| {
-            let items = chunk.iter().filter_map(|&i| items.get(i).cloned()).collect();
-            write(&self.client, &self.table, &["transaction_id", "sort_key"], items).await
+            let item = |&row: &usize| {
+                let (index, kind) = rows.get(row)?;
+                let recorded = events.get(*index)?;
+                Some(match kind {
+                    Kind::History => history_item(&recorded.document),
+                    Kind::Latest => latest_item(recorded.document.event),
+                })
+            };
+            write(&self.client, &self.table, &KEY, chunk.iter().filter_map(item).collect()).await
         })
         .await;
-        for (index, written) in event_of.into_iter().zip(written) {
+        let mut results: Vec<PortResult<()>> = events.iter().map(|_| Ok(())).collect();
+        for ((index, _), written) in rows.into_iter().zip(written) {
             if let (Some(result @ Ok(())), Err(problem)) = (results.get_mut(index), written) {
                 *result = Err(problem);
             }
@@ -127,8 +131,16 @@ impl Transactions for DynamoTransactions {
     }
 }
 
-fn history_item(recorded: &Recorded<'_>, json: String) -> HashMap<String, AttributeValue> {
-    let event = recorded.event;
+/// The two kinds of row that an event leaves.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    History,
+    Latest,
+}
+
+/// The event in its transaction's history.
+pub fn history_item(document: &Document<'_>) -> HashMap<String, AttributeValue> {
+    let event = document.event;
     let mut item = HashMap::from([
         ("transaction_id".to_owned(), string(event.transaction_key())),
         ("sort_key".to_owned(), string(event.sort_key())),
@@ -141,7 +153,7 @@ fn history_item(recorded: &Recorded<'_>, json: String) -> HashMap<String, Attrib
         ("webhook_id".to_owned(), string(event.webhook_id.as_str())),
         ("occurred_at".to_owned(), string(format!("{:.9}", event.occurred_at))),
         ("received_at".to_owned(), string(format!("{:.9}", event.received_at))),
-        ("event".to_owned(), string(json)),
+        ("event".to_owned(), string(document.json)),
     ]);
     if let Some(amount) = &event.amount {
         // DynamoDB numbers hold 38 digits, and Money at most 36.
@@ -157,8 +169,8 @@ fn history_item(recorded: &Recorded<'_>, json: String) -> HashMap<String, Attrib
     item
 }
 
-fn latest_item(recorded: &Recorded<'_>) -> HashMap<String, AttributeValue> {
-    let event = recorded.event;
+/// The row that says how far its transaction is.
+pub fn latest_item(event: &PaymentEvent<'_>) -> HashMap<String, AttributeValue> {
     HashMap::from([
         ("transaction_id".to_owned(), string(event.transaction_key())),
         ("sort_key".to_owned(), string(LATEST)),

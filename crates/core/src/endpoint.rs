@@ -2,18 +2,18 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::inline::Inline;
 
 /// The name in `/webhook/{endpoint}`: 1–64 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct EndpointId(Cow<'static, str>);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(Inline<MAX_NAME_LEN>);
 
 /// Whose rules apply: the name of a catalogue row (`stripe`) or of a custom scheme. Same alphabet as
 /// [`EndpointId`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct ProviderId(Cow<'static, str>);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderId(Inline<MAX_NAME_LEN>);
 
 /// A name outside its alphabet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,26 +31,38 @@ macro_rules! name {
             /// # Errors
             ///
             /// [`NameError`] when the text is not such a name.
-            pub fn new(text: impl Into<Cow<'static, str>>) -> Result<Self, NameError> {
-                let text = text.into();
-                if is_name(&text) { Ok(Self(text)) } else { Err(NameError) }
+            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+                let text = Some(text.as_ref()).filter(|text| is_name(text));
+                text.and_then(Inline::new).map(Self).ok_or(NameError)
             }
 
             /// The text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.0)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+                Self::new(Cow::<str>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
     };
@@ -126,10 +138,10 @@ mod tests {
     #[test]
     fn names_are_bounded_and_plain() {
         for good in ["stripe", "stripe-eu", "a", "0_9", &"x".repeat(64)] {
-            assert!(EndpointId::new(good.to_owned()).is_ok(), "{good}");
+            assert!(EndpointId::new(good).is_ok(), "{good}");
         }
         for bad in ["", "-a", "Stripe", "a#b", "a/b", "ä", &"x".repeat(65)] {
-            assert!(EndpointId::new(bad.to_owned()).is_err(), "{bad}");
+            assert!(EndpointId::new(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authenticity, EndpointId, EventId, LedgerKey, Money, ProviderId, Timestamp, WebhookId,
-    id::{bounded, hex_sha256},
+    Authenticity, EndpointId, EventId, Fingerprint, LedgerKey, Money, ProviderId, Timestamp, WebhookId,
+    id::bounded,
 };
 
 /// The schema's name and version. A field is only ever added under one version.
@@ -238,18 +238,18 @@ impl<'a> Facts<'a> {
 
     /// The facts that two deliveries of one event must share: type, transaction and exact amount, in one line.
     /// Retries may differ in everything else (Stripe's `pending_webhooks`).
-    pub fn fingerprint(&self) -> String {
-        let (units, currency, exponent) = match &self.amount {
-            Some(money) => {
-                (money.minor_units().to_string(), money.currency().code().to_owned(), money.exponent())
-            }
-            None => Default::default(),
+    pub fn fingerprint(&self) -> Fingerprint {
+        let (kind, transaction) = (self.kind.as_str(), self.transaction_id.as_deref().unwrap_or_default());
+        let Some(money) = &self.amount else {
+            return Fingerprint::of(format_args!("{kind}\n\n\n\n{transaction}"));
         };
-        let exponent = exponent.map(|e| e.to_string()).unwrap_or_default();
-        let transaction = self.transaction_id.as_deref().unwrap_or_default();
-        hex_sha256(
-            format!("{}\n{units}\n{currency}\n{exponent}\n{transaction}", self.kind.as_str()).as_bytes(),
-        )
+        let (units, currency) = (money.minor_units(), money.currency());
+        match money.exponent() {
+            Some(exponent) => {
+                Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n{exponent}\n{transaction}"))
+            }
+            None => Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n\n{transaction}")),
+        }
     }
 }
 
@@ -332,18 +332,18 @@ impl<'a> PaymentEvent<'a> {
     /// text so long, and metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive has the bytes.
     pub fn new(facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
         let facts = bounded_facts(facts);
-        let id = LedgerKey::new(arrival.endpoint, &facts.event_id).event_id();
+        let id = EventId::new(arrival.endpoint, &facts.event_id);
         let transaction_id = facts.transaction_id.unwrap_or_else(|| Cow::Owned(id.as_str().to_owned()));
         Self {
             schema: Cow::Borrowed(SCHEMA),
             id,
             kind: facts.kind,
             category: facts.kind.category(),
-            endpoint: arrival.endpoint.clone(),
-            provider: arrival.provider.clone(),
+            endpoint: *arrival.endpoint,
+            provider: *arrival.provider,
             provider_event_id: facts.event_id,
             provider_event_type: facts.event_type,
-            webhook_id: arrival.webhook_id.clone(),
+            webhook_id: *arrival.webhook_id,
             authenticity: arrival.authenticity,
             transaction_id,
             amount: facts.amount,

@@ -1,48 +1,82 @@
 //! Identifiers: of a received webhook, of a payment event, of a ledger entry.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, io::Write};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use ulid::Ulid;
 
-use crate::{EndpointId, Timestamp};
+use crate::{EndpointId, Timestamp, inline::Inline};
+
+/// Text form, JSON form and printing of an id that is kept in place.
+macro_rules! id {
+    ($name:ident) => {
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| D::Error::custom(concat!("not a ", stringify!($name))))
+            }
+        }
+    };
+}
 
 /// One received webhook: `wh_` and a ULID, so that ids sort by the millisecond of arrival.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WebhookId(String);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WebhookId(Inline<29>);
+
+id!(WebhookId);
 
 impl WebhookId {
     /// From the moment of arrival and 80 random bits (the low ones of `random` are used).
     pub fn new(at: Timestamp, random: u128) -> Self {
         let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-        Self(format!("wh_{}", Ulid::from_parts(millis, random)))
+        Self::of(Ulid::from_parts(millis, random))
     }
 
     /// Reads back an id that [`WebhookId::new`] made; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        let ulid = text.strip_prefix("wh_")?;
-        let canonical = Ulid::from_string(ulid).ok()?.to_string() == ulid;
-        canonical.then(|| Self(text.to_owned()))
+        let id = Self::of(Ulid::from_string(text.strip_prefix("wh_")?).ok()?);
+        (id.as_str() == text).then_some(id)
     }
 
     /// When it arrived, to the millisecond.
     pub fn arrived_at(&self) -> Timestamp {
-        let ulid = self.0.get(3..).and_then(|ulid| Ulid::from_string(ulid).ok()).unwrap_or_default();
+        let ulid = self.as_str().get(3..).and_then(|ulid| Ulid::from_string(ulid).ok()).unwrap_or_default();
         let millis = i64::try_from(ulid.timestamp_ms()).unwrap_or(0);
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WebhookId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    fn of(ulid: Ulid) -> Self {
+        let mut text = *b"wh_00000000000000000000000000";
+        if let Some(digits) = text.last_chunk_mut::<{ ulid::ULID_LEN }>() {
+            ulid.array_to_str(digits);
+        }
+        Self(Inline::ascii(text))
     }
 }
 
@@ -68,9 +102,7 @@ impl LedgerKey {
 
     /// The stable id that every published copy of the event carries.
     pub fn event_id(&self) -> EventId {
-        let mut hex = hex_sha256(self.0.as_bytes());
-        hex.truncate(32);
-        EventId(format!("evt_{hex}"))
+        EventId::of(sha256(self.0.as_bytes()))
     }
 }
 
@@ -82,20 +114,48 @@ impl fmt::Display for LedgerKey {
 
 /// A payment event's id: `evt_` and 32 hex digits, a function of the [`LedgerKey`] alone, so that a repeat is
 /// recognised wherever it turns up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EventId(String);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(Inline<36>);
+
+id!(EventId);
 
 impl EventId {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The id of `provider_event_id` at `endpoint`: that of its [`LedgerKey`].
+    pub fn new(endpoint: &EndpointId, provider_event_id: &str) -> Self {
+        let id = bounded(Cow::Borrowed(provider_event_id));
+        Self::of(sha256_of(format_args!("{endpoint}#{id}")))
+    }
+
+    /// Reads back the text of an id; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let digits = text.strip_prefix("evt_").filter(|digits| digits.len() == 32)?;
+        digits.bytes().all(is_digit).then(|| Inline::new(text).map(Self))?
+    }
+
+    fn of(digest: [u8; 32]) -> Self {
+        let mut text = *b"evt_00000000000000000000000000000000";
+        let (half, _) = digest.split_at(16);
+        if let Some(digits) = text.last_chunk_mut::<32>() {
+            write_hex(half, digits);
+        }
+        Self(Inline::ascii(text))
     }
 }
 
-impl fmt::Display for EventId {
+/// A digest of the facts that two deliveries of one event must share: 64 lower-case hex digits as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(crate) fn of(text: fmt::Arguments<'_>) -> Self {
+        Self(sha256_of(text))
+    }
+}
+
+impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&to_hex(&self.0))
     }
 }
 
@@ -111,14 +171,39 @@ pub fn bounded(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// Lower-case hex of the SHA-256 of `bytes`: 64 characters.
 pub fn hex_sha256(bytes: &[u8]) -> String {
-    to_hex(digest(&SHA256, bytes).as_ref())
+    to_hex(&sha256(bytes))
 }
 
 /// Lower-case hex.
 pub fn to_hex(bytes: &[u8]) -> String {
+    let mut hex = vec![0; 2 * bytes.len()];
+    write_hex(bytes, &mut hex);
+    String::from_utf8(hex).unwrap_or_default()
+}
+
+fn write_hex(bytes: &[u8], hex: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    for (byte, pair) in bytes.iter().zip(hex.as_chunks_mut().0) {
+        *pair = [digit(byte >> 4), digit(byte & 0x0f)];
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest: Digest = digest(&SHA256, bytes);
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
+/// The SHA-256 of the text, which is put together on the stack unless it is unusually long.
+fn sha256_of(text: fmt::Arguments<'_>) -> [u8; 32] {
+    let mut buffer = [0; 512];
+    let mut free = buffer.as_mut_slice();
+    let fits = free.write_fmt(text).is_ok();
+    let free = free.len();
+    match buffer.get(..buffer.len() - free) {
+        Some(text) if fits => sha256(text),
+        _ => sha256(text.to_string().as_bytes()),
+    }
 }
 
 #[cfg(test)]

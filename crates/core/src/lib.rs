@@ -6,12 +6,13 @@
 pub mod endpoint;
 pub mod event;
 pub mod id;
+mod inline;
 pub mod money;
 pub mod receipt;
 
 pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
 pub use event::{Category, Customer, EventType, Facts, PaymentEvent, PaymentMethod, RiskTier};
-pub use id::{EventId, LedgerKey, WebhookId};
+pub use id::{EventId, Fingerprint, LedgerKey, WebhookId};
 pub use jiff::Timestamp;
 pub use money::{Currency, Money, MoneyError};
 pub use receipt::{Authenticity, Receipt};

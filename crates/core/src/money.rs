@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct};
 
+use crate::inline::Inline;
+
 /// The largest magnitude of minor units that [`Money`] holds: 36 digits, so that a sum of a hundred of them
 /// still fits an `i128`.
 pub const MAX_MINOR_UNITS: i128 = 10_i128.pow(36) - 1;
@@ -54,8 +56,7 @@ UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG ZWL";
 /// A currency code: three upper-case letters where ISO 4217 knows it, the sender's own text where not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency {
-    code: [u8; MAX_CURRENCY_LEN],
-    len: u8,
+    code: Inline<MAX_CURRENCY_LEN>,
     /// `None`: not an ISO 4217 currency that we know.
     exponent: Option<u8>,
 }
@@ -68,16 +69,10 @@ impl Currency {
     /// [`MoneyError::Currency`] when the code is empty, longer than [`MAX_CURRENCY_LEN`] or holds anything but
     /// ASCII letters, digits, `-`, `_` and `.`.
     pub fn new(code: &str) -> Result<Self, MoneyError> {
-        let fits = (1..=MAX_CURRENCY_LEN).contains(&code.len())
-            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-        if !fits {
-            return Err(MoneyError::Currency);
-        }
-        let mut bytes = [0; MAX_CURRENCY_LEN];
-        for (to, from) in bytes.iter_mut().zip(code.bytes()) {
-            *to = from;
-        }
-        let mut currency = Self { code: bytes, len: code.len() as u8, exponent: None };
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let plain = Some(code).filter(|code| !code.is_empty() && code.bytes().all(is_plain));
+        let text = plain.and_then(Inline::new).ok_or(MoneyError::Currency)?;
+        let mut currency = Self { code: text, exponent: None };
         if let Some(exponent) = iso_exponent(code) {
             currency.code.make_ascii_uppercase();
             currency.exponent = Some(exponent);
@@ -87,8 +82,7 @@ impl Currency {
 
     /// The code: upper case for ISO 4217 currencies, verbatim otherwise.
     pub fn code(&self) -> &str {
-        let bytes = self.code.get(..usize::from(self.len)).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.code.as_str()
     }
 
     /// Decimals of the minor unit (JPY 0, USD 2, KWD 3); `None` for a currency that ISO 4217 does not list.
@@ -115,19 +109,15 @@ impl fmt::Display for Currency {
 }
 
 fn iso_exponent(code: &str) -> Option<u8> {
-    if code.len() != 3 {
-        return None;
+    let mut code: [u8; 3] = code.as_bytes().try_into().ok()?;
+    code.make_ascii_uppercase();
+    if let Ok(found) = EXPONENTS_OTHER_THAN_TWO.binary_search_by(|(known, _)| known.as_bytes().cmp(&code)) {
+        return EXPONENTS_OTHER_THAN_TWO.get(found).map(|(_, exponent)| *exponent);
     }
-    if let Some((_, exponent)) =
-        EXPONENTS_OTHER_THAN_TWO.iter().find(|(known, _)| known.eq_ignore_ascii_case(code))
-    {
-        return Some(*exponent);
-    }
-    let listed = TWO_DECIMALS
-        .as_bytes()
-        .chunks(4)
-        .any(|known| known.get(..3).is_some_and(|known| known.eq_ignore_ascii_case(code.as_bytes())));
-    listed.then_some(2)
+    // Each code with the space after it; the last stands by itself.
+    let (listed, last) = TWO_DECIMALS.as_bytes().as_chunks::<4>();
+    let is_listed = listed.binary_search_by(|[a, b, c, _]| [*a, *b, *c].cmp(&code)).is_ok() || *last == code;
+    is_listed.then_some(2)
 }
 
 /// Why an amount is not money that can be held exactly.

@@ -58,7 +58,7 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
     ///
     /// When the configuration was never read.
     pub async fn endpoint(&self, name: &str) -> PortResult<Option<Arc<Endpoint>>> {
-        let Ok(id) = EndpointId::new(name.to_owned()) else { return Ok(None) };
+        let Ok(id) = EndpointId::new(name) else { return Ok(None) };
         if let Some(endpoint) = self.all().await?.get(&id) {
             return Ok(Some(Arc::clone(endpoint)));
         }
@@ -87,7 +87,7 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
                     // One endpoint that cannot serve must not take the others with it.
                     match Endpoint::new(config) {
                         Ok(endpoint) => {
-                            endpoints.insert(endpoint.id().clone(), Arc::new(endpoint));
+                            endpoints.insert(*endpoint.id(), Arc::new(endpoint));
                         }
                         Err(problem) => error!(error = %problem, "endpoint left out"),
                     }
@@ -139,7 +139,7 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
 
     fn cached(&self, id: &EndpointId) -> Arc<Cached<KeyRing>> {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(rings.entry(id.clone()).or_default())
+        Arc::clone(rings.entry(*id).or_default())
     }
 
     async fn read(&self, endpoint: &Endpoint) -> PortResult<KeyRing> {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tollgate_core::{EventType, LedgerKey, PaymentEvent, event::SCHEMA};
 use tollgate_risk::{Decision, Rules, assess};
 
-use crate::ports::{Clock, Decisions, EventBus, History, PortError, PortResult, Recent};
+use crate::ports::{Clock, Decisions, Document, EventBus, History, PortError, PortResult, Recent};
 
 /// Metadata keys of a [`flagged`] event.
 pub mod metadata {
@@ -116,8 +116,11 @@ impl<H: History, D: Decisions, B: EventBus, C: Clock> FraudCheck<H, D, B, C> {
         let is_flagged = decision.is_flagged();
         if is_flagged {
             let flagged = flagged(event, &decision);
+            let unwritable = |_| PortError::permanent("bus", "event cannot be written");
+            let json = serde_json::to_string(&flagged).map_err(unwritable)?;
             let missing = || Err(PortError::retryable("bus", "no result"));
-            self.bus.publish(&[&flagged]).await.pop().unwrap_or_else(missing)?;
+            let published = self.bus.publish(&[Document { event: &flagged, json: &json }]).await.pop();
+            published.unwrap_or_else(missing)?;
         }
         Ok(Assessment {
             decision,

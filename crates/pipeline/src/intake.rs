@@ -1,11 +1,14 @@
 //! The message between the validator and the processor: a webhook's exact bytes, and what is known of them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 use tollgate_core::{
-    Authenticity, Delivery, EndpointId, EventId, ProviderId, Receipt, Timestamp, WebhookId, id::hex_sha256,
+    Authenticity, Delivery, EndpointId, EventId, ProviderId, Timestamp, WebhookId, id::hex_sha256,
 };
 use tollgate_providers::Headers;
 
@@ -82,11 +85,12 @@ pub struct ClaimCheck {
 
 /// What accompanies the body besides the plain attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notes {
+pub struct Notes<'a> {
     /// What the signature proved.
     pub authenticity: Authenticity,
     /// Of the exact body.
-    pub body_sha256: String,
+    #[serde(borrow)]
+    pub body_sha256: Cow<'a, str>,
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
@@ -127,7 +131,7 @@ pub struct IntakeMessage {
     /// The key that verified.
     pub key_id: String,
     /// The rest of the receipt.
-    pub notes: Notes,
+    pub notes: Notes<'static>,
     /// Headers and query.
     pub request: RequestParts,
     /// How `body` carries the bytes.
@@ -181,44 +185,57 @@ impl IntakeMessage {
             self.attributes().iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
         self.body.len() + attributes
     }
+}
 
-    /// Reads a message back. `attribute` looks an attribute's text up by name.
+/// A message of the intake queue as the processor reads it: texts are borrowed from the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived<'a> {
+    /// The delivery.
+    pub webhook_id: WebhookId,
+    /// Where it arrived.
+    pub endpoint: EndpointId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Who sent it.
+    pub source_ip: &'a str,
+    /// The key that verified.
+    pub key_id: &'a str,
+    /// The rest of the receipt.
+    pub notes: Notes<'a>,
+    /// Headers and query, as the JSON of [`RequestParts`].
+    pub request: &'a str,
+    /// How `body` carries the bytes.
+    pub encoding: Encoding,
+    /// The message body.
+    pub body: &'a str,
+}
+
+impl<'a> Arrived<'a> {
+    /// Reads a message.
     ///
     /// # Errors
     ///
     /// [`IntakeError::Attribute`].
-    pub fn read<'a>(
-        body: impl Into<String>,
-        attribute: impl Fn(&str) -> Option<Cow<'a, str>>,
-    ) -> Result<Self, IntakeError> {
-        let text = |name: &'static str| attribute(name).ok_or(IntakeError::Attribute(name));
-        let bad = |name: &'static str| move || IntakeError::Attribute(name);
-        let endpoint = text(attribute::ENDPOINT)?.into_owned();
-        let provider = text(attribute::PROVIDER)?.into_owned();
+    pub fn read(body: &'a str, attributes: &[(&'a str, &'a str)]) -> Result<Self, IntakeError> {
+        let text = |name: &'static str| {
+            let found = attributes.iter().find(|(known, _)| *known == name);
+            found.map(|(_, text)| *text).ok_or(IntakeError::Attribute(name))
+        };
+        // It goes into the archive as it is.
+        let Shape { .. } = json(attribute::REQUEST, text)?;
         Ok(Self {
-            webhook_id: WebhookId::parse(&text(attribute::WEBHOOK_ID)?)
-                .ok_or_else(bad(attribute::WEBHOOK_ID))?,
-            endpoint: EndpointId::new(endpoint).ok().ok_or_else(bad(attribute::ENDPOINT))?,
-            provider: ProviderId::new(provider).ok().ok_or_else(bad(attribute::PROVIDER))?,
-            event_id: attribute(attribute::EVENT_ID).unwrap_or_default().into_owned(),
-            received_at: text(attribute::RECEIVED_AT)?
-                .parse()
-                .ok()
-                .ok_or_else(bad(attribute::RECEIVED_AT))?,
-            source_ip: text(attribute::SOURCE_IP)?.into_owned(),
-            key_id: text(attribute::KEY_ID)?.into_owned(),
-            notes: serde_json::from_str(&text(attribute::RECEIPT)?)
-                .ok()
-                .ok_or_else(bad(attribute::RECEIPT))?,
-            request: serde_json::from_str(&text(attribute::REQUEST)?)
-                .ok()
-                .ok_or_else(bad(attribute::REQUEST))?,
-            encoding: Encoding::parse(&text(attribute::ENCODING)?).ok_or_else(bad(attribute::ENCODING))?,
-            body: body.into(),
-            delivery: Delivery::Fast,
-            group: String::new(),
-            deduplication_id: String::new(),
-            trace: None,
+            webhook_id: read(attribute::WEBHOOK_ID, text, WebhookId::parse)?,
+            endpoint: read(attribute::ENDPOINT, text, |name| EndpointId::new(name).ok())?,
+            provider: read(attribute::PROVIDER, text, |name| ProviderId::new(name).ok())?,
+            received_at: read(attribute::RECEIVED_AT, text, |time| time.parse().ok())?,
+            source_ip: text(attribute::SOURCE_IP)?,
+            key_id: text(attribute::KEY_ID)?,
+            notes: json(attribute::RECEIPT, text)?,
+            request: text(attribute::REQUEST)?,
+            encoding: read(attribute::ENCODING, text, Encoding::parse)?,
+            body,
         })
     }
 
@@ -227,22 +244,66 @@ impl IntakeMessage {
     /// # Errors
     ///
     /// [`IntakeError::Body`].
-    pub fn inline_bytes(&self) -> Result<Content<'_>, IntakeError> {
-        decode(self.encoding, &self.body)
+    pub fn inline_bytes(&self) -> Result<Content<'a>, IntakeError> {
+        decode(self.encoding, self.body)
     }
 
-    /// The receipt that the archive keeps.
-    pub fn receipt(&self) -> Receipt {
-        Receipt {
-            body_sha256: self.notes.body_sha256.clone(),
-            endpoint: self.endpoint.clone(),
-            provider: self.provider.clone(),
-            authenticity: self.notes.authenticity,
-            key_id: self.key_id.clone(),
-            signed_at: self.notes.signed_at,
-            verified_at: self.received_at,
-        }
+    /// Headers and query.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Attribute`].
+    pub fn request(&self) -> Result<RequestParts, IntakeError> {
+        json(attribute::REQUEST, |_| Ok(self.request))
     }
+}
+
+/// [`RequestParts`] looked over without being kept.
+#[derive(Deserialize)]
+struct Shape<'a> {
+    #[serde(borrow, rename = "headers")]
+    _headers: Headings<'a>,
+    #[serde(borrow, default, rename = "query")]
+    _query: Cow<'a, str>,
+}
+
+struct Headings<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Headings<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[expect(dead_code, reason = "looked over and not kept")]
+        struct Heading<'a>(#[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Cow<'a, str>);
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = ();
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of headers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut headers: A) -> Result<(), A::Error> {
+                while let Some(Heading(..)) = headers.next_element()? {}
+                Ok(())
+            }
+        }
+        deserializer.deserialize_seq(Each).map(|()| Self(PhantomData))
+    }
+}
+
+fn read<'a, T>(
+    name: &'static str,
+    text: impl Fn(&'static str) -> Result<&'a str, IntakeError>,
+    parse: impl FnOnce(&'a str) -> Option<T>,
+) -> Result<T, IntakeError> {
+    parse(text(name)?).ok_or(IntakeError::Attribute(name))
+}
+
+fn json<'a, T: Deserialize<'a>>(
+    name: &'static str,
+    text: impl Fn(&'static str) -> Result<&'a str, IntakeError>,
+) -> Result<T, IntakeError> {
+    read(name, text, |json| serde_json::from_str(json).ok())
 }
 
 /// Where a message's bytes are.

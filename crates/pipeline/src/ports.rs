@@ -190,11 +190,20 @@ pub trait Transactions: Send + Sync {
     fn record(&self, events: &[Recorded<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
+/// An event and its JSON, which is written once for all the places it goes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// The event.
+    pub event: &'a PaymentEvent<'a>,
+    /// Its JSON.
+    pub json: &'a str,
+}
+
 /// An event to be written into its transaction's history.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded<'a> {
     /// The event.
-    pub event: &'a PaymentEvent<'a>,
+    pub document: Document<'a>,
     /// Whether it is the latest known state of its transaction.
     pub is_latest: bool,
 }
@@ -202,7 +211,7 @@ pub struct Recorded<'a> {
 /// The event bus.
 pub trait EventBus: Send + Sync {
     /// Publishes each event; each one's own result, in the order given.
-    fn publish(&self, events: &[&PaymentEvent<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+    fn publish(&self, events: &[Document<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
 /// The archive queue, as the processor uses it.

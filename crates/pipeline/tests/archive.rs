@@ -378,7 +378,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let archived = runtime.block_on(archive(&store, &payloads, &[("m1", &text)]));
         prop_assert_eq!(archived.summary.ok, 1);
-        rows.sort_by_key(|(row, _)| (row.received_at, row.webhook_id.clone()));
+        rows.sort_by_key(|(row, _)| (row.received_at, row.webhook_id));
         check(store.objects().values().next().unwrap(), &rows);
     }
 }

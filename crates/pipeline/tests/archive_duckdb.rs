@@ -33,8 +33,8 @@ fn entry(number: u128, body: &[u8], amount: &str, currency: &str) -> Entry {
     let event = PaymentEvent::new(facts, arrival, RiskTier::Low);
     let receipt = Receipt {
         body_sha256: hex_sha256(body),
-        endpoint: endpoint.clone(),
-        provider: provider.clone(),
+        endpoint,
+        provider,
         authenticity: Authenticity::Verified,
         key_id: "current".to_owned(),
         signed_at: None,

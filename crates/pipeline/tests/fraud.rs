@@ -32,7 +32,7 @@ fn payment(endpoint: &str, transaction: &str, occurred_at: &str, tier: RiskTier)
     };
     let arrival = Arrival {
         webhook_id: &WebhookId::new(at(NOON), 1),
-        endpoint: &EndpointId::new(endpoint.to_owned()).unwrap(),
+        endpoint: &EndpointId::new(endpoint).unwrap(),
         provider: &ProviderId::new("stripe").unwrap(),
         authenticity: Authenticity::Verified,
         received_at: at(NOON),

@@ -8,7 +8,7 @@ use tollgate_aws::{
     queues::{SqsArchiveQueue, SqsQuarantine},
     transactions::DynamoTransactions,
 };
-use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
+use tollgate_lambda::{clock::SystemClock, metrics::Metrics, sqs::Buffers};
 use tollgate_pipeline::{
     directory::Directory,
     ports::{Clock, PortError},
@@ -33,6 +33,7 @@ type Road = Process<
 pub(crate) struct Context {
     pub(crate) process: Road,
     pub(crate) metrics: Metrics,
+    pub(crate) buffers: Buffers,
 }
 
 impl Context {
@@ -62,7 +63,9 @@ impl Context {
                 settings.quarantine_ordered_queue_url,
             ),
             thresholds: settings.thresholds,
+            is_parallel: settings.is_parallel,
         };
-        Ok(Self { process, metrics: Metrics::start("processor", settings.environment, SystemClock.now()) })
+        let metrics = Metrics::start("processor", settings.environment, SystemClock.now());
+        Ok(Self { process, metrics, buffers: Buffers::default() })
     }
 }

@@ -5,7 +5,7 @@ use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
     clock::SystemClock,
     metrics::Unit,
-    sqs::{SqsEvent, SqsRecord},
+    sqs::{self, Buffer, NotSqs},
     start::Invocation,
 };
 use tollgate_pipeline::{
@@ -24,8 +24,8 @@ const RESERVE_MS: u64 = 15_000;
 /// Why a whole batch fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BatchError {
-    #[error("not an SQS event")]
-    NotSqs,
+    #[error(transparent)]
+    NotSqs(#[from] NotSqs),
     #[error(transparent)]
     Unreportable(#[from] Unreportable),
 }
@@ -36,29 +36,37 @@ pub(crate) async fn handle(
     payload: Box<RawValue>,
 ) -> Result<Response, BatchError> {
     let started_at = SystemClock.now();
-    let event: SqsEvent<'_> = serde_json::from_str(payload.get()).map_err(|_| BatchError::NotSqs)?;
-    let queue = event.records.first().map(|record| record.event_source_arn.as_ref()).unwrap_or_default();
-    let kind = Kind::of_queue(queue);
-    let records: Vec<Record<'_>> = event.records.iter().map(record).collect();
+    // One for each invocation under way: on Lambda Managed Instances there are several in one process.
+    let mut buffer = context.buffers.take();
+    let result = process(context, &invocation, payload.get(), &mut buffer, started_at).await;
+    context.buffers.give_back(buffer);
+    result
+}
+
+async fn process(
+    context: &Context,
+    invocation: &Invocation,
+    payload: &str,
+    buffer: &mut Buffer,
+    started_at: tollgate_core::Timestamp,
+) -> Result<Response, BatchError> {
+    let event = sqs::read(payload, buffer)?;
+    let kind = Kind::of_queue(event.first().map(|record| record.event_source_arn).unwrap_or_default());
+    let records: Vec<Record<'_>> = event
+        .iter()
+        .map(|record| Record {
+            message_id: record.message_id,
+            group: record.group,
+            body: record.body,
+            attributes: record.attributes().into(),
+        })
+        .collect();
     let now_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);
     let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
     let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));
     let report = context.process.run(kind, &records, deadline).await?;
     account(context, kind, &report, started_at);
     Ok(report.response)
-}
-
-fn record<'a>(record: &'a SqsRecord<'_>) -> Record<'a> {
-    Record {
-        message_id: &record.message_id,
-        group: record.group(),
-        body: &record.body,
-        attributes: record
-            .message_attributes
-            .iter()
-            .filter_map(|(name, value)| Some((name.0.as_ref(), value.string_value.as_ref()?.0.as_ref())))
-            .collect(),
-    }
 }
 
 fn account(context: &Context, kind: Kind, report: &Report, started_at: tollgate_core::Timestamp) {

@@ -18,7 +18,13 @@ pub(crate) struct Settings {
     pub(crate) endpoints_path: String,
     pub(crate) freshness: Freshness,
     pub(crate) thresholds: Thresholds,
+    /// Whether Lambda gives it more than one processor.
+    pub(crate) is_parallel: bool,
 }
+
+/// From so much memory on, in MB, a function has a second processor ("Configure Lambda function memory", developer
+/// guide: one vCPU at 1,769 MB).
+const TWO_PROCESSORS_MB: u32 = 2 * 1_769;
 
 impl Settings {
     pub(crate) fn read(source: &dyn Source) -> Result<Self, SettingsError> {
@@ -41,6 +47,7 @@ impl Settings {
                 ..freshness
             },
             thresholds: reader.checked("RISK_THRESHOLDS", Thresholds::default(), thresholds),
+            is_parallel: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0_u32) >= TWO_PROCESSORS_MB,
         };
         reader.finish(settings)
     }

@@ -302,6 +302,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether [`normalise`](Self::normalise) reads more than the body: headers, or the query of a request without
+    /// one.
+    pub fn normalises_request(&self, body: &[u8]) -> bool {
+        body.is_empty() || self.normaliser.is_some_and(|normaliser| !normaliser.headers().is_empty())
+    }
+
     /// The key id that the webhook names, for vectors that do not say whose their key is.
     pub(crate) fn named_key_id(&self, received: Received<'_>) -> Option<String> {
         let Scheme::Declared(scheme) = &self.scheme else { return None };

@@ -11,11 +11,11 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, WebhookId};
+use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::IntakeMessage,
     ports::{
-        Archive, ArchiveQueue, Claim, Claims, EndpointSource, EventBus, IntakeQueue, Known, Ledger,
+        Archive, ArchiveQueue, Claim, Claims, Document, EndpointSource, EventBus, IntakeQueue, Known, Ledger,
         LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded,
         Secrets, Stored, Transactions,
     },
@@ -251,7 +251,7 @@ impl<P: Transactions> Transactions for Failing<'_, P> {
 }
 
 impl<P: EventBus> EventBus for Failing<'_, P> {
-    async fn publish(&self, events: &[&PaymentEvent<'_>]) -> Vec<PortResult<()>> {
+    async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
         self.faults.many(events, async |events| self.inner.publish(&events).await).await
     }
 }

@@ -13,7 +13,7 @@ pub const OTHER_KEY: &str = "7d793037a0760186574b0282f2f435e77d793037a0760186574
 /// An endpoint's configuration, its secret under `secretsmanager:{id}`.
 pub fn config(id: &str, scheme: &str) -> EndpointConfig {
     EndpointConfig {
-        id: EndpointId::new(id.to_owned()).expect("an endpoint's name"),
+        id: EndpointId::new(id).expect("an endpoint's name"),
         scheme: scheme.into(),
         secret: format!("secretsmanager:{id}"),
         delivery: Delivery::Fast,

@@ -383,7 +383,7 @@ pub(crate) mod tests {
                     .iter()
                     .map(|facts| LedgerKey::new(signer.endpoint.id(), &facts.event_id).event_id())
                     .collect();
-                assert_eq!(ids, one.events.iter().map(|event| event.id.clone()).collect::<Vec<_>>());
+                assert_eq!(ids, one.events.iter().map(|event| event.id).collect::<Vec<_>>());
                 assert!(facts.iter().all(|facts| facts.amount == Some(one.money)));
             }
             if one.class == Class::Unparseable {

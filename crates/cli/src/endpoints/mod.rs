@@ -182,7 +182,7 @@ pub(crate) async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
             endpoints.push(config);
         }
     }
-    endpoints.sort_by(|a: &EndpointConfig, b| a.id.cmp(&b.id));
+    endpoints.sort_by_key(|endpoint: &EndpointConfig| endpoint.id);
     Ok(endpoints)
 }
 
@@ -245,7 +245,7 @@ async fn rotate(id: &str, secret_file: Option<&std::path::Path>, aws: &Aws) -> a
 }
 
 async fn remove(id: &str, aws: &Aws) -> anyhow::Result<ExitCode> {
-    let id = EndpointId::new(id.to_owned())?;
+    let id = EndpointId::new(id)?;
     aws_sdk_ssm::Client::new(&aws.config)
         .delete_parameter()
         .name(aws.names.endpoint_parameter(&id))

@@ -300,7 +300,7 @@ fn read(body: &str, owner: usize) -> Result<Vec<Line>, Reason> {
 /// of the messages in the batch makes no difference.
 fn split(mut lines: Vec<Line>) -> Vec<Vec<Line>> {
     lines.sort_by(|a, b| {
-        let by = |line: &Line| (line.row.received_at, line.row.webhook_id.clone());
+        let by = |line: &Line| (line.row.received_at, line.row.webhook_id);
         by(a).cmp(&by(b)).then_with(|| a.digest.cmp(&b.digest))
     });
     let mut parts: Vec<Vec<Line>> = Vec::new();

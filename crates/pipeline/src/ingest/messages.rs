@@ -76,16 +76,16 @@ pub(super) fn messages(
     }
     let (encoding, body) = encode(incoming.body);
     let template = IntakeMessage {
-        webhook_id: incoming.webhook_id.clone(),
-        endpoint: endpoint.id().clone(),
-        provider: endpoint.provider().clone(),
+        webhook_id: *incoming.webhook_id,
+        endpoint: *endpoint.id(),
+        provider: *endpoint.provider(),
         event_id: String::new(),
         received_at: incoming.received_at,
         source_ip: incoming.source_ip.to_owned(),
         key_id: signed.key_id.clone(),
         notes: Notes {
             authenticity: signed.authenticity,
-            body_sha256: hex_sha256(incoming.body),
+            body_sha256: Cow::Owned(hex_sha256(incoming.body)),
             signed_at: signed.signed_at,
             conflicts: claimed.conflicts.clone(),
             only_transaction: None,

@@ -251,8 +251,8 @@ where
             .map(|facts| LedgerEntry {
                 key: LedgerKey::new(endpoint.id(), &facts.event_id),
                 state: LedgerState::Received,
-                webhook_id: incoming.webhook_id.clone(),
-                fingerprint: facts.fingerprint(),
+                webhook_id: *incoming.webhook_id,
+                fingerprint: facts.fingerprint().to_string(),
                 received_at: incoming.received_at,
             })
             .filter(|entry| seen.insert((entry.key.clone(), entry.fingerprint.clone())))

@@ -1,16 +1,19 @@
 //! The effects of decoded messages, step by step, each step over all of them.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use tollgate_batch::{Deadline, Outcome};
-use tollgate_core::{LedgerKey, PaymentEvent, Timestamp};
+use tollgate_core::{EventId, Fingerprint, LedgerKey, Timestamp};
 
 use super::{Done, Process, Work, decode::Effect, retry};
 use crate::{
-    archive::{self, Row, pack},
-    intake::{ClaimCheck, Encoding, IntakeMessage},
+    archive::{self, line, pack},
+    intake::{Arrived, ClaimCheck, Content, Encoding, MAX_MESSAGE_BYTES},
     ports::{
-        ArchiveQueue, Clock, EndpointSource, EventBus, Known, Ledger, LedgerEntry, LedgerState,
+        ArchiveQueue, Clock, Document, EndpointSource, EventBus, Known, Ledger, LedgerEntry, LedgerState,
         PayloadSource, PayloadStore, PortError, PortResult, Quarantine, Recorded, Transactions,
     },
 };
@@ -39,24 +42,24 @@ where
 {
     pub(super) async fn effects(&self, mut works: Vec<Work<'_>>, deadline: Deadline, done: &mut Done) {
         let mut standings = self.standings(&mut works).await;
-        self.record(&mut works, &mut standings).await;
+        let json = self.record(&mut works, &mut standings).await;
         // Up to here a repeat leaves no trace. Beyond it, what was begun is brought to its end.
         if !deadline.has_time(self.now_ms()) {
             done.outcomes.extend(works.iter().map(|work| (work.index, Outcome::Retry("deadline"))));
             return;
         }
-        done.published += self.publish(&works, &mut standings).await;
-        let settled = self.keep(&works, &standings).await;
+        done.published += self.publish(&works, &json, &mut standings).await;
+        let settled = self.keep(&works, &json, &standings).await;
         // A message that only repeats events of another one in this stride ends as that one did.
-        let mut ended: HashMap<&LedgerKey, Outcome> = HashMap::new();
+        let mut ended: HashMap<EventId, Outcome> = HashMap::new();
         for (work, outcome) in works.iter().zip(&settled) {
             for effect in owned(work, &standings) {
-                ended.insert(&effect.key, *outcome);
+                ended.insert(effect.event.id, *outcome);
             }
         }
         for (work, outcome) in works.iter().zip(&settled) {
             done.conflicts += work.conflicts;
-            let copies = work.events.iter().filter_map(|effect| ended.get(&effect.key));
+            let copies = work.events.iter().filter_map(|effect| ended.get(&effect.event.id));
             let failed = copies.copied().find(|outcome| outcome.is_failure());
             let outcome = match (outcome, failed) {
                 (Outcome::Ok | Outcome::Duplicate, Some(failure)) => failure,
@@ -72,71 +75,72 @@ where
 
     /// Which events the ledger knows as processed.
     async fn standings(&self, works: &mut [Work<'_>]) -> Standings {
-        let mut seen: HashSet<&LedgerKey> = HashSet::new();
-        let all = works.iter().flat_map(|work| &work.events).map(|effect| &effect.key);
-        let keys: Vec<LedgerKey> = all.filter(|key| seen.insert(key)).cloned().collect();
+        let mut seen: HashSet<EventId> = HashSet::new();
+        let all = works.iter().flat_map(|work| &work.events).map(|effect| &effect.event);
+        let (ids, keys): (Vec<EventId>, Vec<LedgerKey>) =
+            all.filter(|event| seen.insert(event.id)).map(|event| (event.id, event.ledger_key())).unzip();
         let known = self.ledger.known(&keys, self.clock.now()).await;
-        let mut found: HashMap<&LedgerKey, Standing> = HashMap::new();
-        let mut held: HashSet<&LedgerKey> = HashSet::new();
-        let mut claimed_at: HashMap<&LedgerKey, Timestamp> = HashMap::new();
-        for (key, known) in keys.iter().zip(known) {
+        let mut standings = Standings::default();
+        let mut claimed_at: HashMap<EventId, Timestamp> = HashMap::new();
+        for (id, known) in ids.iter().zip(known) {
             if matches!(known, Ok(Some(_))) {
-                held.insert(key);
+                standings.held.insert(*id);
             }
             let standing = match known {
                 Ok(Some(Known { state: LedgerState::Processed, .. })) => Standing::Known,
                 Ok(Some(Known { state: LedgerState::Received, received_at, .. })) => {
-                    claimed_at.insert(key, received_at);
+                    claimed_at.insert(*id, received_at);
                     Standing::Open
                 }
                 Ok(None) => Standing::Open,
                 Err(problem) => Standing::Failed(retry("ledger_unavailable", &problem)),
             };
-            found.insert(key, standing);
+            standings.found.insert(*id, standing);
         }
         // The facts that an event was claimed with stand, or without a claim the first that are seen. Others under its
         // id are an incident and have no effect.
-        let mut standings = Standings::default();
-        let mut facts: HashMap<LedgerKey, String> = HashMap::new();
+        let mut facts: HashMap<EventId, Fingerprint> = HashMap::with_capacity(ids.len());
         for work in works.iter_mut() {
             let (index, noted) = (work.index, &work.message.notes.conflicts);
             let before = work.events.len();
             work.events.retain(|effect| {
-                if noted.contains(&effect.event.id) && held.contains(&effect.key) {
+                let id = effect.event.id;
+                if noted.contains(&id) && standings.held.contains(&id) {
                     return false;
                 }
-                let standing = found.get(&effect.key).copied().unwrap_or(Standing::Open);
-                standings.by_key.entry(effect.key.clone()).or_insert((index, standing));
-                let first = facts.entry(effect.key.clone()).or_insert_with(|| effect.fingerprint.clone());
-                *first == effect.fingerprint
+                let standing = standings.found.get(&id).copied().unwrap_or(Standing::Open);
+                standings.by_id.entry(id).or_insert((index, standing));
+                *facts.entry(id).or_insert(effect.fingerprint) == effect.fingerprint
             });
             work.conflicts += before - work.events.len();
         }
         // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
         for effect in works.iter_mut().flat_map(|work| &mut work.events).filter(|effect| !effect.is_dated) {
-            if let Some(at) = claimed_at.get(&effect.key) {
+            if let Some(at) = claimed_at.get(&effect.event.id) {
                 effect.event.occurred_at = *at;
             }
         }
         standings
     }
 
-    /// Writes the transaction history and marks the events that a later state has overtaken.
-    async fn record(&self, works: &mut [Work<'_>], standings: &mut Standings) {
+    /// Writes the transaction history, marks the events that a later state has overtaken, and gives the events' final
+    /// JSON.
+    async fn record(&self, works: &mut [Work<'_>], standings: &mut Standings) -> Written {
         let mut newest: HashMap<String, Timestamp> = HashMap::new();
         for effect in works.iter().flat_map(|work| owned(work, standings)) {
             let at = effect.event.occurred_at;
             newest.entry(effect.event.transaction_key()).and_modify(|n| *n = at.max(*n)).or_insert(at);
         }
         let keys: Vec<&str> = newest.keys().map(String::as_str).collect();
-        let mut known: HashMap<&str, PortResult<Option<Timestamp>>> = HashMap::new();
+        let mut known: HashMap<&str, PortResult<Option<Timestamp>>> = HashMap::with_capacity(keys.len());
         known.extend(keys.iter().copied().zip(self.transactions.latest(&keys).await));
-        let mut events = Vec::new();
-        let mut written: HashMap<String, ()> = HashMap::new();
+        let mut latest: HashSet<EventId> = HashSet::with_capacity(keys.len());
+        let mut moved: HashSet<String> = HashSet::with_capacity(keys.len());
         for work in works.iter_mut() {
             let index = work.index;
             for effect in &mut work.events {
-                if !standings.is_owned(index, &effect.key) {
+                let id = effect.event.id;
+                if !standings.is_owned(index, id) {
                     continue;
                 }
                 let transaction = effect.event.transaction_key();
@@ -146,54 +150,58 @@ where
                     Some(Ok(before)) => {
                         let newest = before.map_or(newest_here, |before| before.max(newest_here));
                         effect.event.superseded = at < newest;
-                        let is_latest = at == newest_here
-                            && before.is_none_or(|before| at > before)
-                            && written.insert(transaction, ()).is_none();
-                        events.push((effect.key.clone(), is_latest));
+                        let is_latest = at == newest_here && before.is_none_or(|before| at > before);
+                        if is_latest && moved.insert(transaction) {
+                            latest.insert(id);
+                        }
                     }
-                    Some(Err(problem)) => standings.fail(&effect.key, "transactions_unavailable", problem),
+                    Some(Err(problem)) => standings.fail(id, "transactions_unavailable", problem),
                     None => {}
                 }
             }
         }
-        let is_latest: HashMap<LedgerKey, bool> = events.into_iter().collect();
-        let recorded: Vec<(&LedgerKey, Recorded<'_>)> = works
-            .iter()
-            .flat_map(|work| owned(work, standings))
-            .map(|effect| {
-                let is_latest = is_latest.get(&effect.key).copied().unwrap_or(false);
-                (&effect.key, Recorded { event: &effect.event, is_latest })
+        let events: Vec<&Effect<'_>> = works.iter().flat_map(|work| owned(work, standings)).collect();
+        let texts = self.each(&events, |effect| serde_json::to_string(&effect.event));
+        let ids: Vec<EventId> = events.iter().map(|effect| effect.event.id).collect();
+        let mut json = Written::with_capacity(ids.len());
+        for (id, text) in ids.into_iter().zip(texts) {
+            match text {
+                Ok(text) => _ = json.insert(id, text),
+                Err(_) => standings.poison(id, "event_unwritable"),
+            }
+        }
+        let (ids, rows): (Vec<EventId>, Vec<Recorded<'_>>) = documents(works, &json, standings)
+            .map(|document| {
+                let id = document.event.id;
+                (id, Recorded { document, is_latest: latest.contains(&id) })
             })
-            .collect();
-        let rows: Vec<Recorded<'_>> = recorded.iter().map(|(_, row)| *row).collect();
+            .unzip();
         let results = self.transactions.record(&rows).await;
-        let keys: Vec<LedgerKey> = recorded.iter().map(|(key, _)| (*key).clone()).collect();
-        standings.fail_where(&keys, results, "transactions_unavailable", "transaction_refused");
+        standings.fail_where(&ids, results, "transactions_unavailable", "transaction_refused");
+        json
     }
 
     /// Publishes what was recorded; how many went through.
-    async fn publish(&self, works: &[Work<'_>], standings: &mut Standings) -> usize {
-        let (keys, events): (Vec<LedgerKey>, Vec<&PaymentEvent<'_>>) = works
-            .iter()
-            .flat_map(|work| owned(work, standings))
-            .map(|effect| (effect.key.clone(), &effect.event))
-            .unzip();
-        let results = self.bus.publish(&events).await;
+    async fn publish(&self, works: &[Work<'_>], json: &Written, standings: &mut Standings) -> usize {
+        let documents: Vec<Document<'_>> = documents(works, json, standings).collect();
+        let ids: Vec<EventId> = documents.iter().map(|document| document.event.id).collect();
+        let results = self.bus.publish(&documents).await;
         let published = results.iter().filter(|result| result.is_ok()).count();
-        standings.fail_where(&keys, results, "bus_unavailable", "bus_refused");
+        standings.fail_where(&ids, results, "bus_unavailable", "bus_refused");
         published
     }
 
     /// Archives each message whose events are all done, then marks them processed. One outcome for each message.
-    async fn keep(&self, works: &[Work<'_>], standings: &Standings) -> Vec<Outcome> {
+    async fn keep(&self, works: &[Work<'_>], json: &Written, standings: &Standings) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = works.iter().map(|work| standings.of(work)).collect();
-        let mut lines: Vec<(usize, String)> = Vec::new();
-        for (position, work) in works.iter().enumerate() {
-            let is_done = matches!(outcomes.get(position), Some(Outcome::Ok));
-            if !is_done {
-                continue;
-            }
-            match self.line(work).await {
+        let mut lines: Vec<(usize, String)> = Vec::with_capacity(works.len());
+        let written = self.each(works, |work| {
+            matches!(standings.of(work), Outcome::Ok)
+                .then(|| archive_line(work.message, work, json, standings))
+        });
+        for ((position, work), written) in works.iter().enumerate().zip(written) {
+            let Some(written) = written else { continue };
+            match self.short_enough(work, json, standings, written).await {
                 Ok(line) => lines.push((position, line)),
                 Err(outcome) => set(&mut outcomes, position, outcome),
             }
@@ -220,10 +228,10 @@ where
             }
             for effect in owned(work, standings) {
                 entries.push(LedgerEntry {
-                    key: effect.key.clone(),
+                    key: effect.event.ledger_key(),
                     state: LedgerState::Processed,
-                    webhook_id: work.message.webhook_id.clone(),
-                    fingerprint: effect.fingerprint.clone(),
+                    webhook_id: work.message.webhook_id,
+                    fingerprint: effect.fingerprint.to_string(),
                     received_at: work.message.received_at,
                 });
                 position_of.push(position);
@@ -237,71 +245,101 @@ where
         }
     }
 
-    /// The archive row as a line. A body that leaves the line too long for a message is put aside first.
-    async fn line(&self, work: &Work<'_>) -> Result<String, Outcome> {
-        let outcome =
-            if work.conflicts > 0 { archive::Outcome::Conflict } else { archive::Outcome::Processed };
-        let events = || work.events.iter().map(|effect| effect.event.clone()).collect();
-        let unwritable = |_| Outcome::Poison("archive_row_unwritable");
-        let line = Row::new(work.message, events(), outcome).to_line().map_err(unwritable)?;
+    /// The line of a message. A body that leaves it too long for a message is put aside first.
+    async fn short_enough(
+        &self,
+        work: &Work<'_>,
+        json: &Written,
+        standings: &Standings,
+        written: Result<String, Outcome>,
+    ) -> Result<String, Outcome> {
+        let line = written?;
         let has_inline_body = work.message.encoding != Encoding::ClaimCheck;
-        if line.len() <= crate::intake::MAX_MESSAGE_BYTES || !has_inline_body {
+        if line.len() <= MAX_MESSAGE_BYTES || !has_inline_body {
             return Ok(line);
         }
-        let pointer = self.put_aside(work.message).await?;
-        Row::new(&pointer, events(), outcome).to_line().map_err(unwritable)
+        let claim_check = self.put_aside(work.message).await?;
+        let message = Arrived { encoding: Encoding::ClaimCheck, body: &claim_check, ..work.message.clone() };
+        archive_line(&message, work, json, standings)
     }
 
-    async fn put_aside(&self, message: &IntakeMessage) -> Result<IntakeMessage, Outcome> {
-        let bytes = match message.inline_bytes() {
-            Ok(crate::intake::Content::Inline(bytes)) => bytes.into_owned(),
-            Ok(crate::intake::Content::Claimed(_)) | Err(_) => {
-                return Err(Outcome::Poison("body_undecodable"));
-            }
+    async fn put_aside(&self, message: &Arrived<'_>) -> Result<String, Outcome> {
+        let Ok(Content::Inline(bytes)) = message.inline_bytes() else {
+            return Err(Outcome::Poison("body_undecodable"));
         };
         let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, &bytes);
-        let stored = self.payloads.put(&claim_check.key, bytes).await;
+        let stored = self.payloads.put(&claim_check.key, bytes.into_owned()).await;
         stored.map_err(|problem| retry("payload_not_stored", &problem))?;
-        let body =
-            serde_json::to_string(&claim_check).map_err(|_| Outcome::Poison("archive_row_unwritable"))?;
-        Ok(IntakeMessage { encoding: Encoding::ClaimCheck, body, ..message.clone() })
+        serde_json::to_string(&claim_check).map_err(|_| Outcome::Poison("archive_row_unwritable"))
     }
 }
 
-/// Every event of a stride by its key, with the record that does it.
+/// The JSON of each event that is done, by its id.
+type Written = HashMap<EventId, String>;
+
+/// The line of a message with all its events: those that another message of the batch does, or that were done before,
+/// too.
+fn archive_line(
+    message: &Arrived<'_>,
+    work: &Work<'_>,
+    json: &Written,
+    standings: &Standings,
+) -> Result<String, Outcome> {
+    let outcome = if work.conflicts > 0 { archive::Outcome::Conflict } else { archive::Outcome::Processed };
+    let unwritable = |_| Outcome::Poison("archive_row_unwritable");
+    let events: Result<Vec<Cow<'_, str>>, _> = work
+        .events
+        .iter()
+        .map(|effect| match json.get(&effect.event.id) {
+            Some(json) if standings.is_owned(work.index, effect.event.id) => Ok(Cow::Borrowed(json.as_str())),
+            _ => serde_json::to_string(&effect.event).map(Cow::Owned),
+        })
+        .collect();
+    line(message, events.map_err(unwritable)?.iter().map(AsRef::as_ref), outcome).map_err(unwritable)
+}
+
+/// Every event of a stride by its id, with the record that does it.
 #[derive(Debug, Default)]
 struct Standings {
-    by_key: HashMap<LedgerKey, (usize, Standing)>,
+    by_id: HashMap<EventId, (usize, Standing)>,
+    /// What the ledger said of each.
+    found: HashMap<EventId, Standing>,
+    /// Those that the ledger has an entry of.
+    held: HashSet<EventId>,
 }
 
 impl Standings {
-    /// Whether `key` is still to be done, and by record `index`.
-    fn is_owned(&self, index: usize, key: &LedgerKey) -> bool {
-        self.by_key.get(key) == Some(&(index, Standing::Open))
+    /// Whether the event is still to be done, and by record `index`.
+    fn is_owned(&self, index: usize, id: EventId) -> bool {
+        self.by_id.get(&id) == Some(&(index, Standing::Open))
     }
 
-    fn fail(&mut self, key: &LedgerKey, reason: &'static str, problem: &PortError) {
-        if let Some(entry) = self.by_key.get_mut(key) {
-            entry.1 = Standing::Failed(retry(reason, problem));
+    fn end(&mut self, id: EventId, outcome: Outcome) {
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.1 = Standing::Failed(outcome);
         }
+    }
+
+    fn fail(&mut self, id: EventId, reason: &'static str, problem: &PortError) {
+        self.end(id, retry(reason, problem));
+    }
+
+    fn poison(&mut self, id: EventId, reason: &'static str) {
+        self.end(id, Outcome::Poison(reason));
     }
 
     fn fail_where(
         &mut self,
-        keys: &[LedgerKey],
+        ids: &[EventId],
         results: Vec<PortResult<()>>,
         retryable: &'static str,
         permanent: &'static str,
     ) {
-        for (key, result) in keys.iter().zip(results) {
+        for (id, result) in ids.iter().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(problem @ PortError::Retryable { .. }) => self.fail(key, retryable, &problem),
-                Err(PortError::Permanent { .. }) => {
-                    if let Some(entry) = self.by_key.get_mut(key) {
-                        entry.1 = Standing::Failed(Outcome::Poison(permanent));
-                    }
-                }
+                Err(problem @ PortError::Retryable { .. }) => self.fail(*id, retryable, &problem),
+                Err(PortError::Permanent { .. }) => self.poison(*id, permanent),
             }
         }
     }
@@ -310,7 +348,7 @@ impl Standings {
     fn of(&self, work: &Work<'_>) -> Outcome {
         let mut has_own = false;
         for effect in &work.events {
-            match self.by_key.get(&effect.key) {
+            match self.by_id.get(&effect.event.id) {
                 Some((_, Standing::Failed(outcome))) => return *outcome,
                 Some((index, Standing::Open)) => has_own |= *index == work.index,
                 Some((_, Standing::Known)) | None => {}
@@ -322,7 +360,17 @@ impl Standings {
 
 /// The events that this message is to do.
 fn owned<'w, 'a>(work: &'w Work<'a>, standings: &'w Standings) -> impl Iterator<Item = &'w Effect<'a>> {
-    work.events.iter().filter(|effect| standings.is_owned(work.index, &effect.key))
+    work.events.iter().filter(|effect| standings.is_owned(work.index, effect.event.id))
+}
+
+/// What is to be done of all works, with its JSON.
+fn documents<'w>(
+    works: &'w [Work<'_>],
+    json: &'w Written,
+    standings: &'w Standings,
+) -> impl Iterator<Item = Document<'w>> {
+    let effects = works.iter().flat_map(|work| owned(work, standings));
+    effects.filter_map(|effect| Some(Document { event: &effect.event, json: json.get(&effect.event.id)? }))
 }
 
 fn set(outcomes: &mut [Outcome], position: usize, outcome: Outcome) {

@@ -7,10 +7,17 @@
 mod decode;
 mod effects;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+    fmt::Display,
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, stream};
+use rayon::prelude::*;
 use tollgate_batch::{Batch, Deadline, Kind, Outcome, Response, Summary, Unreportable};
+use tollgate_core::{EndpointId, PaymentEvent};
 use tollgate_providers::Endpoint;
 use tollgate_risk::Thresholds;
 use tracing::warn;
@@ -18,7 +25,7 @@ use tracing::warn;
 use self::decode::{Opened, Work};
 use crate::{
     directory::Directory,
-    intake::{Content, Encoding, IntakeMessage, attribute},
+    intake::{Arrived, ClaimCheck, Content, Encoding, RequestParts, attribute},
     ports::{
         ArchiveQueue, Clock, EndpointSource, EventBus, Ledger, PayloadSource, PayloadStore, Poison,
         PortError, Quarantine, Transactions,
@@ -27,7 +34,10 @@ use crate::{
 
 /// Records that go through the steps together. Enough to fill every batch call many times over, and few enough
 /// that the deadline is looked at every second or so.
-const STRIDE: usize = 500;
+const STRIDE: usize = 2_000;
+/// From so many records on, decoding is shared out over the threads there are: below it, waking them costs more than
+/// they save (`make bench`, group `crossover`).
+const PARALLEL_FROM: usize = 32;
 /// Claim-checked bodies of one stride, all in memory together: 16 of the largest that the validator takes (4 MB) are
 /// 64 MB.
 const CLAIM_CHECKS_A_STRIDE: usize = 16;
@@ -46,7 +56,7 @@ pub struct Record<'a> {
     /// The message body.
     pub body: &'a str,
     /// The message attributes' texts.
-    pub attributes: Vec<(&'a str, &'a str)>,
+    pub attributes: Cow<'a, [(&'a str, &'a str)]>,
 }
 
 /// What a batch came to.
@@ -83,6 +93,8 @@ pub struct Process<D, C, L, T, B, A, P, Q> {
     pub quarantine: Q,
     /// What makes an amount medium or high.
     pub thresholds: Thresholds,
+    /// Whether there is more than one processor to decode on.
+    pub is_parallel: bool,
 }
 
 impl<D, C, L, T, B, A, P, Q> Process<D, C, L, T, B, A, P, Q>
@@ -139,64 +151,113 @@ where
     }
 
     async fn stride(&self, indices: &[usize], records: &[Record<'_>], deadline: Deadline) -> Done {
-        let opened: Vec<(usize, Result<Opened, Outcome>)> = stream::iter(indices)
-            .map(|&index| async move {
-                match records.get(index) {
-                    Some(record) => (index, self.open(record).await),
-                    None => (index, Err(Outcome::Retry("no_such_record"))),
+        let mut done = Done::default();
+        let opened = self.open(indices, records, &mut done).await;
+        let works = self.decode(&opened, &mut done);
+        self.effects(works, deadline, &mut done).await;
+        done
+    }
+
+    /// Decodes a batch and shows each event, without any effect: what a batch would do.
+    pub async fn inspect(&self, records: &[Record<'_>], mut show: impl FnMut(&PaymentEvent<'_>)) -> usize {
+        let indices: Vec<usize> = (0..records.len()).collect();
+        let mut done = Done::default();
+        let opened = self.open(&indices, records, &mut done).await;
+        let works = self.decode(&opened, &mut done);
+        works.iter().flat_map(|work| &work.events).for_each(|effect| show(&effect.event));
+        works.len()
+    }
+
+    /// Decodes what was opened. A panic is its record's failure.
+    fn decode<'a>(&self, opened: &'a [Opened<'_>], done: &mut Done) -> Vec<Work<'a>> {
+        let thresholds = &self.thresholds;
+        let decoded = self.each(opened, |opened| {
+            tollgate_batch::guard(|| decode::decode(opened, thresholds)).map_err(|panic| {
+                warn!(error = %panic, "record panicked");
+                (opened.index, Outcome::from(panic))
+            })
+        });
+        kept(decoded, done)
+    }
+
+    /// The messages, their endpoints and their exact bytes.
+    async fn open<'r>(
+        &self,
+        indices: &[usize],
+        records: &'r [Record<'_>],
+        done: &mut Done,
+    ) -> Vec<Opened<'r>> {
+        let read = self.each(indices, |&index| {
+            let record = records.get(index).ok_or((index, Outcome::Retry("no_such_record")))?;
+            let message = Arrived::read(record.body, &record.attributes)
+                .map_err(|problem| (index, poison("not_an_intake_message", &problem, record)))?;
+            let content = message
+                .inline_bytes()
+                .map_err(|problem| (index, poison("body_undecodable", &problem, record)))?;
+            Ok((index, message, content))
+        });
+        let read = kept(read, done);
+        let mut endpoints = HashMap::new();
+        for (_, message, _) in &read {
+            if let Entry::Vacant(entry) = endpoints.entry(message.endpoint) {
+                entry.insert(self.endpoint(&message.endpoint).await);
+            }
+        }
+        let opened: Vec<_> = stream::iter(read)
+            .map(|(index, message, content)| {
+                let (endpoint, record) = (endpoints.get(&message.endpoint), records.get(index));
+                async move {
+                    let endpoint = endpoint.cloned().unwrap_or(Err(Outcome::Retry("unknown_endpoint")));
+                    let open = async {
+                        let endpoint = endpoint?;
+                        let poison = |problem: &dyn Display, reason| match record {
+                            Some(record) => poison(reason, problem, record),
+                            None => Outcome::Poison(reason),
+                        };
+                        let bytes = match content {
+                            Content::Inline(bytes) => bytes,
+                            Content::Claimed(claim) => Cow::Owned(self.fetch(&claim, poison).await?),
+                        };
+                        let request = if endpoint.normalises_request(&bytes) {
+                            message.request().map_err(|problem| poison(&problem, "not_an_intake_message"))?
+                        } else {
+                            RequestParts::default()
+                        };
+                        Ok(Opened { index, message, endpoint, request, bytes })
+                    };
+                    open.await.map_err(|outcome: Outcome| (index, outcome))
                 }
             })
             .buffered(FETCHES_IN_FLIGHT)
             .collect()
             .await;
-        let mut done = Done::default();
-        let mut works = Vec::with_capacity(opened.len());
-        for (index, opened) in &opened {
-            let decoded = opened.as_ref().map_err(|outcome| *outcome).and_then(|opened| {
-                tollgate_batch::guard(|| decode::decode(*index, opened, &self.thresholds)).map_err(|panic| {
-                    warn!(error = %panic, "record panicked");
-                    Outcome::from(panic)
-                })
-            });
-            match decoded {
-                Ok(work) => works.push(work),
-                Err(outcome) => done.outcomes.push((*index, outcome)),
-            }
+        kept(opened, done)
+    }
+
+    async fn fetch(
+        &self,
+        claim: &ClaimCheck,
+        poison: impl Fn(&dyn Display, &'static str) -> Outcome,
+    ) -> Result<Vec<u8>, Outcome> {
+        let bytes = self.payloads.get(&claim.key).await.map_err(|problem| match problem {
+            PortError::Retryable { .. } => retry("payload_unavailable", &problem),
+            PortError::Permanent { .. } => poison(&problem, "payload_missing"),
+        })?;
+        claim.check(&bytes).map_err(|problem| poison(&problem, "payload_altered"))?;
+        Ok(bytes)
+    }
+
+    /// `work` on each item, in order.
+    fn each<'i, I: Sync, O: Send>(&self, items: &'i [I], work: impl Fn(&'i I) -> O + Send + Sync) -> Vec<O> {
+        if self.is_parallel && items.len() >= PARALLEL_FROM {
+            items.par_iter().map(work).collect()
+        } else {
+            items.iter().map(work).collect()
         }
-        self.effects(works, deadline, &mut done).await;
-        done
     }
 
-    /// The message, its endpoint and its exact bytes.
-    async fn open(&self, record: &Record<'_>) -> Result<Opened, Outcome> {
-        let attribute = |name: &str| {
-            let found = record.attributes.iter().find(|(known, _)| *known == name);
-            found.map(|(_, text)| Cow::Borrowed(*text))
-        };
-        let poison = |problem: &dyn std::fmt::Display, reason| {
-            warn!(error = %problem, message_id = record.message_id, reason, "message set aside");
-            Outcome::Poison(reason)
-        };
-        let message = IntakeMessage::read(record.body, attribute)
-            .map_err(|problem| poison(&problem, "not_an_intake_message"))?;
-        let endpoint = self.endpoint(&message).await?;
-        let content = message.inline_bytes().map_err(|problem| poison(&problem, "body_undecodable"))?;
-        let bytes = match content {
-            Content::Inline(bytes) => bytes.into_owned(),
-            Content::Claimed(claim) => {
-                let bytes = self.payloads.get(&claim.key).await.map_err(|problem| match problem {
-                    PortError::Retryable { .. } => retry("payload_unavailable", &problem),
-                    PortError::Permanent { .. } => poison(&problem, "payload_missing"),
-                })?;
-                claim.check(&bytes).map_err(|problem| poison(&problem, "payload_altered"))?;
-                bytes
-            }
-        };
-        Ok(Opened { message, endpoint, bytes })
-    }
-
-    async fn endpoint(&self, message: &IntakeMessage) -> Result<Arc<Endpoint>, Outcome> {
-        match self.directory.endpoint(message.endpoint.as_str()).await {
+    async fn endpoint(&self, id: &EndpointId) -> Result<Arc<Endpoint>, Outcome> {
+        match self.directory.endpoint(id.as_str()).await {
             Ok(Some(endpoint)) => Ok(endpoint),
             // It was known to the validator: our reading is late, or it was removed and may come back.
             Ok(None) => Err(Outcome::Retry("unknown_endpoint")),
@@ -256,6 +317,23 @@ struct Done {
     outcomes: Vec<(usize, Outcome)>,
     published: usize,
     conflicts: usize,
+}
+
+/// What went well; the rest is done.
+fn kept<T>(results: Vec<Result<T, (usize, Outcome)>>, done: &mut Done) -> Vec<T> {
+    let mut kept = Vec::with_capacity(results.len());
+    for result in results {
+        match result {
+            Ok(value) => kept.push(value),
+            Err(outcome) => done.outcomes.push(outcome),
+        }
+    }
+    kept
+}
+
+fn poison(reason: &'static str, problem: &dyn Display, record: &Record<'_>) -> Outcome {
+    warn!(error = %problem, message_id = record.message_id, reason, "message set aside");
+    Outcome::Poison(reason)
 }
 
 fn retry(reason: &'static str, problem: &PortError) -> Outcome {

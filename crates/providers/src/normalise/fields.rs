@@ -206,9 +206,7 @@ impl<'a> Number<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Number<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Cow::Borrowed(raw) = sonic_rs::LazyValue::deserialize(deserializer)?.as_raw_cow() else {
-            return Ok(Self::Wrong);
-        };
+        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?.get();
         Ok(match raw.as_bytes() {
             [b'-' | b'0'..=b'9', ..] => Self::Bare(raw),
             [b'"', .., b'"'] => Self::Quoted(raw.trim_matches('"')),

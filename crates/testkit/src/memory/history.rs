@@ -6,7 +6,9 @@ use std::{
 };
 
 use tollgate_core::{PaymentEvent, Timestamp};
-use tollgate_pipeline::ports::{Clock, Decisions, EventBus, History, PortError, PortResult, Recent};
+use tollgate_pipeline::ports::{
+    Clock, Decisions, Document, EventBus, History, PortError, PortResult, Recent,
+};
 use tollgate_risk::Decision;
 
 /// Events by transaction and sort key, with the decision on each.
@@ -87,14 +89,13 @@ impl MemoryBus {
 }
 
 impl EventBus for &MemoryBus {
-    async fn publish(&self, events: &[&PaymentEvent<'_>]) -> Vec<PortResult<()>> {
+    async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        let publish = |event: &&PaymentEvent<'_>| match failures.pop() {
+        let publish = |document: &Document<'_>| match failures.pop() {
             Some(problem) => Err(problem),
             None => {
-                let json = serde_json::to_string(event);
-                published.push(json.map_err(|_| PortError::permanent("bus", "event cannot be written"))?);
+                published.push(document.json.to_owned());
                 Ok(())
             }
         };

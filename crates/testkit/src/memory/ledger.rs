@@ -48,7 +48,7 @@ impl Claims for &MemoryLedger {
     }
 
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
-        let conflict = (key.clone(), webhook_id.clone(), fingerprint.to_owned());
+        let conflict = (key.clone(), *webhook_id, fingerprint.to_owned());
         let mut conflicts = self.conflicts.lock().unwrap_or_else(PoisonError::into_inner);
         if !conflicts.contains(&conflict) {
             conflicts.push(conflict);

@@ -32,11 +32,11 @@ impl Transactions for &MemoryTransactions {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = |recorded: &Recorded<'_>| {
-            let key = (recorded.event.transaction_key(), recorded.event.sort_key());
+            let key = (recorded.document.event.transaction_key(), recorded.document.event.sort_key());
             if recorded.is_latest {
-                latest.insert(key.0.clone(), recorded.event.occurred_at);
+                latest.insert(key.0.clone(), recorded.document.event.occurred_at);
             }
-            records.insert(key, owned(recorded.event)?);
+            records.insert(key, owned(recorded.document.event)?);
             Ok(())
         };
         events.iter().map(&mut record).collect()

@@ -7,7 +7,7 @@ use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
 use tollgate_pipeline::{
     directory::{Directory, Freshness, Keys},
     ingest::{Incoming, Ingest, Rejection, Taken},
-    intake::IntakeMessage,
+    intake::Arrived,
     ports::Clock,
     process::{Process, Record, Report},
 };
@@ -129,6 +129,7 @@ impl World {
             payloads: Failing::new(&self.payloads, faults),
             quarantine: Failing::new(&self.quarantine, faults),
             thresholds: Thresholds::default(),
+            is_parallel: true,
         }
     }
 
@@ -170,8 +171,8 @@ impl World {
     }
 
     /// What is in an intake queue.
-    pub fn queued(&self, delivery: Delivery) -> Vec<IntakeMessage> {
-        self.intake.messages(delivery).iter().map(read).collect()
+    pub fn queued(&self, delivery: Delivery) -> Vec<Message> {
+        self.intake.messages(delivery)
     }
 
     /// Everything that was published, in order.
@@ -187,12 +188,12 @@ impl World {
 }
 
 /// A queue message as the processor reads it.
-pub fn read(message: &Message) -> IntakeMessage {
-    let attribute = |name: &str| {
-        let found = message.attributes.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str().into())
-    };
-    IntakeMessage::read(message.body.clone(), attribute).expect("an intake message")
+pub fn read(message: &Message) -> Arrived<'_> {
+    Arrived::read(&message.body, &attributes(message)).expect("an intake message")
+}
+
+fn attributes(message: &Message) -> Vec<(&str, &str)> {
+    message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// The records of a batch.
@@ -203,11 +204,7 @@ pub fn records(batch: &[Message]) -> Vec<Record<'_>> {
             message_id: &message.id,
             group: message.group.as_deref(),
             body: &message.body,
-            attributes: message
-                .attributes
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect(),
+            attributes: attributes(message).into(),
         })
         .collect()
 }

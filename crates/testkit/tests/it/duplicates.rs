@@ -51,7 +51,7 @@ async fn a_claim_without_a_message_is_made_good_by_the_next_try() {
             key: key(&sender, &id),
             state: LedgerState::Received,
             webhook_id: tollgate_core::WebhookId::new(platform.now(), 1),
-            fingerprint: facts[0].fingerprint(),
+            fingerprint: facts[0].fingerprint().to_string(),
             received_at: platform.now(),
         };
         assert_eq!(platform.ledger().claim(&entry, platform.now()).await, Ok(Claim::New));
