@@ -291,14 +291,29 @@ impl Endpoint {
     ///
     /// Content that cannot be understood.
     pub fn normalise<'a>(&self, received: Received<'a>) -> Result<Vec<Facts<'a>>, ContentError> {
+        let mut facts = Vec::new();
+        self.normalise_into(received, &mut facts)?;
+        Ok(facts)
+    }
+
+    /// [`normalise`](Self::normalise), which adds the events to `facts`.
+    ///
+    /// # Errors
+    ///
+    /// Content that cannot be understood; nothing is added then.
+    pub fn normalise_into<'a>(
+        &self,
+        received: Received<'a>,
+        facts: &mut Vec<Facts<'a>>,
+    ) -> Result<(), ContentError> {
         match &self.normaliser {
-            Some(normaliser) => normaliser.normalise(received, &self.config),
-            // The body is all that is known of it.
-            None => Ok(vec![Facts::unrecognized(
-                hex_sha256(received.body),
-                "unknown",
-                "no normaliser for this provider",
-            )]),
+            Some(normaliser) => normaliser.normalise_into(received, &self.config, facts),
+            None => {
+                // The body is all that is known of it.
+                let why = "no normaliser for this provider";
+                facts.push(Facts::unrecognized(hex_sha256(received.body), "unknown", why));
+                Ok(())
+            }
         }
     }
 

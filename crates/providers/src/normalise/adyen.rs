@@ -99,7 +99,7 @@ pub(super) fn normalise<'a>(
     if facts.is_empty() {
         let item: Item<'a> = json::read(received.body)?;
         if matches!(item.event_code, Text::Absent) {
-            return normalise_platform(received, config);
+            return normalise_platform(received, config).map(|facts| vec![facts]);
         }
         facts.push(item.facts()?);
     }
@@ -273,7 +273,7 @@ struct Inner<'a> {
 pub(super) fn normalise_platform<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Platform<'a> = json::read(received.body)?;
     let event_type = required(body.kind, "type")?;
     let data = body.data.or_default();
@@ -294,13 +294,13 @@ pub(super) fn normalise_platform<'a>(
         (None, timestamp) => composite(&[&id, &event_type, timestamp]),
     };
     let Some(kind) = transfer.then(|| transfer_kind(data.status.as_str())).flatten() else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let amount = data.amount.or_default();
     let amount = money::minor(amount.value, &amount.currency, scale);
     let facts =
         Facts { transaction_id: Some(id), occurred_at, livemode, ..Facts::new(event_id, event_type, kind) };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn transfer_kind(status: &str) -> Option<EventType> {

@@ -39,20 +39,20 @@ struct Payload<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.notification_id, "notificationId")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.event_date.moment();
     let payload = event.payload.or_default();
     let Some(kind) = kind(&event_type, payload.response_code.text().unwrap_or("1")) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let units = if payload.auth_amount.is_absent() { payload.amount } else { payload.auth_amount };
     let amount = money::decimal_in(units, || money::default_currency(config));
     let facts =
         Facts { transaction_id: payload.id.id(), occurred_at, ..Facts::new(event_id, event_type, kind) };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 /// `response`: 1 approved, 2 declined, 3 error, 4 held for review.

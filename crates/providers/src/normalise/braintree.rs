@@ -20,7 +20,7 @@ const SUBJECT: &str = "/notification/subject";
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let texts = Texts::read(&document(received.body)?)?;
     let kind_word = texts.get("/notification/kind").ok_or(ContentError::MissingField("kind"))?;
     let timestamp = texts.get("/notification/timestamp").ok_or(ContentError::MissingField("timestamp"))?;
@@ -36,7 +36,7 @@ pub(super) fn normalise<'a>(
         format!("{kind_word}:{}:{timestamp}", own("id").or_else(|| payment("id")).unwrap_or_default());
     let occurred_at = timestamp.parse().ok();
     let Some(kind) = kind(kind_word, own("kind"), own("success")) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, kind_word.to_owned()) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, kind_word.to_owned()) });
     };
     let amount = match object {
         "dispute" => own("amount-disputed").or_else(|| own("amount")),
@@ -68,7 +68,7 @@ pub(super) fn normalise<'a>(
         },
         ..Facts::new(event_id, kind_word.to_owned(), kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 /// The XML, out of its form; as it is when no form is around it.

@@ -97,7 +97,7 @@ struct Buyer<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.kind, "type")?;
     let occurred_at = event.event_time.moment();
@@ -142,12 +142,12 @@ pub(super) fn normalise<'a>(
         status => composite(&[&event_type, &id, status]),
     };
     let Some(kind) = kind(&event_type, status.as_str()) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let transaction_id = transaction_id.or(Some(id));
     let facts =
         Facts { transaction_id, occurred_at, customer, method, ..Facts::new(event_id, event_type, kind) };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, status: &str) -> Option<EventType> {

@@ -91,13 +91,13 @@ struct Card<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.occurred_at.unix_seconds();
     let Some(kind) = kind(&event_type) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let content = event.content.or_default();
     let (transaction, invoice) = (content.transaction.or_default(), content.invoice.or_default());
@@ -133,7 +133,7 @@ pub(super) fn normalise<'a>(
         },
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str) -> Option<EventType> {

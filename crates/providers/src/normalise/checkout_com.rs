@@ -75,13 +75,13 @@ struct Risk<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.kind.some().unwrap_or_default();
     let occurred_at = event.created_on.moment().or_else(|| event.timestamp.moment());
     let Some(kind) = kind(&event_type) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let data = event.data.or_default();
     let amount = match data.currency.as_str() {
@@ -105,7 +105,7 @@ pub(super) fn normalise<'a>(
         metadata: data.metadata.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str) -> Option<EventType> {

@@ -60,7 +60,7 @@ struct Amount<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let attempt: Attempt<'a> = json::read(received.body)?;
     let event = attempt.event.or_default();
     let event_id = required(event.id, "event.id")?;
@@ -73,7 +73,7 @@ pub(super) fn normalise<'a>(
         // Paid late or in another amount: a person decides.
         "charge:delayed" => EventType::PaymentRequiresAction,
         "charge:failed" => EventType::PaymentFailed,
-        _ => return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]),
+        _ => return Ok(Facts { occurred_at, ..unknown(event_id, event_type) }),
     };
     let charge = event.data.or_default();
     let local = charge.pricing.or_default().local.or_default();
@@ -86,5 +86,5 @@ pub(super) fn normalise<'a>(
         metadata: charge.metadata.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }

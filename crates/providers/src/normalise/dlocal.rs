@@ -50,7 +50,7 @@ struct Payer<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let id = required(body.id, "id")?;
     let status = required(body.status, "status")?;
@@ -61,7 +61,7 @@ pub(super) fn normalise<'a>(
     };
     let payment = body.payment_id.some();
     let Some(kind) = kind(&id, &status, payment.is_some()) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, status) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
     };
     let amount = money::decimal(body.amount, &body.currency);
     let card = body.card.or_default();
@@ -79,7 +79,7 @@ pub(super) fn normalise<'a>(
         },
         ..Facts::new(event_id, status, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(id: &str, status: &str, of_payment: bool) -> Option<EventType> {

@@ -72,7 +72,7 @@ struct Card<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = event.event.some().or_else(|| event.kind.some());
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
@@ -82,7 +82,7 @@ pub(super) fn normalise<'a>(
     let occurred_at = [&data.created_at, &data.created_datetime].into_iter().find_map(Text::moment);
     let occurred_at = event.timestamp.unix_millis().or(occurred_at);
     let Some(kind) = kind(&event_type, data.status.as_str()) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let currency = if data.currency == Text::Absent { data.source_currency } else { data.currency };
     let amount = money::decimal(data.amount, &currency);
@@ -101,7 +101,7 @@ pub(super) fn normalise<'a>(
         metadata: data.meta.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, status: &str) -> Option<EventType> {

@@ -48,7 +48,7 @@ struct Body<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let event_id = required(body.event_id, "event_id")?;
     let transaction_type = required(body.transaction_type, "transaction_type")?;
@@ -79,7 +79,7 @@ pub(super) fn normalise<'a>(
         Flag::Wrong => return Err(ContentError::InvalidField("livemode")),
     };
 
-    Ok(vec![Facts {
+    Ok(Facts {
         transaction_id: Some(transaction_id.unwrap_or_else(|| event_id.clone())),
         amount: Some(amount),
         occurred_at: Some(occurred_at),
@@ -96,7 +96,7 @@ pub(super) fn normalise<'a>(
         livemode,
         metadata: body.metadata.into_vec(),
         ..Facts::new(event_id, transaction_type, kind)
-    }])
+    })
 }
 
 fn kind(transaction_type: &str, status: Option<&str>) -> Result<EventType, ContentError> {

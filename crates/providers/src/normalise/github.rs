@@ -14,8 +14,8 @@ pub(super) const HEADERS: &[&str] = &["x-github-delivery", "x-github-event"];
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let id = received.headers.get("x-github-delivery").filter(|id| !id.is_empty());
     let id = id.ok_or(ContentError::MissingField("x-github-delivery"))?;
-    Ok(vec![unknown(id, received.headers.get("x-github-event").unwrap_or_default())])
+    Ok(unknown(id, received.headers.get("x-github-event").unwrap_or_default()))
 }

@@ -52,14 +52,14 @@ struct Payload<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let metadata = event.metadata.or_default();
     let event_id = required(metadata.event_id, "metadata.event_id")?;
     let event_type = metadata.event_type.some().unwrap_or_default();
     let (occurred_at, livemode) = (metadata.occurred_at.moment(), metadata.live.some());
     let Some(kind) = kind(&event_type) else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let payload = event.payload.or_default();
     let own = match kind {
@@ -81,7 +81,7 @@ pub(super) fn normalise<'a>(
         livemode,
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str) -> Option<EventType> {

@@ -61,7 +61,7 @@ struct Attributes<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let (meta, data) = (event.meta.or_default(), event.data.or_default());
     let event_type = required(meta.event_name, "meta.event_name")?;
@@ -71,7 +71,7 @@ pub(super) fn normalise<'a>(
     let occurred_at = attributes.updated_at.moment().or_else(|| attributes.created_at.moment());
     let livemode = meta.test_mode.some().map(|test| !test);
     let Some(kind) = kind(&event_type, attributes.status.as_str()) else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let units = match kind {
         EventType::RefundSucceeded if !attributes.refunded_amount.is_absent() => attributes.refunded_amount,
@@ -87,7 +87,7 @@ pub(super) fn normalise<'a>(
         metadata: meta.custom_data.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn cents(units: Number<'_>, currency: &Text<'_>) -> Amount {

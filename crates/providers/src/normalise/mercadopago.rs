@@ -40,7 +40,7 @@ struct Data<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let id = event.id.id().ok_or(ContentError::MissingField("id"))?;
     let subject = event.data.or_default().id.id();
@@ -55,7 +55,7 @@ pub(super) fn normalise<'a>(
         None => unknown(event_id, event_type),
     };
     let (occurred_at, livemode) = (event.date_created.moment(), event.live_mode.some());
-    Ok(vec![Facts { occurred_at, livemode, ..facts }])
+    Ok(Facts { occurred_at, livemode, ..facts })
 }
 
 fn kind(event_type: &str, action: &str) -> Option<EventType> {

@@ -44,7 +44,7 @@ struct Body<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let currency = match body.currency {
         Text::Absent => Text::Value(Cow::Borrowed("IDR")),
@@ -55,12 +55,12 @@ pub(super) fn normalise<'a>(
         let event_id = composite(&[&reference, &status]);
         let occurred_at = time::at_offset(body.updated_at.as_str(), WIB);
         let Some(kind) = payout_kind(&status) else {
-            return Ok(vec![Facts { occurred_at, ..unknown(event_id, status) }]);
+            return Ok(Facts { occurred_at, ..unknown(event_id, status) });
         };
         let amount = money::decimal(body.amount, &currency);
         let transaction_id = Some(reference);
         let facts = Facts { transaction_id, occurred_at, ..Facts::new(event_id, status, kind) };
-        return Ok(vec![money::with_amount(facts, amount)]);
+        return Ok(money::with_amount(facts, amount));
     }
     let id = super::required(body.transaction_id, "transaction_id")?;
     let status = super::required(body.transaction_status, "transaction_status")?;
@@ -73,7 +73,7 @@ pub(super) fn normalise<'a>(
     let occurred_at =
         time::at_offset(settled, WIB).or_else(|| time::at_offset(body.transaction_time.as_str(), WIB));
     let Some(kind) = kind(&status, body.fraud_status.as_str()) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, status) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
     };
     let units =
         if refund && !body.refund_amount.is_absent() { body.refund_amount } else { body.gross_amount };
@@ -84,7 +84,7 @@ pub(super) fn normalise<'a>(
         method: PaymentMethod { kind: body.payment_type.some(), brand: body.bank.some(), country: None },
         ..Facts::new(event_id, status, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(status: &str, fraud: &str) -> Option<EventType> {

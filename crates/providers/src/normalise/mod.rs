@@ -112,7 +112,15 @@ fn unknown<'a>(event_id: impl Into<Cow<'a, str>>, event_type: impl Into<Cow<'a, 
     Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)
 }
 
-type Normalise = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Vec<Facts<'a>>, ContentError>;
+type One = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Facts<'a>, ContentError>;
+type Several = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Vec<Facts<'a>>, ContentError>;
+
+/// How many events a delivery of this provider holds.
+#[derive(Clone, Copy)]
+enum Normalise {
+    One(One),
+    Several(Several),
+}
 
 /// One provider's way of saying things. Resolved once, at start-up.
 #[derive(Clone, Copy)]
@@ -126,58 +134,133 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    Row { name: "generic", aliases: &[], headers: &[], normalise: generic::normalise },
-    Row { name: "stripe", aliases: &[], headers: &[], normalise: stripe::normalise },
+    Row { name: "generic", aliases: &[], headers: &[], normalise: Normalise::One(generic::normalise) },
+    Row { name: "stripe", aliases: &[], headers: &[], normalise: Normalise::One(stripe::normalise) },
     Row {
         name: "standard_webhooks",
         aliases: &["standard_webhooks_ed25519", "svix"],
         headers: standard_webhooks::HEADERS,
-        normalise: standard_webhooks::normalise,
+        normalise: Normalise::One(standard_webhooks::normalise),
     },
-    Row { name: "adyen", aliases: &[], headers: &[], normalise: adyen::normalise },
-    Row { name: "adyen_platform", aliases: &[], headers: &[], normalise: adyen::normalise_platform },
-    Row { name: "paypal", aliases: &[], headers: &[], normalise: paypal::normalise },
-    Row { name: "square", aliases: &[], headers: square::HEADERS, normalise: square::normalise },
-    Row { name: "braintree", aliases: &[], headers: &[], normalise: braintree::normalise },
-    Row { name: "shopify", aliases: &[], headers: shopify::HEADERS, normalise: shopify::normalise },
-    Row { name: "github", aliases: &[], headers: github::HEADERS, normalise: github::normalise },
-    Row { name: "paddle", aliases: &[], headers: &[], normalise: paddle::normalise },
-    Row { name: "razorpay", aliases: &[], headers: razorpay::HEADERS, normalise: razorpay::normalise },
-    Row { name: "coinbase_commerce", aliases: &[], headers: &[], normalise: coinbase_commerce::normalise },
-    Row { name: "gocardless", aliases: &[], headers: &[], normalise: gocardless::normalise },
-    Row { name: "mollie", aliases: &[], headers: &[], normalise: mollie::normalise },
-    Row { name: "checkout_com", aliases: &[], headers: &[], normalise: checkout_com::normalise },
-    Row { name: "klarna", aliases: &[], headers: &[], normalise: klarna::normalise },
-    Row { name: "worldpay", aliases: &["worldpay_access"], headers: &[], normalise: worldpay::normalise },
-    Row { name: "authorize_net", aliases: &[], headers: &[], normalise: authorize_net::normalise },
-    Row { name: "plaid", aliases: &[], headers: plaid::HEADERS, normalise: plaid::normalise },
-    Row { name: "wise", aliases: &[], headers: wise::HEADERS, normalise: wise::normalise },
-    Row { name: "flutterwave_v3", aliases: &[], headers: &[], normalise: flutterwave::normalise },
+    Row { name: "adyen", aliases: &[], headers: &[], normalise: Normalise::Several(adyen::normalise) },
+    Row {
+        name: "adyen_platform",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::One(adyen::normalise_platform),
+    },
+    Row { name: "paypal", aliases: &[], headers: &[], normalise: Normalise::One(paypal::normalise) },
+    Row {
+        name: "square",
+        aliases: &[],
+        headers: square::HEADERS,
+        normalise: Normalise::One(square::normalise),
+    },
+    Row { name: "braintree", aliases: &[], headers: &[], normalise: Normalise::One(braintree::normalise) },
+    Row {
+        name: "shopify",
+        aliases: &[],
+        headers: shopify::HEADERS,
+        normalise: Normalise::One(shopify::normalise),
+    },
+    Row {
+        name: "github",
+        aliases: &[],
+        headers: github::HEADERS,
+        normalise: Normalise::One(github::normalise),
+    },
+    Row { name: "paddle", aliases: &[], headers: &[], normalise: Normalise::One(paddle::normalise) },
+    Row {
+        name: "razorpay",
+        aliases: &[],
+        headers: razorpay::HEADERS,
+        normalise: Normalise::One(razorpay::normalise),
+    },
+    Row {
+        name: "coinbase_commerce",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::One(coinbase_commerce::normalise),
+    },
+    Row {
+        name: "gocardless",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::Several(gocardless::normalise),
+    },
+    Row { name: "mollie", aliases: &[], headers: &[], normalise: Normalise::One(mollie::normalise) },
+    Row {
+        name: "checkout_com",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::One(checkout_com::normalise),
+    },
+    Row { name: "klarna", aliases: &[], headers: &[], normalise: Normalise::One(klarna::normalise) },
+    Row {
+        name: "worldpay",
+        aliases: &["worldpay_access"],
+        headers: &[],
+        normalise: Normalise::One(worldpay::normalise),
+    },
+    Row {
+        name: "authorize_net",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::One(authorize_net::normalise),
+    },
+    Row { name: "plaid", aliases: &[], headers: plaid::HEADERS, normalise: Normalise::One(plaid::normalise) },
+    Row { name: "wise", aliases: &[], headers: wise::HEADERS, normalise: Normalise::One(wise::normalise) },
+    Row {
+        name: "flutterwave_v3",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::One(flutterwave::normalise),
+    },
     Row {
         name: "flutterwave_v4",
         aliases: &["flutterwave"],
         headers: &[],
-        normalise: flutterwave::normalise,
+        normalise: Normalise::One(flutterwave::normalise),
     },
-    Row { name: "paystack", aliases: &[], headers: &[], normalise: paystack::normalise },
-    Row { name: "mercadopago", aliases: &["mercado_pago"], headers: &[], normalise: mercadopago::normalise },
-    Row { name: "xendit", aliases: &[], headers: xendit::HEADERS, normalise: xendit::normalise },
+    Row { name: "paystack", aliases: &[], headers: &[], normalise: Normalise::One(paystack::normalise) },
+    Row {
+        name: "mercadopago",
+        aliases: &["mercado_pago"],
+        headers: &[],
+        normalise: Normalise::One(mercadopago::normalise),
+    },
+    Row {
+        name: "xendit",
+        aliases: &[],
+        headers: xendit::HEADERS,
+        normalise: Normalise::One(xendit::normalise),
+    },
     Row {
         name: "lemonsqueezy",
         aliases: &["lemon_squeezy"],
         headers: &[],
-        normalise: lemonsqueezy::normalise,
+        normalise: Normalise::One(lemonsqueezy::normalise),
     },
-    Row { name: "dlocal", aliases: &[], headers: &[], normalise: dlocal::normalise },
-    Row { name: "airwallex", aliases: &[], headers: &[], normalise: airwallex::normalise },
-    Row { name: "revolut", aliases: &[], headers: &[], normalise: revolut::normalise },
-    Row { name: "pagbank", aliases: &["pagseguro"], headers: &[], normalise: pagbank::normalise },
-    Row { name: "recurly", aliases: &[], headers: &[], normalise: recurly::normalise },
-    Row { name: "chargebee", aliases: &[], headers: &[], normalise: chargebee::normalise },
-    Row { name: "nuvei", aliases: &["safecharge"], headers: &[], normalise: nuvei::normalise },
-    Row { name: "cashfree", aliases: &[], headers: &[], normalise: cashfree::normalise },
-    Row { name: "phonepe", aliases: &[], headers: &[], normalise: phonepe::normalise },
-    Row { name: "midtrans", aliases: &[], headers: &[], normalise: midtrans::normalise },
+    Row { name: "dlocal", aliases: &[], headers: &[], normalise: Normalise::One(dlocal::normalise) },
+    Row { name: "airwallex", aliases: &[], headers: &[], normalise: Normalise::One(airwallex::normalise) },
+    Row { name: "revolut", aliases: &[], headers: &[], normalise: Normalise::One(revolut::normalise) },
+    Row {
+        name: "pagbank",
+        aliases: &["pagseguro"],
+        headers: &[],
+        normalise: Normalise::One(pagbank::normalise),
+    },
+    Row { name: "recurly", aliases: &[], headers: &[], normalise: Normalise::One(recurly::normalise) },
+    Row { name: "chargebee", aliases: &[], headers: &[], normalise: Normalise::One(chargebee::normalise) },
+    Row {
+        name: "nuvei",
+        aliases: &["safecharge"],
+        headers: &[],
+        normalise: Normalise::One(nuvei::normalise),
+    },
+    Row { name: "cashfree", aliases: &[], headers: &[], normalise: Normalise::One(cashfree::normalise) },
+    Row { name: "phonepe", aliases: &[], headers: &[], normalise: Normalise::One(phonepe::normalise) },
+    Row { name: "midtrans", aliases: &[], headers: &[], normalise: Normalise::One(midtrans::normalise) },
 ];
 
 impl Normaliser {
@@ -216,7 +299,28 @@ impl Normaliser {
         received: Received<'a>,
         config: &EndpointConfig,
     ) -> Result<Vec<Facts<'a>>, ContentError> {
-        (self.0.normalise)(received, config)
+        let mut facts = Vec::new();
+        self.normalise_into(received, config, &mut facts)?;
+        Ok(facts)
+    }
+
+    /// [`normalise`](Self::normalise), which adds the events to `facts`: a list that serves many webhooks costs no
+    /// allocation for each.
+    ///
+    /// # Errors
+    ///
+    /// As of [`normalise`](Self::normalise); nothing is added then.
+    pub fn normalise_into<'a>(
+        &self,
+        received: Received<'a>,
+        config: &EndpointConfig,
+        facts: &mut Vec<Facts<'a>>,
+    ) -> Result<(), ContentError> {
+        match self.0.normalise {
+            Normalise::One(normalise) => facts.push(normalise(received, config)?),
+            Normalise::Several(normalise) => facts.append(&mut normalise(received, config)?),
+        }
+        Ok(())
     }
 }
 

@@ -65,13 +65,13 @@ struct Amount<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.kind.some().unwrap_or_default();
     let occurred_at = event.created_at.moment();
     let Some(kind) = kind(&event_type) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let entity = event.embedded.or_default().entity.or_default();
     let amount = entity.amount.or_default();
@@ -93,7 +93,7 @@ pub(super) fn normalise<'a>(
         metadata: entity.metadata.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str) -> Option<EventType> {

@@ -14,7 +14,7 @@ use crate::Received;
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let form = Form::new(if received.body.is_empty() { received.query.as_bytes() } else { received.body })?;
     let ppp = form.get("PPP_TransactionID")?.ok_or(ContentError::MissingField("PPP_TransactionID"))?;
     let status = match form.get("Status")? {
@@ -27,7 +27,7 @@ pub(super) fn normalise<'a>(
     let occurred_at = form.get("responseTimeStamp")?;
     let occurred_at = occurred_at.and_then(|text| time::at_offset(&text.replacen('.', " ", 1), 0));
     let Some(kind) = kind(&event_type, &status) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let amount = match form.get("totalAmount")? {
         None => Ok(None),
@@ -51,7 +51,7 @@ pub(super) fn normalise<'a>(
         },
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(transaction_type: &str, status: &str) -> Option<EventType> {

@@ -83,14 +83,14 @@ struct Card<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.event_id, "event_id")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.occurred_at.moment();
     let data = event.data.or_default();
     let Some(kind) = kind(&event_type, data.status.as_str(), data.action.as_str()) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let family = event_type.split('.').next().unwrap_or_default();
     let (units, transaction_id) = match family {
@@ -113,7 +113,7 @@ pub(super) fn normalise<'a>(
         metadata: data.custom_data.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, status: &str, action: &str) -> Option<EventType> {

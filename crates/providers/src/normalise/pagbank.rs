@@ -77,7 +77,7 @@ struct Card<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let id = required(body.id, "id")?;
     let (several, first) = (body.charges.count > 1, body.charges.value);
@@ -100,7 +100,7 @@ pub(super) fn normalise<'a>(
     let refunded = amount.summary.or_default().refunded;
     let refund = refunded.integer::<i128>().is_some_and(|units| units > 0);
     let Some(kind) = kind(&status, refund) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, status) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
     };
     let units = if kind == EventType::RefundSucceeded { refunded } else { amount.value };
     let amount = match several {
@@ -120,7 +120,7 @@ pub(super) fn normalise<'a>(
         metadata: charge.metadata.into_vec(),
         ..Facts::new(event_id, status, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(status: &str, refund: bool) -> Option<EventType> {

@@ -134,14 +134,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Up<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.create_time.moment();
     let resource = event.resource.or_default();
     let Some(kind) = kind(&event_type, &resource) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let batch = resource.batch_header.or_default();
     let amount = [
@@ -177,7 +177,7 @@ pub(super) fn normalise<'a>(
         },
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, resource: &Resource<'_>) -> Option<EventType> {

@@ -77,7 +77,7 @@ struct Buyer<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event, "event")?;
     let data = event.data.or_default();
@@ -98,7 +98,7 @@ pub(super) fn normalise<'a>(
         _ => None,
     };
     let Some(kind) = kind(&event_type, data.status.as_str(), data.resolution.as_str()) else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let transaction = data.transaction.or_default();
     let currency = if data.currency == Text::Absent { transaction.currency } else { data.currency };
@@ -128,7 +128,7 @@ pub(super) fn normalise<'a>(
         metadata: data.metadata.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, status: &str, resolution: &str) -> Option<EventType> {

@@ -52,7 +52,7 @@ struct Detail<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = event.event.some().or_else(|| event.kind.some());
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
@@ -65,7 +65,7 @@ pub(super) fn normalise<'a>(
     let detail = payload.payment_details.value.unwrap_or_default();
     let occurred_at = payload.timestamp.unix_millis().or_else(|| detail.timestamp.unix_millis());
     let Some(kind) = kind(&event_type, payload.state.as_str()) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let amount = money::minor(payload.amount, &Text::Value("INR".into()), money::iso);
     let facts = Facts {
@@ -74,7 +74,7 @@ pub(super) fn normalise<'a>(
         method: PaymentMethod { kind: detail.payment_mode.some(), ..PaymentMethod::default() },
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, state: &str) -> Option<EventType> {

@@ -37,7 +37,7 @@ struct Body<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let code = super::required(body.webhook_code, "webhook_code")?;
     let id = body.payment_id.some().or_else(|| body.transfer_id.some()).or_else(|| body.item_id.some());
@@ -58,15 +58,15 @@ pub(super) fn normalise<'a>(
     let Some(kind) =
         (event_type == "PAYMENT_INITIATION.PAYMENT_STATUS_UPDATE").then(|| kind(status)).flatten()
     else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
-    Ok(vec![Facts {
+    Ok(Facts {
         transaction_id: id,
         occurred_at,
         livemode,
         method: PaymentMethod { kind: Some("bank_transfer".into()), ..PaymentMethod::default() },
         ..Facts::new(event_id, event_type, kind)
-    }])
+    })
 }
 
 fn kind(status: &str) -> Option<EventType> {

@@ -78,7 +78,7 @@ struct Card<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event, "event")?;
     let occurred_at = event.created_at.unix_seconds();
@@ -107,7 +107,7 @@ pub(super) fn normalise<'a>(
         (None, _) => return Err(ContentError::MissingField("x-razorpay-event-id")),
     };
     let Some((kind, own)) = known else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     // A subscription has no amount of its own: a charge of it is its payment's.
     let payment = payment.unwrap_or_default();
@@ -137,7 +137,7 @@ pub(super) fn normalise<'a>(
         metadata: own.notes.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, entity: &Entity<'_>) -> Option<EventType> {

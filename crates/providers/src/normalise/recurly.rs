@@ -31,21 +31,21 @@ struct Body<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let event_id = required(body.id, "id")?;
     let (object, event) = (body.object_type.as_str(), body.event_type.as_str());
     let event_type = [object, event].join(".");
     let occurred_at = body.event_time.moment();
     let Some(kind) = kind(object, event) else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
-    Ok(vec![Facts {
+    Ok(Facts {
         transaction_id: body.uuid.some().or_else(|| body.invoice_number.id()),
         occurred_at,
         customer: Customer { id: body.account_code.some(), country: None },
         ..Facts::new(event_id, event_type, kind)
-    }])
+    })
 }
 
 fn kind(object: &str, event: &str) -> Option<EventType> {

@@ -42,7 +42,7 @@ struct Data<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event, "event")?;
     let data = event.data.or_default();
@@ -63,7 +63,7 @@ pub(super) fn normalise<'a>(
         Some(kind) => Facts { transaction_id: id, ..Facts::new(event_id, event_type, kind) },
         None => unknown(event_id, event_type),
     };
-    Ok(vec![Facts { occurred_at, ..facts }])
+    Ok(Facts { occurred_at, ..facts })
 }
 
 fn kind(event_type: &str, state: &str) -> Option<EventType> {

@@ -76,7 +76,7 @@ struct Address<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event_id = header(received.headers, "x-shopify-webhook-id", "shopify-webhook-id")
         .ok_or(ContentError::MissingField("x-shopify-webhook-id"))?;
     let topic = header(received.headers, "x-shopify-topic", "shopify-topic").unwrap_or_default();
@@ -104,7 +104,7 @@ pub(super) fn normalise<'a>(
         _ => None,
     };
     let Some(kind) = kind else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, topic) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, topic) });
     };
     let amount = match topic {
         "refunds/create" if refund > 1 => Err("refund of more than one transaction"),
@@ -123,7 +123,7 @@ pub(super) fn normalise<'a>(
         livemode: body.test.some().map(|test| !test),
         ..Facts::new(event_id, topic, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn header<'a>(headers: &'a Headers, name: &str, newer: &str) -> Option<&'a str> {

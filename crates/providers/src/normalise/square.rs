@@ -113,7 +113,7 @@ struct Address<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.event_id, "event_id")?;
     let event_type = event.kind.some().unwrap_or_default();
@@ -136,7 +136,7 @@ pub(super) fn normalise<'a>(
     };
     let found = subject.some().and_then(|subject| Some((kind(&event_type, &subject)?, subject)));
     let Some((kind, subject)) = found else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let amount = if family == "invoice" {
         let request = subject.payment_requests.only().unwrap_or_default();
@@ -167,7 +167,7 @@ pub(super) fn normalise<'a>(
         livemode,
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {

@@ -57,7 +57,7 @@ struct Data<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event_id = HEADERS
         .iter()
         .find_map(|name| received.headers.get(name))
@@ -68,7 +68,7 @@ pub(super) fn normalise<'a>(
     let event_type = body.kind.some().unwrap_or_default();
     let kind = EventType::parse(&event_type).filter(|kind| *kind != EventType::PaymentUnrecognized);
     let Some(kind) = kind else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let data = body.data.or_default();
     let amount = amount(data.amount, data.currency, config);
@@ -86,7 +86,7 @@ pub(super) fn normalise<'a>(
         metadata: data.metadata.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn amount(amount: Number<'_>, currency: Text<'_>, config: &EndpointConfig) -> Amount {

@@ -116,7 +116,7 @@ struct Address<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.id, "id")?;
     let Data { object, previous_attributes } = event.data.or_default();
@@ -129,7 +129,7 @@ pub(super) fn normalise<'a>(
     let livemode = event.livemode.some();
     let Some(kind) = kind(event.kind.as_str(), &subject) else {
         let event_type = event.kind.some().unwrap_or_default();
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let amount = amount(event.kind.as_str(), &subject, &previous);
 
@@ -158,7 +158,7 @@ pub(super) fn normalise<'a>(
         metadata: subject.metadata.into_vec(),
         ..Facts::new(event_id, event.kind.some().unwrap_or_default(), kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {

@@ -50,7 +50,7 @@ struct Resource<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event_type, "event_type")?;
     let data = event.data.or_default();
@@ -66,7 +66,7 @@ pub(super) fn normalise<'a>(
     let occurred_at = data.occurred_at.moment().or_else(|| event.sent_at.moment());
     let livemode = (received.headers.get("x-test-notification") == Some("true")).then_some(false);
     let Some(kind) = kind(&event_type, state) else {
-        return Ok(vec![Facts { occurred_at, livemode, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let amount = money::decimal(data.amount, &data.currency);
     let facts = Facts {
@@ -76,7 +76,7 @@ pub(super) fn normalise<'a>(
         livemode,
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(event_type: &str, state: &str) -> Option<EventType> {

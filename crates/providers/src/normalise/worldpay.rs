@@ -45,7 +45,7 @@ struct Amount<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.event_id, "eventId")?;
     let occurred_at = time::at_offset(event.event_timestamp.as_str(), 0);
@@ -53,7 +53,7 @@ pub(super) fn normalise<'a>(
     let kind = kind(details.classification.as_str(), details.kind.as_str());
     let event_type = details.kind.some().unwrap_or_default();
     let Some(kind) = kind else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     let amount = details.amount.or_default();
     let amount = money::minor(amount.value, &amount.currency_code, money::iso);
@@ -62,7 +62,7 @@ pub(super) fn normalise<'a>(
         occurred_at,
         ..Facts::new(event_id, event_type, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn kind(classification: &str, name: &str) -> Option<EventType> {

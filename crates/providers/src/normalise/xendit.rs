@@ -63,7 +63,7 @@ struct Subject<'a> {
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
+) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let header = received.headers.get("webhook-id").filter(|id| !id.is_empty());
     let event_id = |id: Option<&str>, word: &str| match (header, id) {
@@ -79,7 +79,7 @@ pub(super) fn normalise<'a>(
         let occurred_at =
             [&subject.updated, &body.created, &subject.created].into_iter().find_map(Text::moment);
         let Some(kind) = event_kind(&event_type) else {
-            return Ok(vec![Facts { occurred_at, ..unknown(event_id, event_type) }]);
+            return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
         };
         let units = if subject.amount.is_absent() { subject.request_amount } else { subject.amount };
         let amount = money::decimal(units, &subject.currency);
@@ -91,7 +91,7 @@ pub(super) fn normalise<'a>(
             metadata: subject.metadata.into_vec(),
             ..Facts::new(event_id, event_type, kind)
         };
-        return Ok(vec![money::with_amount(facts, amount)]);
+        return Ok(money::with_amount(facts, amount));
     }
     let id = body.id.some();
     let status = body.status.some().unwrap_or_default();
@@ -103,7 +103,7 @@ pub(super) fn normalise<'a>(
             && body.paid_at == Text::Absent;
     let kind = if body.external_id == Text::Absent { None } else { status_kind(&status, disbursement) };
     let Some(kind) = kind else {
-        return Ok(vec![Facts { occurred_at, ..unknown(event_id, status) }]);
+        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
     };
     let paid = kind == EventType::PaymentSucceeded && !body.paid_amount.is_absent();
     let amount = money::decimal(if paid { body.paid_amount } else { body.amount }, &body.currency);
@@ -117,7 +117,7 @@ pub(super) fn normalise<'a>(
         },
         ..Facts::new(event_id, status, kind)
     };
-    Ok(vec![money::with_amount(facts, amount)])
+    Ok(money::with_amount(facts, amount))
 }
 
 fn event_kind(event_type: &str) -> Option<EventType> {
