@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tollgate_core::{
     Delivery, EndpointConfig, EndpointId, Facts, LedgerKey, Timestamp, WebhookId, id::hex_sha256,
 };
@@ -388,13 +389,13 @@ fn record(
         attributes
             .insert("SequenceNumber", (18_889_400_000_000_000_000_u128 + 256 * index as u128).to_string());
     }
-    let carried: BTreeMap<&str, Value> = message
+    let carried: BTreeMap<&str, TextAttribute> = message
         .attributes()
         .into_iter()
         .map(|(name, value)| {
-            let value = if is_poison && name == attribute::RECEIVED_AT { "yesterday".to_owned() } else { value };
-            let value = json!({"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String"});
-            (name, value)
+            let value =
+                if is_poison && name == attribute::RECEIVED_AT { "yesterday".to_owned() } else { value };
+            (name, TextAttribute { string_value: value, ..TextAttribute::default() })
         })
         .collect();
     let queue = if is_fifo { "webhook-intake-ordered-live.fifo" } else { "webhook-intake-live" };
@@ -412,6 +413,27 @@ fn record(
         random.hex(32),
         random.hex(32),
     )
+}
+
+/// A message attribute, its fields in the order of Lambda's example event ("Using Lambda with Amazon SQS").
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TextAttribute {
+    string_value: String,
+    string_list_values: [(); 0],
+    binary_list_values: [(); 0],
+    data_type: &'static str,
+}
+
+impl Default for TextAttribute {
+    fn default() -> Self {
+        Self {
+            string_value: String::new(),
+            string_list_values: [],
+            binary_list_values: [],
+            data_type: "String",
+        }
+    }
 }
 
 fn decimal(units: u64, exponent: u32) -> String {

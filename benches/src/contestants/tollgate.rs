@@ -14,7 +14,7 @@ use tollgate_aws::{
 };
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{EndpointConfig, LedgerKey, Timestamp};
-use tollgate_lambda::sqs::{self, Buffers, SqsRecord};
+use tollgate_lambda::sqs::{self, Buffers};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
@@ -70,7 +70,7 @@ impl Tollgate {
         let failures = {
             let event = sqs::read(payload, &mut buffer).unwrap();
             let kind = Kind::of_queue(event[0].event_source_arn);
-            let records = records(&event);
+            let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
             let process = self.process.run(kind, &records, Deadline::at(u64::MAX, 0));
             let report = self.runtime.block_on(process).unwrap();
             report.response.failures().map(str::to_owned).collect()
@@ -86,24 +86,11 @@ impl Tollgate {
         let mut buffer = self.buffers.take();
         {
             let event = sqs::read(payload, &mut buffer).unwrap();
-            let records = records(&event);
+            let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
             self.runtime.block_on(self.process.inspect(&records, |event| _ = black_box(event)));
         }
         self.buffers.give_back(buffer);
     }
-}
-
-/// As the function does it.
-fn records<'a>(event: &'a [SqsRecord<'a>]) -> Vec<Record<'a>> {
-    event
-        .iter()
-        .map(|record| Record {
-            message_id: record.message_id,
-            group: record.group,
-            body: record.body,
-            attributes: record.attributes().into(),
-        })
-        .collect()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,9 +151,10 @@ impl EventBus for Memory {
 }
 
 impl ArchiveQueue for Memory {
-    async fn send(&self, messages: &[String]) -> Vec<PortResult<()>> {
-        self.0.lock().unwrap().archive.extend(messages.iter().cloned());
-        messages.iter().map(|_| Ok(())).collect()
+    async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
+        let results = messages.iter().map(|_| Ok(())).collect();
+        self.0.lock().unwrap().archive.extend(messages);
+        results
     }
 }
 

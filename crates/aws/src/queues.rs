@@ -90,7 +90,7 @@ impl SqsArchiveQueue {
 }
 
 impl ArchiveQueue for SqsArchiveQueue {
-    async fn send(&self, messages: &[String]) -> Vec<PortResult<()>> {
+    async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
         // SendMessageBatch: 10 messages and 1 MiB a call.
         let limits = Limits { service: SERVICE, items: 10, bytes: MAX_MESSAGE_BYTES };
         let sizes: Vec<usize> = messages.iter().map(String::len).collect();

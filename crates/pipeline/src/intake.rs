@@ -210,6 +210,8 @@ pub struct Arrived<'a> {
     pub encoding: Encoding,
     /// The message body.
     pub body: &'a str,
+    /// The same as it stands between quotes in JSON, where it is at hand.
+    pub escaped_body: Option<&'a str>,
 }
 
 impl<'a> Arrived<'a> {
@@ -236,6 +238,7 @@ impl<'a> Arrived<'a> {
             request: text(attribute::REQUEST)?,
             encoding: read(attribute::ENCODING, text, Encoding::parse)?,
             body,
+            escaped_body: None,
         })
     }
 

@@ -217,7 +217,7 @@ pub trait EventBus: Send + Sync {
 /// The archive queue, as the processor uses it.
 pub trait ArchiveQueue: Send + Sync {
     /// Sends each message body; each one's own result, in the order given.
-    fn send(&self, messages: &[String]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+    fn send(&self, messages: Vec<String>) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
 /// A message that can never be processed, as it was received.

@@ -17,7 +17,7 @@ use tollgate_core::{
 };
 use tollgate_core::{EndpointId, ProviderId};
 use tollgate_pipeline::{
-    archive::{Archived, Archiver, Message, Outcome, Row, encode, pack, schema},
+    archive::{Archived, Archiver, Message, Outcome, Packing, Row, encode, schema},
     intake::{self, ClaimCheck, Encoding, RequestParts},
     ports::{PortError, Stored},
 };
@@ -89,10 +89,12 @@ fn claimed(number: u128, body: &[u8]) -> (Row<'static>, ClaimCheck) {
 }
 
 fn message(rows: &[Row<'_>]) -> String {
-    let lines: Vec<String> = rows.iter().map(|row| row.to_line().unwrap()).collect();
-    let mut packed = pack(lines.iter().map(String::as_str));
-    assert_eq!(packed.messages.len(), 1);
-    packed.messages.remove(0)
+    let mut packing = Packing::default();
+    for row in rows {
+        packing.add(|line| serde_json::to_writer(line, row)).unwrap();
+    }
+    let [message] = <[String; 1]>::try_from(packing.into_messages()).unwrap();
+    message
 }
 
 async fn archive(store: &MemoryArchive, payloads: &MemoryPayloads, messages: &[(&str, &str)]) -> Archived {

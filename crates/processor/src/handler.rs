@@ -52,15 +52,7 @@ async fn process(
 ) -> Result<Response, BatchError> {
     let event = sqs::read(payload, buffer)?;
     let kind = Kind::of_queue(event.first().map(|record| record.event_source_arn).unwrap_or_default());
-    let records: Vec<Record<'_>> = event
-        .iter()
-        .map(|record| Record {
-            message_id: record.message_id,
-            group: record.group,
-            body: record.body,
-            attributes: record.attributes().into(),
-        })
-        .collect();
+    let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
     let now_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);
     let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
     let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));

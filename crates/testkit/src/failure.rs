@@ -257,8 +257,8 @@ impl<P: EventBus> EventBus for Failing<'_, P> {
 }
 
 impl<P: ArchiveQueue> ArchiveQueue for Failing<'_, P> {
-    async fn send(&self, messages: &[String]) -> Vec<PortResult<()>> {
-        self.faults.many(messages, async |messages| self.inner.send(&messages).await).await
+    async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
+        self.faults.many(&messages, async |messages| self.inner.send(messages).await).await
     }
 }
 

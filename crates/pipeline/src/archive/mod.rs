@@ -10,6 +10,6 @@ mod write;
 
 pub use columns::{SCHEMA, schema};
 pub use object::{EncodeError, Entry, encode};
-pub(crate) use row::line;
-pub use row::{Outcome, Packed, Row, RowError, pack, unpack};
+pub(crate) use row::write_line;
+pub use row::{Outcome, Packing, Row, RowError, unpack};
 pub use write::{Archived, Archiver, MAX_OBJECT_BODY_BYTES, Message, Object};

@@ -59,33 +59,22 @@ pub struct RowError {
     pub line: usize,
 }
 
-impl Row<'_> {
-    /// The row as one line of JSON in characters that SQS takes, without the line's end.
-    ///
-    /// # Errors
-    ///
-    /// Never for a row of ours; a value that JSON cannot hold.
-    pub fn to_line(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(self).map(in_sqs_characters)
-    }
-}
-
-/// The line of a [`Row`], put together from what is at hand: the message as it came, and its events' JSON.
+/// Writes the line of a [`Row`], put together from what is at hand: the message as it came, and its events' JSON.
 ///
 /// # Errors
 ///
 /// Never for a message of ours; a value that JSON cannot hold.
-pub(crate) fn line<'e>(
+pub(crate) fn write_line<'e>(
+    line: &mut Vec<u8>,
     message: &Arrived<'_>,
     events: impl IntoIterator<Item = &'e str>,
     outcome: Outcome,
-) -> Result<String, serde_json::Error> {
+) -> Result<(), serde_json::Error> {
     let head = Head {
         webhook_id: message.webhook_id,
         received_at: message.received_at,
         source_ip: message.source_ip,
         encoding: message.encoding,
-        body: message.body,
         receipt: ReceiptHead {
             body_sha256: &message.notes.body_sha256,
             endpoint: message.endpoint,
@@ -97,24 +86,30 @@ pub(crate) fn line<'e>(
         },
         only_transaction: message.notes.only_transaction.as_deref(),
     };
-    // Room for the body's escapes and an event or two.
-    let mut line = Vec::with_capacity(message.body.len() / 4 * 5 + 2_048);
-    serde_json::to_writer(&mut line, &head)?;
-    let mut line = String::from_utf8(line).map_err(serde::ser::Error::custom)?;
+    serde_json::to_writer(&mut *line, &head)?;
     line.pop();
-    line.push_str(",\"request\":");
-    line.push_str(message.request);
-    line.push_str(",\"events\":[");
+    line.extend_from_slice(b",\"body\":");
+    match message.escaped_body {
+        Some(escaped) => {
+            line.push(b'"');
+            line.extend_from_slice(escaped.as_bytes());
+            line.push(b'"');
+        }
+        None => serde_json::to_writer(&mut *line, message.body)?,
+    }
+    line.extend_from_slice(b",\"request\":");
+    line.extend_from_slice(message.request.as_bytes());
+    line.extend_from_slice(b",\"events\":[");
     for (position, event) in events.into_iter().enumerate() {
         if position > 0 {
-            line.push(',');
+            line.push(b',');
         }
-        line.push_str(event);
+        line.extend_from_slice(event.as_bytes());
     }
-    line.push_str("],\"outcome\":\"");
-    line.push_str(outcome.as_str());
-    line.push_str("\"}");
-    Ok(in_sqs_characters(line))
+    line.extend_from_slice(b"],\"outcome\":\"");
+    line.extend_from_slice(outcome.as_str().as_bytes());
+    line.extend_from_slice(b"\"}");
+    Ok(())
 }
 
 /// The fields of a [`Row`] that are not at hand as JSON.
@@ -124,7 +119,6 @@ struct Head<'a> {
     received_at: Timestamp,
     source_ip: &'a str,
     encoding: Encoding,
-    body: &'a str,
     receipt: ReceiptHead<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     only_transaction: Option<&'a str>,
@@ -142,44 +136,76 @@ struct ReceiptHead<'a> {
     verified_at: Timestamp,
 }
 
-/// JSON escapes control characters by itself; what SQS refuses besides are U+FFFE and U+FFFF.
-fn in_sqs_characters(line: String) -> String {
+/// Archive messages on their way to be full, a line for each row. Lines are written where they stay.
+#[derive(Debug, Default)]
+pub struct Packing(Vec<Vec<u8>>);
+
+impl Packing {
+    /// Adds the line that `write` appends, as text without a line's end; which message holds it. `None` where the line
+    /// alone is longer than [`MAX_MESSAGE_BYTES`]: it is left out.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`; the line is left out.
+    pub fn add<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Option<usize>, E> {
+        let mut message = self.0.pop().unwrap_or_default();
+        let before = message.len();
+        if before > 0 {
+            message.push(b'\n');
+        }
+        let begin = message.len();
+        let written = write(&mut message).map(|()| {
+            in_sqs_characters(&mut message, begin);
+            message.len() - begin
+        });
+        let next = match written {
+            Ok(length) if length <= MAX_MESSAGE_BYTES => {
+                (message.len() > MAX_MESSAGE_BYTES).then(|| message.split_off(begin))
+            }
+            _ => {
+                message.truncate(before);
+                None
+            }
+        };
+        if next.is_some() {
+            message.truncate(before);
+        }
+        self.0.push(message);
+        self.0.extend(next);
+        Ok((written? <= MAX_MESSAGE_BYTES).then(|| self.0.len() - 1))
+    }
+
+    /// Adds another's messages behind its own; how many places those that [`add`](Self::add) named move by.
+    pub(crate) fn append(&mut self, mut other: Self) -> usize {
+        let before = self.0.len();
+        self.0.append(&mut other.0);
+        before
+    }
+
+    /// The message bodies, each at most [`MAX_MESSAGE_BYTES`].
+    pub fn into_messages(self) -> Vec<String> {
+        // Lines are text by contract; of what is none SQS refuses the empty body, so that its rows come back.
+        let text = |message| String::from_utf8(message).unwrap_or_default();
+        self.0.into_iter().map(text).collect()
+    }
+}
+
+/// Makes the line that begins there one that SQS takes. JSON escapes control characters by itself; what SQS refuses
+/// besides are U+FFFE and U+FFFF. A line break can only stand between two tokens.
+fn in_sqs_characters(message: &mut Vec<u8>, begin: usize) {
+    let line = message.get_mut(begin..).unwrap_or_default();
+    while let Some(at) = memchr::memchr(b'\n', line) {
+        line.iter_mut().skip(at).take(1).for_each(|byte| *byte = b' ');
+    }
     // Both are EF BF BE/BF in UTF-8; a byte is found faster than a character.
-    if !memchr::memmem::find_iter(line.as_bytes(), b"\xef\xbf")
-        .any(|at| matches!(line.as_bytes().get(at + 2), Some(0xbe | 0xbf)))
+    let is_refused = |at: usize| matches!(line.get(at + 2), Some(0xbe | 0xbf));
+    if memchr::memmem::find_iter(line, b"\xef\xbf").any(is_refused)
+        && let Ok(text) = std::str::from_utf8(line)
     {
-        return line;
+        let text = text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+        message.truncate(begin);
+        message.extend_from_slice(text.as_bytes());
     }
-    line.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
-}
-
-/// Lines packed into messages.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Packed {
-    /// Message bodies, each at most [`MAX_MESSAGE_BYTES`].
-    pub messages: Vec<String>,
-    /// For each line, which message holds it; `None` where the line alone is too long for any.
-    pub message_of: Vec<Option<usize>>,
-}
-
-/// Packs lines into as few messages as their order allows.
-pub fn pack<'a>(lines: impl IntoIterator<Item = &'a str>) -> Packed {
-    let mut packed = Packed::default();
-    for line in lines {
-        if line.len() > MAX_MESSAGE_BYTES {
-            packed.message_of.push(None);
-            continue;
-        }
-        let fits = |message: &&mut String| message.len() + 1 + line.len() <= MAX_MESSAGE_BYTES;
-        if let Some(message) = packed.messages.last_mut().filter(fits) {
-            message.push('\n');
-            message.push_str(line);
-        } else {
-            packed.messages.push(line.to_owned());
-        }
-        packed.message_of.push(packed.messages.len().checked_sub(1));
-    }
-    packed
 }
 
 /// Reads a message's rows.
@@ -199,19 +225,44 @@ pub fn unpack(message: &str) -> Result<Vec<Row<'static>>, RowError> {
 mod tests {
     use super::*;
 
+    fn pack(lines: &[&str]) -> (Vec<Option<usize>>, Vec<String>) {
+        let mut packing = Packing::default();
+        let add = |line: &&str| {
+            packing.add(|message| {
+                message.extend_from_slice(line.as_bytes());
+                Ok::<(), ()>(())
+            })
+        };
+        let message_of = lines.iter().map(add).map(Result::unwrap).collect();
+        (message_of, packing.into_messages())
+    }
+
     #[test]
     fn lines_are_packed_in_order_and_within_the_limit() {
         let half = "x".repeat(MAX_MESSAGE_BYTES / 2);
+        let full = "z".repeat(MAX_MESSAGE_BYTES);
         let long = "y".repeat(MAX_MESSAGE_BYTES + 1);
-        let packed = pack([half.as_str(), "a", half.as_str(), long.as_str(), "b"]);
-        assert_eq!(packed.message_of, [Some(0), Some(0), Some(1), None, Some(1)]);
-        assert!(packed.messages.iter().all(|m| m.len() <= MAX_MESSAGE_BYTES));
-        assert_eq!(pack([]), Packed::default());
+        let (message_of, messages) = pack(&[&half, "a", &half, &long, "b", &full]);
+        assert_eq!(message_of, [Some(0), Some(0), Some(1), None, Some(1), Some(2)]);
+        assert_eq!(messages, [format!("{half}\na"), format!("{half}\nb"), full]);
+        assert_eq!(pack(&[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_leaves_nothing_behind() {
+        let mut packing = Packing::default();
+        packing.add(|line| Ok::<(), ()>(line.push(b'a'))).unwrap();
+        let half_written = packing.add(|line| {
+            line.push(b'b');
+            Err(())
+        });
+        assert_eq!((half_written, packing.into_messages()), (Err(()), vec!["a".to_owned()]));
     }
 
     #[test]
     fn a_line_put_together_is_the_line_of_its_row() {
-        let request = r#"{"headers":[["A","b"]],"query":"q=1"}"#;
+        // Blanks between tokens are JSON, and may hold line breaks.
+        let request = "{\"headers\":[[\"A\",\"b\"]],\n\"query\":\"q=1\"\n}";
         let receipt = r#"{"authenticity":"verified","body_sha256":"00","signed_at":"2026-01-01T00:00:00Z"}"#;
         let attributes = [
             ("webhook_id", "wh_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -224,13 +275,20 @@ mod tests {
             ("request", request),
             ("encoding", "text"),
         ];
-        let message = Arrived::read("{\"a\":\n\u{ffff}}", &attributes).unwrap();
-        let written = line(&message, [], Outcome::Conflict).unwrap();
-        let rows = unpack(&written).unwrap();
-        let again = rows.first().unwrap().to_line().unwrap();
-        let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-        assert_eq!(value(&again), value(&written));
-        assert!(!written.contains('\u{ffff}'));
+        let body = "{\"a\":\n\u{ffff}}";
+        let message = Arrived::read(body, &attributes).unwrap();
+        let escaped = Arrived { escaped_body: Some("{\\u0022a\\\":\\n\u{ffff}}"), ..message.clone() };
+        for message in [message, escaped] {
+            let mut packing = Packing::default();
+            packing.add(|line| write_line(line, &message, [], Outcome::Conflict)).unwrap();
+            let written = packing.into_messages().pop().unwrap();
+            assert!(!written.contains(['\u{ffff}', '\n']), "{written}");
+            let rows = unpack(&written).unwrap();
+            let row = rows.first().unwrap();
+            assert_eq!((row.body.as_str(), row.outcome), (body, Outcome::Conflict));
+            let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+            assert_eq!(value(&serde_json::to_string(row).unwrap()), value(&written));
+        }
     }
 
     #[test]

@@ -342,16 +342,18 @@ struct Claimed {
 
 /// What the webhook says; at a provider's endpoint always at least one event, understood or not.
 fn facts_of<'a>(endpoint: &Endpoint, received: Received<'a>) -> Result<Vec<Facts<'a>>, Rejection> {
-    understand(endpoint, received).or_else(|problem| {
+    let mut facts = Vec::new();
+    if let Err(problem) = understand(endpoint, received, &mut facts) {
         if endpoint.is_generic() {
             return Err(Rejection::Content(problem));
         }
         warn!(reason = %problem, "content not understood; kept as payment.unrecognized");
-        Ok(vec![not_understood(received, &problem)])
-    })
+        facts.push(not_understood(received, &problem));
+    }
+    Ok(facts)
 }
 
-/// The events of a body, or why there are none.
+/// Adds the events of a body to `facts`, which is empty, or says why there are none.
 ///
 /// # Errors
 ///
@@ -359,13 +361,16 @@ fn facts_of<'a>(endpoint: &Endpoint, received: Received<'a>) -> Result<Vec<Facts
 pub(crate) fn understand<'a>(
     endpoint: &Endpoint,
     received: Received<'a>,
-) -> Result<Vec<Facts<'a>>, ContentError> {
-    let facts = tollgate_batch::guard(|| endpoint.normalise(received)).unwrap_or_else(|panic| {
+    facts: &mut Vec<Facts<'a>>,
+) -> Result<(), ContentError> {
+    let normalised = tollgate_batch::guard(|| endpoint.normalise_into(received, facts));
+    normalised.unwrap_or_else(|panic| {
         // Ours to mend; until then the webhook is one that could not be understood, and is kept.
         error!(error = %panic, endpoint = %endpoint.id(), "normaliser panicked");
+        facts.clear();
         Err(ContentError::InvalidField("body"))
     })?;
-    if facts.is_empty() { Err(ContentError::MissingField("event")) } else { Ok(facts) }
+    if facts.is_empty() { Err(ContentError::MissingField("event")) } else { Ok(()) }
 }
 
 /// The event that stands for a body that could not be understood: known by the body's own hash, so that a retry

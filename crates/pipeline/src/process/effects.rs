@@ -1,33 +1,27 @@
 //! The effects of decoded messages, step by step, each step over all of them.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::{borrow::Cow, collections::HashMap};
 
 use tollgate_batch::{Deadline, Outcome};
-use tollgate_core::{EventId, Fingerprint, LedgerKey, Timestamp};
+use tollgate_core::{EventId, Fingerprint, LedgerKey, PaymentEvent, Timestamp};
 
-use super::{Done, Process, Work, decode::Effect, retry};
+use super::{
+    Done, Process,
+    decode::{Decoded, Effect, Standing, Work},
+    retry,
+};
 use crate::{
-    archive::{self, line, pack},
-    intake::{Arrived, ClaimCheck, Content, Encoding, MAX_MESSAGE_BYTES},
+    archive::{self, Packing, write_line},
+    intake::{Arrived, ClaimCheck, Content, Encoding},
     ports::{
         ArchiveQueue, Clock, Document, EndpointSource, EventBus, Known, Ledger, LedgerEntry, LedgerState,
         PayloadSource, PayloadStore, PortError, PortResult, Quarantine, Recorded, Transactions,
     },
 };
 
-/// Where an event stands. Copies of one event within a stride share one standing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// To be done by the first message that holds it.
-    Open,
-    /// Its effects were done before.
-    Known,
-    /// Not now.
-    Failed(Outcome),
-}
+/// Which archive message holds a webhook's row, `None` where the row is too long for any; or how the webhook ends
+/// without one.
+type Placed = Result<Option<usize>, Outcome>;
 
 impl<D, C, L, T, B, A, P, Q> Process<D, C, L, T, B, A, P, Q>
 where
@@ -40,193 +34,181 @@ where
     P: PayloadSource + PayloadStore,
     Q: Quarantine,
 {
-    pub(super) async fn effects(&self, mut works: Vec<Work<'_>>, deadline: Deadline, done: &mut Done) {
-        let mut standings = self.standings(&mut works).await;
-        let json = self.record(&mut works, &mut standings).await;
+    pub(super) async fn effects(&self, mut decoded: Decoded<'_>, deadline: Deadline, done: &mut Done) {
+        self.look_up(&mut decoded).await;
+        self.record(&mut decoded).await;
         // Up to here a repeat leaves no trace. Beyond it, what was begun is brought to its end.
         if !deadline.has_time(self.now_ms()) {
-            done.outcomes.extend(works.iter().map(|work| (work.index, Outcome::Retry("deadline"))));
+            done.outcomes.extend(decoded.works.iter().map(|work| (work.index, Outcome::Retry("deadline"))));
             return;
         }
-        done.published += self.publish(&works, &json, &mut standings).await;
-        let settled = self.keep(&works, &json, &standings).await;
-        // A message that only repeats events of another one in this stride ends as that one did.
-        let mut ended: HashMap<EventId, Outcome> = HashMap::new();
-        for (work, outcome) in works.iter().zip(&settled) {
-            for effect in owned(work, &standings) {
-                ended.insert(effect.event.id, *outcome);
-            }
-        }
-        for (work, outcome) in works.iter().zip(&settled) {
-            done.conflicts += work.conflicts;
-            let copies = work.events.iter().filter_map(|effect| ended.get(&effect.event.id));
-            let failed = copies.copied().find(|outcome| outcome.is_failure());
-            let outcome = match (outcome, failed) {
-                (Outcome::Ok | Outcome::Duplicate, Some(failure)) => failure,
-                // The contradiction is a matter for people: it goes where they look.
-                (Outcome::Ok | Outcome::Duplicate, None) if work.conflicts > 0 => {
-                    Outcome::Poison("conflicting_facts")
-                }
-                (outcome, _) => *outcome,
-            };
-            done.outcomes.push((work.index, outcome));
-        }
+        done.published += self.publish(&mut decoded).await;
+        let outcomes = self.archive(&decoded).await;
+        let outcomes = self.mark_processed(&decoded, outcomes).await;
+        decoded.settle(&outcomes, done);
     }
 
-    /// Which events the ledger knows as processed.
-    async fn standings(&self, works: &mut [Work<'_>]) -> Standings {
-        let mut seen: HashSet<EventId> = HashSet::new();
-        let all = works.iter().flat_map(|work| &work.events).map(|effect| &effect.event);
-        let (ids, keys): (Vec<EventId>, Vec<LedgerKey>) =
-            all.filter(|event| seen.insert(event.id)).map(|event| (event.id, event.ledger_key())).unzip();
-        let known = self.ledger.known(&keys, self.clock.now()).await;
-        let mut standings = Standings::default();
-        let mut claimed_at: HashMap<EventId, Timestamp> = HashMap::new();
-        for (id, known) in ids.iter().zip(known) {
-            if matches!(known, Ok(Some(_))) {
-                standings.held.insert(*id);
+    /// Finds out which events are still to be done, and by which message.
+    async fn look_up(&self, decoded: &mut Decoded<'_>) {
+        let mut number_of: HashMap<EventId, usize> = HashMap::with_capacity(decoded.effects.len());
+        let mut keys: Vec<LedgerKey> = Vec::with_capacity(decoded.effects.len());
+        let mut numbers: Vec<usize> = Vec::with_capacity(decoded.effects.len());
+        for Effect { event, .. } in &decoded.effects {
+            let number = *number_of.entry(event.id).or_insert(keys.len());
+            if number == keys.len() {
+                keys.push(event.ledger_key());
             }
-            let standing = match known {
-                Ok(Some(Known { state: LedgerState::Processed, .. })) => Standing::Known,
-                Ok(Some(Known { state: LedgerState::Received, received_at, .. })) => {
-                    claimed_at.insert(*id, received_at);
-                    Standing::Open
-                }
-                Ok(None) => Standing::Open,
-                Err(problem) => Standing::Failed(retry("ledger_unavailable", &problem)),
-            };
-            standings.found.insert(*id, standing);
+            numbers.push(number);
         }
+        let known = self.ledger.known(&keys, self.clock.now()).await;
         // The facts that an event was claimed with stand, or without a claim the first that are seen. Others under its
         // id are an incident and have no effect.
-        let mut facts: HashMap<EventId, Fingerprint> = HashMap::with_capacity(ids.len());
-        for work in works.iter_mut() {
-            let (index, noted) = (work.index, &work.message.notes.conflicts);
-            let before = work.events.len();
-            work.events.retain(|effect| {
-                let id = effect.event.id;
-                if noted.contains(&id) && standings.held.contains(&id) {
-                    return false;
+        let mut first: Vec<Option<(usize, Fingerprint)>> = vec![None; known.len()];
+        let mut numbers = numbers.into_iter();
+        let mut position = 0;
+        for work in &mut decoded.works {
+            let noted = &work.message.notes.conflicts;
+            for effect in decoded.effects.get_mut(work.events.clone()).unwrap_or_default() {
+                let number = numbers.next().unwrap_or(usize::MAX);
+                if let (Some(known), Some(first)) = (known.get(number), first.get_mut(number))
+                    && !(noted.contains(&effect.event.id) && matches!(known, Ok(Some(_))))
+                {
+                    let (first, facts) = *first.get_or_insert((position, effect.fingerprint));
+                    effect.first = (facts == effect.fingerprint).then_some(first);
+                    effect.stand(known);
                 }
-                let standing = standings.found.get(&id).copied().unwrap_or(Standing::Open);
-                standings.by_id.entry(id).or_insert((index, standing));
-                *facts.entry(id).or_insert(effect.fingerprint) == effect.fingerprint
-            });
-            work.conflicts += before - work.events.len();
-        }
-        // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
-        for effect in works.iter_mut().flat_map(|work| &mut work.events).filter(|effect| !effect.is_dated) {
-            if let Some(at) = claimed_at.get(&effect.event.id) {
-                effect.event.occurred_at = *at;
+                work.conflicts += usize::from(effect.first.is_none());
+                position += 1;
             }
         }
-        standings
     }
 
     /// Writes the transaction history, marks the events that a later state has overtaken, and gives the events' final
     /// JSON.
-    async fn record(&self, works: &mut [Work<'_>], standings: &mut Standings) -> Written {
-        let mut newest: HashMap<String, Timestamp> = HashMap::new();
-        for effect in works.iter().flat_map(|work| owned(work, standings)) {
+    async fn record(&self, decoded: &mut Decoded<'_>) {
+        let keys: Vec<String> = decoded.own().map(|effect| effect.event.transaction_key()).collect();
+        let mut number_of: HashMap<&str, usize> = HashMap::with_capacity(keys.len());
+        let mut transactions: Vec<&str> = Vec::with_capacity(keys.len());
+        // The latest event of each transaction in this batch.
+        let mut newest: Vec<Timestamp> = Vec::with_capacity(keys.len());
+        let mut numbers: Vec<usize> = Vec::with_capacity(keys.len());
+        for (effect, key) in decoded.own().zip(&keys) {
             let at = effect.event.occurred_at;
-            newest.entry(effect.event.transaction_key()).and_modify(|n| *n = at.max(*n)).or_insert(at);
-        }
-        let keys: Vec<&str> = newest.keys().map(String::as_str).collect();
-        let mut known: HashMap<&str, PortResult<Option<Timestamp>>> = HashMap::with_capacity(keys.len());
-        known.extend(keys.iter().copied().zip(self.transactions.latest(&keys).await));
-        let mut latest: HashSet<EventId> = HashSet::with_capacity(keys.len());
-        let mut moved: HashSet<String> = HashSet::with_capacity(keys.len());
-        for work in works.iter_mut() {
-            let index = work.index;
-            for effect in &mut work.events {
-                let id = effect.event.id;
-                if !standings.is_owned(index, id) {
-                    continue;
-                }
-                let transaction = effect.event.transaction_key();
-                let at = effect.event.occurred_at;
-                let newest_here = newest.get(&transaction).copied().unwrap_or(at);
-                match known.get(transaction.as_str()) {
-                    Some(Ok(before)) => {
-                        let newest = before.map_or(newest_here, |before| before.max(newest_here));
-                        effect.event.superseded = at < newest;
-                        let is_latest = at == newest_here && before.is_none_or(|before| at > before);
-                        if is_latest && moved.insert(transaction) {
-                            latest.insert(id);
-                        }
-                    }
-                    Some(Err(problem)) => standings.fail(id, "transactions_unavailable", problem),
-                    None => {}
-                }
+            let number = *number_of.entry(key).or_insert(newest.len());
+            numbers.push(number);
+            if let Some(newest) = newest.get_mut(number) {
+                *newest = at.max(*newest);
+            } else {
+                transactions.push(key);
+                newest.push(at);
             }
         }
-        let events: Vec<&Effect<'_>> = works.iter().flat_map(|work| owned(work, standings)).collect();
-        let texts = self.each(&events, |effect| serde_json::to_string(&effect.event));
-        let ids: Vec<EventId> = events.iter().map(|effect| effect.event.id).collect();
-        let mut json = Written::with_capacity(ids.len());
-        for (id, text) in ids.into_iter().zip(texts) {
+        let before = self.transactions.latest(&transactions).await;
+        let mut histories: Vec<_> =
+            before.into_iter().zip(newest).map(|(before, newest)| (before, newest, false)).collect();
+        for (effect, number) in decoded.own_mut().zip(numbers) {
+            let at = effect.event.occurred_at;
+            match histories.get_mut(number) {
+                Some((Ok(before), newest, has_latest)) => {
+                    effect.event.superseded = at < before.map_or(*newest, |before| before.max(*newest));
+                    let is_newest = at == *newest && before.is_none_or(|before| at > before);
+                    effect.is_latest = is_newest && !*has_latest;
+                    *has_latest |= is_newest;
+                }
+                Some((Err(problem), ..)) => {
+                    effect.standing = Standing::Failed(retry("transactions_unavailable", problem));
+                }
+                None => {}
+            }
+        }
+        let events: Vec<&PaymentEvent<'_>> = decoded.own().map(|effect| &effect.event).collect();
+        let texts = self.shares(&events, |share| share.iter().map(serde_json::to_string).collect::<Vec<_>>());
+        for (effect, text) in decoded.own_mut().zip(texts.into_iter().flatten()) {
             match text {
-                Ok(text) => _ = json.insert(id, text),
-                Err(_) => standings.poison(id, "event_unwritable"),
+                Ok(text) => effect.json = text,
+                Err(_) => effect.standing = Standing::Failed(Outcome::Poison("event_unwritable")),
             }
         }
-        let (ids, rows): (Vec<EventId>, Vec<Recorded<'_>>) = documents(works, &json, standings)
-            .map(|document| {
-                let id = document.event.id;
-                (id, Recorded { document, is_latest: latest.contains(&id) })
-            })
-            .unzip();
+        let rows: Vec<Recorded<'_>> = decoded
+            .own()
+            .map(|effect| Recorded { document: effect.document(), is_latest: effect.is_latest })
+            .collect();
         let results = self.transactions.record(&rows).await;
-        standings.fail_where(&ids, results, "transactions_unavailable", "transaction_refused");
-        json
+        decoded.fail_where(results, "transactions_unavailable", "transaction_refused");
     }
 
     /// Publishes what was recorded; how many went through.
-    async fn publish(&self, works: &[Work<'_>], json: &Written, standings: &mut Standings) -> usize {
-        let documents: Vec<Document<'_>> = documents(works, json, standings).collect();
-        let ids: Vec<EventId> = documents.iter().map(|document| document.event.id).collect();
+    async fn publish(&self, decoded: &mut Decoded<'_>) -> usize {
+        let documents: Vec<Document<'_>> = decoded.own().map(Effect::document).collect();
         let results = self.bus.publish(&documents).await;
         let published = results.iter().filter(|result| result.is_ok()).count();
-        standings.fail_where(&ids, results, "bus_unavailable", "bus_refused");
+        decoded.fail_where(results, "bus_unavailable", "bus_refused");
         published
     }
 
-    /// Archives each message whose events are all done, then marks them processed. One outcome for each message.
-    async fn keep(&self, works: &[Work<'_>], json: &Written, standings: &Standings) -> Vec<Outcome> {
-        let mut outcomes: Vec<Outcome> = works.iter().map(|work| standings.of(work)).collect();
-        let mut lines: Vec<(usize, String)> = Vec::with_capacity(works.len());
-        let written = self.each(works, |work| {
-            matches!(standings.of(work), Outcome::Ok)
-                .then(|| archive_line(work.message, work, json, standings))
+    /// Archives each message whose events are all done. One outcome for each message.
+    async fn archive(&self, decoded: &Decoded<'_>) -> Vec<Outcome> {
+        let shares = self.shares(&decoded.works, |works| {
+            let mut packing = Packing::default();
+            let place = |work| match decoded.outcome(work) {
+                Outcome::Ok => decoded.place(work, work.message, &mut packing),
+                outcome => Err(outcome),
+            };
+            let placed: Vec<Placed> = works.iter().map(place).collect();
+            (packing, placed)
         });
-        for ((position, work), written) in works.iter().enumerate().zip(written) {
-            let Some(written) = written else { continue };
-            match self.short_enough(work, json, standings, written).await {
-                Ok(line) => lines.push((position, line)),
-                Err(outcome) => set(&mut outcomes, position, outcome),
+        let mut packing = Packing::default();
+        let mut placed: Vec<Placed> = Vec::with_capacity(decoded.works.len());
+        for (share, places) in shares {
+            let moved = packing.append(share);
+            placed.extend(places.into_iter().map(|place| place.map(|message| Some(message? + moved))));
+        }
+        for (place, work) in placed.iter_mut().zip(&decoded.works) {
+            // A body that leaves its row too long for a message is put aside.
+            if matches!(place, Ok(None)) && work.message.encoding != Encoding::ClaimCheck {
+                *place = match self.put_aside(work.message).await {
+                    Ok(claim_check) => {
+                        let message = Arrived {
+                            encoding: Encoding::ClaimCheck,
+                            body: &claim_check,
+                            escaped_body: None,
+                            ..work.message.clone()
+                        };
+                        decoded.place(work, &message, &mut packing)
+                    }
+                    Err(outcome) => Err(outcome),
+                };
             }
         }
-        let packed = pack(lines.iter().map(|(_, line)| line.as_str()));
-        let sent = self.archive.send(&packed.messages).await;
-        for ((position, _), message) in lines.iter().zip(&packed.message_of) {
-            match message.and_then(|message| sent.get(message)) {
-                Some(Ok(())) => {}
-                Some(Err(problem)) => set(&mut outcomes, *position, retry("archive_unavailable", problem)),
-                None => set(&mut outcomes, *position, Outcome::Poison("archive_row_too_large")),
-            }
-        }
-        self.mark_processed(works, standings, &mut outcomes).await;
-        outcomes
+        let sent = self.archive.send(packing.into_messages()).await;
+        let outcome = |place: Placed| match place.map(|message| sent.get(message?)) {
+            Ok(Some(Ok(()))) => Outcome::Ok,
+            Ok(Some(Err(problem))) => retry("archive_unavailable", problem),
+            Ok(None) => Outcome::Poison("archive_row_too_large"),
+            Err(outcome) => outcome,
+        };
+        placed.into_iter().map(outcome).collect()
     }
 
-    async fn mark_processed(&self, works: &[Work<'_>], standings: &Standings, outcomes: &mut [Outcome]) {
-        let mut entries = Vec::new();
-        let mut position_of = Vec::new();
-        for (position, work) in works.iter().enumerate() {
-            if !matches!(outcomes.get(position), Some(Outcome::Ok)) {
+    async fn put_aside(&self, message: &Arrived<'_>) -> Result<String, Outcome> {
+        let Ok(Content::Inline(bytes)) = message.inline_bytes() else {
+            return Err(Outcome::Poison("body_undecodable"));
+        };
+        let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, &bytes);
+        let stored = self.payloads.put(&claim_check.key, bytes.into_owned()).await;
+        stored.map_err(|problem| retry("payload_not_stored", &problem))?;
+        serde_json::to_string(&claim_check).map_err(|_| Outcome::Poison("archive_row_unwritable"))
+    }
+
+    /// Marks the events of the messages that went well as processed; how the messages end.
+    async fn mark_processed(&self, decoded: &Decoded<'_>, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+        let mut entries = Vec::with_capacity(decoded.effects.len());
+        let mut position_of = Vec::with_capacity(decoded.effects.len());
+        for (position, (work, outcome)) in decoded.works.iter().zip(&outcomes).enumerate() {
+            if !matches!(outcome, Outcome::Ok) {
                 continue;
             }
-            for effect in owned(work, standings) {
+            for (_, effect) in decoded.events(work).filter(|(at, effect)| effect.is_own(*at)) {
                 entries.push(LedgerEntry {
                     key: effect.event.ledger_key(),
                     state: LedgerState::Processed,
@@ -239,142 +221,120 @@ where
         }
         let results = self.ledger.put(&entries).await;
         for (position, result) in position_of.into_iter().zip(results) {
-            if let Err(problem) = result {
-                set(outcomes, position, retry("ledger_unavailable", &problem));
+            if let (Some(outcome), Err(problem)) = (outcomes.get_mut(position), result) {
+                *outcome = retry("ledger_unavailable", &problem);
             }
         }
-    }
-
-    /// The line of a message. A body that leaves it too long for a message is put aside first.
-    async fn short_enough(
-        &self,
-        work: &Work<'_>,
-        json: &Written,
-        standings: &Standings,
-        written: Result<String, Outcome>,
-    ) -> Result<String, Outcome> {
-        let line = written?;
-        let has_inline_body = work.message.encoding != Encoding::ClaimCheck;
-        if line.len() <= MAX_MESSAGE_BYTES || !has_inline_body {
-            return Ok(line);
-        }
-        let claim_check = self.put_aside(work.message).await?;
-        let message = Arrived { encoding: Encoding::ClaimCheck, body: &claim_check, ..work.message.clone() };
-        archive_line(&message, work, json, standings)
-    }
-
-    async fn put_aside(&self, message: &Arrived<'_>) -> Result<String, Outcome> {
-        let Ok(Content::Inline(bytes)) = message.inline_bytes() else {
-            return Err(Outcome::Poison("body_undecodable"));
-        };
-        let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, &bytes);
-        let stored = self.payloads.put(&claim_check.key, bytes.into_owned()).await;
-        stored.map_err(|problem| retry("payload_not_stored", &problem))?;
-        serde_json::to_string(&claim_check).map_err(|_| Outcome::Poison("archive_row_unwritable"))
+        outcomes
     }
 }
 
-/// The JSON of each event that is done, by its id.
-type Written = HashMap<EventId, String>;
-
-/// The line of a message with all its events: those that another message of the batch does, or that were done before,
-/// too.
-fn archive_line(
-    message: &Arrived<'_>,
-    work: &Work<'_>,
-    json: &Written,
-    standings: &Standings,
-) -> Result<String, Outcome> {
-    let outcome = if work.conflicts > 0 { archive::Outcome::Conflict } else { archive::Outcome::Processed };
-    let unwritable = |_| Outcome::Poison("archive_row_unwritable");
-    let events: Result<Vec<Cow<'_, str>>, _> = work
-        .events
-        .iter()
-        .map(|effect| match json.get(&effect.event.id) {
-            Some(json) if standings.is_owned(work.index, effect.event.id) => Ok(Cow::Borrowed(json.as_str())),
-            _ => serde_json::to_string(&effect.event).map(Cow::Owned),
-        })
-        .collect();
-    line(message, events.map_err(unwritable)?.iter().map(AsRef::as_ref), outcome).map_err(unwritable)
-}
-
-/// Every event of a stride by its id, with the record that does it.
-#[derive(Debug, Default)]
-struct Standings {
-    by_id: HashMap<EventId, (usize, Standing)>,
-    /// What the ledger said of each.
-    found: HashMap<EventId, Standing>,
-    /// Those that the ledger has an entry of.
-    held: HashSet<EventId>,
-}
-
-impl Standings {
-    /// Whether the event is still to be done, and by record `index`.
-    fn is_owned(&self, index: usize, id: EventId) -> bool {
-        self.by_id.get(&id) == Some(&(index, Standing::Open))
+impl<'a> Decoded<'a> {
+    /// A message's events, with their places among all.
+    fn events(&self, work: &Work<'_>) -> impl Iterator<Item = (usize, &Effect<'a>)> {
+        work.events.clone().zip(self.effects.get(work.events.clone()).unwrap_or_default())
     }
 
-    fn end(&mut self, id: EventId, outcome: Outcome) {
-        if let Some(entry) = self.by_id.get_mut(&id) {
-            entry.1 = Standing::Failed(outcome);
-        }
+    /// What is to be done.
+    fn own(&self) -> impl Iterator<Item = &Effect<'a>> {
+        self.effects.iter().enumerate().filter(|(at, effect)| effect.is_own(*at)).map(|(_, effect)| effect)
     }
 
-    fn fail(&mut self, id: EventId, reason: &'static str, problem: &PortError) {
-        self.end(id, retry(reason, problem));
+    fn own_mut(&mut self) -> impl Iterator<Item = &mut Effect<'a>> {
+        let effects = self.effects.iter_mut().enumerate();
+        effects.filter(|(at, effect)| effect.is_own(*at)).map(|(_, effect)| effect)
     }
 
-    fn poison(&mut self, id: EventId, reason: &'static str) {
-        self.end(id, Outcome::Poison(reason));
-    }
-
-    fn fail_where(
-        &mut self,
-        ids: &[EventId],
-        results: Vec<PortResult<()>>,
-        retryable: &'static str,
-        permanent: &'static str,
-    ) {
-        for (id, result) in ids.iter().zip(results) {
+    /// Takes the results of what was to be done.
+    fn fail_where(&mut self, results: Vec<PortResult<()>>, retryable: &'static str, permanent: &'static str) {
+        for (effect, result) in self.own_mut().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(problem @ PortError::Retryable { .. }) => self.fail(*id, retryable, &problem),
-                Err(PortError::Permanent { .. }) => self.poison(*id, permanent),
+                Err(problem @ PortError::Retryable { .. }) => {
+                    effect.standing = Standing::Failed(retry(retryable, &problem));
+                }
+                Err(PortError::Permanent { .. }) => {
+                    effect.standing = Standing::Failed(Outcome::Poison(permanent));
+                }
             }
         }
     }
 
     /// A message's own outcome so far.
-    fn of(&self, work: &Work<'_>) -> Outcome {
+    fn outcome(&self, work: &Work<'_>) -> Outcome {
         let mut has_own = false;
-        for effect in &work.events {
-            match self.by_id.get(&effect.event.id) {
-                Some((_, Standing::Failed(outcome))) => return *outcome,
-                Some((index, Standing::Open)) => has_own |= *index == work.index,
-                Some((_, Standing::Known)) | None => {}
+        for (at, effect) in self.events(work) {
+            match effect.first.and_then(|first| self.effects.get(first)).map(|first| first.standing) {
+                Some(Standing::Failed(outcome)) => return outcome,
+                Some(Standing::Open) => has_own |= effect.is_own(at),
+                Some(Standing::Known) | None => {}
             }
         }
         if has_own { Outcome::Ok } else { Outcome::Duplicate }
     }
+
+    /// Writes the row of a message, sent as `message`, with all its events: those that another message of the batch
+    /// does, or that were done before, too.
+    fn place(&self, work: &Work<'_>, message: &Arrived<'_>, packing: &mut Packing) -> Placed {
+        let outcome =
+            if work.conflicts > 0 { archive::Outcome::Conflict } else { archive::Outcome::Processed };
+        let events = self.events(work).filter(|(_, effect)| effect.first.is_some());
+        let texts = events.map(|(at, effect)| match effect.is_own(at) {
+            true => Ok(Cow::Borrowed(effect.json.as_str())),
+            false => serde_json::to_string(&effect.event).map(Cow::Owned),
+        });
+        let place = texts.collect::<Result<Vec<_>, _>>().and_then(|texts| {
+            packing.add(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), outcome))
+        });
+        place.map_err(|_| Outcome::Poison("archive_row_unwritable"))
+    }
+
+    /// Ends each message. One that only repeats events of another in this batch ends as that one did.
+    fn settle(&self, outcomes: &[Outcome], done: &mut Done) {
+        let mut ended: Vec<Option<Outcome>> = vec![None; self.effects.len()];
+        for (work, outcome) in self.works.iter().zip(outcomes) {
+            ended.get_mut(work.events.clone()).unwrap_or_default().fill(Some(*outcome));
+        }
+        for (work, outcome) in self.works.iter().zip(outcomes) {
+            done.conflicts += work.conflicts;
+            let firsts = self.events(work).filter_map(|(_, effect)| effect.first);
+            let mut copied = firsts.filter_map(|first| {
+                let is_own = self.effects.get(first).is_some_and(|effect| effect.is_own(first));
+                ended.get(first).copied().flatten().filter(|outcome| is_own && outcome.is_failure())
+            });
+            let outcome = match (outcome, copied.next()) {
+                (Outcome::Ok | Outcome::Duplicate, Some(failure)) => failure,
+                // The contradiction is a matter for people: it goes where they look.
+                (Outcome::Ok | Outcome::Duplicate, None) if work.conflicts > 0 => {
+                    Outcome::Poison("conflicting_facts")
+                }
+                (outcome, _) => *outcome,
+            };
+            done.outcomes.push((work.index, outcome));
+        }
+    }
 }
 
-/// The events that this message is to do.
-fn owned<'w, 'a>(work: &'w Work<'a>, standings: &'w Standings) -> impl Iterator<Item = &'w Effect<'a>> {
-    work.events.iter().filter(|effect| standings.is_owned(work.index, effect.event.id))
-}
+impl Effect<'_> {
+    /// Whether it is still to be done, and is not another message's to do. `at` is its place among all.
+    fn is_own(&self, at: usize) -> bool {
+        self.first == Some(at) && self.standing == Standing::Open
+    }
 
-/// What is to be done of all works, with its JSON.
-fn documents<'w>(
-    works: &'w [Work<'_>],
-    json: &'w Written,
-    standings: &'w Standings,
-) -> impl Iterator<Item = Document<'w>> {
-    let effects = works.iter().flat_map(|work| owned(work, standings));
-    effects.filter_map(|effect| Some(Document { event: &effect.event, json: json.get(&effect.event.id)? }))
-}
+    fn document(&self) -> Document<'_> {
+        Document { event: &self.event, json: &self.json }
+    }
 
-fn set(outcomes: &mut [Outcome], position: usize, outcome: Outcome) {
-    if let Some(slot) = outcomes.get_mut(position) {
-        *slot = outcome;
+    /// Takes what the ledger says of it.
+    fn stand(&mut self, known: &PortResult<Option<Known>>) {
+        match known {
+            Ok(Some(Known { state: LedgerState::Processed, .. })) => self.standing = Standing::Known,
+            // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
+            Ok(Some(Known { state: LedgerState::Received, received_at, .. })) if !self.is_dated => {
+                self.event.occurred_at = *received_at;
+            }
+            Ok(_) => {}
+            Err(problem) => self.standing = Standing::Failed(retry("ledger_unavailable", problem)),
+        }
     }
 }

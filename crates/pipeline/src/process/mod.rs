@@ -22,7 +22,7 @@ use tollgate_providers::Endpoint;
 use tollgate_risk::Thresholds;
 use tracing::warn;
 
-use self::decode::{Opened, Work};
+use self::decode::{Decoded, Opened};
 use crate::{
     directory::Directory,
     intake::{Arrived, ClaimCheck, Content, Encoding, RequestParts, attribute},
@@ -55,6 +55,8 @@ pub struct Record<'a> {
     pub group: Option<&'a str>,
     /// The message body.
     pub body: &'a str,
+    /// The same as it stands between quotes in JSON, where it is at hand: it is archived so.
+    pub escaped_body: Option<&'a str>,
     /// The message attributes' texts.
     pub attributes: Cow<'a, [(&'a str, &'a str)]>,
 }
@@ -129,14 +131,7 @@ where
                 let done = self.stride(stride, records, deadline).await;
                 published += done.published;
                 conflicts += done.conflicts;
-                let outcomes: Vec<(usize, Outcome)> = stream::iter(done.outcomes)
-                    .map(|(index, outcome)| async move {
-                        (index, self.quarantined(outcome, records.get(index)).await)
-                    })
-                    .buffered(QUARANTINED_IN_FLIGHT)
-                    .collect()
-                    .await;
-                for (index, outcome) in outcomes {
+                for (index, outcome) in self.quarantined(done.outcomes, records).await {
                     if let Err(problem) = batch.settle(index, outcome) {
                         warn!(error = %problem, "outcome without a record");
                     }
@@ -153,31 +148,27 @@ where
     async fn stride(&self, indices: &[usize], records: &[Record<'_>], deadline: Deadline) -> Done {
         let mut done = Done::default();
         let opened = self.open(indices, records, &mut done).await;
-        let works = self.decode(&opened, &mut done);
-        self.effects(works, deadline, &mut done).await;
+        let decoded = self.decode(&opened, &mut done);
+        self.effects(decoded, deadline, &mut done).await;
         done
     }
 
-    /// Decodes a batch and shows each event, without any effect: what a batch would do.
+    /// Decodes a batch and shows each event, without any effect: what a batch would do. How many records decoded.
     pub async fn inspect(&self, records: &[Record<'_>], mut show: impl FnMut(&PaymentEvent<'_>)) -> usize {
         let indices: Vec<usize> = (0..records.len()).collect();
         let mut done = Done::default();
         let opened = self.open(&indices, records, &mut done).await;
-        let works = self.decode(&opened, &mut done);
-        works.iter().flat_map(|work| &work.events).for_each(|effect| show(&effect.event));
-        works.len()
+        let decoded = self.decode(&opened, &mut done);
+        decoded.effects.iter().for_each(|effect| show(&effect.event));
+        decoded.works.len()
     }
 
-    /// Decodes what was opened. A panic is its record's failure.
-    fn decode<'a>(&self, opened: &'a [Opened<'_>], done: &mut Done) -> Vec<Work<'a>> {
-        let thresholds = &self.thresholds;
-        let decoded = self.each(opened, |opened| {
-            tollgate_batch::guard(|| decode::decode(opened, thresholds)).map_err(|panic| {
-                warn!(error = %panic, "record panicked");
-                (opened.index, Outcome::from(panic))
-            })
-        });
-        kept(decoded, done)
+    fn decode<'a>(&self, opened: &'a [Opened<'_>], done: &mut Done) -> Decoded<'a> {
+        let mut shares = self.shares(opened, |share| Decoded::of(share, &self.thresholds)).into_iter();
+        let mut decoded = shares.next().unwrap_or_default();
+        shares.for_each(|share| decoded.append(share));
+        done.outcomes.append(&mut decoded.failed);
+        decoded
     }
 
     /// The messages, their endpoints and their exact bytes.
@@ -187,72 +178,70 @@ where
         records: &'r [Record<'_>],
         done: &mut Done,
     ) -> Vec<Opened<'r>> {
-        let read = self.each(indices, |&index| {
-            let record = records.get(index).ok_or((index, Outcome::Retry("no_such_record")))?;
-            let message = Arrived::read(record.body, &record.attributes)
-                .map_err(|problem| (index, poison("not_an_intake_message", &problem, record)))?;
-            let content = message
-                .inline_bytes()
-                .map_err(|problem| (index, poison("body_undecodable", &problem, record)))?;
-            Ok((index, message, content))
+        let read = self.shares(indices, |share| {
+            let record = |&index: &usize| read(index, records.get(index)).map_err(|outcome| (index, outcome));
+            share.iter().map(record).collect::<Vec<_>>()
         });
-        let read = kept(read, done);
+        let read: Vec<Read<'_>> = done.keep(read.into_iter().flatten());
         let mut endpoints = HashMap::new();
-        for (_, message, _) in &read {
+        for Read { message, .. } in &read {
             if let Entry::Vacant(entry) = endpoints.entry(message.endpoint) {
                 entry.insert(self.endpoint(&message.endpoint).await);
             }
         }
-        let opened: Vec<_> = stream::iter(read)
-            .map(|(index, message, content)| {
-                let (endpoint, record) = (endpoints.get(&message.endpoint), records.get(index));
-                async move {
-                    let endpoint = endpoint.cloned().unwrap_or(Err(Outcome::Retry("unknown_endpoint")));
-                    let open = async {
-                        let endpoint = endpoint?;
-                        let poison = |problem: &dyn Display, reason| match record {
-                            Some(record) => poison(reason, problem, record),
-                            None => Outcome::Poison(reason),
-                        };
-                        let bytes = match content {
-                            Content::Inline(bytes) => bytes,
-                            Content::Claimed(claim) => Cow::Owned(self.fetch(&claim, poison).await?),
-                        };
-                        let request = if endpoint.normalises_request(&bytes) {
-                            message.request().map_err(|problem| poison(&problem, "not_an_intake_message"))?
-                        } else {
-                            RequestParts::default()
-                        };
-                        Ok(Opened { index, message, endpoint, request, bytes })
-                    };
-                    open.await.map_err(|outcome: Outcome| (index, outcome))
-                }
-            })
-            .buffered(FETCHES_IN_FLIGHT)
+        let claims = read.iter().filter_map(|read| match &read.content {
+            Content::Claimed(claim) => Some((read, claim)),
+            Content::Inline(_) => None,
+        });
+        let mut fetched: HashMap<usize, Result<Vec<u8>, Outcome>> = stream::iter(claims)
+            .map(|(read, claim)| async move { (read.index, self.fetch(claim, read.message_id).await) })
+            .buffer_unordered(FETCHES_IN_FLIGHT)
             .collect()
             .await;
-        kept(opened, done)
+        done.keep(read.into_iter().map(|read| {
+            let index = read.index;
+            let endpoint = endpoints.get(&read.message.endpoint).cloned();
+            let bytes = match read.content {
+                Content::Inline(bytes) => Ok(bytes),
+                Content::Claimed(_) => {
+                    let fetched = fetched.remove(&index);
+                    fetched.unwrap_or(Err(Outcome::Retry("payload_unavailable"))).map(Cow::Owned)
+                }
+            };
+            let open = || {
+                let endpoint = endpoint.unwrap_or(Err(Outcome::Retry("unknown_endpoint")))?;
+                let bytes = bytes?;
+                let request = if endpoint.normalises_request(&bytes) {
+                    let request = read.message.request();
+                    request.map_err(|problem| poison("not_an_intake_message", &problem, read.message_id))?
+                } else {
+                    RequestParts::default()
+                };
+                Ok(Opened { index, message: read.message, endpoint, request, bytes })
+            };
+            open().map_err(|outcome| (index, outcome))
+        }))
     }
 
-    async fn fetch(
-        &self,
-        claim: &ClaimCheck,
-        poison: impl Fn(&dyn Display, &'static str) -> Outcome,
-    ) -> Result<Vec<u8>, Outcome> {
+    async fn fetch(&self, claim: &ClaimCheck, message_id: &str) -> Result<Vec<u8>, Outcome> {
         let bytes = self.payloads.get(&claim.key).await.map_err(|problem| match problem {
             PortError::Retryable { .. } => retry("payload_unavailable", &problem),
-            PortError::Permanent { .. } => poison(&problem, "payload_missing"),
+            PortError::Permanent { .. } => poison("payload_missing", &problem, message_id),
         })?;
-        claim.check(&bytes).map_err(|problem| poison(&problem, "payload_altered"))?;
+        claim.check(&bytes).map_err(|problem| poison("payload_altered", &problem, message_id))?;
         Ok(bytes)
     }
 
-    /// `work` on each item, in order.
-    fn each<'i, I: Sync, O: Send>(&self, items: &'i [I], work: impl Fn(&'i I) -> O + Send + Sync) -> Vec<O> {
+    /// `work` on items side by side: on all of them at once, or on a share for each thread. In order.
+    fn shares<'i, I: Sync, O: Send>(
+        &self,
+        items: &'i [I],
+        work: impl Fn(&'i [I]) -> O + Send + Sync,
+    ) -> Vec<O> {
         if self.is_parallel && items.len() >= PARALLEL_FROM {
-            items.par_iter().map(work).collect()
+            items.par_chunks(items.len().div_ceil(rayon::current_num_threads())).map(work).collect()
         } else {
-            items.iter().map(work).collect()
+            vec![work(items)]
         }
     }
 
@@ -266,7 +255,21 @@ where
     }
 
     /// Sends poison to the quarantine; what cannot be sent stays poison and comes back.
-    async fn quarantined(&self, outcome: Outcome, record: Option<&Record<'_>>) -> Outcome {
+    async fn quarantined(
+        &self,
+        mut outcomes: Vec<(usize, Outcome)>,
+        records: &[Record<'_>],
+    ) -> Vec<(usize, Outcome)> {
+        let is_poison = |(_, outcome): &mut (usize, Outcome)| matches!(outcome, Outcome::Poison(_));
+        let poison: Vec<_> = outcomes.extract_if(.., is_poison).collect();
+        let set_aside = stream::iter(poison)
+            .map(|(index, outcome)| async move { (index, self.set_aside(outcome, records.get(index)).await) })
+            .buffer_unordered(QUARANTINED_IN_FLIGHT);
+        outcomes.extend(set_aside.collect::<Vec<_>>().await);
+        outcomes
+    }
+
+    async fn set_aside(&self, outcome: Outcome, record: Option<&Record<'_>>) -> Outcome {
         let (Outcome::Poison(reason), Some(record)) = (outcome, record) else { return outcome };
         let poison = Poison {
             message_id: record.message_id,
@@ -283,6 +286,24 @@ where
             }
         }
     }
+}
+
+/// A message as it was read, its body not yet at hand where it is claim-checked.
+struct Read<'r> {
+    index: usize,
+    message_id: &'r str,
+    message: Arrived<'r>,
+    content: Content<'r>,
+}
+
+fn read<'r>(index: usize, record: Option<&'r Record<'_>>) -> Result<Read<'r>, Outcome> {
+    let record = record.ok_or(Outcome::Retry("no_such_record"))?;
+    let message = Arrived::read(record.body, &record.attributes)
+        .map_err(|problem| poison("not_an_intake_message", &problem, record.message_id))?;
+    let message = Arrived { escaped_body: record.escaped_body, ..message };
+    let content =
+        message.inline_bytes().map_err(|problem| poison("body_undecodable", &problem, record.message_id))?;
+    Ok(Read { index, message_id: record.message_id, message, content })
 }
 
 /// Cuts a wave into strides.
@@ -319,20 +340,22 @@ struct Done {
     conflicts: usize,
 }
 
-/// What went well; the rest is done.
-fn kept<T>(results: Vec<Result<T, (usize, Outcome)>>, done: &mut Done) -> Vec<T> {
-    let mut kept = Vec::with_capacity(results.len());
-    for result in results {
-        match result {
-            Ok(value) => kept.push(value),
-            Err(outcome) => done.outcomes.push(outcome),
+impl Done {
+    /// What went well; the rest is done.
+    fn keep<T>(&mut self, results: impl Iterator<Item = Result<T, (usize, Outcome)>>) -> Vec<T> {
+        let mut kept = Vec::with_capacity(results.size_hint().1.unwrap_or_default());
+        for result in results {
+            match result {
+                Ok(value) => kept.push(value),
+                Err(outcome) => self.outcomes.push(outcome),
+            }
         }
+        kept
     }
-    kept
 }
 
-fn poison(reason: &'static str, problem: &dyn Display, record: &Record<'_>) -> Outcome {
-    warn!(error = %problem, message_id = record.message_id, reason, "message set aside");
+fn poison(reason: &'static str, problem: &dyn Display, message_id: &str) -> Outcome {
+    warn!(error = %problem, message_id, reason, "message set aside");
     Outcome::Poison(reason)
 }
 

@@ -158,17 +158,17 @@ impl MemoryArchiveQueue {
 }
 
 impl ArchiveQueue for &MemoryArchiveQueue {
-    async fn send(&self, messages: &[String]) -> Vec<PortResult<()>> {
+    async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut send = |message: &String| {
-            check(message, &[])?;
+        let mut send = |message: String| {
+            check(&message, &[])?;
             if message.len() > MAX_MESSAGE_BYTES {
                 return Err(PortError::permanent("sqs", "InvalidParameterValue"));
             }
-            queue.push(message.clone());
+            queue.push(message);
             Ok(())
         };
-        messages.iter().map(&mut send).collect()
+        messages.into_iter().map(&mut send).collect()
     }
 }
 

@@ -204,6 +204,7 @@ pub fn records(batch: &[Message]) -> Vec<Record<'_>> {
             message_id: &message.id,
             group: message.group.as_deref(),
             body: &message.body,
+            escaped_body: None,
             attributes: attributes(message).into(),
         })
         .collect()

@@ -1,0 +1,351 @@
+//! A reader of just enough JSON: what is not wanted is passed over without being checked, since Lambda made it.
+
+use std::{mem, ops::Range};
+
+use super::block::{BLOCK, Marks, VECTOR, stops};
+
+/// Bytes copied at once: what is too much is written over by what follows.
+const COPY: usize = 32;
+
+/// What there must be beyond a block's beginning, in bytes, for whole copies up to its end.
+pub(super) const SLACK: usize = 2 * BLOCK;
+
+/// The payload is no JSON, or another than is read here.
+pub(super) struct Malformed;
+
+pub(super) type Parsed<T> = Result<T, Malformed>;
+
+/// A text.
+pub(super) struct Text<'a> {
+    /// What it says.
+    pub(super) text: &'a str,
+    /// How it is written between its quotes.
+    pub(super) escaped: &'a str,
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// Room for texts that are to be unescaped: what is not yet used of it.
+    room: &'a mut [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Of `text`, from its beginning. `room` is as long as the text and [`SLACK`]: no text gets longer by unescaping.
+    pub(super) fn new(text: &'a str, room: &'a mut [u8]) -> Self {
+        Self { text, at: 0, room }
+    }
+
+    /// Where it stands, in bytes.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// An object; `field` reads each value, given its name.
+    pub(super) fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Parsed<()>) -> Parsed<()> {
+        self.expect(b'{')?;
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name = self.string()?.text;
+            self.expect(b':')?;
+            field(self, name)?;
+            if !self.take(b',') {
+                return self.expect(b'}');
+            }
+        }
+    }
+
+    /// A list; `element` reads each value.
+    pub(super) fn list(&mut self, mut element: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
+        self.expect(b'[')?;
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.take(b',') {
+                return self.expect(b']');
+            }
+        }
+    }
+
+    /// An object of which no more is wanted than this one text, if it has it. What `usually_follows` the text, up to the
+    /// object's end, is passed over at once.
+    pub(super) fn text_of(&mut self, wanted: &str, usually_follows: &str) -> Parsed<Option<&'a str>> {
+        let mut text = None;
+        self.expect(b'{')?;
+        if self.take(b'}') {
+            return Ok(text);
+        }
+        loop {
+            let name = self.string()?.text;
+            self.expect(b':')?;
+            if name == wanted && self.peek() == Some(b'"') {
+                text = Some(self.string()?.text);
+                if self.rest().starts_with(usually_follows.as_bytes()) {
+                    self.at += usually_follows.len();
+                    return Ok(text);
+                }
+            } else {
+                self.skip()?;
+            }
+            if !self.take(b',') {
+                return self.expect(b'}').map(|()| text);
+            }
+        }
+    }
+
+    /// A text.
+    pub(super) fn string(&mut self) -> Parsed<Text<'a>> {
+        self.expect(b'"')?;
+        let begun = self.at;
+        self.at += self.plain().ok_or(Malformed)?;
+        let unescaped = match self.next()? {
+            b'"' => None,
+            b'\\' => Some(self.unescape(begun)?),
+            _ => return Err(Malformed),
+        };
+        let escaped = self.text.get(begun..self.at).ok_or(Malformed)?;
+        self.at += 1;
+        Ok(Text { text: unescaped.unwrap_or(escaped), escaped })
+    }
+
+    /// Passes over a value.
+    pub(super) fn skip(&mut self) -> Parsed<()> {
+        let mut open = 0_usize;
+        loop {
+            match self.peek().ok_or(Malformed)? {
+                b'"' => self.skip_string()?,
+                b'{' | b'[' => {
+                    open += 1;
+                    self.at += 1;
+                    continue;
+                }
+                b'}' | b']' => {
+                    open = open.checked_sub(1).ok_or(Malformed)?;
+                    self.at += 1;
+                }
+                b',' | b':' if open > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => self.skip_word()?,
+            }
+            if open == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing may follow but blanks.
+    pub(super) fn end(&mut self) -> Parsed<()> {
+        if self.peek().is_none() { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// Passes over a number, `true`, `false` or `null`.
+    fn skip_word(&mut self) -> Parsed<()> {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+        let length = self.rest().iter().take_while(|byte| is_part(byte)).count();
+        self.at += length;
+        if length > 0 { Ok(()) } else { Err(Malformed) }
+    }
+
+    fn skip_string(&mut self) -> Parsed<()> {
+        self.at += 1;
+        loop {
+            self.at += self.plain().ok_or(Malformed)?;
+            match self.next()? {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => self.at += 2,
+                _ => return Err(Malformed),
+            }
+        }
+    }
+
+    /// How far it is to the next byte that is not plain text.
+    fn plain(&self) -> Option<usize> {
+        let rest = self.rest();
+        let mut length = 0;
+        while let Some(vector) = rest.get(length..).and_then(<[u8]>::first_chunk::<VECTOR>) {
+            let stops = stops(*vector);
+            if stops != 0 {
+                return Some(length + stops.trailing_zeros() as usize);
+            }
+            length += VECTOR;
+        }
+        let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        rest.get(length..)?.iter().position(is_stop).map(|more| length + more)
+    }
+
+    /// Writes the text that begins at `begun` unescaped into the room, and stops at its closing quote.
+    fn unescape(&mut self, begun: usize) -> Parsed<&'a str> {
+        let plain = self.text.as_bytes().get(begun..self.at).ok_or(Malformed)?;
+        let mut out = Out { room: mem::take(&mut self.room), written: 0 };
+        out.push(plain)?;
+        while !self.unescape_block(&mut out)? {}
+        let (text, room) = out.room.split_at_mut(out.written);
+        self.room = room;
+        std::str::from_utf8(text).map_err(|_| Malformed)
+    }
+
+    /// Goes on by a block; whether the text has ended.
+    fn unescape_block(&mut self, out: &mut Out<'_>) -> Parsed<bool> {
+        let rest = self.rest();
+        let (Some(bytes), Some(room)) = (rest.first_chunk::<SLACK>(), out.block()) else {
+            return self.unescape_byte(out);
+        };
+        let marks = Marks::of(bytes.first_chunk().ok_or(Malformed)?);
+        if marks.has_control {
+            return Err(Malformed);
+        }
+        // All places are known beforehand, so that no piece waits for the one before it.
+        let (mut from, mut to, mut escapes) = (0, 0, marks.escapes);
+        while escapes != 0 {
+            let stop = escapes.trailing_zeros() as usize;
+            copy(bytes, from..stop, room, to)?;
+            to += stop - from;
+            let escaped = *bytes.get(stop + 1).ok_or(Malformed)?;
+            let byte = UNESCAPED.get(usize::from(escaped)).copied().unwrap_or(0);
+            if byte == 0 {
+                self.at += stop;
+                out.written += to;
+                return self.unescape_byte(out);
+            }
+            *room.get_mut(to).ok_or(Malformed)? = byte;
+            to += 1;
+            from = stop + 2;
+            escapes &= escapes - 1;
+        }
+        let end = marks.end.unwrap_or(BLOCK).max(from);
+        copy(bytes, from..end, room, to)?;
+        self.at += end;
+        out.written += to + (end - from);
+        Ok(marks.end.is_some())
+    }
+
+    /// Goes on by a byte or an escape; whether the text has ended.
+    fn unescape_byte(&mut self, out: &mut Out<'_>) -> Parsed<bool> {
+        match self.next()? {
+            b'"' => return Ok(true),
+            0..0x20 => return Err(Malformed),
+            b'\\' => {
+                let escaped = *self.rest().get(1).ok_or(Malformed)?;
+                self.at += 2;
+                match UNESCAPED.get(usize::from(escaped)).copied().unwrap_or(0) {
+                    0 if escaped == b'u' => out.push(self.unicode()?.encode_utf8(&mut [0; 4]).as_bytes())?,
+                    0 => return Err(Malformed),
+                    byte => out.push(&[byte])?,
+                }
+            }
+            byte => {
+                out.push(&[byte])?;
+                self.at += 1;
+            }
+        }
+        Ok(false)
+    }
+
+    fn unicode(&mut self) -> Parsed<char> {
+        let first = self.hex4()?;
+        let is_pair = (0xd800..0xdc00).contains(&first);
+        let second = if is_pair && self.rest().starts_with(b"\\u") {
+            self.at += 2;
+            Some(self.hex4()?)
+        } else {
+            None
+        };
+        let mut decoded = char::decode_utf16(std::iter::once(first).chain(second));
+        match (decoded.next(), decoded.next()) {
+            (Some(Ok(c)), None) => Ok(c),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn hex4(&mut self) -> Parsed<u16> {
+        let digits = self.text.get(self.at..self.at + 4).ok_or(Malformed)?;
+        self.at += 4;
+        if digits.starts_with('+') {
+            Err(Malformed)
+        } else {
+            u16::from_str_radix(digits, 16).map_err(|_| Malformed)
+        }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn next(&self) -> Parsed<u8> {
+        self.rest().first().copied().ok_or(Malformed)
+    }
+
+    fn peek(&mut self) -> Option<u8> {
+        // Lambda writes no blanks.
+        if self.rest().first().is_some_and(|byte| *byte <= b' ') {
+            let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+            self.at += self.rest().iter().take_while(is_blank).count();
+        }
+        self.rest().first().copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn expect(&mut self, byte: u8) -> Parsed<()> {
+        if self.take(byte) { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+/// Where unescaped text is written to.
+struct Out<'a> {
+    room: &'a mut [u8],
+    written: usize,
+}
+
+impl Out<'_> {
+    fn push(&mut self, bytes: &[u8]) -> Parsed<()> {
+        let end = self.written + bytes.len();
+        self.room.get_mut(self.written..end).ok_or(Malformed)?.copy_from_slice(bytes);
+        self.written = end;
+        Ok(())
+    }
+
+    /// Room for what a block comes to.
+    fn block(&mut self) -> Option<&mut [u8; SLACK]> {
+        self.room.get_mut(self.written..)?.first_chunk_mut()
+    }
+}
+
+/// Copies a piece of a block, which is no longer than the block.
+fn copy(bytes: &[u8; SLACK], piece: Range<usize>, room: &mut [u8; SLACK], to: usize) -> Parsed<()> {
+    let mut copy = |skip: usize| {
+        let from = bytes.get(piece.start + skip..).and_then(<[u8]>::first_chunk::<COPY>).ok_or(Malformed)?;
+        *room.get_mut(to + skip..).and_then(<[u8]>::first_chunk_mut::<COPY>).ok_or(Malformed)? = *from;
+        Ok(())
+    };
+    copy(0)?;
+    if piece.len() > COPY { copy(COPY) } else { Ok(()) }
+}
+
+/// What stands behind a backslash, by what it stands for; zero for what is no such escape (RFC 8259, section 7).
+const UNESCAPED: [u8; 256] = {
+    let mut table = [0; 256];
+    let escapes = *b"\"\"\\\\//n\nr\rt\tb\x08f\x0c";
+    let mut at = 0;
+    while at < escapes.len() {
+        #[expect(clippy::indexing_slicing, reason = "at compile time")]
+        {
+            table[escapes[at] as usize] = escapes[at + 1];
+        }
+        at += 2;
+    }
+    table
+};
