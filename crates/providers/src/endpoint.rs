@@ -317,10 +317,10 @@ impl Endpoint {
         }
     }
 
-    /// Whether [`normalise`](Self::normalise) reads more than the body: headers, or the query of a request without
-    /// one.
+    /// Whether [`normalise`](Self::normalise) reads more than the body: headers, the query, or whatever there is of a
+    /// request without a body.
     pub fn normalises_request(&self, body: &[u8]) -> bool {
-        body.is_empty() || self.normaliser.is_some_and(|normaliser| !normaliser.headers().is_empty())
+        body.is_empty() || self.normaliser.is_some_and(|normaliser| normaliser.reads_request())
     }
 
     /// The key id that the webhook names, for vectors that do not say whose their key is.

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
-
 use super::ContentError;
+use crate::scheme::text::form_field;
 
 /// The most fields that are read.
 const MAX_FIELDS: usize = 512;
@@ -25,29 +24,15 @@ impl<'a> Form<'a> {
         if text.is_empty() || fields >= MAX_FIELDS { Err(ContentError::NotJson) } else { Ok(Self(text)) }
     }
 
-    /// The value of `name`, if it is there and not empty. Names are compared as they are written.
+    /// The value of `name`, if it is there and not empty: the one that verifying reads.
     ///
     /// # Errors
     ///
     /// [`ContentError::InvalidField`] when the name comes twice or its value is not UTF-8.
     pub(super) fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, ContentError> {
-        let mut values =
-            self.0.split('&').filter_map(|field| field.split_once('=')).filter(|(n, _)| *n == name);
-        let Some((_, value)) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
-            return Err(ContentError::InvalidField(name));
-        }
-        let value = decode(value).ok_or(ContentError::InvalidField(name))?;
-        Ok((!value.is_empty()).then_some(value))
+        let value = form_field(self.0.as_bytes(), name).map_err(|_| ContentError::InvalidField(name))?;
+        Ok(value.filter(|value| !value.is_empty()))
     }
-}
-
-fn decode(value: &str) -> Option<Cow<'_, str>> {
-    if !value.contains('+') {
-        return percent_decode_str(value).decode_utf8().ok();
-    }
-    let spaced = value.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(|text| Cow::Owned(text.into_owned()))
 }
 
 #[cfg(test)]
@@ -56,7 +41,7 @@ mod tests {
 
     #[test]
     fn fields_are_decoded_strictly() {
-        let form = Form::new(b"a=1%2B1&b=two+words&c=&d=%C3%A9&e=%ff&f=1&f=2&g").unwrap();
+        let form = Form::new(b"a=1%2B1&%62=two+words&c=&d=%C3%A9&e=%ff&f=1&f=2&g").unwrap();
         let value = |name| form.get(name).map(|value| value.map(Cow::into_owned));
         assert_eq!(value("a"), Ok(Some("1+1".to_owned())));
         assert_eq!(value("b"), Ok(Some("two words".to_owned())));

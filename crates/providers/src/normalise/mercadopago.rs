@@ -1,6 +1,7 @@
 //! Mercado Pago. <https://www.mercadopago.com/developers/en/docs/your-integrations/notifications/webhooks>
 //!
-//! Event id: `{id}:{data.id}`. Provider's type: `action`, else `type`. Transaction: `data.id`.
+//! Event id: `{id}:{data.id}`. Provider's type: `action`, else `type`. Transaction: `data.id`. The query's `data.id`
+//! is signed and the body is not: a body that names another subject is unrecognized, and the signed one is recorded.
 //!
 //! Money: not in the webhook; it must be fetched. Nor is a payment's state: `payment.updated` says only that
 //! there is a new one, so that it is unrecognized; orders say theirs.
@@ -13,8 +14,9 @@ use super::{
     fields::{Flag, Number, Object, Text},
     json, unknown,
 };
-use crate::Received;
+use crate::{Received, scheme::text::form_field};
 
+const OTHER_SUBJECT: &str = "data.id of the body is not the signed one";
 const STATE_ELSEWHERE: &str = "state is not in the webhook and must be fetched";
 
 #[derive(Default, Deserialize)]
@@ -43,11 +45,22 @@ pub(super) fn normalise<'a>(
 ) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let id = event.id.id().ok_or(ContentError::MissingField("id"))?;
-    let subject = event.data.or_default().id.id();
+    let named = event.data.or_default().id.id();
+    let signed = form_field(received.query.as_bytes(), "data.id");
+    let signed = signed.map_err(|_| ContentError::InvalidField("data.id"))?.filter(|id| !id.is_empty());
+    let (subject, is_other) = match (named, signed) {
+        // What is signed is in lower case, whatever the id is.
+        (Some(named), Some(signed)) if !named.eq_ignore_ascii_case(&signed) => (Some(signed), true),
+        (Some(named), _) => (Some(named), false),
+        (None, signed) => (signed, false),
+    };
     let event_id = composite(&[&id, subject.as_deref().unwrap_or_default()]);
     let kind = kind(event.kind.as_str(), event.action.as_str());
     let event_type = event.action.some().or_else(|| event.kind.some()).unwrap_or_default();
     let facts = match kind {
+        _ if is_other => {
+            Facts { transaction_id: subject, ..Facts::unrecognized(event_id, event_type, OTHER_SUBJECT) }
+        }
         Some(kind) => Facts { transaction_id: subject, ..Facts::new(event_id, event_type, kind) },
         None if event_type == "payment.updated" => {
             Facts { transaction_id: subject, ..Facts::unrecognized(event_id, event_type, STATE_ELSEWHERE) }

@@ -1,10 +1,13 @@
-//! Midtrans and Iris payouts. <https://docs.midtrans.com/docs/https-notification-webhooks>
+//! Midtrans payments. <https://docs.midtrans.com/docs/https-notification-webhooks>
 //!
 //! Event id: `{transaction_id}:{transaction_status}`, with `:{refund_amount}` for refunds, of which there can be
-//! several; a payout's is `{reference_no}:{status}`. Provider's type: the status. Transaction: `transaction_id`.
+//! several. Provider's type: the status. Transaction: `transaction_id`.
 //!
 //! Money: a decimal text in major units; IDR where no currency is sent. A refund's is `refund_amount`, the sum of
 //! the refunds so far. Times come without an offset: they are Western Indonesia Time (UTC+7).
+//!
+//! Signed are `order_id`, `status_code` and `gross_amount`, joined, and nothing else. So the two latter must be of
+//! their own form, and what says that money moved must agree with the signed code, 200; else it is unrecognized.
 
 use std::borrow::Cow;
 
@@ -19,7 +22,9 @@ use super::{
 use crate::Received;
 
 /// Western Indonesia Time, in hours east of UTC; there is no daylight saving.
-const WIB: i8 = 7;
+pub(super) const WIB: i8 = 7;
+
+const DOUBTFUL: &str = "not what the signed status code and amount say";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -35,10 +40,7 @@ struct Body<'a> {
     bank: Text<'a>,
     transaction_time: Text<'a>,
     settlement_time: Text<'a>,
-    reference_no: Text<'a>,
-    status: Text<'a>,
-    amount: Number<'a>,
-    updated_at: Text<'a>,
+    status_code: Text<'a>,
 }
 
 pub(super) fn normalise<'a>(
@@ -46,22 +48,6 @@ pub(super) fn normalise<'a>(
     _config: &EndpointConfig,
 ) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
-    let currency = match body.currency {
-        Text::Absent => Text::Value(Cow::Borrowed("IDR")),
-        currency => currency,
-    };
-    if let Some(reference) = body.reference_no.some() {
-        let status = body.status.some().unwrap_or_default();
-        let event_id = composite(&[&reference, &status]);
-        let occurred_at = time::at_offset(body.updated_at.as_str(), WIB);
-        let Some(kind) = payout_kind(&status) else {
-            return Ok(Facts { occurred_at, ..unknown(event_id, status) });
-        };
-        let amount = money::decimal(body.amount, &currency);
-        let transaction_id = Some(reference);
-        let facts = Facts { transaction_id, occurred_at, ..Facts::new(event_id, status, kind) };
-        return Ok(money::with_amount(facts, amount));
-    }
     let id = super::required(body.transaction_id, "transaction_id")?;
     let status = super::required(body.transaction_status, "transaction_status")?;
     let refund = matches!(&*status, "refund" | "partial_refund");
@@ -75,9 +61,14 @@ pub(super) fn normalise<'a>(
     let Some(kind) = kind(&status, body.fraud_status.as_str()) else {
         return Ok(Facts { occurred_at, ..unknown(event_id, status) });
     };
+    let code = body.status_code.as_str();
+    let moved = matches!(kind, EventType::PaymentSucceeded | EventType::RefundSucceeded);
+    if !is_code(code) || !is_amount(body.gross_amount) || moved && code != "200" {
+        return Ok(Facts { occurred_at, ..Facts::unrecognized(event_id, status, DOUBTFUL) });
+    }
     let units =
         if refund && !body.refund_amount.is_absent() { body.refund_amount } else { body.gross_amount };
-    let amount = money::decimal(units, &currency);
+    let amount = money::decimal(units, &or_idr(body.currency));
     let facts = Facts {
         transaction_id: Some(id),
         occurred_at,
@@ -104,13 +95,26 @@ fn kind(status: &str, fraud: &str) -> Option<EventType> {
     })
 }
 
-fn payout_kind(status: &str) -> Option<EventType> {
-    use EventType::*;
-    Some(match status {
-        "queued" | "approved" | "processed" => PayoutPending,
-        "completed" => PayoutSucceeded,
-        "failed" => PayoutFailed,
-        "rejected" => PayoutCanceled,
-        _ => return None,
-    })
+/// Midtrans's own currency where none is sent.
+pub(super) fn or_idr(currency: Text<'_>) -> Text<'_> {
+    match currency {
+        Text::Absent => Text::Value(Cow::Borrowed("IDR")),
+        currency => currency,
+    }
+}
+
+/// Three digits, of the ranges that Midtrans uses: 200 to 599.
+fn is_code(code: &str) -> bool {
+    matches!(code.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9'])
+}
+
+/// `24145.00`: no leading zero, two decimals.
+fn is_amount(amount: Number<'_>) -> bool {
+    let Some((whole, [_, _])) =
+        amount.text().and_then(|text| text.split_once('.')).map(|(w, d)| (w, d.as_bytes()))
+    else {
+        return false;
+    };
+    let leads = whole.starts_with('0') && whole != "0";
+    !whole.is_empty() && !leads && whole.bytes().all(|b| b.is_ascii_digit())
 }

@@ -35,6 +35,7 @@ mod klarna;
 mod lemonsqueezy;
 mod mercadopago;
 mod midtrans;
+mod midtrans_iris;
 mod mollie;
 mod nuvei;
 mod paddle;
@@ -133,14 +134,23 @@ struct Row {
     normalise: Normalise,
 }
 
+/// Those that read the query.
+const OF_THE_QUERY: [&str; 1] = ["mercadopago"];
+
 const ROWS: &[Row] = &[
     Row { name: "generic", aliases: &[], headers: &[], normalise: Normalise::One(generic::normalise) },
     Row { name: "stripe", aliases: &[], headers: &[], normalise: Normalise::One(stripe::normalise) },
     Row {
         name: "standard_webhooks",
-        aliases: &["standard_webhooks_ed25519", "svix"],
+        aliases: &["standard_webhooks_ed25519"],
         headers: standard_webhooks::HEADERS,
         normalise: Normalise::One(standard_webhooks::normalise),
+    },
+    Row {
+        name: "svix",
+        aliases: &[],
+        headers: standard_webhooks::SVIX_HEADERS,
+        normalise: Normalise::One(standard_webhooks::normalise_svix),
     },
     Row { name: "adyen", aliases: &[], headers: &[], normalise: Normalise::Several(adyen::normalise) },
     Row {
@@ -261,6 +271,12 @@ const ROWS: &[Row] = &[
     Row { name: "cashfree", aliases: &[], headers: &[], normalise: Normalise::One(cashfree::normalise) },
     Row { name: "phonepe", aliases: &[], headers: &[], normalise: Normalise::One(phonepe::normalise) },
     Row { name: "midtrans", aliases: &[], headers: &[], normalise: Normalise::One(midtrans::normalise) },
+    Row {
+        name: "midtrans_iris",
+        aliases: &[],
+        headers: &[],
+        normalise: Normalise::One(midtrans_iris::normalise),
+    },
 ];
 
 impl Normaliser {
@@ -287,6 +303,11 @@ impl Normaliser {
     /// The headers that it reads, in lower case: they must be kept with the body to normalise it again.
     pub fn headers(&self) -> &'static [&'static str] {
         self.0.headers
+    }
+
+    /// Whether it reads more than the body.
+    pub(crate) fn reads_request(&self) -> bool {
+        !self.headers().is_empty() || OF_THE_QUERY.contains(&self.name())
     }
 
     /// What the webhook says: at least one event.

@@ -1,38 +1,48 @@
 //! Nuvei (SafeCharge) DMNs. <https://docs.nuvei.com/documentation/integration/webhooks/payment-dmns/>
 //!
-//! The body (or, for DMNs sent with GET, the query) is a form. Event id:
+//! The body is a form; DMNs sent with GET are not read. Event id:
 //! `{PPP_TransactionID}:{Status}:{TransactionID}`. Transaction: `relatedTransactionId` (a settlement, refund or
 //! void names what it acts on), else `TransactionID`, else `PPP_TransactionID`.
 //!
 //! Money: a decimal text in major units. `responseTimeStamp` comes without an offset: it is UTC.
+//!
+//! The amount, currency, time, `PPP_TransactionID` and `Status` are signed joined, so that each must be of its own
+//! form: what could have been split in another place is unrecognized. The rest is not signed.
 
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
-use super::{ContentError, composite, fields::Text, form::Form, money, time, unknown};
+use super::{ContentError, composite, form::Form, money, time, unknown};
 use crate::Received;
+
+const AMBIGUOUS: &str = "signed values could be split in another place";
 
 pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
 ) -> Result<Facts<'a>, ContentError> {
-    let form = Form::new(if received.body.is_empty() { received.query.as_bytes() } else { received.body })?;
+    let form = Form::new(received.body)?;
     let ppp = form.get("PPP_TransactionID")?.ok_or(ContentError::MissingField("PPP_TransactionID"))?;
-    let status = match form.get("Status")? {
-        Some(status) => status,
-        None => form.get("ppp_status")?.unwrap_or_default(),
-    };
+    let status = form.get("Status")?.unwrap_or_default();
     let transaction = form.get("TransactionID")?;
     let event_id = composite(&[&ppp, &status, transaction.as_deref().unwrap_or_default()]);
     let event_type = form.get("transactionType")?.unwrap_or_default();
-    let occurred_at = form.get("responseTimeStamp")?;
+    let occurred_at = form.get("responseTimeStamp")?.filter(|text| is_time(text.as_bytes()));
     let occurred_at = occurred_at.and_then(|text| time::at_offset(&text.replacen('.', " ", 1), 0));
     let Some(kind) = kind(&event_type, &status) else {
         return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
+    if occurred_at.is_none() || !ppp.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Facts { occurred_at, ..Facts::unrecognized(event_id, event_type, AMBIGUOUS) });
+    }
+    let currency = form.get("currency")?.unwrap_or_default();
     let amount = match form.get("totalAmount")? {
-        None => Ok(None),
-        Some(amount) => money::known(&form.get("currency")?.map_or(Text::Absent, Text::Value))
-            .and_then(|currency| money::decimal_text(&amount, currency).map(Some)),
+        Some(amount) => match Currency::new(&currency) {
+            Ok(known) if known.is_known() && currency == known.code() => {
+                money::decimal_text(&amount, known).map(Some)
+            }
+            _ => Err(AMBIGUOUS),
+        },
+        None => Err(AMBIGUOUS),
     };
     let facts = Facts {
         transaction_id: form.get("relatedTransactionId")?.or(transaction).or(Some(ppp)),
@@ -52,6 +62,13 @@ pub(super) fn normalise<'a>(
         ..Facts::new(event_id, event_type, kind)
     };
     Ok(money::with_amount(facts, amount))
+}
+
+/// `2026-01-02.03:04:05`, to the letter.
+fn is_time(text: &[u8]) -> bool {
+    const FORM: &[u8] = b"0000-00-00.00:00:00";
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    text.len() == FORM.len() && text.iter().zip(FORM).all(fits)
 }
 
 fn kind(transaction_type: &str, status: &str) -> Option<EventType> {

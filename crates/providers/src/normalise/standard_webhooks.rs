@@ -10,7 +10,7 @@
 //!   units. Without it only an amount with a decimal point is taken, as major units; an integer could be either,
 //!   so that its event is unrecognized.
 //!
-//! Event id: the `webhook-id` header (or `svix-id`), which is signed.
+//! Event id: the header that is signed. That is `webhook-id`; of Svix `svix-id` where its three headers are there.
 
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -23,9 +23,10 @@ use super::{
     money::{self, Amount},
     unknown,
 };
-use crate::Received;
+use crate::{Received, scheme::variant::is_there};
 
-pub(super) const HEADERS: &[&str] = &["webhook-id", "svix-id"];
+pub(super) const HEADERS: &[&str] = &["webhook-id"];
+pub(super) const SVIX_HEADERS: &[&str] = &["svix-id", "svix-timestamp", "svix-signature", "webhook-id"];
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -58,11 +59,25 @@ pub(super) fn normalise<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
 ) -> Result<Facts<'a>, ContentError> {
-    let event_id = HEADERS
-        .iter()
-        .find_map(|name| received.headers.get(name))
-        .filter(|id| !id.is_empty())
-        .ok_or(ContentError::MissingField("webhook-id"))?;
+    read("webhook-id", received, config)
+}
+
+/// Of the two families of headers the whole one is verified, Svix's own first: its id is the signed one.
+pub(super) fn normalise_svix<'a>(
+    received: Received<'a>,
+    config: &EndpointConfig,
+) -> Result<Facts<'a>, ContentError> {
+    let is_svix = ["svix-id", "svix-timestamp", "svix-signature"].iter().all(|name| is_there(received, name));
+    read(if is_svix { "svix-id" } else { "webhook-id" }, received, config)
+}
+
+fn read<'a>(
+    id: &'static str,
+    received: Received<'a>,
+    config: &EndpointConfig,
+) -> Result<Facts<'a>, ContentError> {
+    let event_id =
+        received.headers.get(id).filter(|id| !id.is_empty()).ok_or(ContentError::MissingField(id))?;
     let body: Body<'a> = json::read(received.body)?;
     let occurred_at = body.timestamp.moment();
     let event_type = body.kind.some().unwrap_or_default();

@@ -63,8 +63,7 @@ pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing) -> Result<Signed, SignEr
 pub(crate) fn answer_challenge(query: &str, keys: &KeyRing) -> Result<String, Refusal> {
     let challenge = form_field(query.as_bytes(), "bt_challenge")?;
     let challenge = challenge.ok_or_else(|| Refusal::Missing("bt_challenge".to_owned()))?;
-    let hex = challenge.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if !hex || !(20..=32).contains(&challenge.len()) {
+    if !is_challenge(&challenge) {
         return Err(Refusal::Malformed("challenge"));
     }
     let key = keys.iter().next().ok_or(Refusal::UnknownKeyId)?;
@@ -72,14 +71,19 @@ pub(crate) fn answer_challenge(query: &str, keys: &KeyRing) -> Result<String, Re
     Ok(format!("{}|{}", key.id, Encoding::Hex.encode(&answer)))
 }
 
-fn read(received: Received<'_>) -> Result<(String, String), Refusal> {
+fn is_challenge(text: &str) -> bool {
+    (20..=32).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn read(received: Received<'_>) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {
     let signatures = form_field(received.body, "bt_signature")?;
     let signatures = signatures.filter(|text| !text.is_empty()).ok_or(Refusal::HeaderMissing)?;
     let payload = form_field(received.body, "bt_payload")?;
     let payload = payload.filter(|text| !text.is_empty());
     let payload = payload.ok_or_else(|| Refusal::Missing("bt_payload".to_owned()))?;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'=' | b'/' | b'\n');
-    if !payload.bytes().all(allowed) {
+    // Anyone is told the signature of a challenge.
+    if !payload.bytes().all(allowed) || is_challenge(payload.trim_ascii_end()) {
         return Err(Refusal::Malformed("bt_payload"));
     }
     Ok((signatures, payload))

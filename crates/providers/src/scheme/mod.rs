@@ -16,7 +16,7 @@ pub(crate) mod plaid;
 mod refusal;
 mod sign;
 mod template;
-mod variant;
+pub(crate) mod variant;
 
 pub use explain::{Check, Explanation};
 pub use key::{Algorithm, KeyForm, KeySpec};

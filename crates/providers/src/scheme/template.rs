@@ -177,7 +177,14 @@ impl Part {
 
     fn value<'a>(&'a self, values: Values<'a>) -> Result<Option<Piece<'a>>, Refusal> {
         let text = |text: Option<&'a str>| text.map(|text| Piece::Bytes(Cow::Borrowed(text.as_bytes())));
-        let owned = |text: Option<String>| text.map(|text| Piece::Bytes(Cow::Owned(text.into_bytes())));
+        let owned = |text: String| Piece::Bytes(Cow::Owned(text.into_bytes()));
+        let field = |form: &'a [u8], name: &str| {
+            let found = form_field(form, name)?;
+            Ok(found.map(|text| match text {
+                Cow::Borrowed(text) => Piece::Bytes(Cow::Borrowed(text.as_bytes())),
+                Cow::Owned(text) => owned(text),
+            }))
+        };
         Ok(match self {
             Self::Literal(literal) => text(Some(literal)),
             Self::Body => Some(Piece::Bytes(Cow::Borrowed(values.received.body))),
@@ -185,9 +192,9 @@ impl Part {
             Self::Url => text(values.url),
             Self::Secret => Some(Piece::Secret),
             Self::Header(name) => text(one_header(values.received, name)?),
-            Self::Query(name) => owned(form_field(values.received.query.as_bytes(), name)?),
-            Self::Form(name) => owned(form_field(values.received.body, name)?),
-            Self::Json(name) => owned(json::text_field(values.received.body, name)?),
+            Self::Query(name) => field(values.received.query.as_bytes(), name)?,
+            Self::Form(name) => field(values.received.body, name)?,
+            Self::Json(name) => json::text_field(values.received.body, name)?.map(owned),
         })
     }
 

@@ -96,7 +96,7 @@ impl Variant {
     }
 
     pub(super) fn is_whole(&self, received: Received<'_>) -> bool {
-        let present = |name: &str| received.headers.get(name).is_some();
+        let present = |name: &str| is_there(received, name);
         let timestamp = match &self.timestamp {
             Some(TimestampSource::Header(name)) => present(name) || self.signed_without_timestamp.is_some(),
             _ => true,
@@ -180,7 +180,7 @@ impl Source {
     pub(super) fn value<'a>(&self, received: Received<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
         let found = match self {
             Self::Header(name) => one_header(received, name)?.map(Cow::Borrowed),
-            Self::Form(name) => form_field(received.body, name)?.map(Cow::Owned),
+            Self::Form(name) => form_field(received.body, name)?,
             Self::Json(name) => json::text_field(received.body, name)?.map(Cow::Owned),
         };
         Ok(found.filter(|text| !text.is_empty()))
@@ -188,10 +188,15 @@ impl Source {
 
     pub(super) fn is_present(&self, received: Received<'_>) -> bool {
         match self {
-            Self::Header(name) => received.headers.get(name).is_some(),
+            Self::Header(name) => is_there(received, name),
             Self::Form(_) | Self::Json(_) => true,
         }
     }
+}
+
+/// Whether a header is there and not empty. The normaliser of Svix asks the same, for the id that was signed.
+pub(crate) fn is_there(received: Received<'_>, name: &str) -> bool {
+    received.headers.get(name).is_some_and(|value| !value.is_empty())
 }
 
 /// The entries of a list, or its whole text where nothing separates entries.

@@ -3,7 +3,7 @@
 //! ```text
 //! == what it shows
 //! > header-name: value           (any number; `@name: value` sets a parameter of the endpoint,
-//!                                 `@wrap: bt_payload` sends the body as Braintree's form)
+//!                                 `@query: …` is the query, `@wrap: bt_payload` sends the body as Braintree's form)
 //! the body, as many lines as it has
 //! <= event id | provider's type -> type | transaction | amount | occurred at | further facts
 //! ```
@@ -13,7 +13,7 @@ use std::{fmt, fs, path::Path};
 use tollgate_core::EndpointConfig;
 use tollgate_providers::{Headers, Received, normalise::Normaliser};
 
-use crate::describe::describe;
+use crate::{braintree::form, describe::describe};
 
 /// One body and what it says.
 pub struct Case {
@@ -21,6 +21,7 @@ pub struct Case {
     pub name: String,
     pub headers: Headers,
     pub config: EndpointConfig,
+    pub query: String,
     pub body: Vec<u8>,
     pub expected: Vec<String>,
 }
@@ -35,7 +36,7 @@ impl Case {
     /// One line an event, or one line `error: …`.
     pub fn normalise(&self) -> Vec<String> {
         let normaliser = Normaliser::named(&self.provider).expect("a known provider");
-        let received = Received { headers: &self.headers, query: "", body: &self.body };
+        let received = Received { headers: &self.headers, query: &self.query, body: &self.body };
         match normaliser.normalise(received, &self.config) {
             Ok(events) => events.iter().map(describe).collect(),
             Err(error) => vec![format!("error: {error}")],
@@ -73,6 +74,7 @@ fn parse(provider: &str, text: &str) -> Case {
         name: name.to_owned(),
         headers: Headers::new(),
         config: endpoint(provider),
+        query: String::new(),
         body: Vec::new(),
         expected: Vec::new(),
     };
@@ -82,6 +84,7 @@ fn parse(provider: &str, text: &str) -> Case {
             let (name, value) = setting.split_once(": ").unwrap();
             match name.strip_prefix('@') {
                 Some("wrap") => wrap = true,
+                Some("query") => value.clone_into(&mut case.query),
                 Some(name) => {
                     case.config.parameters.insert(name.to_owned(), value.to_owned());
                 }
@@ -96,19 +99,6 @@ fn parse(provider: &str, text: &str) -> Case {
     }
     assert!(!case.expected.is_empty(), "{case} expects nothing");
     let body = body.trim_end_matches('\n');
-    case.body = if wrap { braintree_form(body) } else { body.as_bytes().to_vec() };
+    case.body = if wrap { form(body) } else { body.as_bytes().to_vec() };
     case
-}
-
-fn braintree_form(xml: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    // Ruby's encoding, which Braintree uses: a line break after every 60 characters and at the end.
-    let encoded = base64::engine::general_purpose::STANDARD.encode(xml);
-    let mut payload = String::new();
-    for line in encoded.as_bytes().chunks(60) {
-        payload.push_str(std::str::from_utf8(line).unwrap());
-        payload.push('\n');
-    }
-    let payload = payload.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D").replace('\n', "%0A");
-    format!("bt_signature=public%7C0123&bt_payload={payload}").into_bytes()
 }

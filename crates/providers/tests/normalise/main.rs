@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod braintree;
 mod cases;
 mod describe;
 mod generic;

@@ -11,6 +11,7 @@
 mod classes;
 mod custom;
 mod endpoints;
+mod forged;
 mod paypal;
 mod properties;
 mod providers;
