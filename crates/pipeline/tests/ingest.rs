@@ -407,3 +407,37 @@ async fn a_key_that_the_provider_does_not_have_refuses_the_webhook() {
     let taken = world.take(Some("bank"), &webhook).await;
     assert!(matches!(taken, Err(Rejection::Signature(Refusal::MaterialMissing))), "{taken:?}");
 }
+
+/// `paypal.json`: a certificate authority and a certificate of ours, one transmission, and two bodies of one CRC-32.
+#[tokio::test]
+async fn a_paypal_transmission_stands_for_one_body() {
+    let fixture: serde_json::Value = serde_json::from_str(include_str!("paypal.json")).unwrap();
+    let text = |name: &str| fixture[name].as_str().unwrap().to_owned();
+    let mut paypal = config("paypal", "paypal");
+    paypal.parameters =
+        ["trust_roots", "certificate"].into_iter().map(|name| (name.to_owned(), text(name))).collect();
+    let world = World::new(text("transmission_time").parse().unwrap(), vec![paypal]);
+    world.secrets.rotate("secretsmanager:paypal", text("webhook_id"));
+    let headers = [
+        ("Paypal-Transmission-Id", text("transmission_id")),
+        ("Paypal-Transmission-Time", text("transmission_time")),
+        ("Paypal-Transmission-Sig", text("signature")),
+        ("Paypal-Cert-Url", "https://api.paypal.com/v1/notifications/certs/CERT-1".to_owned()),
+        ("Paypal-Auth-Algo", "SHA256withRSA".to_owned()),
+    ];
+    let webhook = |body: &str| Signed {
+        headers: headers.iter().cloned().collect(),
+        query: String::new(),
+        body: text(body).into_bytes(),
+    };
+    let take = async |body| answer(&world.take(Some("paypal"), &webhook(body)).await);
+    assert_eq!(take("body").await, "accepted WH-1 1");
+    assert_eq!(take("body").await, "duplicate WH-1 Acknowledge");
+    let reused = "transmission_reused: invalid signature: the transmission came before with another body";
+    assert_eq!(take("other_body").await, reused);
+    assert_eq!(world.ledger.conflicts().len(), 1);
+    assert_eq!(world.queued(Delivery::Fast).len(), 2, "nothing of the other body is kept");
+    let endpoint = tollgate_core::EndpointId::new("paypal").unwrap();
+    let other = LedgerKey::new(&endpoint, "WH-2");
+    assert_eq!(world.ledger.entry(&other), None);
+}

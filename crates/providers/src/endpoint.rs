@@ -79,6 +79,7 @@ pub struct Verified<'a> {
     authenticity: Authenticity,
     key_id: &'a str,
     signed_at: Option<Timestamp>,
+    transmission_id: Option<&'a str>,
 }
 
 impl<'a> Verified<'a> {
@@ -100,6 +101,11 @@ impl<'a> Verified<'a> {
     /// The signed timestamp, where there is one.
     pub fn signed_at(&self) -> Option<Timestamp> {
         self.signed_at
+    }
+
+    /// The signed id under which one body may come, where the signature does not cover the body (PayPal).
+    pub fn transmission_id(&self) -> Option<&'a str> {
+        self.transmission_id
     }
 }
 
@@ -231,6 +237,7 @@ impl Endpoint {
             authenticity: proof.authenticity,
             key_id: proof.key_id,
             signed_at: proof.signed_at,
+            transmission_id: self.scheme.transmission_id(received),
         })
     }
 

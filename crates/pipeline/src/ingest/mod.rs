@@ -177,6 +177,9 @@ where
             };
             (signed, facts_of(&endpoint, received)?)
         };
+        if let Some(id) = &receipt.transmission_id {
+            self.claim_transmission(&endpoint, &incoming, id).await?;
+        }
         let claims = self.claim(&endpoint, &incoming, &facts).await?;
         if claims.unfinished {
             self.enqueue(messages(&endpoint, &incoming, &receipt, &facts, &claims), &incoming).await?;
@@ -236,6 +239,31 @@ where
                 Err(problem) => Err(problem.into()),
             },
             None => Ok(None),
+        }
+    }
+
+    /// A transmission whose signature does not cover its body stands for the first body that came with it.
+    async fn claim_transmission(
+        &self,
+        endpoint: &Endpoint,
+        incoming: &Incoming<'_>,
+        id: &str,
+    ) -> Result<(), Rejection> {
+        let entry = LedgerEntry {
+            key: LedgerKey::new(endpoint.id(), &format!("transmission:{id}")),
+            // Of itself it has no effects that could be outstanding.
+            state: LedgerState::Processed,
+            webhook_id: *incoming.webhook_id,
+            fingerprint: hex_sha256(incoming.body),
+            received_at: incoming.received_at,
+        };
+        match self.ledger.claim(&entry, incoming.received_at).await? {
+            Claim::Known { fingerprint, .. } if fingerprint != entry.fingerprint => {
+                error!(transmission_id = id, "known transmission came with another body");
+                self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
+                Err(Rejection::Signature(Refusal::TransmissionReused))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -318,6 +346,7 @@ struct Signed {
     authenticity: Authenticity,
     key_id: String,
     signed_at: Option<Timestamp>,
+    transmission_id: Option<String>,
 }
 
 impl Signed {
@@ -326,6 +355,7 @@ impl Signed {
             authenticity: verified.authenticity(),
             key_id: verified.key_id().to_owned(),
             signed_at: verified.signed_at(),
+            transmission_id: verified.transmission_id().map(str::to_owned),
         }
     }
 }

@@ -135,6 +135,14 @@ impl Scheme {
         }
     }
 
+    /// What a webhook of this scheme is signed as, where it is not the body.
+    pub(crate) fn transmission_id<'a>(&self, received: Received<'a>) -> Option<&'a str> {
+        match self {
+            Self::PayPal(_) => received.headers.get(paypal::TRANSMISSION_ID),
+            _ => None,
+        }
+    }
+
     pub(crate) fn uses_url(&self) -> bool {
         matches!(self, Self::Declared(scheme) if scheme.uses_url())
     }

@@ -48,6 +48,9 @@ pub enum Refusal {
     /// The sender's key is right, for certain, and the body is not what it signed.
     #[error("the body is not the one that was signed")]
     BodyAltered,
+    /// A transmission's signature is good, and it came before with another body (PayPal signs a body's CRC-32 alone).
+    #[error("the transmission came before with another body")]
+    TransmissionReused,
     /// The static token is wrong.
     #[error("token does not match")]
     WrongToken,
@@ -80,6 +83,7 @@ impl Refusal {
             Self::UnknownKeyId => "unknown_key_id",
             Self::Mismatch => "signature_mismatch",
             Self::BodyAltered => "body_altered",
+            Self::TransmissionReused => "transmission_reused",
             Self::WrongToken => "wrong_token",
             Self::Item(_) => "batch_item_invalid",
             Self::MaterialMissing => "material_missing",

@@ -14,7 +14,7 @@ use tollgate_core::{Authenticity, Timestamp};
 use super::{Encoding, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, Unit, key::Key, template::one_header};
 use crate::{KeyRing, MaterialRequest, Received, Secret, scheme::spec::SpecError};
 
-const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
+pub(crate) const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
 const TRANSMISSION_TIME: &str = "PAYPAL-TRANSMISSION-TIME";
 const TRANSMISSION_SIG: &str = "PAYPAL-TRANSMISSION-SIG";
 const CERT_URL: &str = "PAYPAL-CERT-URL";
