@@ -1,8 +1,9 @@
 //! Braintree. <https://developer.paypal.com/braintree/docs/reference/general/webhooks/overview>
 //!
 //! The body is a form whose `bt_payload` is base64 of an XML notification. Event id:
-//! `{kind}:{subject's id}:{timestamp}`, since Braintree has none. Transaction: the transaction; a failed
-//! refund's is the one it refunded; a disbursement is its own.
+//! `{kind}:{subject's id}:{timestamp}`, since Braintree has none; a subject without an id goes by its transaction,
+//! its payment or token, or the SHA-256 of `bt_payload`. Transaction: the transaction; a failed refund's is the one it
+//! refunded; a disbursement is its own.
 //!
 //! Money: decimal texts in major units. Where the subject names no currency it is the merchant account's: the
 //! endpoint's `default_currency` parameter, else `XXX`.
@@ -10,7 +11,7 @@
 use std::borrow::Cow;
 
 use base64::Engine as _;
-use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod, id::hex_sha256};
 
 use super::{ContentError, form::Form, money, unknown, xml::Texts};
 use crate::Received;
@@ -21,7 +22,9 @@ pub(super) fn normalise<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
 ) -> Result<Facts<'a>, ContentError> {
-    let texts = Texts::read(&document(received.body)?)?;
+    let payload = Form::new(received.body)?.get("bt_payload")?;
+    let payload = payload.ok_or(ContentError::MissingField("bt_payload"))?;
+    let texts = Texts::read(&document(&payload)?)?;
     let kind_word = texts.get("/notification/kind").ok_or(ContentError::MissingField("kind"))?;
     let timestamp = texts.get("/notification/timestamp").ok_or(ContentError::MissingField("timestamp"))?;
     let object = texts.first_below(SUBJECT).unwrap_or_default();
@@ -32,8 +35,10 @@ pub(super) fn normalise<'a>(
         "subscription" => own(&format!("transactions/transaction/{name}")),
         _ => own(&format!("transaction/{name}")),
     };
-    let event_id =
-        format!("{kind_word}:{}:{timestamp}", own("id").or_else(|| payment("id")).unwrap_or_default());
+    let payment_id = || own("payment-id");
+    let id = own("id").or_else(|| payment("id")).or_else(payment_id).or_else(|| own("token"));
+    let id = id.map_or_else(|| Cow::Owned(hex_sha256(payload.as_bytes())), Cow::Borrowed);
+    let event_id = format!("{kind_word}:{id}:{timestamp}");
     let occurred_at = timestamp.parse().ok();
     let Some(kind) = kind(kind_word, own("kind"), own("success")) else {
         return Ok(Facts { occurred_at, ..unknown(event_id, kind_word.to_owned()) });
@@ -55,7 +60,7 @@ pub(super) fn normalise<'a>(
     };
     let text = |value: Option<&str>| value.map(|value| Cow::Owned(value.to_owned()));
     let facts = Facts {
-        transaction_id: text(transaction_id.or_else(|| own("id"))),
+        transaction_id: text(transaction_id.or_else(|| own("id")).or_else(payment_id)),
         occurred_at,
         customer: Customer {
             id: text(payment("customer/id")),
@@ -71,9 +76,8 @@ pub(super) fn normalise<'a>(
     Ok(money::with_amount(facts, amount))
 }
 
-/// The XML, out of its form: nothing else of the body is signed.
-fn document(body: &[u8]) -> Result<String, ContentError> {
-    let payload = Form::new(body)?.get("bt_payload")?.ok_or(ContentError::MissingField("bt_payload"))?;
+/// The XML. Nothing else of the body is signed.
+fn document(payload: &str) -> Result<String, ContentError> {
     // Ruby breaks its base64 into lines.
     let encoded: String = payload.chars().filter(|char| !char.is_ascii_whitespace()).collect();
     let xml = base64::engine::general_purpose::STANDARD.decode(encoded);

@@ -4,7 +4,8 @@
 //! order, subscription or subscription invoice.
 //!
 //! Money: integers in cents. What a cent is in currencies without two decimals is not documented, so that such
-//! an amount is refused. A refund's is `refunded_amount` (of all refunds of the order so far), else the total.
+//! an amount is refused. `refunded_amount` is that of all refunds of the order so far, not of this one: a refund's
+//! amount is absent, or the total where no such sum is sent, from before orders could be refunded in part.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
@@ -74,7 +75,7 @@ pub(super) fn normalise<'a>(
         return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
     let units = match kind {
-        EventType::RefundSucceeded if !attributes.refunded_amount.is_absent() => attributes.refunded_amount,
+        EventType::RefundSucceeded if !attributes.refunded_amount.is_absent() => Number::Absent,
         _ => attributes.total,
     };
     let amount = cents(units, &attributes.currency);

@@ -3,20 +3,20 @@
 //! Event id: `{transaction_id}:{transaction_status}`, with `:{refund_amount}` for refunds, of which there can be
 //! several. Provider's type: the status. Transaction: `transaction_id`.
 //!
-//! Money: a decimal text in major units; IDR where no currency is sent. A refund's is `refund_amount`, the sum of
-//! the refunds so far. Times come without an offset: they are Western Indonesia Time (UTC+7).
+//! Money: a decimal text in major units; IDR where no currency is sent. `refund_amount` is the sum of the refunds so
+//! far: this one's amount is that of the last of `refunds`, absent where there is no such list. Times come without an offset: they are Western Indonesia Time (UTC+7).
 //!
 //! Signed are `order_id`, `status_code` and `gross_amount`, joined, and nothing else. So the two latter must be of
 //! their own form, and what says that money moved must agree with the signed code, 200; else it is unrecognized.
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError, composite,
-    fields::{Number, Text},
+    fields::{Number, Object, Text, each},
     json, money, time, unknown,
 };
 use crate::Received;
@@ -35,12 +35,32 @@ struct Body<'a> {
     fraud_status: Text<'a>,
     gross_amount: Number<'a>,
     refund_amount: Number<'a>,
+    refunds: Refunds<'a>,
     currency: Text<'a>,
     payment_type: Text<'a>,
     bank: Text<'a>,
     transaction_time: Text<'a>,
     settlement_time: Text<'a>,
     status_code: Text<'a>,
+}
+
+/// The amount of the last refund.
+#[derive(Default)]
+struct Refunds<'a>(Number<'a>);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refund<'a> {
+    #[serde(borrow)]
+    refund_amount: Number<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Refunds<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut last = Self::default();
+        each(deserializer, |refund: Object<Refund<'de>>| last.0 = refund.or_default().refund_amount)?;
+        Ok(last)
+    }
 }
 
 pub(super) fn normalise<'a>(
@@ -66,8 +86,7 @@ pub(super) fn normalise<'a>(
     if !is_code(code) || !is_amount(body.gross_amount) || moved && code != "200" {
         return Ok(Facts { occurred_at, ..Facts::unrecognized(event_id, status, DOUBTFUL) });
     }
-    let units =
-        if refund && !body.refund_amount.is_absent() { body.refund_amount } else { body.gross_amount };
+    let units = if refund { body.refunds.0 } else { body.gross_amount };
     let amount = money::decimal(units, &or_idr(body.currency));
     let facts = Facts {
         transaction_id: Some(id),

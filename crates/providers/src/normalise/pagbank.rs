@@ -1,10 +1,10 @@
 //! PagBank (PagSeguro). <https://developer.pagbank.com.br/docs/webhooks>
 //!
-//! Event id: `{id}:{status}` of the charge, or of the order with its first charge's status. Provider's type:
-//! the status. Transaction: the charge.
+//! Event id: `{id}:{status}` of the charge, or of the order with its first charge's status; with `:{refunded}`, the
+//! sum refunded so far, once there is one. Provider's type: the status. Transaction: the charge.
 //!
-//! Money: integers in minor units (centavos). A cancelled charge of which something was refunded is a refund
-//! of that sum.
+//! Money: integers in minor units (centavos). A charge paid or cancelled of which something was refunded is a refund;
+//! the sum so far may be several refunds', so that its amount is absent.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
@@ -91,7 +91,6 @@ pub(super) fn normalise<'a>(
         metadata: body.metadata,
     });
     let status = charge.status.some().unwrap_or_default();
-    let event_id = composite(&[&id, &status]);
     let occurred_at = match &*status {
         "PAID" => charge.paid_at.moment().or_else(|| charge.created_at.moment()),
         _ => charge.created_at.moment(),
@@ -99,10 +98,14 @@ pub(super) fn normalise<'a>(
     let amount = charge.amount.or_default();
     let refunded = amount.summary.or_default().refunded;
     let refund = refunded.integer::<i128>().is_some_and(|units| units > 0);
+    let event_id = match refunded.text() {
+        Some(sum) if refund => composite(&[&id, &status, sum]),
+        _ => composite(&[&id, &status]),
+    };
     let Some(kind) = kind(&status, refund) else {
         return Ok(Facts { occurred_at, ..unknown(event_id, status) });
     };
-    let units = if kind == EventType::RefundSucceeded { refunded } else { amount.value };
+    let units = if kind == EventType::RefundSucceeded { Number::Absent } else { amount.value };
     let amount = match several {
         true => Err("order of more than one charge"),
         false => money::minor(units, &amount.currency, money::iso),
@@ -128,9 +131,9 @@ fn kind(status: &str, refund: bool) -> Option<EventType> {
     Some(match status {
         "WAITING" | "IN_ANALYSIS" => PaymentPending,
         "AUTHORIZED" => PaymentAuthorized,
+        "PAID" | "CANCELED" if refund => RefundSucceeded,
         "PAID" => PaymentSucceeded,
         "DECLINED" => PaymentFailed,
-        "CANCELED" if refund => RefundSucceeded,
         "CANCELED" => PaymentCanceled,
         _ => return None,
     })

@@ -1,6 +1,7 @@
 //! Paystack. <https://paystack.com/docs/payments/webhooks/>
 //!
-//! Event id: `{event}:{data.id, else the reference}`, since Paystack has none. Transaction: the payment's
+//! Event id: `{event}:{data.id, else the reference}`, since Paystack has none; an invoice's update with
+//! `:{status}`, since it can have several. Transaction: the payment's
 //! reference, which is all that refunds name; a dispute's is its transaction's; a transfer's is its own.
 //!
 //! Money: integers of subunits (kobo). Paystack multiplies XOF and RWF by a hundred like the others.
@@ -89,7 +90,10 @@ pub(super) fn normalise<'a>(
             .find(|text| !text.is_empty());
     let id = data.id.text().filter(|id| !id.is_empty()).or(reference);
     let id = id.ok_or(ContentError::MissingField("data.id"))?;
-    let event_id = composite(&[&event_type, id]);
+    let event_id = match &*event_type {
+        "invoice.update" => composite(&[&event_type, id, data.status.as_str()]),
+        _ => composite(&[&event_type, id]),
+    };
     let occurred_at = if event_type == "charge.success" { &data.paid_at } else { &data.updated_at };
     let occurred_at = occurred_at.moment().or_else(|| data.created_at.moment());
     let livemode = match data.domain.as_str() {

@@ -1,6 +1,7 @@
 //! PhonePe. <https://developer.phonepe.com/payment-gateway/webhook-handling>
 //!
-//! Event id: `{event}:{refund, order or transaction id}`, since PhonePe has none. Transaction: the order,
+//! Event id: `{event}:{refund, order or transaction id}`, since PhonePe has none; an attempt's is its own
+//! `transactionId`, since an order can have several. Transaction: the order,
 //! `orderId` in payments and `originalMerchantOrderId` in refunds, which name no other.
 //!
 //! Money: integers of paise; the currency is INR.
@@ -45,6 +46,7 @@ struct Payload<'a> {
 #[serde(default, rename_all = "camelCase")]
 struct Detail<'a> {
     #[serde(borrow)]
+    transaction_id: Text<'a>,
     timestamp: Number<'a>,
     payment_mode: Text<'a>,
 }
@@ -60,9 +62,12 @@ pub(super) fn normalise<'a>(
     let refund = payload.refund_id.some().or_else(|| payload.merchant_refund_id.some());
     let order = payload.order_id.some().or_else(|| payload.transaction_id.some());
     let order = order.or_else(|| payload.merchant_order_id.some());
-    let id = refund.as_deref().or(order.as_deref());
-    let event_id = composite(&[&event_type, id.ok_or(ContentError::MissingField("payload.orderId"))?]);
     let detail = payload.payment_details.value.unwrap_or_default();
+    let is_attempt = event_type.contains("attempt") || event_type.contains("ATTEMPT");
+    let attempt = is_attempt.then_some(detail.transaction_id);
+    let attempt = attempt.and_then(Text::some);
+    let id = refund.as_deref().or(attempt.as_deref()).or(order.as_deref());
+    let event_id = composite(&[&event_type, id.ok_or(ContentError::MissingField("payload.orderId"))?]);
     let occurred_at = payload.timestamp.unix_millis().or_else(|| detail.timestamp.unix_millis());
     let Some(kind) = kind(&event_type, payload.state.as_str()) else {
         return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });

@@ -3,7 +3,8 @@
 //! Event id: `id`. Transaction: the object's `payment_intent`, else its `charge`, else its own id.
 //!
 //! Money: integers in Stripe's own minor units. A `charge.refunded` carries the charge, whose `amount_refunded`
-//! is the sum of its refunds: what this event refunded is that sum less the one in `previous_attributes`.
+//! is the sum of its refunds: what this event refunded is that sum less the one in `previous_attributes`, and unknown
+//! without it, unless the sum is zero.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
@@ -251,8 +252,13 @@ fn nonzero(units: Number<'_>) -> Option<Number<'_>> {
 }
 
 fn less(total: Amount, before: Amount) -> Amount {
-    let (Some(total), Some(before)) = (total?, before?) else { return total };
-    let units = total.minor_units() - before.minor_units();
+    let (Some(total), before) = (total?, before?) else { return Ok(None) };
+    let before = match before {
+        Some(before) => before.minor_units(),
+        None if total.minor_units() == 0 => 0,
+        None => return Ok(None),
+    };
+    let units = total.minor_units() - before;
     tollgate_core::Money::from_minor(units, total.currency()).map(Some).map_err(|_| "amount is out of range")
 }
 
