@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tollgate_aws::{
     bus::entry,
     ledger,
+    made::Made,
     transactions::{history_item, latest_item},
 };
 use tollgate_batch::{Deadline, Kind};
@@ -44,7 +45,8 @@ pub struct Tollgate {
 impl Default for Tollgate {
     fn default() -> Self {
         let sink = Sink::default();
-        let memory = || Memory(Arc::clone(&sink));
+        let is_parallel = std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
+        let memory = || Memory { sink: Arc::clone(&sink), is_parallel };
         let process = Process {
             directory: Directory::new(Endpoints, Clockwork, Freshness::default()),
             clock: Clockwork,
@@ -55,7 +57,7 @@ impl Default for Tollgate {
             payloads: memory(),
             quarantine: memory(),
             thresholds: Thresholds::default(),
-            is_parallel: std::thread::available_parallelism().is_ok_and(|count| count.get() > 1),
+            is_parallel,
         };
         // As the function's: one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -68,7 +70,7 @@ impl Tollgate {
     pub fn full(&self, payload: &str) -> Outputs {
         let mut buffer = self.buffers.take();
         let failures = {
-            let event = sqs::read(payload, &mut buffer).unwrap();
+            let event = sqs::read(payload, &mut buffer, self.process.is_parallel).unwrap();
             let kind = Kind::of_queue(event[0].event_source_arn);
             let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
             let process = self.process.run(kind, &records, Deadline::at(u64::MAX, 0));
@@ -85,7 +87,7 @@ impl Tollgate {
     pub fn decode(&self, payload: &str) {
         let mut buffer = self.buffers.take();
         {
-            let event = sqs::read(payload, &mut buffer).unwrap();
+            let event = sqs::read(payload, &mut buffer, self.process.is_parallel).unwrap();
             let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
             self.runtime.block_on(self.process.inspect(&records, |event| _ = black_box(event)));
         }
@@ -113,7 +115,10 @@ impl EndpointSource for Endpoints {
 
 /// Every other port.
 #[derive(Debug)]
-struct Memory(Sink);
+struct Memory {
+    sink: Sink,
+    is_parallel: bool,
+}
 
 impl Ledger for Memory {
     async fn known(&self, keys: &[LedgerKey], _: Timestamp) -> Vec<PortResult<Option<Known>>> {
@@ -121,7 +126,8 @@ impl Ledger for Memory {
     }
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        self.0.lock().unwrap().ledger.extend(entries.iter().map(ledger::item));
+        let items = Made::new(entries.len(), self.is_parallel, |index| entries.get(index).map(ledger::item));
+        self.sink.lock().unwrap().ledger.extend(items.take(0..entries.len()));
         entries.iter().map(|_| Ok(())).collect()
     }
 }
@@ -132,20 +138,20 @@ impl Transactions for Memory {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        let mut sink = self.0.lock().unwrap();
-        for recorded in events {
-            sink.transactions.push(history_item(&recorded.document));
-            if recorded.is_latest {
-                sink.transactions.push(latest_item(recorded.document.event));
-            }
-        }
+        let latest: Vec<_> = events.iter().filter(|recorded| recorded.is_latest).collect();
+        let items = Made::new(events.len() + latest.len(), self.is_parallel, |index| {
+            let history = events.get(index).map(|recorded| history_item(&recorded.document));
+            history.or_else(|| Some(latest_item(latest.get(index - events.len())?.document.event)))
+        });
+        self.sink.lock().unwrap().transactions.extend(items.take(0..events.len() + latest.len()));
         events.iter().map(|_| Ok(())).collect()
     }
 }
 
 impl EventBus for Memory {
     async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
-        self.0.lock().unwrap().entries.extend(events.iter().map(|event| entry(BUS, event)));
+        let entries = Made::new(events.len(), self.is_parallel, |index| Some(entry(BUS, events.get(index)?)));
+        self.sink.lock().unwrap().entries.extend(entries.take(0..events.len()));
         events.iter().map(|_| Ok(())).collect()
     }
 }
@@ -153,7 +159,7 @@ impl EventBus for Memory {
 impl ArchiveQueue for Memory {
     async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
         let results = messages.iter().map(|_| Ok(())).collect();
-        self.0.lock().unwrap().archive.extend(messages);
+        self.sink.lock().unwrap().archive.extend(messages);
         results
     }
 }

@@ -6,6 +6,7 @@ use tollgate_pipeline::ports::{Document, EventBus, PortError, PortResult};
 use crate::{
     batch::{Item, Limits, batched},
     error::port_error,
+    made::Made,
 };
 
 const SERVICE: &str = "eventbridge";
@@ -21,12 +22,18 @@ const LIMITS: Limits = Limits { service: SERVICE, items: 10, bytes: 1_000_000 };
 pub struct EventBridgeBus {
     client: Client,
     name: String,
+    is_parallel: bool,
 }
 
 impl EventBridgeBus {
     /// The bus called `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+        Self { client, name: name.into(), is_parallel: false }
+    }
+
+    /// Has entries made on all processors, where there is more than one.
+    pub fn in_parallel(self, is_parallel: bool) -> Self {
+        Self { is_parallel, ..self }
     }
 
     async fn put(&self, entries: Vec<PutEventsRequestEntry>) -> Vec<Item<()>> {
@@ -71,10 +78,9 @@ impl EventBus for EventBridgeBus {
             TIME_BYTES + SOURCE.len() + document.event.kind.as_str().len() + document.json.len()
         };
         let sizes: Vec<usize> = events.iter().map(size).collect();
-        batched(LIMITS, &sizes, async |chunk| {
-            let documents = chunk.iter().filter_map(|&index| events.get(index));
-            self.put(documents.map(|document| entry(&self.name, document)).collect()).await
-        })
-        .await
+        let entries = Made::new(events.len(), self.is_parallel, |index| {
+            events.get(index).map(|document| entry(&self.name, document))
+        });
+        batched(LIMITS, &sizes, async |chunk| self.put(entries.take(chunk)).await).await
     }
 }

@@ -17,6 +17,7 @@ use tollgate_pipeline::ports::{
 use crate::{
     batch::{Item, Limits, batched},
     error::{build_error, port_error},
+    made::Made,
 };
 
 const SERVICE: &str = "dynamodb";
@@ -37,12 +38,18 @@ pub(crate) const WRITE: Limits = Limits { service: SERVICE, items: 25, bytes: 16
 pub struct DynamoLedger {
     client: Client,
     table: String,
+    is_parallel: bool,
 }
 
 impl DynamoLedger {
     /// The ledger in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { client, table: table.into(), is_parallel: false }
+    }
+
+    /// Has items made on all processors, where there is more than one.
+    pub fn in_parallel(self, is_parallel: bool) -> Self {
+        Self { is_parallel, ..self }
     }
 }
 
@@ -106,9 +113,9 @@ impl Ledger for DynamoLedger {
     }
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
+        let items = Made::new(entries.len(), self.is_parallel, |index| entries.get(index).map(item));
         batched(WRITE, &vec![1_024; entries.len()], async |chunk| {
-            let items = chunk.iter().filter_map(|&i| entries.get(i)).map(item).collect();
-            write(&self.client, &self.table, &[KEY], items).await
+            write(&self.client, &self.table, &[KEY], items.take(chunk)).await
         })
         .await
     }

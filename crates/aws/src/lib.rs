@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod error;
 pub mod history;
 pub mod ledger;
+pub mod made;
 pub mod materials;
 pub mod names;
 pub mod payloads;

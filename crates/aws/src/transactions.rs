@@ -10,13 +10,14 @@ use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, KeysAndAttributes},
 };
-use tollgate_core::{PaymentEvent, Timestamp};
+use tollgate_core::{PaymentEvent, Timestamp, event::nine_decimals};
 use tollgate_pipeline::ports::{Document, PortError, PortResult, Recorded, Transactions};
 
 use crate::{
     batch::{Item, Limits, batched},
     error::{build_error, port_error},
     ledger::{WRITE, number, string, write},
+    made::Made,
 };
 
 const SERVICE: &str = "dynamodb";
@@ -29,12 +30,18 @@ const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
 pub struct DynamoTransactions {
     client: Client,
     table: String,
+    is_parallel: bool,
 }
 
 impl DynamoTransactions {
     /// The history in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self { client, table: table.into(), is_parallel: false }
+    }
+
+    /// Has items made on all processors, where there is more than one.
+    pub fn in_parallel(self, is_parallel: bool) -> Self {
+        Self { is_parallel, ..self }
     }
 
     async fn read(&self, keys: &[&str]) -> Vec<Item<Option<Timestamp>>> {
@@ -95,7 +102,6 @@ impl Transactions for DynamoTransactions {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        // What each item is made of, not the items: they are made for their call, and not kept beside it.
         let rows: Vec<(usize, Kind)> = events
             .iter()
             .enumerate()
@@ -109,16 +115,16 @@ impl Transactions for DynamoTransactions {
             _ => 256,
         };
         let sizes: Vec<usize> = rows.iter().map(size).collect();
+        let items = Made::new(rows.len(), self.is_parallel, |row| {
+            let (index, kind) = rows.get(row)?;
+            let recorded = events.get(*index)?;
+            Some(match kind {
+                Kind::History => history_item(&recorded.document),
+                Kind::Latest => latest_item(recorded.document.event),
+            })
+        });
         let written = batched(WRITE, &sizes, async |chunk| {
-            let item = |&row: &usize| {
-                let (index, kind) = rows.get(row)?;
-                let recorded = events.get(*index)?;
-                Some(match kind {
-                    Kind::History => history_item(&recorded.document),
-                    Kind::Latest => latest_item(recorded.document.event),
-                })
-            };
-            write(&self.client, &self.table, &KEY, chunk.iter().filter_map(item).collect()).await
+            write(&self.client, &self.table, &KEY, items.take(chunk)).await
         })
         .await;
         let mut results: Vec<PortResult<()>> = events.iter().map(|_| Ok(())).collect();
@@ -141,30 +147,30 @@ enum Kind {
 /// The event in its transaction's history.
 pub fn history_item(document: &Document<'_>) -> HashMap<String, AttributeValue> {
     let event = document.event;
-    let mut item = HashMap::from([
-        ("transaction_id".to_owned(), string(event.transaction_key())),
-        ("sort_key".to_owned(), string(event.sort_key())),
-        ("event_id".to_owned(), string(event.id.as_str())),
-        ("provider_event_id".to_owned(), string(event.provider_event_id.as_ref())),
-        ("type".to_owned(), string(event.kind.as_str())),
-        ("category".to_owned(), string(event.category.as_str())),
-        ("endpoint".to_owned(), string(event.endpoint.as_str())),
-        ("provider".to_owned(), string(event.provider.as_str())),
-        ("webhook_id".to_owned(), string(event.webhook_id.as_str())),
-        ("occurred_at".to_owned(), string(format!("{:.9}", event.occurred_at))),
-        ("received_at".to_owned(), string(format!("{:.9}", event.received_at))),
-        ("event".to_owned(), string(document.json)),
-    ]);
+    let mut item = HashMap::with_capacity(16);
+    let mut put = |name: &str, value: AttributeValue| _ = item.insert(name.to_owned(), value);
+    put("transaction_id", string(event.transaction_key()));
+    put("sort_key", string(event.sort_key()));
+    put("event_id", string(event.id.as_str()));
+    put("provider_event_id", string(event.provider_event_id.as_ref()));
+    put("type", string(event.kind.as_str()));
+    put("category", string(event.category.as_str()));
+    put("endpoint", string(event.endpoint.as_str()));
+    put("provider", string(event.provider.as_str()));
+    put("webhook_id", string(event.webhook_id.as_str()));
+    put("occurred_at", string(nine_decimals(event.occurred_at)));
+    put("received_at", string(nine_decimals(event.received_at)));
+    put("event", string(document.json));
     if let Some(amount) = &event.amount {
         // DynamoDB numbers hold 38 digits, and Money at most 36.
-        item.insert("minor_units".to_owned(), number(amount.minor_units()));
-        item.insert("currency".to_owned(), string(amount.currency().code()));
+        put("minor_units", number(amount.minor_units()));
+        put("currency", string(amount.currency().code()));
         if let Some(value) = amount.to_decimal() {
-            item.insert("amount".to_owned(), string(value));
+            put("amount", string(value));
         }
     }
     if let Some(customer) = event.customer_key() {
-        item.insert("customer_key".to_owned(), string(customer));
+        put("customer_key", string(customer));
     }
     item
 }

@@ -2,13 +2,13 @@
 //!
 //! The schema is versioned by [`SCHEMA`] and documented in `infra/schema/payment-event.json`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write, mem};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Authenticity, EndpointId, EventId, Fingerprint, LedgerKey, Money, ProviderId, Timestamp, WebhookId,
-    id::bounded,
+    id::{MAX_PROVIDER_EVENT_ID_LEN, bounded},
 };
 
 /// The schema's name and version. A field is only ever added under one version.
@@ -328,10 +328,10 @@ impl<'a> PaymentEvent<'a> {
     /// Joins what a webhook says with where and when it arrived.
     ///
     /// Texts are the sender's and may be of any length, while table keys and bus entries are bounded: an id of more
-    /// than [`MAX_PROVIDER_EVENT_ID_LEN`](crate::id::MAX_PROVIDER_EVENT_ID_LEN) bytes is replaced by its SHA-256 as in the ledger's key, as is any other
-    /// text so long, and metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive has the bytes.
-    pub fn new(facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
-        let facts = bounded_facts(facts);
+    /// than [`MAX_PROVIDER_EVENT_ID_LEN`] bytes is replaced by its SHA-256 as in the ledger's key, as is any other text
+    /// so long, and metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive has the bytes.
+    pub fn new(mut facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
+        bound(&mut facts);
         let id = EventId::new(arrival.endpoint, &facts.event_id);
         let transaction_id = facts.transaction_id.unwrap_or_else(|| Cow::Owned(id.as_str().to_owned()));
         Self {
@@ -368,41 +368,49 @@ impl<'a> PaymentEvent<'a> {
     /// The transaction's partition key: providers number their payments each for itself, and two merchants must
     /// not share a history.
     pub fn transaction_key(&self) -> String {
-        format!("{}#{}", self.endpoint, self.transaction_id)
+        [self.endpoint.as_str(), "#", &self.transaction_id].concat()
     }
 
     /// The customer's partition key; `None` where the provider names no customer.
     pub fn customer_key(&self) -> Option<String> {
-        self.customer.id.as_ref().map(|id| format!("{}#{id}", self.endpoint))
+        self.customer.id.as_ref().map(|id| [self.endpoint.as_str(), "#", id].concat())
     }
 
     /// `occurred_at#event id`, with nine decimals, so that text order is time order.
     pub fn sort_key(&self) -> String {
-        format!("{:.9}#{}", self.occurred_at, self.id)
+        [&nine_decimals(self.occurred_at), "#", self.id.as_str()].concat()
     }
+}
+
+/// A time whose text order is time order.
+pub fn nine_decimals(at: Timestamp) -> String {
+    let mut text = String::with_capacity("-009999-01-01T00:00:00.000000000Z".len());
+    // A text takes whatever is written.
+    let _ = write!(text, "{at:.9}");
+    text
 }
 
 /// The most metadata that an event carries, in bytes of keys and values: a tenth of what PutEvents and DynamoDB leave
 /// room for, so that no event is too long for either.
 pub const MAX_METADATA_BYTES: usize = 16_384;
 
-fn bounded_facts(facts: Facts<'_>) -> Facts<'_> {
-    let metadata_bytes: usize = facts.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
-    Facts {
-        event_id: bounded(facts.event_id),
-        event_type: bounded(facts.event_type),
-        transaction_id: facts.transaction_id.map(bounded),
-        customer: Customer {
-            id: facts.customer.id.map(bounded),
-            country: facts.customer.country.map(bounded),
-        },
-        method: PaymentMethod {
-            kind: facts.method.kind.map(bounded),
-            brand: facts.method.brand.map(bounded),
-            country: facts.method.country.map(bounded),
-        },
-        metadata: if metadata_bytes > MAX_METADATA_BYTES { Vec::new() } else { facts.metadata },
-        ..facts
+fn bound(facts: &mut Facts<'_>) {
+    let Facts { event_id, event_type, transaction_id, customer, method, metadata, .. } = facts;
+    let optional = [
+        transaction_id,
+        &mut customer.id,
+        &mut customer.country,
+        &mut method.kind,
+        &mut method.brand,
+        &mut method.country,
+    ];
+    for text in [event_id, event_type].into_iter().chain(optional.into_iter().flatten()) {
+        if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
+            *text = bounded(mem::take(text));
+        }
+    }
+    if metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
+        metadata.clear();
     }
 }
 

@@ -92,7 +92,7 @@ impl LedgerKey {
     /// The key of `provider_event_id` at `endpoint`.
     pub fn new(endpoint: &EndpointId, provider_event_id: &str) -> Self {
         // An endpoint id holds no '#', so the pair can be read in one way only.
-        Self(format!("{endpoint}#{}", bounded(Cow::Borrowed(provider_event_id))))
+        Self([endpoint.as_str(), "#", &bounded(Cow::Borrowed(provider_event_id))].concat())
     }
 
     /// The text, `{endpoint}#{provider event id}`.
@@ -155,7 +155,9 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_hex(&self.0))
+        let mut digits = [0; 64];
+        write_hex(&self.0, &mut digits);
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Exact money: an integer of minor units, a currency and its exponent. No floating point anywhere.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct};
 
@@ -250,12 +250,14 @@ impl Money {
     /// The amount as decimal text in major units (`10.99`), or `None` where the exponent is unknown.
     pub fn to_decimal(&self) -> Option<String> {
         let exponent = usize::from(self.exponent?);
-        let digits = self.minor_units.unsigned_abs().to_string();
-        let digits = format!("{digits:0>width$}", width = exponent + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - exponent);
+        let mut text = String::with_capacity(40);
         let sign = if self.minor_units < 0 { "-" } else { "" };
-        let point = if exponent == 0 { "" } else { "." };
-        Some(format!("{sign}{whole}{point}{fraction}"))
+        // A text takes whatever is written.
+        let _ = write!(text, "{sign}{:0>width$}", self.minor_units.unsigned_abs(), width = exponent + 1);
+        if exponent > 0 {
+            text.insert(text.len() - exponent, '.');
+        }
+        Some(text)
     }
 }
 

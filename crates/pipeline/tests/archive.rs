@@ -91,7 +91,7 @@ fn claimed(number: u128, body: &[u8]) -> (Row<'static>, ClaimCheck) {
 fn message(rows: &[Row<'_>]) -> String {
     let mut packing = Packing::default();
     for row in rows {
-        packing.add(|line| serde_json::to_writer(line, row)).unwrap();
+        packing.add(|line| serde_json::to_string(row).map(|row| line.push_str(&row))).unwrap();
     }
     let [message] = <[String; 1]>::try_from(packing.into_messages()).unwrap();
     message

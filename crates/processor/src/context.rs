@@ -49,12 +49,15 @@ impl Context {
         directory.warm().await?;
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
+        let is_parallel = settings.is_parallel;
         let process = Process {
             directory,
             clock: SystemClock,
-            ledger: DynamoLedger::new(dynamodb.clone(), settings.ledger_table),
-            transactions: DynamoTransactions::new(dynamodb, settings.transactions_table),
-            bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus_name),
+            ledger: DynamoLedger::new(dynamodb.clone(), settings.ledger_table).in_parallel(is_parallel),
+            transactions: DynamoTransactions::new(dynamodb, settings.transactions_table)
+                .in_parallel(is_parallel),
+            bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus_name)
+                .in_parallel(is_parallel),
             archive: SqsArchiveQueue::new(sqs.clone(), settings.archive_queue_url),
             payloads: S3Payloads::new(tollgate_aws::s3_client(&config), settings.payload_bucket),
             quarantine: SqsQuarantine::new(
@@ -63,7 +66,7 @@ impl Context {
                 settings.quarantine_ordered_queue_url,
             ),
             thresholds: settings.thresholds,
-            is_parallel: settings.is_parallel,
+            is_parallel,
         };
         let metrics = Metrics::start("processor", settings.environment, SystemClock.now());
         Ok(Self { process, metrics, buffers: Buffers::default() })

@@ -50,7 +50,7 @@ async fn process(
     buffer: &mut Buffer,
     started_at: tollgate_core::Timestamp,
 ) -> Result<Response, BatchError> {
-    let event = sqs::read(payload, buffer)?;
+    let event = sqs::read(payload, buffer, context.process.is_parallel)?;
     let kind = Kind::of_queue(event.first().map(|record| record.event_source_arn).unwrap_or_default());
     let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
     let now_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);

@@ -8,12 +8,17 @@ mod reader;
 
 use std::sync::{Mutex, PoisonError};
 
+use memchr::memmem;
 use tollgate_pipeline::process::Record;
 
-use self::reader::{Malformed, Parsed, Reader, Text};
+use self::reader::{Malformed, Parsed, Reader, SLACK, Text};
 
 /// SQS takes ten message attributes at most (Amazon SQS quotas).
 const MAX_ATTRIBUTES: usize = 10;
+
+/// The length, in bytes, from which on a payload is worth two threads: a record of 5 KB is read in 2 µs
+/// (benches/COMPARE.md), and to have another thread begin and end takes some tens.
+const PARALLEL_FROM: usize = 256 * 1_024;
 
 /// How Lambda ends a message attribute that is a text ("Using Lambda with Amazon SQS", developer guide).
 const TEXT_ATTRIBUTE_END: &str = r#","stringListValues":[],"binaryListValues":[],"dataType":"String"}"#;
@@ -83,18 +88,58 @@ impl Buffers {
     }
 }
 
-/// Reads a batch, in queue order. `buffer` grows to a little more than the payload's length and stays so.
+/// Reads a batch, in queue order. `buffer` grows to a little more than twice the payload's length and stays so. Where
+/// the payload is long and `is_parallel`, two threads read half of it each.
 ///
 /// # Errors
 ///
 /// [`NotSqs`].
-pub fn read<'a>(payload: &'a str, buffer: &'a mut Buffer) -> Result<Vec<SqsRecord<'a>>, NotSqs> {
-    let room = payload.len() + reader::SLACK;
-    if buffer.0.len() < room {
-        buffer.0.resize(room, 0);
+pub fn read<'a>(
+    payload: &'a str,
+    buffer: &'a mut Buffer,
+    is_parallel: bool,
+) -> Result<Vec<SqsRecord<'a>>, NotSqs> {
+    let room = payload.len() + SLACK;
+    // One half for texts of two threads, the other for those of one. What is not used of fresh memory costs nothing.
+    if buffer.0.len() < 2 * room + SLACK {
+        buffer.0 = vec![0; 2 * room + SLACK];
     }
-    let mut reader = Reader::new(payload, &mut buffer.0);
+    let (one, two) = buffer.0.split_at_mut(room);
+    if is_parallel
+        && payload.len() >= PARALLEL_FROM
+        && let Some(records) = halves(payload, two)
+    {
+        return Ok(records);
+    }
+    let mut reader = Reader::new(payload, one);
     event(&mut reader).map_err(|Malformed| NotSqs { at: reader.at() })
+}
+
+/// Reads two halves side by side; `None` where the payload is not written as Lambda does, or is wrong.
+fn halves<'a>(payload: &'a str, room: &'a mut [u8]) -> Option<Vec<SqsRecord<'a>>> {
+    // With its bare quotes this cannot be part of a text.
+    let middle = payload.len() / 2;
+    let between = memmem::find(payload.as_bytes().get(middle..)?, b"},{\"messageId\":")?;
+    let (front, back) = payload.split_at_checked(middle + between + 1)?;
+    let (front_room, back_room) = room.split_at_mut_checked(front.len() + SLACK)?;
+    let (front, back) = rayon::join(
+        || records_until("", Reader::new(front.strip_prefix("{\"Records\":[")?, front_room)),
+        || records_until("]}", Reader::new(back.strip_prefix(",")?, back_room)),
+    );
+    let (mut records, mut back) = (front?, back?);
+    records.append(&mut back);
+    Some(records)
+}
+
+fn records_until<'a>(end: &str, mut reader: Reader<'a>) -> Option<Vec<SqsRecord<'a>>> {
+    let mut records = Vec::new();
+    loop {
+        records.push(record(&mut reader).ok()?);
+        if reader.rest() == end.as_bytes() {
+            return Some(records);
+        }
+        reader.expect(b',').ok()?;
+    }
 }
 
 fn event<'a>(reader: &mut Reader<'a>) -> Parsed<Vec<SqsRecord<'a>>> {
@@ -160,7 +205,7 @@ mod tests {
     #[test]
     fn an_event_reads() {
         let mut buffer = Buffer::default();
-        let records = read(EVENT, &mut buffer).unwrap();
+        let records = read(EVENT, &mut buffer, false).unwrap();
         let record = records.first().unwrap();
         assert_eq!(record.body, "{\"a\":1,\n\"b\":\"\u{e9}\u{1f600}\\\"\"}");
         assert_eq!(record.group, Some("pi_1"));
@@ -173,7 +218,7 @@ mod tests {
         let mut buffer = Buffer::default();
         for end in 0..EVENT.len() {
             if let Some(cut) = EVENT.get(..end) {
-                assert!(read(cut, &mut buffer).is_err(), "{end}");
+                assert!(read(cut, &mut buffer, false).is_err(), "{end}");
             }
         }
         for bad in [
@@ -186,14 +231,55 @@ mod tests {
             "{\"Records\":[]}x",
             "{\"Records\":[\"x\"]}",
         ] {
-            assert!(read(bad, &mut buffer).is_err(), "{bad}");
+            assert!(read(bad, &mut buffer, false).is_err(), "{bad}");
         }
-        assert!(read(r#"{"Records":[{"body":"\ud800"}]}"#, &mut buffer).is_err());
-        assert!(read(r#"{"Records":[{"body":"\x"}]}"#, &mut buffer).is_err());
+        assert!(read(r#"{"Records":[{"body":"\ud800"}]}"#, &mut buffer, false).is_err());
+        assert!(read(r#"{"Records":[{"body":"\x"}]}"#, &mut buffer, false).is_err());
         assert_eq!(
-            read(r#" { "Other" : [1,{"a":[null]}] , "Records" : [ ] } "#, &mut buffer).unwrap().len(),
+            read(r#" { "Other" : [1,{"a":[null]}] , "Records" : [ ] } "#, &mut buffer, false).unwrap().len(),
             0
         );
+    }
+
+    #[test]
+    fn a_text_may_hold_no_control_character() {
+        let mut buffer = Buffer::default();
+        for before in [0, 5, 40, 200] {
+            let (before, after) = ("\\n".repeat(before), "x".repeat(200));
+            for (control, is_good) in [('\n', false), ('\u{1f}', false), ('\u{7f}', true)] {
+                let event = format!(r#"{{"Records":[{{"body":"{before}{control}{after}"}}]}}"#);
+                assert_eq!(read(&event, &mut buffer, false).is_ok(), is_good, "{event}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_threads_read_what_one_does() {
+        let record = |number: usize| {
+            // What would part a batch in two, within a body.
+            let body = r#"},{\"messageId\":"#.repeat(40);
+            format!(r#"{{"messageId":"m{number}","body":"{body}","eventSourceARN":"arn"}}"#)
+        };
+        let records: Vec<String> = (0..2_000).map(record).collect();
+        let event = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+        assert!(event.len() > PARALLEL_FROM);
+        let (mut one, mut two) = (Buffer::default(), Buffer::default());
+        let (one, two) = (read(&event, &mut one, false).unwrap(), read(&event, &mut two, true).unwrap());
+        assert_eq!((one.len(), two.len()), (2_000, 2_000));
+        for (one, two) in one.iter().zip(&two) {
+            assert_eq!((one.message_id, one.body), (two.message_id, two.body));
+        }
+        let mut room = vec![0; 2 * (event.len() + SLACK)];
+        assert!(halves(&event, &mut room).is_some());
+        // Read by one thread, as what is written another way.
+        let mut buffer = Buffer::default();
+        for (from, to) in [("\"Records\":[", "\"Records\" :["), ("]}", "] }")] {
+            let event = event.replace(from, to);
+            assert!(halves(&event, &mut room).is_none());
+            assert_eq!(read(&event, &mut buffer, true).unwrap().len(), 2_000);
+        }
+        let cut = event.get(..event.len() - 1).unwrap();
+        assert!(read(cut, &mut buffer, true).is_err());
     }
 
     mod beside_serde_json {
@@ -205,7 +291,7 @@ mod tests {
         proptest! {
             #[test]
             fn any_text_reads_the_same(
-                texts in prop::collection::vec((any::<String>(), any::<String>(), "[ -~\"\\\\\n]{0,64}"), 0..4),
+                texts in prop::collection::vec((any::<String>(), "[ -~\"\\\\\n\u{e9}\u{1f600}]{0,300}", "[ -~\"\\\\\n]{0,64}"), 0..4),
                 pretty: bool,
             ) {
                 let records: Vec<_> = texts.iter().map(|(id, body, value)| json!({
@@ -217,11 +303,13 @@ mod tests {
                 let payload = if pretty { serde_json::to_string_pretty(&event) } else { serde_json::to_string(&event) };
                 let payload = payload.unwrap();
                 let mut buffer = Buffer::default();
-                let read = read(&payload, &mut buffer).unwrap();
+                let read = read(&payload, &mut buffer, false).unwrap();
                 prop_assert_eq!(read.len(), texts.len());
                 for (record, (id, body, value)) in read.iter().zip(&texts) {
                     prop_assert_eq!(record.message_id, id);
                     prop_assert_eq!(record.body, body);
+                    let escaped = format!("\"{}\"", record.escaped_body);
+                    prop_assert_eq!(&serde_json::from_str::<String>(&escaped).unwrap(), body);
                     prop_assert_eq!(record.group, Some(body.as_str()));
                     prop_assert_eq!(record.attributes(), [("name", value.as_str())]);
                 }
@@ -230,10 +318,10 @@ mod tests {
             #[test]
             fn arbitrary_input_never_panics(text: String, at in 0..EVENT.len()) {
                 let mut buffer = Buffer::default();
-                let _ = read(&text, &mut buffer);
+                let _ = read(&text, &mut buffer, false);
                 if EVENT.is_char_boundary(at) {
                     let (before, after) = EVENT.split_at(at);
-                    let _ = read(&format!("{before}{text}{after}"), &mut buffer);
+                    let _ = read(&format!("{before}{text}{after}"), &mut buffer, false);
                 }
             }
         }

@@ -276,7 +276,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn rest(&self) -> &'a [u8] {
+    /// What is left.
+    pub(super) fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
@@ -299,7 +300,8 @@ impl<'a> Reader<'a> {
         is_next
     }
 
-    fn expect(&mut self, byte: u8) -> Parsed<()> {
+    /// That byte, after any blanks.
+    pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
         if self.take(byte) { Ok(()) } else { Err(Malformed) }
     }
 }

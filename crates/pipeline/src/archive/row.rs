@@ -65,7 +65,7 @@ pub struct RowError {
 ///
 /// Never for a message of ours; a value that JSON cannot hold.
 pub(crate) fn write_line<'e>(
-    line: &mut Vec<u8>,
+    line: &mut String,
     message: &Arrived<'_>,
     events: impl IntoIterator<Item = &'e str>,
     outcome: Outcome,
@@ -86,29 +86,29 @@ pub(crate) fn write_line<'e>(
         },
         only_transaction: message.notes.only_transaction.as_deref(),
     };
-    serde_json::to_writer(&mut *line, &head)?;
+    line.push_str(&serde_json::to_string(&head)?);
     line.pop();
-    line.extend_from_slice(b",\"body\":");
+    line.push_str(",\"body\":");
     match message.escaped_body {
         Some(escaped) => {
-            line.push(b'"');
-            line.extend_from_slice(escaped.as_bytes());
-            line.push(b'"');
+            line.push('"');
+            line.push_str(escaped);
+            line.push('"');
         }
-        None => serde_json::to_writer(&mut *line, message.body)?,
+        None => line.push_str(&serde_json::to_string(message.body)?),
     }
-    line.extend_from_slice(b",\"request\":");
-    line.extend_from_slice(message.request.as_bytes());
-    line.extend_from_slice(b",\"events\":[");
+    line.push_str(",\"request\":");
+    line.push_str(message.request);
+    line.push_str(",\"events\":[");
     for (position, event) in events.into_iter().enumerate() {
         if position > 0 {
-            line.push(b',');
+            line.push(',');
         }
-        line.extend_from_slice(event.as_bytes());
+        line.push_str(event);
     }
-    line.extend_from_slice(b"],\"outcome\":\"");
-    line.extend_from_slice(outcome.as_str().as_bytes());
-    line.extend_from_slice(b"\"}");
+    line.push_str("],\"outcome\":\"");
+    line.push_str(outcome.as_str());
+    line.push_str("\"}");
     Ok(())
 }
 
@@ -138,20 +138,20 @@ struct ReceiptHead<'a> {
 
 /// Archive messages on their way to be full, a line for each row. Lines are written where they stay.
 #[derive(Debug, Default)]
-pub struct Packing(Vec<Vec<u8>>);
+pub struct Packing(Vec<String>);
 
 impl Packing {
-    /// Adds the line that `write` appends, as text without a line's end; which message holds it. `None` where the line
+    /// Adds the line that `write` appends, without a line's end; which message holds it. `None` where the line
     /// alone is longer than [`MAX_MESSAGE_BYTES`]: it is left out.
     ///
     /// # Errors
     ///
     /// Those of `write`; the line is left out.
-    pub fn add<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Option<usize>, E> {
+    pub fn add<E>(&mut self, write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<Option<usize>, E> {
         let mut message = self.0.pop().unwrap_or_default();
         let before = message.len();
         if before > 0 {
-            message.push(b'\n');
+            message.push('\n');
         }
         let begin = message.len();
         let written = write(&mut message).map(|()| {
@@ -184,27 +184,21 @@ impl Packing {
 
     /// The message bodies, each at most [`MAX_MESSAGE_BYTES`].
     pub fn into_messages(self) -> Vec<String> {
-        // Lines are text by contract; of what is none SQS refuses the empty body, so that its rows come back.
-        let text = |message| String::from_utf8(message).unwrap_or_default();
-        self.0.into_iter().map(text).collect()
+        self.0
     }
 }
 
 /// Makes the line that begins there one that SQS takes. JSON escapes control characters by itself; what SQS refuses
 /// besides are U+FFFE and U+FFFF. A line break can only stand between two tokens.
-fn in_sqs_characters(message: &mut Vec<u8>, begin: usize) {
-    let line = message.get_mut(begin..).unwrap_or_default();
-    while let Some(at) = memchr::memchr(b'\n', line) {
-        line.iter_mut().skip(at).take(1).for_each(|byte| *byte = b' ');
-    }
+fn in_sqs_characters(message: &mut String, begin: usize) {
+    let line = message.get(begin..).unwrap_or_default();
     // Both are EF BF BE/BF in UTF-8; a byte is found faster than a character.
-    let is_refused = |at: usize| matches!(line.get(at + 2), Some(0xbe | 0xbf));
-    if memchr::memmem::find_iter(line, b"\xef\xbf").any(is_refused)
-        && let Ok(text) = std::str::from_utf8(line)
-    {
-        let text = text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+    let is_refused = |at: usize| matches!(line.as_bytes().get(at + 2), Some(0xbe | 0xbf));
+    let has_refused = memchr::memmem::find_iter(line.as_bytes(), b"\xef\xbf").any(is_refused);
+    if has_refused || memchr::memchr(b'\n', line.as_bytes()).is_some() {
+        let line = line.replace('\n', " ").replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
         message.truncate(begin);
-        message.extend_from_slice(text.as_bytes());
+        message.push_str(&line);
     }
 }
 
@@ -229,7 +223,7 @@ mod tests {
         let mut packing = Packing::default();
         let add = |line: &&str| {
             packing.add(|message| {
-                message.extend_from_slice(line.as_bytes());
+                message.push_str(line);
                 Ok::<(), ()>(())
             })
         };
@@ -251,9 +245,13 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_written_leaves_nothing_behind() {
         let mut packing = Packing::default();
-        packing.add(|line| Ok::<(), ()>(line.push(b'a'))).unwrap();
+        let whole = packing.add(|line| {
+            line.push('a');
+            Ok::<(), ()>(())
+        });
+        assert_eq!(whole, Ok(Some(0)));
         let half_written = packing.add(|line| {
-            line.push(b'b');
+            line.push('b');
             Err(())
         });
         assert_eq!((half_written, packing.into_messages()), (Err(()), vec!["a".to_owned()]));
