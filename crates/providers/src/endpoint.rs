@@ -136,6 +136,7 @@ impl Endpoint {
             None => {
                 let (name, scheme) = custom(&config.scheme)
                     .map_err(|error| fail(&joined("scheme", &error.at), &error.problem))?;
+                check_parameters(&config.parameters, &[]).map_err(spec_error)?;
                 (name, scheme, None)
             }
         };
@@ -354,13 +355,7 @@ pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -
         Some(Coded::Plaid) => &Plaid::PARAMETERS,
         _ => &[],
     };
-    crate::normalise::check_parameters(parameters)
-        .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
-    let is_known = |name: &str| known.contains(&name) || crate::normalise::PARAMETERS.contains(&name);
-    let unknown = parameters.keys().find(|name| !is_known(name));
-    if let Some(name) = unknown {
-        return Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter"));
-    }
+    check_parameters(parameters, known)?;
     match (&row.scheme, row.coded) {
         (Some(spec), _) => Ok(Scheme::Declared(Box::new(Declared::new(spec.clone())?))),
         (None, Some(Coded::Adyen)) => Ok(Scheme::Adyen),
@@ -368,6 +363,17 @@ pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -
         (None, Some(Coded::Paypal)) => Ok(Scheme::PayPal(Box::new(PayPal::new(parameters)?))),
         (None, Some(Coded::Plaid)) => Ok(Scheme::Plaid(Plaid::new(parameters)?)),
         (None, None) => Err(SpecError::new("scheme", "the catalogue row has no scheme")),
+    }
+}
+
+/// Whether all of `parameters` are read, by the normalisers or (`known`) by the scheme, and can be used.
+fn check_parameters(parameters: &BTreeMap<String, String>, known: &[&str]) -> Result<(), SpecError> {
+    crate::normalise::check_parameters(parameters)
+        .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
+    let is_known = |name: &str| known.contains(&name) || crate::normalise::PARAMETERS.contains(&name);
+    match parameters.keys().find(|name| !is_known(name)) {
+        Some(name) => Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter")),
+        None => Ok(()),
     }
 }
 
@@ -386,6 +392,7 @@ fn custom(table: &serde_json::Value) -> Result<(String, Scheme), SpecError> {
         Some(_) => return Err(SpecError::new("name", "a text is wanted")),
     };
     let scheme = Declared::new(SchemeSpec::read(&table)?)?;
+    scheme.check_custom()?;
     Ok((name, Scheme::Declared(Box::new(scheme))))
 }
 

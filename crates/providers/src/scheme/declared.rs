@@ -53,6 +53,11 @@ impl Declared {
         Ok(Self { spec, variants })
     }
 
+    /// What is asked of a scheme that nobody has set yet: that its content can be split in one place only.
+    pub(crate) fn check_custom(&self) -> Result<(), SpecError> {
+        self.variants.iter().try_for_each(|variant| variant.check_custom(&self.spec))
+    }
+
     pub(crate) fn spec(&self) -> &SchemeSpec {
         &self.spec
     }

@@ -115,6 +115,60 @@ impl Template {
         self.segments.iter().filter(|segment| !segment.optional).flat_map(|segment| &segment.parts)
     }
 
+    /// The part that the content begins with, where that is always the same.
+    pub(crate) fn first(&self) -> Option<&Part> {
+        self.segments.first().filter(|segment| !segment.optional).and_then(|segment| segment.parts.first())
+    }
+
+    /// Text that always follows the timestamp that the content begins with.
+    pub(crate) fn after_leading_timestamp(&self) -> Option<&str> {
+        match self.segments.first().filter(|segment| !segment.optional)?.parts.as_slice() {
+            [Part::Timestamp, Part::Literal(text), ..] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Why the same content could be made of other values: a sender who has one signature could move bytes from one
+    /// value into its neighbour. Not of rules that a provider has set already, which are as they are.
+    /// `fixed_timestamp`: its length is known.
+    pub(crate) fn ambiguity(&self, fixed_timestamp: bool) -> Option<&'static str> {
+        let (mut after_body, mut heads) = (false, Vec::new());
+        for (index, segment) in self.segments.iter().enumerate() {
+            let is_last = index + 1 == self.segments.len();
+            if segment.optional {
+                match segment.parts.first() {
+                    Some(Part::Literal(text)) if !heads.contains(&text) => heads.push(text),
+                    _ => return Some("each part in '[' and ']' must begin with a text of its own"),
+                }
+            }
+            for (index, part) in segment.parts.iter().enumerate() {
+                let next = segment.parts.get(index + 1);
+                match part {
+                    Part::Header(_) | Part::Query(_) | Part::Form(_) | Part::Json(_) => {
+                        let ends = match next {
+                            Some(Part::Literal(_)) => true,
+                            Some(Part::Timestamp) => fixed_timestamp,
+                            Some(_) => false,
+                            None => is_last,
+                        };
+                        if after_body || !ends {
+                            return Some(
+                                "where one of the sender's values ends must be told: text between, and {body} last",
+                            );
+                        }
+                    }
+                    Part::Body if after_body => return Some("{body} comes twice"),
+                    Part::Body => after_body = true,
+                    Part::Timestamp if after_body && !fixed_timestamp => {
+                        return Some("a timestamp after {body} wants a window and one unit");
+                    }
+                    Part::Timestamp | Part::Literal(_) | Part::Url | Part::Secret => {}
+                }
+            }
+        }
+        None
+    }
+
     /// Whether a timestamp is followed by a value with no text between, so that digits could pass from one to the
     /// other.
     pub(crate) fn runs_together(&self) -> bool {

@@ -23,6 +23,9 @@ pub(super) struct Variant {
     pub(super) timestamp: Option<TimestampSource>,
     pub(super) signed: Template,
     pub(super) signed_without_timestamp: Option<Template>,
+    /// A body that begins with a timestamp and this text, sent without its timestamp, would be a timestamped one's
+    /// content.
+    timed_start: Option<(Unit, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +70,19 @@ impl Variant {
         if signature.key_id_header.is_some() && entries.iter().any(Pattern::has_key_id) {
             return Err(SpecError::new("signature.key_id_header", "the entry names the key already"));
         }
+        let signed = template(&spec.signed, "signed")?;
+        let signed_without_timestamp = spec
+            .signed_without_timestamp
+            .as_deref()
+            .map(|text| template(text, "signed_without_timestamp"))
+            .transpose()?;
+        let starts_with_body =
+            signed_without_timestamp.as_ref().is_some_and(|it| it.first() == Some(&Part::Body));
+        let timed_start = spec
+            .timestamp
+            .as_ref()
+            .filter(|_| starts_with_body)
+            .and_then(|timestamp| Some((timestamp.unit, signed.after_leading_timestamp()?.to_owned())));
         Ok(Self {
             source,
             entries,
@@ -78,12 +94,9 @@ impl Variant {
                 .map(named)
                 .collect(),
             timestamp: spec.timestamp.as_ref().map(|spec| timestamp_source(spec, named)).transpose()?,
-            signed: template(&spec.signed, "signed")?,
-            signed_without_timestamp: spec
-                .signed_without_timestamp
-                .as_deref()
-                .map(|text| template(text, "signed_without_timestamp"))
-                .transpose()?,
+            signed,
+            signed_without_timestamp,
+            timed_start,
         })
     }
 
@@ -111,10 +124,53 @@ impl Variant {
         url: Option<&'a str>,
     ) -> Result<Vec<Piece<'a>>, Refusal> {
         let template = match (&self.signed_without_timestamp, timestamp) {
+            (Some(_), None) if self.begins_timed(received.body) => {
+                return Err(Refusal::Malformed(
+                    "body (it begins as a timestamped one, whose timestamp is missing)",
+                ));
+            }
             (Some(template), None) => template,
             _ => &self.signed,
         };
         template.fill(Values { received, timestamp, url })
+    }
+
+    fn begins_timed(&self, body: &[u8]) -> bool {
+        let Some((unit, end)) = &self.timed_start else { return false };
+        let end = end.as_bytes();
+        (1..=MAX_TIMESTAMP).any(|at| {
+            let (Some(text), Some(rest)) = (body.get(..at), body.get(at..)) else { return false };
+            rest.starts_with(end) && std::str::from_utf8(text).is_ok_and(|text| unit.read(text).is_some())
+        })
+    }
+
+    /// Whether a content with a timestamp could be one without.
+    fn forms_coincide(&self) -> bool {
+        let Some(untimed) = &self.signed_without_timestamp else { return false };
+        match (self.signed.first(), untimed.first()) {
+            (Some(Part::Literal(a)), Some(Part::Literal(b))) => a.starts_with(b) || b.starts_with(a),
+            // Every timestamp begins with a digit.
+            (Some(Part::Timestamp), Some(Part::Literal(text))) => {
+                text.starts_with(|c: char| c.is_ascii_digit())
+            }
+            _ => self.timed_start.is_none(),
+        }
+    }
+
+    /// What a provider may do and a new scheme must not: [`Template::ambiguity`].
+    pub(super) fn check_custom(&self, spec: &SchemeSpec) -> Result<(), SpecError> {
+        for (at, template) in self.templates() {
+            if let Some(problem) = template.ambiguity(is_bounded(spec)) {
+                return Err(SpecError::new(at, problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
+        let untimed =
+            self.signed_without_timestamp.as_ref().map(|template| ("signed_without_timestamp", template));
+        std::iter::once(("signed", &self.signed)).chain(untimed)
     }
 
     pub(super) fn write(
@@ -137,21 +193,25 @@ impl Variant {
 
     /// What contradicts itself between the parts of a scheme.
     pub(super) fn check_content(&self, spec: &SchemeSpec) -> Result<(), SpecError> {
-        let bounded = spec
-            .timestamp
-            .as_ref()
-            .is_none_or(|timestamp| timestamp.window.is_some() && timestamp.unit != Unit::Either);
-        if !bounded && self.signed.runs_together() {
+        if !is_bounded(spec) && self.signed.runs_together() {
             return Err(SpecError::new(
                 "timestamp",
                 "its end cannot be told from what follows it, so a window and one unit are wanted",
             ));
         }
-        for (at, template) in [
-            ("signed", Some(&self.signed)),
-            ("signed_without_timestamp", self.signed_without_timestamp.as_ref()),
-        ] {
-            let Some(template) = template else { continue };
+        if self.forms_coincide() {
+            return Err(SpecError::new(
+                "signed_without_timestamp",
+                "a content with a timestamp could be one without: begin them with texts of their own, or write \
+                 {timestamp}, a text and {body}, and {body} alone",
+            ));
+        }
+        for (at, template) in self.templates() {
+            for part in template.parts() {
+                if let Part::Header(name) = part {
+                    check_header(at, name)?;
+                }
+            }
             let has = |wanted: &Part| template.parts().any(|part| part == wanted);
             if has(&Part::Secret) != spec.algorithm.takes_secret_in_content() {
                 return Err(SpecError::new(
@@ -220,6 +280,24 @@ impl<'a> Iterator for Entries<'a, '_> {
     }
 }
 
+/// The longest timestamp that any unit reads, in bytes.
+const MAX_TIMESTAMP: usize = 35;
+
+/// Whether every timestamp that passes is of one length: one unit, within a window.
+fn is_bounded(spec: &SchemeSpec) -> bool {
+    let timestamp = spec.timestamp.as_ref();
+    timestamp.is_none_or(|timestamp| timestamp.window.is_some() && timestamp.unit != Unit::Either)
+}
+
+/// RFC 9110's token.
+fn check_header(at: &str, name: &str) -> Result<(), SpecError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if !name.is_empty() && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(SpecError::new(at, format!("{name:?} is not a header's name: letters, digits and !#$%&'*+-.^_`|~")))
+}
+
 fn timestamp_source(
     spec: &TimestampSpec,
     named: impl Fn(&String) -> String,
@@ -264,21 +342,27 @@ pub(super) fn check_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
     if spec.encoding == Encoding::Text && spec.algorithm != Algorithm::Token {
         return fail("encoding", "text is for tokens only");
     }
-    let star = |name: &&String| name.starts_with('*');
-    let headers = spec.signature.header.iter().chain(&spec.signature.key_id_header).chain(&spec.require);
-    if spec.families.is_empty() && headers.clone().any(|name| star(&name)) {
-        return fail("families", "a header's name begins with '*', so at least one family is wanted");
+    let timestamp = spec.timestamp.iter().filter_map(|timestamp| timestamp.header.as_ref());
+    let headers = (spec.signature.header.iter().map(|name| ("signature.header", name)))
+        .chain(spec.signature.key_id_header.iter().map(|name| ("signature.key_id_header", name)))
+        .chain(timestamp.map(|name| ("timestamp.header", name)))
+        .chain(spec.require.iter().map(|name| ("require", name)))
+        .chain(spec.require_in_family.values().flatten().map(|name| ("require_in_family", name)));
+    for (at, name) in headers {
+        match name.strip_prefix('*') {
+            Some(_) if spec.families.is_empty() => {
+                return fail("families", "a header's name begins with '*', so at least one family is wanted");
+            }
+            Some(rest) => {
+                for family in &spec.families {
+                    check_header(at, &format!("{family}{rest}"))?;
+                }
+            }
+            None => check_header(at, name)?,
+        }
     }
     if spec.require_in_family.keys().any(|family| !spec.families.contains(family)) {
         return fail("require_in_family", "it names a family that is not in families");
-    }
-    let headers = headers.chain(spec.require_in_family.values().flatten());
-    let plain = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-    if !headers.clone().all(plain) {
-        return fail(
-            "signature.header",
-            "a header's name is one or more visible ASCII characters without ':'",
-        );
     }
     Ok(())
 }

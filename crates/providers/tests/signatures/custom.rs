@@ -34,6 +34,36 @@ fn unbounded() -> Value {
     scheme
 }
 
+fn signed(template: &str) -> Value {
+    with(&["signed"], json!(template))
+}
+
+fn timed_by(header: &str) -> Value {
+    with(&["timestamp"], json!({ "header": header, "unit": "seconds", "window": 60 }))
+}
+
+/// With a timestamp that may be absent.
+fn untimed(timed: &str, untimed: &str) -> Value {
+    let mut scheme = timed_by("X-Time");
+    scheme["timestamp"]["optional"] = json!(true);
+    scheme["signed"] = json!(timed);
+    scheme["signed_without_timestamp"] = json!(untimed);
+    scheme
+}
+
+#[test]
+fn a_custom_schemes_parameters_are_those_that_are_read() {
+    for (name, value, problem) in [
+        ("default_currency", "euro", "is not an ISO 4217 currency"),
+        ("amount_units", "minor", "this scheme has no such parameter"),
+    ] {
+        let mut config = config(scheme());
+        config.parameters.insert(name.to_owned(), value.to_owned());
+        let error = Endpoint::new(config).unwrap_err();
+        assert_eq!((error.field, error.problem), (format!("parameters.{name}"), problem.to_owned()));
+    }
+}
+
 #[test]
 fn a_custom_scheme_verifies_and_signs() {
     let endpoint = Endpoint::new(config(scheme())).unwrap();
@@ -116,8 +146,41 @@ fn a_scheme_that_cannot_serve_says_what_and_where() {
         (with(&["encoding"], json!("text")), "scheme.encoding", "text is for tokens only"),
         (with(&["key", "form"], json!("rot13")), "scheme.key.form", "unknown variant `rot13`"),
         (with(&["require"], json!(["*Topic"])), "scheme.families", "at least one family"),
-        (with(&["require"], json!(["a b"])), "scheme.signature.header", "visible ASCII"),
+        (with(&["require"], json!(["a b"])), "scheme.require", "\"a b\" is not a header's name"),
+        (with(&["signature", "header"], json!("X-Acme:")), "scheme.signature.header", "not a header's name"),
+        (timed_by("X Time"), "scheme.timestamp.header", "not a header's name"),
+        (timed_by("*Time"), "scheme.families", "at least one family"),
+        (signed("{timestamp}|{header:X Id}|{body}"), "scheme.signed", "not a header's name"),
+        // One value's end must not pass for another one's beginning.
+        (signed("{timestamp}|{header:X-Acme-Id}{body}"), "scheme.signed", "one of the sender's values ends"),
+        (
+            signed("{timestamp}|{header:A}{query:b}|{body}"),
+            "scheme.signed",
+            "one of the sender's values ends",
+        ),
+        (signed("{timestamp}|{body}|{header:A}"), "scheme.signed", "{body} last"),
+        (signed("{timestamp}|{body}|{body}"), "scheme.signed", "{body} comes twice"),
+        (signed("{timestamp}|{header:A}[|{header:B}]|{body}"), "scheme.signed", "one of the sender's values"),
+        (signed("{timestamp}[{header:A}|]{body}"), "scheme.signed", "must begin with a text of its own"),
+        (signed("{timestamp}[a{header:A}|][a{header:B}|]{body}"), "scheme.signed", "a text of its own"),
+        (untimed("a{timestamp}.{body}", "{body}"), "scheme.signed_without_timestamp", "could be one without"),
+        (untimed("{timestamp}{body}", "{body}"), "scheme.signed_without_timestamp", "could be one without"),
+        (untimed("{timestamp}.{body}", "1{body}"), "scheme.signed_without_timestamp", "could be one without"),
+        (
+            untimed("v1{timestamp}.{body}", "v{body}"),
+            "scheme.signed_without_timestamp",
+            "could be one without",
+        ),
     ];
+    for good in [
+        untimed("{timestamp}.{body}", "{body}"),
+        untimed("{timestamp}.{body}", "plain.{body}"),
+        untimed("t{timestamp}.{body}", "p{body}"),
+        signed("[id:{query:a};]{body}.{timestamp}"),
+        signed("{header:A}{timestamp}{body}"),
+    ] {
+        Endpoint::new(config(good.clone())).unwrap_or_else(|error| panic!("{good}: {error}"));
+    }
     for (scheme, field, problem) in cases {
         let error = Endpoint::new(config(scheme.clone())).unwrap_err();
         assert_eq!((error.endpoint.as_str(), error.field.as_str()), ("test", *field), "{error}");

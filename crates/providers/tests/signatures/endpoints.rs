@@ -46,6 +46,11 @@ fn the_generic_timestamp_may_be_absent_and_is_signed_when_there() {
         check(&[(name, timed), ("X-Webhook-Timestamp", "01760000000")]),
         Err(Refusal::Malformed("timestamp"))
     );
+    // Nor can it be moved into the body.
+    let moved = [b"1760000000.", &body[..]].concat();
+    let headers: Headers = [(name, timed)].into_iter().collect();
+    let received = Received { headers: &headers, query: "", body: &moved };
+    assert!(matches!(generic.verify(received, &keys, None, now()), Err(Refusal::Malformed(_))));
     assert_eq!(check(&[]), Err(Refusal::HeaderMissing));
     assert_eq!(check(&[(name, "")]), Err(Refusal::HeaderMissing));
     assert_eq!(check(&[(name, &timed[7..])]), Err(Refusal::Malformed("signature")));
