@@ -214,8 +214,7 @@ impl Sender {
     fn new(name: &'static str, is_fifo: bool) -> Self {
         let endpoint = Endpoint::new(config(name, is_fifo)).unwrap();
         // PayPal signs with its own certificate, which we do not have: what its processor reads is the same.
-        let keys =
-            endpoint.keys(vec![KeyMaterial { id: "2026-01".to_owned(), secret: Secret::new(KEY) }]).unwrap();
+        let keys = endpoint.keys(vec![KeyMaterial::new("2026-01", Secret::new(KEY))]).unwrap();
         Self { name, endpoint, keys }
     }
 

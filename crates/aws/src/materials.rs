@@ -216,9 +216,7 @@ mod tests {
     fn webhook() -> Webhook {
         let config = r#"{"id":"bank","scheme":"plaid","secret":"ssm:bank"}"#;
         let endpoint = Endpoint::new(serde_json::from_str(config).unwrap()).unwrap();
-        let ring = |text: &str| {
-            endpoint.keys(vec![KeyMaterial { id: "current".to_owned(), secret: Secret::new(text) }]).unwrap()
-        };
+        let ring = |text: &str| endpoint.keys(vec![KeyMaterial::new("current", Secret::new(text))]).unwrap();
         let to_sign =
             ToSign { headers: &Headers::new(), query: "", body: br#"{"webhook_type":"ITEM"}"#, url: None };
         let signed = endpoint.sign(to_sign, &ring(KEY), now()).unwrap();

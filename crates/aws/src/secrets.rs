@@ -94,16 +94,16 @@ fn parse(stage: &str, value: &str) -> Vec<KeyMaterial> {
     let listed = value.starts_with('{').then(|| serde_json::from_str::<Value>(value).ok()).flatten();
     let keys = listed.as_ref().and_then(|value| value.get("keys")).and_then(Value::as_array);
     let Some(keys) = keys else {
-        return vec![KeyMaterial { id: stage.to_owned(), secret: Secret::new(value) }];
+        return vec![KeyMaterial::unnamed(stage, Secret::new(value))];
     };
     keys.iter()
         .enumerate()
         .filter_map(|(index, key)| {
-            let id = match key.get("id").and_then(Value::as_str) {
-                Some(id) => id.to_owned(),
-                None => format!("{stage}-{index}"),
-            };
-            Some(KeyMaterial { id, secret: Secret::new(key.get("value")?.as_str()?) })
+            let secret = Secret::new(key.get("value")?.as_str()?);
+            Some(match key.get("id").and_then(Value::as_str) {
+                Some(id) => KeyMaterial::new(id, secret),
+                None => KeyMaterial::unnamed(format!("{stage}-{index}"), secret),
+            })
         })
         .collect()
 }
@@ -118,6 +118,8 @@ mod tests {
         add(&mut keys, parse("previous", r#"{"keys":[{"id":"a","value":"1"},{"id":"b","value":"0"}]}"#));
         let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
         assert_eq!(ids, ["a", "b", "b (previous)"]);
+        let provider_ids: Vec<_> = keys.iter().filter_map(|key| key.provider_id.as_deref()).collect();
+        assert_eq!(provider_ids, ["a", "b", "b"], "the provider calls both by the one id");
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn verification(scheme: &str, key: &str, body: &[u8], batch: u32) -> u128 {
         parameters: Default::default(),
     })
     .expect("an endpoint");
-    let material = KeyMaterial { id: "current".to_owned(), secret: Secret::new(key) };
+    let material = KeyMaterial::new("current", Secret::new(key));
     let keys = endpoint.keys(vec![material]).expect("a key");
     // As many headers as API Gateway adds.
     let headers: Headers =

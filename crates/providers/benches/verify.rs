@@ -52,7 +52,7 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
         parameters: Default::default(),
     };
     let endpoint = Endpoint::new(config).expect("an endpoint");
-    let material = KeyMaterial { id: "current".to_owned(), secret: Secret::new(key) };
+    let material = KeyMaterial::new("current", Secret::new(key));
     let keys = endpoint.keys(vec![material]).expect("a key");
     // As many headers as API Gateway adds.
     let headers: Headers =

@@ -60,7 +60,7 @@ fn signed(
         parameters: BTreeMap::new(),
     })?;
     let key = key(provider);
-    let material = KeyMaterial { id: "tollgate_public".to_owned(), secret: Secret::new(key.as_str()) };
+    let material = KeyMaterial::new("tollgate_public", Secret::new(key.as_str()));
     let keys = endpoint.keys(vec![material])?;
     let mut headers = Headers::new();
     if provider == "shopify" {

@@ -46,6 +46,9 @@ pub struct Provider {
     /// Keys are stored under their ids at the provider: its webhooks name the one that they are signed with.
     #[serde(default)]
     pub keys_have_ids: bool,
+    /// Who makes the keys.
+    #[serde(default)]
+    pub key_made_by: KeyMaker,
     /// What whoever sets it up must know.
     pub know: String,
     /// The normaliser, where it is not the one called as the provider.
@@ -57,6 +60,19 @@ pub struct Provider {
     /// The rule's code, where data cannot say it.
     #[serde(default)]
     pub coded: Option<Coded>,
+}
+
+/// Who makes a provider's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyMaker {
+    /// Whoever sets the endpoint up: the text is given to the provider.
+    You,
+    /// The provider; a key that is made here serves tests only.
+    #[default]
+    Provider,
+    /// The provider, and nobody else can: public keys, credentials, keys that go by its ids.
+    ProviderAlone,
 }
 
 /// The rules that are code.

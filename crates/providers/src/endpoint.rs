@@ -201,7 +201,7 @@ impl Endpoint {
     }
 
     pub(crate) fn keys_of(&self, keys: &[KeyMaterial], strength: Strength) -> Result<KeyRing, KeyError> {
-        KeyRing::prepare(keys, |secret| self.scheme.decode_key(secret, strength))
+        KeyRing::prepare(keys, self.scheme.has_key_ids(), |secret| self.scheme.decode_key(secret, strength))
     }
 
     /// What must be fetched before [`verify`](Self::verify) can decide, if anything; asked after everything that
@@ -331,10 +331,16 @@ impl Endpoint {
         body.is_empty() || self.normaliser.is_some_and(|normaliser| normaliser.reads_request())
     }
 
-    /// The key id that the webhook names, for vectors that do not say whose their key is.
-    pub(crate) fn named_key_id(&self, received: Received<'_>) -> Option<String> {
-        let Scheme::Declared(scheme) = &self.scheme else { return None };
-        scheme.read(received).ok()?.candidates.into_iter().find_map(|candidate| candidate.key_id)
+    /// The key ids that the webhook names, for vectors that do not say whose their keys are.
+    pub(crate) fn named_key_ids(&self, received: Received<'_>) -> Vec<String> {
+        match &self.scheme {
+            Scheme::Declared(scheme) => {
+                let candidates = scheme.read(received).map(|reading| reading.candidates).unwrap_or_default();
+                candidates.into_iter().filter_map(|candidate| candidate.key_id).collect()
+            }
+            Scheme::Braintree => braintree::named_key_ids(received),
+            _ => Vec::new(),
+        }
     }
 
     fn request<'r>(

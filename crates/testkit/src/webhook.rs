@@ -45,7 +45,7 @@ pub struct Sender {
 impl Sender {
     /// The sender behind `config` who signs with `key`.
     pub fn new(config: EndpointConfig, key: &str) -> Self {
-        let key = KeyMaterial { id: "sender".to_owned(), secret: Secret::new(key) };
+        let key = KeyMaterial::new("sender", Secret::new(key));
         Self::with_keys(config, vec![key])
     }
 

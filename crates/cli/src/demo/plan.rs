@@ -325,7 +325,7 @@ pub(crate) mod tests {
             let config =
                 json!({"id": id, "scheme": scheme, "secret": "secretsmanager:x", "notification_url": url});
             let config: EndpointConfig = serde_json::from_value(config).unwrap();
-            let key = KeyMaterial { id: "current".into(), secret: Secret::new(key) };
+            let key = KeyMaterial::new("current", Secret::new(key));
             Signer::new(Endpoint::new(config).unwrap(), vec![key]).unwrap()
         };
         vec![

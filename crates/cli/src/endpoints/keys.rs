@@ -13,7 +13,10 @@ use serde::Deserialize;
 use tollgate_aws::secrets::AwsSecrets;
 use tollgate_core::id::to_hex;
 use tollgate_pipeline::ports::Secrets;
-use tollgate_providers::{Endpoint, KeyMaterial, Secret};
+use tollgate_providers::{
+    Endpoint, KeyMaterial, Secret,
+    catalogue::{self, KeyMaker},
+};
 
 use crate::aws::Aws;
 
@@ -63,10 +66,12 @@ impl KeyText {
     /// The keys in it: the bare text, or `{"keys":[{"id":"...","value":"..."}]}`.
     pub(crate) fn keys(&self, default_id: &str) -> Vec<KeyMaterial> {
         let listed: Option<Stored> = serde_json::from_str(&self.0).ok();
-        let key = |id: String, value: String| KeyMaterial { id, secret: Secret::new(value) };
         match listed {
-            Some(stored) => stored.keys.into_iter().map(|one| key(one.id, one.value)).collect(),
-            None => vec![key(default_id.to_owned(), self.0.clone())],
+            Some(stored) => {
+                let key = |one: StoredKey| KeyMaterial::new(one.id, Secret::new(one.value));
+                stored.keys.into_iter().map(key).collect()
+            }
+            None => vec![KeyMaterial::unnamed(default_id, Secret::new(self.0.clone()))],
         }
     }
 }
@@ -242,8 +247,10 @@ pub(crate) fn from_file(path: &std::path::Path, endpoint: &Endpoint) -> anyhow::
     Ok(key)
 }
 
-/// Schemes whose keys are the provider's to make, though any text would pass for one.
-const ISSUED: [&str; 3] = ["paypal", "plaid", "wise"];
+/// Who makes the keys of this provider; those of a custom scheme are whoever's who wrote it.
+pub(crate) fn made_by(provider: &str) -> KeyMaker {
+    catalogue::find(provider).map_or(KeyMaker::You, |row| row.key_made_by)
+}
 
 fn form(endpoint: &Endpoint, random: &[u8; 64]) -> Option<KeyText> {
     let (half, _) = random.split_at(32);
@@ -251,11 +258,10 @@ fn form(endpoint: &Endpoint, random: &[u8; 64]) -> Option<KeyText> {
     let whsec = format!("whsec_{}", general_purpose::STANDARD.encode(half));
     // The first that the scheme takes. The bare text holds a `_`, which neither hex nor base64 does.
     let candidates = match endpoint.provider().as_str() {
-        provider if ISSUED.contains(&provider) => return None,
+        provider if made_by(provider) == KeyMaker::ProviderAlone => return None,
         // Stripe's keys look so, and are used as text.
         "stripe" => vec![format!("whsec_{}", to_hex(half))],
         "chargebee" | "phonepe" => vec![format!("tollgate:{text}")],
-        "braintree" => vec![format!("public_{}:{text}", to_hex(half.get(..4)?)), text],
         _ => vec![format!("key_{text}"), whsec, to_hex(half), to_hex(random), format!("tollgate:{text}")],
     };
     candidates.into_iter().map(KeyText).find(|key| endpoint.keys(key.keys("current")).is_ok())
@@ -288,7 +294,7 @@ mod tests {
     #[test]
     fn a_made_up_key_fits_its_scheme() {
         let form_of = |scheme: &str| {
-            let url = (scheme == "square").then_some("https://example.com/hook");
+            let url = Some("https://example.com/hook");
             let endpoint = crate::signer::ad_hoc("x", scheme, url).unwrap();
             form(&endpoint, &std::array::from_fn(|index| index as u8)).map(|key| key.0)
         };
@@ -298,6 +304,9 @@ mod tests {
         assert!(form_of("stripe").unwrap().starts_with("whsec_"));
         assert!(form_of("standard_webhooks").unwrap().starts_with("whsec_"));
         assert!(form_of("adyen").is_some_and(|key| key.len() == 64 && key.starts_with("000102")));
-        assert_eq!(form_of("wise"), None);
+        for row in catalogue::providers() {
+            let made = form_of(&row.name).is_some();
+            assert_eq!(made, row.key_made_by != KeyMaker::ProviderAlone, "{}", row.name);
+        }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use clap::Subcommand;
 use tollgate_core::{EndpointConfig, EndpointId};
-use tollgate_providers::Endpoint;
+use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
 use crate::{
     aws::{Aws, Target},
@@ -146,7 +146,10 @@ async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> any
         ));
     };
     store.put(&reference, &key).await.with_context(|| format!("endpoint {id}: storing its key"))?;
-    Ok("generated".to_owned())
+    Ok(match keys::made_by(endpoint.provider().as_str()) {
+        KeyMaker::You => "generated: give it to the provider".to_owned(),
+        _ => "generated: for tests, until `tollgate endpoints rotate` stores the provider's".to_owned(),
+    })
 }
 
 async fn write(ssm: &aws_sdk_ssm::Client, aws: &Aws, config: &EndpointConfig) -> anyhow::Result<()> {

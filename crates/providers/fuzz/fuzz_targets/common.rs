@@ -58,7 +58,7 @@ fn subject(row: &catalogue::Provider) -> Option<Subject> {
         None if row.name == "paypal" => "1JE4291016473214C".to_owned(),
         _ => "user:Zq3vX8-a-secret-of-ours-kT5w".to_owned(),
     };
-    let material = KeyMaterial { id: "1".to_owned(), secret: Secret::new(text) };
+    let material = KeyMaterial::new("1", Secret::new(text));
     let keys = endpoint.keys(vec![material]).ok()?;
     let signed = sign(&endpoint, &keys, br#"{"order_id":"1","status_code":"2","gross_amount":"3"}"#);
     Some(Subject { endpoint, keys, signed })

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
             return;
         }
     };
-    let material = KeyMaterial { id: "1".to_owned(), secret: Secret::new("5ac35ac35ac35ac35ac35ac35ac35ac3") };
+    let material = KeyMaterial::new("1", Secret::new("5ac35ac35ac35ac35ac35ac35ac35ac3"));
     let Ok(keys) = endpoint.keys(vec![material]) else { return };
     if let Some(signed) = common::sign(&endpoint, &keys, br#"{"a":"b"}"#) {
         let received = Received { headers: &signed.headers, query: &signed.query, body: &signed.body };

@@ -33,7 +33,7 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
     let mut known_id = false;
     for key in keys.iter() {
         // The first pair with our public key decides, as in the SDK.
-        let Some((_, signature)) = pairs.iter().find(|(public, _)| *public == key.id) else { continue };
+        let Some((_, signature)) = pairs.iter().find(|(public, _)| *public == key.named()) else { continue };
         known_id = true;
         let Some(candidate) = Encoding::Hex.decode(signature) else { continue };
         if ["", "\n"].iter().any(|end| matches(&key.key, payload.as_bytes(), end.as_bytes(), &candidate)) {
@@ -43,12 +43,18 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
     Err(if known_id { Refusal::Mismatch } else { Refusal::UnknownKeyId })
 }
 
+/// The public keys that the webhook names.
+pub(crate) fn named_key_ids(received: Received<'_>) -> Vec<String> {
+    let signatures = read(received).map(|(signatures, _)| signatures).unwrap_or_default();
+    pairs(&signatures).unwrap_or_default().into_iter().map(|(public, _)| public.to_owned()).collect()
+}
+
 /// Signs `to_sign.body`, which is the notification's XML.
 pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing) -> Result<Signed, SignError> {
     let key = keys.iter().next().ok_or(SignError::NoPrivateKey)?;
     let payload = Encoding::Base64.encode(to_sign.body);
     let signature = mac(&key.key, &[payload.as_bytes()]).ok_or(SignError::NoPrivateKey)?;
-    let signature = format!("{}|{}", key.id, Encoding::Hex.encode(&signature));
+    let signature = format!("{}|{}", key.named(), Encoding::Hex.encode(&signature));
     let mut out = Unsigned::new(to_sign);
     out.default_header("Content-Type", "application/x-www-form-urlencoded");
     out.set_body(to_form(&[("bt_signature", &signature), ("bt_payload", &payload)]).into_bytes());
@@ -68,7 +74,7 @@ pub(crate) fn answer_challenge(query: &str, keys: &KeyRing) -> Result<String, Re
     }
     let key = keys.iter().next().ok_or(Refusal::UnknownKeyId)?;
     let answer = mac(&key.key, &[challenge.as_bytes()]).ok_or(Refusal::UnknownKeyId)?;
-    Ok(format!("{}|{}", key.id, Encoding::Hex.encode(&answer)))
+    Ok(format!("{}|{}", key.named(), Encoding::Hex.encode(&answer)))
 }
 
 fn is_challenge(text: &str) -> bool {

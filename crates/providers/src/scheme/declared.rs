@@ -71,6 +71,10 @@ impl Declared {
         if all { Authenticity::Verified } else { Authenticity::Authenticated }
     }
 
+    pub(crate) fn has_key_ids(&self) -> bool {
+        self.variants.iter().any(Variant::has_key_ids)
+    }
+
     pub(crate) fn uses_url(&self) -> bool {
         self.variants.iter().any(|variant| variant.signed.parts().any(|part| *part == Part::Url))
     }
@@ -239,7 +243,7 @@ impl Declared {
     ) -> Result<&'k NamedKey, Refusal> {
         let mut known_id = false;
         for key in keys.iter() {
-            let named = |candidate: &&Candidate| candidate.key_id.as_ref().is_none_or(|id| *id == key.id);
+            let named = |candidate: &&Candidate| candidate.key_id.as_ref().is_none_or(|id| id == key.named());
             let mut candidates = reading.candidates.iter().filter(named).peekable();
             if candidates.peek().is_none() {
                 continue;
@@ -295,7 +299,7 @@ impl Declared {
             out.default_header(name, stand_in.get(..32).unwrap_or(&stand_in));
         }
         if let Some(name) = &variant.key_id_header {
-            out.set_header(name, &key.id);
+            out.set_header(name, key.named());
         }
         let signature = {
             let pieces = variant
@@ -309,7 +313,7 @@ impl Declared {
             .ok_or(SignError::NoPrivateKey)?
         };
         let signature = self.spec.encoding.encode(&signature);
-        let text = variant.write(&self.spec, &key.id, timestamp.as_deref(), &signature);
+        let text = variant.write(&self.spec, key.named(), timestamp.as_deref(), &signature);
         match &variant.source {
             Source::Header(name) => out.set_header(name, &text),
             Source::Form(name) => out.add_form_field(name, &text),

@@ -143,6 +143,16 @@ impl Scheme {
         }
     }
 
+    /// Whether a webhook names the key that it is signed with, as the provider calls it.
+    pub(crate) fn has_key_ids(&self) -> bool {
+        match self {
+            Self::Declared(scheme) => scheme.has_key_ids(),
+            Self::Braintree => true,
+            // A token of Plaid's names a key of Plaid's, which brings its own id.
+            Self::Adyen | Self::PayPal(_) | Self::Plaid(_) => false,
+        }
+    }
+
     pub(crate) fn uses_url(&self) -> bool {
         matches!(self, Self::Declared(scheme) if scheme.uses_url())
     }

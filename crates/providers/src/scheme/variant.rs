@@ -100,6 +100,10 @@ impl Variant {
         })
     }
 
+    pub(super) fn has_key_ids(&self) -> bool {
+        self.key_id_header.is_some() || self.entries.iter().any(Pattern::has_key_id)
+    }
+
     pub(super) fn wanted_headers(&self) -> impl Iterator<Item = &str> {
         let signed = self.signed.required().filter_map(|part| match part {
             Part::Header(name) => Some(name.as_str()),

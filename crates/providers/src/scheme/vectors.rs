@@ -33,7 +33,7 @@ pub struct Vector {
     /// Every active key, instead of `key`, during rotation.
     #[serde(default)]
     pub keys: Option<Vec<String>>,
-    /// The key's id at the provider; absent: the one that the webhook names.
+    /// The (first) key's id at the provider; absent: every key may have any that the webhook names.
     #[serde(default)]
     pub key_id: Option<String>,
     /// What only one scheme needs.
@@ -133,7 +133,7 @@ pub fn verdict(vector: &Vector) -> Result<Result<String, String>, String> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let received = Received { headers: &headers, query, body: &body };
     let keys = match endpoint
-        .keys_of(&key_material(vector, endpoint.named_key_id(received)), Strength::TestVector)
+        .keys_of(&key_material(vector, endpoint.named_key_ids(received)), Strength::TestVector)
     {
         Ok(keys) => keys,
         Err(error) => return Ok(Err(error.to_string())),
@@ -166,14 +166,27 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
     })
 }
 
-fn key_material(vector: &Vector, named: Option<String>) -> Vec<KeyMaterial> {
+/// Every key; without an id of its own one could be any of those that the webhook names.
+fn key_material(vector: &Vector, named: Vec<String>) -> Vec<KeyMaterial> {
     let one = [vector.key.clone()];
     let texts = vector.keys.as_deref().unwrap_or(&one);
-    let first = vector.key_id.clone().or(named);
-    let id = |index: usize| match (&first, index) {
-        (Some(id), 0) => id.clone(),
-        _ => format!("key-{}", index + 1),
-    };
-    let material = |(index, text): (usize, &String)| KeyMaterial { id: id(index), secret: Secret::new(text) };
-    texts.iter().enumerate().map(material).collect()
+    let mut material = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let name = format!("key-{}", index + 1);
+        let ids = match &vector.key_id {
+            // It is the first key's; the others' are not said, and are others.
+            Some(id) if index == 0 => std::slice::from_ref(id),
+            Some(_) => std::slice::from_ref(&name),
+            None if named.is_empty() => std::slice::from_ref(&name),
+            None => named.as_slice(),
+        };
+        for (nth, id) in ids.iter().enumerate() {
+            material.push(KeyMaterial {
+                id: format!("{name}/{nth}"),
+                provider_id: Some(id.clone()),
+                secret: Secret::new(text),
+            });
+        }
+    }
+    material
 }

@@ -61,6 +61,26 @@ fn any_active_key_verifies_and_is_named() {
 }
 
 #[test]
+fn a_key_that_webhooks_name_has_its_providers_id() {
+    use tollgate_providers::{KeyMaterial, Secret};
+    for row in signable().filter(|row| row.keys_have_ids) {
+        let (old, new) = (Secret::new(key_text(row, 1)), Secret::new(key_text(row, 2)));
+        let endpoint = endpoint(&row.name);
+        let bare = endpoint.keys(vec![KeyMaterial::unnamed("current", old.clone())]).unwrap_err();
+        assert!(bare.to_string().contains(r#"{"keys":[{"id":"#), "{}: {bare}", row.name);
+        // A secret's two versions may hold two keys under one id.
+        let mut previous = KeyMaterial::new("b", old);
+        let signed = sign(&endpoint, &endpoint.keys(vec![previous.clone()]).unwrap(), body(&row.name), NOW);
+        previous.id = "b (previous)".to_owned();
+        let keys = endpoint.keys(vec![KeyMaterial::new("b", new), previous]).unwrap();
+        assert_eq!(Case { endpoint, keys, signed }.verify(), Ok("b (previous)".to_owned()), "{}", row.name);
+    }
+    let ids: Vec<_> =
+        providers().iter().filter(|row| row.keys_have_ids).map(|row| row.name.as_str()).collect();
+    assert_eq!(ids, ["braintree", "klarna", "worldpay"]);
+}
+
+#[test]
 fn without_its_signature_a_webhook_is_refused() {
     for row in signable() {
         let mut case = case(row);

@@ -112,19 +112,19 @@ fn weak_and_ill_formed_keys_are_refused_without_being_shown() {
         ("paypal", "not an id", "it is not the id of a PayPal webhook"),
     ];
     for (scheme, text, problem) in cases {
-        let material = vec![KeyMaterial { id: "current".to_owned(), secret: Secret::new(text) }];
+        let material = vec![KeyMaterial::new("current", Secret::new(text))];
         let error = endpoint(scheme).keys(material).unwrap_err();
         assert_eq!((error.id.as_str(), error.problem), ("current", problem), "{scheme}");
         assert!(text.len() < 3 || !error.to_string().contains(text));
     }
     assert!(endpoint("stripe").keys(Vec::new()).is_err());
-    let twice = ["a", "a"].map(|id| KeyMaterial { id: id.to_owned(), secret: Secret::new("whsec_abcdefgh") });
+    let twice = ["a", "a"].map(|id| KeyMaterial::new(id, Secret::new("whsec_abcdefgh")));
     assert!(endpoint("stripe").keys(twice.to_vec()).is_err());
 }
 
 #[test]
 fn keys_are_never_printed() {
-    let material = KeyMaterial { id: "current".to_owned(), secret: Secret::new("whsec_do_not_show") };
+    let material = KeyMaterial::new("current", Secret::new("whsec_do_not_show"));
     assert!(!format!("{material:?}").contains("do_not_show"));
     let keys = endpoint("stripe").keys(vec![material]).unwrap();
     assert_eq!(format!("{keys:?}"), "[\"current\"]");

@@ -214,7 +214,7 @@ proptest! {
     #[test]
     fn arbitrary_keys_are_an_answer(text in ".*") {
         for row in providers() {
-            let material = KeyMaterial { id: "1".to_owned(), secret: Secret::new(text.clone()) };
+            let material = KeyMaterial::new("1", Secret::new(text.clone()));
             let _ = endpoint(&row.name).keys(vec![material]);
         }
     }

@@ -64,8 +64,7 @@ pub fn endpoint(name: &str) -> Endpoint {
 }
 
 pub fn ring(endpoint: &Endpoint, keys: &[(&str, &str)]) -> KeyRing {
-    let material =
-        |(id, text): &(&str, &str)| KeyMaterial { id: (*id).to_owned(), secret: Secret::new(*text) };
+    let material = |(id, text): &(&str, &str)| KeyMaterial::new(*id, Secret::new(*text));
     endpoint.keys(keys.iter().map(material).collect()).unwrap()
 }
 

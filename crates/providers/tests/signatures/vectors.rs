@@ -28,3 +28,33 @@ fn a_line_that_is_no_vector_fails() {
     let line = r#"{"provider":"stripe","case":"x","body_base64":"","key":"k","now":0,"expect":"valid"}"#;
     assert_eq!(run(line).failed.len(), 1);
 }
+
+#[test]
+fn keys_without_ids_may_have_any_that_the_webhook_names() {
+    use base64::Engine as _;
+    let case = crate::providers::case(tollgate_providers::catalogue::find("worldpay").unwrap());
+    let good = case.signed.headers.get("event-signature").unwrap();
+    let zeros = "0".repeat(64);
+    let body = base64::engine::general_purpose::STANDARD.encode(&case.signed.body);
+    let key = |seed| {
+        let row = tollgate_providers::catalogue::find("worldpay").unwrap();
+        crate::providers::key_text(row, seed)
+    };
+    let verdict = |signature: &str, more: serde_json::Value, expect: &str| {
+        let mut vector = serde_json::json!({
+            "provider": "worldpay", "case": "x", "headers": { "Event-Signature": signature },
+            "body_base64": body, "key": key(1), "now": 0, "expect": expect,
+        });
+        vector.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        run(&vector.to_string()).failed
+    };
+    let keys = [key(2), key(1)];
+    for signature in [good.to_owned(), format!("9/SHA256/{zeros},{good}"), format!("{good},9/SHA256/{zeros}")]
+    {
+        assert_eq!(verdict(&signature, serde_json::json!({}), "valid"), []);
+        assert_eq!(verdict(&signature, serde_json::json!({ "keys": keys }), "valid"), []);
+        assert_eq!(verdict(&signature, serde_json::json!({ "key_id": "1" }), "valid"), []);
+        assert_eq!(verdict(&signature, serde_json::json!({ "key_id": "2" }), "invalid"), []);
+        assert_eq!(verdict(&signature, serde_json::json!({ "keys": [key(2), key(3)] }), "invalid"), []);
+    }
+}

@@ -51,7 +51,7 @@ impl Secrets for &MemorySecrets {
     async fn keys(&self, reference: &str) -> PortResult<Vec<KeyMaterial>> {
         let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let versions = secrets.get(reference).ok_or_else(|| PortError::permanent("secrets", "not found"))?;
-        let key = |(id, secret): (&str, &Secret)| KeyMaterial { id: id.to_owned(), secret: secret.clone() };
+        let key = |(id, secret): (&str, &Secret)| KeyMaterial::unnamed(id, secret.clone());
         Ok(["current", "previous"].into_iter().zip(versions).map(key).collect())
     }
 }
