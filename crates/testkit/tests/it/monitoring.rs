@@ -187,7 +187,7 @@ fn alarms_and_dashboard_name_metrics_that_the_code_emits() {
         {
             let (name, rest) = query.split_once(')').unwrap();
             let (_, schema) = rest.split_once("SCHEMA(\"Tollgate\", ").unwrap();
-            let names = schema.split_once(')').unwrap().0.split(", ");
+            let names = schema.split_once(')').unwrap().0.split(", ").map(|name| name.trim_matches('"'));
             let by =
                 names.filter(|one| !["environment", "function"].contains(one)).map(str::to_owned).collect();
             used.push(("validator".to_owned(), name.to_owned(), by));
