@@ -136,8 +136,9 @@ class Stack:
         return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])} if stack else {}
 
     def resources(self):
-        described = self.aws.json("cloudformation", "describe-stack-resources", "--stack-name", self.name)
-        return [one for one in described["StackResources"] if one["ResourceStatus"] != "DELETE_COMPLETE"]
+        # The CLI puts its pages together; describe-stack-resources has no second page, and ends after 100.
+        listed = self.aws.json("cloudformation", "list-stack-resources", "--stack-name", self.name)
+        return [one for one in listed["StackResourceSummaries"] if one["ResourceStatus"] != "DELETE_COMPLETE"]
 
     def deploy_command(self, bucket, parameters, tags):
         own = declared(self.template)

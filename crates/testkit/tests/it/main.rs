@@ -8,7 +8,6 @@ mod answers;
 mod archive;
 mod claim_check;
 mod contracts;
-mod deployer;
 mod duplicates;
 mod fraud;
 mod kills;

@@ -1,0 +1,98 @@
+"""CloudFormation templates as data, for the checks of infra/*.yaml. Needs the pinned tools (scripts/local install)."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Loader(yaml.SafeLoader):
+    """With CloudFormation's short forms."""
+
+
+def short_form(loader, suffix, node):
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", short_form)
+NOTHING = object()
+PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "111122223333",
+                     "AWS::URLSuffix": "amazonaws.com", "AWS::StackName": "tollgate"}
+
+
+def load(path):
+    """The document, short forms of functions in their long form."""
+    return yaml.load(path.read_text(), Loader)
+
+
+def resolved(template, given):
+    """The template as it is deployed with these parameters."""
+    document = load(template)
+    parameters = {name: row.get("Default", "given") for name, row in document.get("Parameters", {}).items()}
+    parameters |= {name: value for name, value in given.items() if name in parameters}
+    conditions = document.get("Conditions", {})
+
+    def holds(value):
+        if isinstance(value, str):
+            return holds(conditions[value])
+        (function, operands), = value.items()
+        if function == "Condition":
+            return holds(operands)
+        if function == "Fn::Not":
+            return not holds(operands[0])
+        if function == "Fn::And":
+            return all(map(holds, operands))
+        if function == "Fn::Or":
+            return any(map(holds, operands))
+        left, right = map(plain, operands)  # Fn::Equals
+        return left == right
+
+    def plain(value):
+        if not isinstance(value, dict):
+            return str(value)
+        (function, operand), = value.items()
+        if function == "Fn::Join":
+            # Of a list that is a parameter, which has its items between commas.
+            return operand[0].join(plain(operand[1]).split(","))
+        return str(parameters[operand])
+
+    def resolve(value):
+        if isinstance(value, list):
+            return [one for one in map(resolve, value) if one is not NOTHING]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            (function, operand), = value.items()
+            if function == "Fn::If":
+                return resolve(operand[1] if holds(operand[0]) else operand[2])
+            if function == "Ref" and operand == "AWS::NoValue":
+                return NOTHING
+            if function == "Fn::Sub" and isinstance(operand, str):
+                return substituted(operand)
+            if function == "Ref" and operand in parameters:
+                text = parameters[operand]
+                return {"true": True, "false": False}.get(text, text)
+        whole = {key: resolve(one) for key, one in value.items()}
+        return {key: one for key, one in whole.items() if one is not NOTHING}
+
+    def substituted(text):
+        # The rules know an ARN with an ending as a Join only, and a name with a reference in it not at all.
+        arn = re.fullmatch(r"\$\{(\w+)\.Arn\}(.+)", text)
+        if arn:
+            return {"Fn::Join": ["", [{"Fn::GetAtt": [arn[1], "Arn"]}, arn[2]]]}
+        known = {**PSEUDO_PARAMETERS, **parameters}
+        return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(known.get(found[1], found[1])), text)
+
+    resources = {name: resource for name, resource in document["Resources"].items()
+                 if "Condition" not in resource or holds(resource["Condition"])}
+    return {"Resources": resolve(resources)}
