@@ -1,8 +1,10 @@
 """What the scripts in Python share of this machine: pinned tools, files, ports, processes, the local AWS peer."""
 
+import argparse
 import fcntl
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,8 +20,24 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
                "AWS_REGION": REGION}
 
 
+# A function's crate and binary: its name, and its image's repository, without the suffix.
+FUNCTIONS = {"validator": "webhook-validator", "processor": "webhook-processor", "archival": "transaction-archival",
+             "fraud-detector": "fraud-detector"}
+
+
 class Failure(Exception):
     """Something that the user can act on."""
+
+
+def logical(function):
+    """Its logical name in the templates, with which those of its parameters and outputs begin."""
+    return function.title().replace("-", "")
+
+
+def suffix(text):
+    if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError("1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")
+    return text
 
 
 def say(text):

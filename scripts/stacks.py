@@ -1,4 +1,4 @@
-"""What deploy, diff, destroy and outputs share: their options, the AWS CLI, and the stacks of one environment."""
+"""What push, deploy, diff, destroy and outputs share: options, the AWS CLI, and the stacks of one environment."""
 
 import argparse
 import contextlib
@@ -11,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from host import CREDENTIALS, ROOT, Failure, install, say
+from host import CREDENTIALS, LOCAL, ROOT, Failure, install, say, suffix
 
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
 TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
 GONE = "does not exist"
+# Types of resources whose removal takes data along: what a key encrypted is lost with it.
+HOLDERS = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket")
 
 
 def run(main):
@@ -66,12 +68,6 @@ def change_options(description):
     return parser
 
 
-def suffix(text):
-    if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", text):
-        raise argparse.ArgumentTypeError("1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")
-    return text
-
-
 def assignment(text):
     name, equals, value = text.partition("=")
     if not equals or not name.isalnum():
@@ -94,6 +90,8 @@ class Aws:
         self.region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or self.configured_region()
         self.environment["AWS_DEFAULT_REGION"] = self.region  # version 1 of the CLI knows no other name
         self.account = self.json("sts", "get-caller-identity")["Account"]
+        self.registry = f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+        self.is_local = bool(endpoint_url)
 
     def configured_region(self):
         done = subprocess.run([self.command[0], "configure", "get", "region"], capture_output=True, text=True)
@@ -103,11 +101,14 @@ class Aws:
 
     def json(self, *arguments):
         """The answer, or a failure with the service's words."""
+        return json.loads(self.text(*arguments) or "{}")
+
+    def text(self, *arguments):
         done = subprocess.run([*self.command, "--output", "json", *map(str, arguments)], env=self.environment,
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise Failure(f"aws {' '.join(map(str, arguments[:2]))}: {done.stderr.strip()}")
-        return json.loads(done.stdout or "{}")
+        return done.stdout.strip()
 
     def start(self, *arguments):
         """The running command, its output in one pipe."""
@@ -118,9 +119,8 @@ class Aws:
 class Stack:
     """One stack of an environment."""
 
-    def __init__(self, aws, environment, ending):
-        self.aws, self.environment = aws, environment
-        self.name, self.template = f"tollgate-{environment}{ending}", TEMPLATES[ending]
+    def __init__(self, aws, environment, name, template):
+        self.aws, self.environment, self.name, self.template = aws, environment, name, template
 
     def describe(self):
         """As CloudFormation has it, or None."""
@@ -140,13 +140,78 @@ class Stack:
         listed = self.aws.json("cloudformation", "list-stack-resources", "--stack-name", self.name)
         return [one for one in listed["StackResourceSummaries"] if one["ResourceStatus"] != "DELETE_COMPLETE"]
 
-    def deploy_command(self, bucket, parameters, tags):
+    def command(self, bucket, parameters, tags):
+        """What deploys it, or with one more option makes a change set."""
         own = declared(self.template)
         given = {"EnvironmentSuffix": self.environment, **{name: parameters[name] for name in parameters if name in own}}
         tags = {"Environment": self.environment, **tags}
         return ["cloudformation", "deploy", "--stack-name", self.name, "--template-file", self.template,
                 "--s3-bucket", bucket, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_IAM",
                 "--no-fail-on-empty-changeset", "--parameter-overrides", *pairs(given), "--tags", *pairs(tags)]
+
+    def changes(self, command):
+        """What the command would change, and whether the stack is new."""
+        is_new = self.describe() is None
+        output, _ = (child := self.aws.start(*command, "--no-execute-changeset")).communicate()
+        change_set = re.search(r"arn:\S+:changeSet/\S+", output)
+        if child.returncode or not (change_set or "No changes" in output):
+            raise Failure(f"{self.name}: no change set can be made:\n{output.strip()}")
+        if not change_set:
+            return [], is_new
+        try:
+            described = self.aws.json("cloudformation", "describe-change-set", "--change-set-name", change_set[0])
+            return [change["ResourceChange"] for change in described["Changes"]], is_new
+        finally:
+            self.aws.json("cloudformation", "delete-change-set", "--change-set-name", change_set[0])
+            if is_new:
+                # Making a change set made a stack without resources.
+                self.aws.json("cloudformation", "delete-stack", "--stack-name", self.name)
+
+    def keep_data(self, command):
+        """Fails where the command would remove what holds data, or put something empty in its place."""
+        if not self.describe():
+            return
+        lost = [f"{change['LogicalResourceId']} ({change['ResourceType']})" for change in self.changes(command)[0]
+                if change["ResourceType"] in HOLDERS and (change["Action"] == "Remove" or change.get("Replacement") == "True")]
+        if lost:
+            raise Failure(f"{self.name}: this would remove {', '.join(lost)}. A key that is gone takes along all that it "
+                          "encrypted (docs/runbook.md, Remove what holds data). Say --remove-data if nobody needs it")
+
+    def deploy(self, command):
+        began = time.monotonic()
+        before = self.describe()
+        if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
+            say(f"{self.name} never came to be; removing what its first deployment left")
+            self.remove()
+        child = self.aws.start(*command)
+        try:
+            output = self.watch(child, began)
+        finally:
+            child.kill()
+        seconds = time.monotonic() - began
+        if child.returncode == 0:
+            say(f"{self.name}: {'nothing to change' if 'No changes' in output else 'done'}, {seconds:.0f} s")
+            return
+        print(output, file=sys.stderr)
+        after = self.describe()
+        if not after or (before and after.get("LastUpdatedTime") == before.get("LastUpdatedTime")):
+            raise Failure(f"{self.name} was not touched")
+        raise Failure(f"{self.name} is {after['StackStatus']} after {seconds:.0f} s; what failed, the first cause first:\n"
+                      f"{reasons(self.events())}")
+
+    def watch(self, child, began):
+        """The command's output, when it has ended. Says meanwhile how far it is: a change in AWS takes minutes."""
+        while True:
+            try:
+                return child.communicate(timeout=10)[0].strip()
+            except subprocess.TimeoutExpired:
+                seconds = time.monotonic() - began
+                try:
+                    states = [one["ResourceStatus"] for one in self.resources()]
+                except Failure:
+                    states = []
+                done = sum(state.endswith("_COMPLETE") for state in states)
+                say(f"{self.name}: {seconds:.0f} s, {done} of {len(states)} resources begun are done")
 
     def events(self):
         """What happened since the last change of the stack began, oldest first."""
@@ -181,7 +246,7 @@ class Stack:
 
 
 def stacks(aws, environment):
-    return [Stack(aws, environment, ending) for ending in TEMPLATES]
+    return [Stack(aws, environment, f"tollgate-{environment}{ending}", template) for ending, template in TEMPLATES.items()]
 
 
 def reasons(events):
@@ -201,20 +266,30 @@ def declared(template):
     return set(re.findall(r"^  (\w+):", section[1], re.MULTILINE)) if section else set()
 
 
-def settings(given):
+def settings(given, aws):
     """Parameters and tags: the images that were pushed, over them the environment's file, over that the arguments."""
-    pushed = ROOT / f".local/images/pushed-{given.suffix}.json"
+    pushed = pushed_file(given.suffix)
     try:
         file = json.loads(given.params.read_text())
         images = json.loads(pushed.read_text()).values() if pushed.exists() else []
-        parameters = {one["parameter"]: one["uri"] for one in images}
+        over = {**file.get("Parameters", {}), **dict(given.parameters)}
+        images = [one for one in images if one["parameter"] not in over]
+        for one in images:
+            if not aws.is_local and one["uri"].partition("/")[0] != aws.registry:
+                raise Failure(f"{one['uri']} was pushed to another registry than {aws.registry}: push to this account and region")
+            say(f"{one['parameter']}: {one['tag']}, {one['digest']}")
+        parameters = {one["parameter"]: one["uri"] for one in images} | over
     except (OSError, ValueError, LookupError) as problem:
         raise Failure(f"{given.params}, {pushed}: {problem}") from None
-    parameters |= {**file.get("Parameters", {}), **dict(given.parameters)}
     unknown = set(parameters) - set().union(*map(declared, TEMPLATES.values()))
     if unknown:
         raise Failure(f"no template has a parameter {', '.join(sorted(unknown))}")
     return parameters, file.get("Tags", {})
+
+
+def pushed_file(environment):
+    """What scripts/push pushed for an environment last, and scripts/deploy deploys."""
+    return LOCAL / f"images/pushed-{environment}.json"
 
 
 def pairs(mapping):
