@@ -9,7 +9,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Loader(yaml.SafeLoader):
-    """With CloudFormation's short forms."""
+    """With CloudFormation's short forms, and no key twice."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"twice: {', '.join(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def short_form(loader, suffix, node):

@@ -213,6 +213,7 @@ fn metric(name: String, dimensions: Vec<Dimension>) -> Metric {
 #[test]
 fn the_dashboard_shows_each_of_its_subjects() {
     let widgets = dashboard();
+    assert!(widgets.len() >= 8, "{} widgets", widgets.len());
     let text = serde_json::to_string(&widgets).unwrap();
     for subject in [
         "\"Invocations\"",

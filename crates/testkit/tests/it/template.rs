@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs};
 
+use serde_json::Value;
+use tollgate_pipeline::{fraud::FraudError, ports::PortError};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::platform::root;
@@ -193,6 +195,26 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
     let known: BTreeSet<String> =
         CALLS.iter().filter(|(_, calls)| !calls.is_empty()).map(|(file, _)| (*file).to_owned()).collect();
     assert_eq!(files, known, "files with calls");
+}
+
+/// What the workflow does not try again is what the fraud detector calls hopeless, by the names that it gives to Lambda.
+#[test]
+fn the_workflow_tries_again_what_the_fraud_detector_can_still_do() {
+    let resources = resources();
+    let definition = resources["Workflow"]["Properties"]["DefinitionString"].as_str().unwrap();
+    let definition: Value = serde_json::from_str(definition).unwrap();
+    let retries =
+        &definition["States"]["Examine"]["Branches"][0]["States"]["DetectFraud"]["Retry"].as_array().unwrap();
+    let given_up: BTreeSet<&str> = retries
+        .iter()
+        .filter(|retry| retry["MaxAttempts"] == 0)
+        .flat_map(|retry| retry["ErrorEquals"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let hopeless = [FraudError::Malformed, FraudError::Flagged, PortError::permanent("any", "any").into()];
+    assert_eq!(given_up, hopeless.iter().map(FraudError::name).collect());
+    let hopeful = [FraudError::NotRecorded, PortError::retryable("any", "any").into()];
+    assert!(hopeful.iter().all(|problem| !given_up.contains(problem.name())));
 }
 
 /// Operations of the services here that code could come to call.
