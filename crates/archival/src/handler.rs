@@ -1,5 +1,7 @@
 //! One batch of the archive queue in, the messages to keep out.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
@@ -32,7 +34,7 @@ pub(crate) enum ArchivalError {
 
 /// Archives a batch.
 pub(crate) async fn handle(
-    context: &Context,
+    context: Arc<Context>,
     invocation: Invocation,
     payload: Box<RawValue>,
 ) -> Result<Response, ArchivalError> {
@@ -48,7 +50,7 @@ pub(crate) async fn handle(
         let deadline = Deadline::new(now, remaining, RESERVE_MS.min(remaining / 2));
         let has_time = || deadline.has_time(unix_ms(SystemClock.now()));
         let archived = context.archiver.archive(&messages, has_time).await?;
-        report(context, &archived);
+        report(&context, &archived);
         Ok(archived.response)
     };
     archive.instrument(span).await

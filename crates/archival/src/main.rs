@@ -8,15 +8,18 @@ use std::process::ExitCode;
 
 use tollgate_lambda::{logging, settings::Environment, start};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    start::block_on(run())
+}
+
+async fn run() -> ExitCode {
     logging::init(&settings::log_level(&Environment));
     let settings = match settings::Settings::read(&Environment) {
         Ok(settings) => settings,
         Err(problem) => return start::refuse(&problem),
     };
     let context = context::Context::new(&settings).await;
-    match start::serve(|invocation, payload| handler::handle(&context, invocation, payload)).await {
+    match start::serve(context, handler::handle).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => start::refuse(&problem),
     }

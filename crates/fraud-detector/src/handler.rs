@@ -1,5 +1,7 @@
 //! One payment event in, its assessment out.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use tollgate_lambda::{clock::SystemClock, metrics::Unit, start::Invocation};
 use tollgate_pipeline::{
@@ -12,7 +14,7 @@ use crate::context::Context;
 
 /// Assesses the payment event that the state machine hands over.
 pub(crate) async fn handle(
-    context: &Context,
+    context: Arc<Context>,
     invocation: Invocation,
     payload: Box<RawValue>,
 ) -> Result<Assessment, FraudError> {
@@ -23,7 +25,7 @@ pub(crate) async fn handle(
         span.record("event_id", event.id.as_str());
         span.record("webhook_id", event.webhook_id.as_str());
         let assessment = context.fraud.check(&event).await?;
-        report(context, &assessment);
+        report(&context, &assessment);
         Ok(assessment)
     };
     assess.instrument(span).await

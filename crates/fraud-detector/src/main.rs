@@ -9,16 +9,18 @@ use std::process::ExitCode;
 use tollgate_lambda::{logging, settings::Environment, start};
 use tollgate_pipeline::fraud::FraudError;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    start::block_on(run())
+}
+
+async fn run() -> ExitCode {
     logging::init(&settings::log_level(&Environment));
     let settings = match settings::Settings::read(&Environment) {
         Ok(settings) => settings,
         Err(problem) => return start::refuse(&problem),
     };
     let context = context::Context::new(settings).await;
-    let handle = |invocation, payload| handler::handle(&context, invocation, payload);
-    match start::serve_named(handle, FraudError::name).await {
+    match start::serve_named(context, handler::handle, FraudError::name).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => start::refuse(&problem),
     }

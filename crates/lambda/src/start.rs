@@ -1,13 +1,14 @@
 //! Start-up: what every `main` does.
 
-use std::future::Future;
+use std::{future::Future, process::ExitCode, sync::Arc};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::runtime::Builder;
 use tracing::error;
 
-use crate::settings::Source;
+use crate::settings::{Environment, Source};
 
 /// What one invocation knows besides its payload.
 #[derive(Debug, Clone)]
@@ -20,20 +21,38 @@ pub struct Invocation {
     pub trace: Option<String>,
 }
 
-/// Serves invocations until Lambda stops the process. The payload's text is handed over undecoded, so that each
-/// function reads it once, in its own way. An error is reported to Lambda under its type's name.
+/// Runs a function's whole life. One thread is enough for one invocation at a time; on Lambda Managed Instances, which
+/// hand `AWS_LAMBDA_MAX_CONCURRENCY` of them to one process, there is one for each processor.
+pub fn block_on(life: impl Future<Output = ExitCode>) -> ExitCode {
+    let concurrency = Environment.get("AWS_LAMBDA_MAX_CONCURRENCY").and_then(|text| text.parse().ok());
+    let mut builder = match concurrency.unwrap_or(1_u32) {
+        0 | 1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(life),
+        Err(problem) => refuse(&problem),
+    }
+}
+
+/// Serves invocations until Lambda stops the process: one after the other, or as many at once as
+/// `AWS_LAMBDA_MAX_CONCURRENCY` says, all with the one `context`. The payload's text is handed over undecoded, so that
+/// each function reads it once, in its own way. An error is reported to Lambda under its type's name.
 ///
 /// # Errors
 ///
 /// The Runtime API's.
-pub async fn serve<T, E, F>(handle: impl Fn(Invocation, Box<RawValue>) -> F) -> Result<(), Error>
+pub async fn serve<C, T, E, F>(
+    context: C,
+    handle: impl Fn(Arc<C>, Invocation, Box<RawValue>) -> F + Clone + Send + 'static,
+) -> Result<(), Error>
 where
-    T: Serialize,
+    C: Send + Sync + 'static,
+    T: Serialize + Send + 'static,
     E: std::error::Error + 'static,
-    F: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
 {
-    let name = std::any::type_name::<E>().rsplit("::").next().unwrap_or_default();
-    serve_named(handle, |_| name).await
+    serve_named(context, handle, |_| std::any::type_name::<E>().rsplit("::").next().unwrap_or_default()).await
 }
 
 /// [`serve`], with a name for each error: what a workflow's `Retry` and `Catch` go by.
@@ -41,36 +60,41 @@ where
 /// # Errors
 ///
 /// The Runtime API's.
-pub async fn serve_named<T, E, F>(
-    handle: impl Fn(Invocation, Box<RawValue>) -> F,
-    name: impl Fn(&E) -> &'static str,
+pub async fn serve_named<C, T, E, F>(
+    context: C,
+    handle: impl Fn(Arc<C>, Invocation, Box<RawValue>) -> F + Clone + Send + 'static,
+    name: fn(&E) -> &'static str,
 ) -> Result<(), Error>
 where
-    T: Serialize,
+    C: Send + Sync + 'static,
+    T: Serialize + Send + 'static,
     E: std::error::Error + 'static,
-    F: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
 {
-    let (handle, name) = (&handle, &name);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
+    let shared = Arc::new(context);
+    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let context = event.context;
         let invocation = Invocation {
             request_id: context.request_id,
             deadline_ms: context.deadline,
             trace: context.xray_trace_id,
         };
-        handle(invocation, event.payload).await.map_err(|problem| {
-            let name = name(&problem);
-            error!(error = %problem, name, "invocation failed");
-            Diagnostic { error_type: name.to_owned(), error_message: problem.to_string() }
-        })
+        let handled = handle(Arc::clone(&shared), invocation, event.payload);
+        async move {
+            handled.await.map_err(|problem| {
+                let name = name(&problem);
+                error!(error = %problem, name, "invocation failed");
+                Diagnostic { error_type: name.to_owned(), error_message: problem.to_string() }
+            })
+        }
     }))
     .await
 }
 
 /// Logs why the process cannot start, and gives the exit code for it.
-pub fn refuse(problem: &dyn std::fmt::Display) -> std::process::ExitCode {
+pub fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
     error!(error = %problem, "cannot start");
-    std::process::ExitCode::FAILURE
+    ExitCode::FAILURE
 }
 
 /// `LOG_LEVEL`, read apart from the other settings so that what is wrong with those can be logged.

@@ -1,5 +1,7 @@
 //! One batch in, the list of its failures out.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
@@ -31,14 +33,14 @@ pub(crate) enum BatchError {
 }
 
 pub(crate) async fn handle(
-    context: &Context,
+    context: Arc<Context>,
     invocation: Invocation,
     payload: Box<RawValue>,
 ) -> Result<Response, BatchError> {
     let started_at = SystemClock.now();
     // One for each invocation under way: on Lambda Managed Instances there are several in one process.
     let mut buffer = context.buffers.take();
-    let result = process(context, &invocation, payload.get(), &mut buffer, started_at).await;
+    let result = process(&context, &invocation, payload.get(), &mut buffer, started_at).await;
     context.buffers.give_back(buffer);
     result
 }

@@ -1,6 +1,6 @@
 //! One request in, one answer out.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use aws_lc_rs::rand;
 use serde_json::{Value, json, value::RawValue};
@@ -23,7 +23,7 @@ const RETRY_AFTER_SECONDS: &str = "5";
 /// Answers a request. Every problem is an answer, so that no webhook is lost to an error of ours: the sender keeps
 /// it and tries again.
 pub(crate) async fn handle(
-    context: &Context,
+    context: Arc<Context>,
     invocation: Invocation,
     payload: Box<RawValue>,
 ) -> Result<Value, Infallible> {
@@ -32,7 +32,7 @@ pub(crate) async fn handle(
     let span = info_span!("webhook", %webhook_id, request_id = invocation.request_id, endpoint = tracing::field::Empty);
     let answer = async {
         match Request::read(payload.get()) {
-            Ok(request) => respond(context, &webhook_id, invocation.trace.as_deref(), request).await,
+            Ok(request) => respond(&context, &webhook_id, invocation.trace.as_deref(), request).await,
             Err(problem) => {
                 warn!(error = %problem, "event refused");
                 Answer::of_event_error(&problem)

@@ -9,8 +9,11 @@ use std::process::ExitCode;
 
 use tollgate_lambda::{logging, settings::Environment, start};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    start::block_on(run())
+}
+
+async fn run() -> ExitCode {
     logging::init(&start::log_level(&Environment));
     let settings = match settings::Settings::read(&Environment) {
         Ok(settings) => settings,
@@ -20,7 +23,7 @@ async fn main() -> ExitCode {
         Ok(context) => context,
         Err(problem) => return start::refuse(&problem),
     };
-    match start::serve(|invocation, payload| handler::handle(&context, invocation, payload)).await {
+    match start::serve(context, handler::handle).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => start::refuse(&problem),
     }

@@ -285,11 +285,11 @@ where
             })
             .filter(|entry| seen.insert((entry.key.clone(), entry.fingerprint.clone())))
             .collect();
-        let claims: Vec<Result<Claim, PortError>> = stream::iter(&entries)
-            .map(|entry| self.ledger.claim(entry, incoming.received_at))
-            .buffered(CLAIMS_IN_FLIGHT)
-            .collect()
-            .await;
+        // Made before any is awaited: a closure kept across an await would bar the whole from moving between threads.
+        let claiming: Vec<_> =
+            entries.iter().map(|entry| self.ledger.claim(entry, incoming.received_at)).collect();
+        let claims: Vec<Result<Claim, PortError>> =
+            stream::iter(claiming).buffered(CLAIMS_IN_FLIGHT).collect().await;
         let mut claimed = Claimed::default();
         for (entry, claim) in entries.iter().zip(claims) {
             match claim? {

@@ -193,11 +193,12 @@ where
             Content::Claimed(claim) => Some((read, claim)),
             Content::Inline(_) => None,
         });
-        let mut fetched: HashMap<usize, Result<Vec<u8>, Outcome>> = stream::iter(claims)
+        // Made before any is awaited: a closure kept across an await would bar the whole from moving between threads.
+        let fetches: Vec<_> = claims
             .map(|(read, claim)| async move { (read.index, self.fetch(claim, read.message_id).await) })
-            .buffer_unordered(FETCHES_IN_FLIGHT)
-            .collect()
-            .await;
+            .collect();
+        let mut fetched: HashMap<usize, Result<Vec<u8>, Outcome>> =
+            stream::iter(fetches).buffer_unordered(FETCHES_IN_FLIGHT).collect().await;
         done.keep(read.into_iter().map(|read| {
             let index = read.index;
             let endpoint = endpoints.get(&read.message.endpoint).cloned();

@@ -10,6 +10,7 @@ mod claim_check;
 mod contracts;
 mod duplicates;
 mod fraud;
+mod instances;
 mod kills;
 mod money;
 mod monitoring;
