@@ -19,8 +19,8 @@ impl Context {
         let s3 = tollgate_aws::s3_client(&config);
         Self {
             archiver: Archiver::new(
-                S3Archive::new(s3.clone(), &settings.archive_bucket),
-                S3Payloads::new(s3, &settings.payload_bucket),
+                S3Archive::new(s3, &settings.archive_bucket),
+                S3Payloads::new(config, &settings.payload_bucket),
             ),
             metrics: Metrics::start("archival", &settings.environment, SystemClock.now()),
         }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_dynamodb::config::ProvideCredentials;
 
 pub mod archive;
 mod batch;
@@ -11,6 +15,7 @@ pub mod bus;
 pub mod endpoints;
 pub mod error;
 pub mod history;
+mod http;
 pub mod ledger;
 pub mod made;
 pub mod materials;
@@ -31,7 +36,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The configuration that every client is made from: credentials, region and endpoint from the environment.
 pub async fn sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http::SharedHttps::default())
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(
             TimeoutConfig::builder()
@@ -39,9 +45,13 @@ pub async fn sdk_config() -> SdkConfig {
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .operation_timeout(OPERATION_TIMEOUT)
                 .build(),
-        )
-        .load()
-        .await
+        );
+    // Lambda's credentials. The SDK's chain of providers looks at them first, too, but is long to set up.
+    let environment = EnvironmentVariableCredentialsProvider::new();
+    match environment.provide_credentials().await {
+        Ok(_) => loader.credentials_provider(environment).load().await,
+        Err(_) => loader.load().await,
+    }
 }
 
 /// An S3 client. A custom endpoint means a local server, which has no host name for each bucket.

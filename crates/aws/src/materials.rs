@@ -1,7 +1,7 @@
 //! Public material over https: the certificates that some schemes name in their headers, and the keys that Plaid
 //! hands out to those who have an account.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_http_client::{
@@ -25,7 +25,8 @@ const UNKNOWN_KEY_ID: &[u8] = b"INVALID_WEBHOOK_VERIFICATION_KEY_ID";
 /// Material from the URL that a scheme has checked to be its provider's.
 #[derive(Debug)]
 pub struct HttpsMaterials {
-    connector: Connector,
+    /// Made when it is first used: few endpoints need it, and it reads every certificate that the system trusts.
+    connector: LazyLock<Connector, Box<dyn FnOnce() -> Connector + Send>>,
 }
 
 /// An answer, read whole.
@@ -50,7 +51,7 @@ impl HttpsMaterials {
         let settings =
             HttpConnectorSettings::builder().connect_timeout(TIMEOUT).read_timeout(TIMEOUT).build();
         let tls = builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(trust);
-        Self { connector: tls.connector_settings(settings).build() }
+        Self { connector: LazyLock::new(Box::new(|| tls.connector_settings(settings).build())) }
     }
 
     async fn certificate(&self, url: &str) -> PortResult<Vec<u8>> {

@@ -1,5 +1,8 @@
 //! Large bodies in S3.
 
+use std::sync::OnceLock;
+
+use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use tollgate_pipeline::ports::{PayloadSource, PayloadStore, PortError, PortResult};
 
@@ -10,20 +13,26 @@ const SERVICE: &str = "s3";
 /// The bucket `webhook-payloads`.
 #[derive(Debug, Clone)]
 pub struct S3Payloads {
-    client: Client,
+    config: SdkConfig,
+    /// Made when a body is that large, which few are: to make it takes a tenth of a function's start.
+    client: OnceLock<Client>,
     bucket: String,
 }
 
 impl S3Payloads {
     /// The payloads in `bucket`.
-    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+    pub fn new(config: SdkConfig, bucket: impl Into<String>) -> Self {
+        Self { config, client: OnceLock::new(), bucket: bucket.into() }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| crate::s3_client(&self.config))
     }
 }
 
 impl PayloadStore for S3Payloads {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> PortResult<()> {
-        self.client
+        self.client()
             .put_object()
             .bucket(&self.bucket)
             .key(key)
@@ -37,7 +46,7 @@ impl PayloadStore for S3Payloads {
 
 impl PayloadSource for S3Payloads {
     async fn get(&self, key: &str) -> PortResult<Vec<u8>> {
-        let object = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = self.client().get_object().bucket(&self.bucket).key(key).send().await;
         let object = object.map_err(|problem| port_error(SERVICE, &problem))?;
         let bytes = object.body.collect().await;
         Ok(bytes.map_err(|_| PortError::retryable(SERVICE, "body cut off"))?.to_vec())

@@ -59,7 +59,7 @@ impl Context {
             bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus_name)
                 .in_parallel(is_parallel),
             archive: SqsArchiveQueue::new(sqs.clone(), settings.archive_queue_url),
-            payloads: S3Payloads::new(tollgate_aws::s3_client(&config), settings.payload_bucket),
+            payloads: S3Payloads::new(config, settings.payload_bucket),
             quarantine: SqsQuarantine::new(
                 sqs,
                 settings.quarantine_queue_url,

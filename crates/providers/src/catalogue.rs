@@ -1,6 +1,6 @@
 //! The catalogue: one row a provider, read from `catalogue.toml` once.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::Authenticity;
@@ -8,14 +8,37 @@ use tollgate_core::Authenticity;
 use crate::scheme::{OneOrMany, SchemeSpec, paypal, plaid};
 
 const TEXT: &str = include_str!("../catalogue.toml");
+/// What every row begins with.
+const HEADER: &str = "[[provider]]\n";
 
-static CATALOGUE: LazyLock<Result<Catalogue, String>> =
-    LazyLock::new(|| toml::from_str(TEXT).map_err(|error| error.to_string()));
+static PROVIDERS: LazyLock<Vec<Provider>> =
+    LazyLock::new(|| ROWS.iter().filter_map(|row| row.provider().cloned()).collect());
 
-#[derive(Debug, Deserialize)]
+/// Each read when it is first asked for: a function serves few providers, and reading all of them is a tenth of its
+/// start.
+static ROWS: LazyLock<Vec<Row>> =
+    LazyLock::new(|| TEXT.split(HEADER).skip(1).map(|text| Row { text, read: OnceLock::new() }).collect());
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Catalogue {
     provider: Vec<Provider>,
+}
+
+struct Row {
+    text: &'static str,
+    read: OnceLock<Result<Provider, String>>,
+}
+
+impl Row {
+    fn provider(&self) -> Option<&Provider> {
+        let read = || {
+            let catalogue = toml::from_str::<Catalogue>(&format!("{HEADER}{}", self.text));
+            let mut rows = catalogue.map_err(|problem| problem.to_string())?.provider;
+            rows.pop().ok_or_else(|| "no row".to_owned())
+        };
+        self.read.get_or_init(read).as_ref().ok()
+    }
 }
 
 /// One provider, or one product of it that signs in its own way.
@@ -172,14 +195,16 @@ impl Provider {
     }
 }
 
-/// Every provider, in the order of the file. Empty when the file cannot be read, which the tests rule out.
+/// Every provider, in the order of the file, without rows that cannot be read, of which the tests say there is none.
 pub fn providers() -> &'static [Provider] {
-    CATALOGUE.as_ref().map(|catalogue| catalogue.provider.as_slice()).unwrap_or_default()
+    &PROVIDERS
 }
 
 /// The provider called `name`, by its name or one of its aliases.
 pub fn find(name: &str) -> Option<&'static Provider> {
-    providers().iter().find(|row| row.name == name || row.aliases.iter().any(|alias| alias == name))
+    let quoted = format!("\"{name}\"");
+    let mut rows = ROWS.iter().filter(|row| row.text.contains(&quoted)).filter_map(Row::provider);
+    rows.find(|row| row.name == name || row.aliases.iter().any(|alias| alias == name))
 }
 
 #[cfg(test)]
@@ -190,7 +215,10 @@ mod tests {
 
     #[test]
     fn the_catalogue_is_whole() {
-        assert_eq!(CATALOGUE.as_ref().map(|catalogue| catalogue.provider.is_empty()), Ok(false));
+        for row in ROWS.iter() {
+            assert!(row.provider().is_some(), "{:?}", row.read);
+        }
+        assert_eq!(providers().len(), TEXT.matches("\n[[provider]]").count());
         let mut names = BTreeSet::new();
         for row in providers() {
             for name in std::iter::once(&row.name).chain(&row.aliases) {

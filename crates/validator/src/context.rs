@@ -54,7 +54,7 @@ impl Context {
                 &settings.intake_queue_url,
                 &settings.intake_ordered_queue_url,
             ),
-            payloads: S3Payloads::new(tollgate_aws::s3_client(&config), &settings.payload_bucket),
+            payloads: S3Payloads::new(config, &settings.payload_bucket),
             max_body_bytes: settings.max_body_bytes,
         };
         Ok(Self { ingest, metrics: Metrics::start("validator", &settings.environment, SystemClock.now()) })

@@ -57,7 +57,7 @@ async fn transactions_on_dynamodb() {
 #[tokio::test]
 async fn payloads_and_archive_on_s3() {
     let platform = Platform::open().await;
-    let payloads = S3Payloads::new(platform.s3(), platform.output("PayloadBucket"));
+    let payloads = S3Payloads::new(platform.config().clone(), platform.output("PayloadBucket"));
     contract::payloads(payloads, &platform.unique("p")).await;
     let archive = S3Archive::new(platform.s3(), platform.output("AuditBucket"));
     contract::archive(archive, &platform.unique("a")).await;
