@@ -391,3 +391,15 @@ fn ascii_json(value: &impl Serialize) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_taken_where_each_of_its_characters_is() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_sqs_text(&format!("a{c}ü")), is_sqs_character(c), "{c:?}");
+        }
+    }
+}
