@@ -97,6 +97,13 @@ pub fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Whether an invocation waits for this start. Then only what it needs is fetched, and when it needs it; with
+/// provisioned concurrency and on Managed Instances there is time to fetch before, and to fail before anything is
+/// routed here.
+pub fn is_awaited(source: &dyn Source) -> bool {
+    source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() == Some("on-demand")
+}
+
 /// `LOG_LEVEL`, read apart from the other settings so that what is wrong with those can be logged.
 pub fn log_level(source: &dyn Source) -> String {
     source.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned())

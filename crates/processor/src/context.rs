@@ -37,7 +37,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Makes the clients and reads the endpoints.
+    /// Makes the clients and reads the endpoints, unless an invocation waits: then the first one reads them.
     ///
     /// # Errors
     ///
@@ -46,7 +46,9 @@ impl Context {
         let config = tollgate_aws::sdk_config().await;
         let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), settings.endpoints_path);
         let directory = Directory::new(endpoints, SystemClock, settings.freshness);
-        directory.warm().await?;
+        if !settings.is_awaited {
+            directory.warm().await?;
+        }
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
         let is_parallel = settings.is_parallel;

@@ -1,6 +1,9 @@
 //! The processor's settings.
 
-use tollgate_lambda::settings::{Reader, SettingsError, Source};
+use tollgate_lambda::{
+    settings::{Reader, SettingsError, Source},
+    start,
+};
 use tollgate_pipeline::directory::Freshness;
 use tollgate_risk::Thresholds;
 
@@ -20,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) thresholds: Thresholds,
     /// Whether Lambda gives it more than one processor.
     pub(crate) is_parallel: bool,
+    /// Whether an invocation waits for the start.
+    pub(crate) is_awaited: bool,
 }
 
 /// From so much memory on, in MB, a function has a second processor ("Configure Lambda function memory", developer
@@ -48,6 +53,7 @@ impl Settings {
             },
             thresholds: reader.checked("RISK_THRESHOLDS", Thresholds::default(), thresholds),
             is_parallel: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0_u32) >= TWO_PROCESSORS_MB,
+            is_awaited: start::is_awaited(source),
         };
         reader.finish(settings)
     }

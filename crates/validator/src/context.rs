@@ -32,18 +32,20 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Makes the clients and reads the endpoints.
+    /// Makes the clients and reads the endpoints, unless an invocation waits: then the first one reads them.
     ///
     /// # Errors
     ///
-    /// When the endpoints cannot be read: a validator that knows none must not serve.
+    /// When the endpoints cannot be read: a validator that knows none takes no webhook.
     pub(crate) async fn new(settings: &Settings) -> Result<Self, PortError> {
         let config = tollgate_aws::sdk_config().await;
         let ssm = aws_sdk_ssm::Client::new(&config);
         let secrets = AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), ssm.clone());
         let endpoints = SsmEndpoints::new(ssm, &settings.endpoints_path);
         let directory = Directory::new(endpoints, SystemClock, settings.freshness);
-        directory.warm().await?;
+        if !settings.is_awaited {
+            directory.warm().await?;
+        }
         let ingest = Ingest {
             directory,
             keys: Keys::new(secrets, SystemClock, settings.freshness),

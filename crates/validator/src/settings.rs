@@ -1,6 +1,9 @@
 //! The validator's settings.
 
-use tollgate_lambda::settings::{Reader, SettingsError, Source};
+use tollgate_lambda::{
+    settings::{Reader, SettingsError, Source},
+    start,
+};
 use tollgate_pipeline::directory::Freshness;
 
 /// 1 MiB: what API Gateway's 10 MB and Lambda's 6 MB leave room for several times over, and what providers stay far
@@ -20,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) endpoints_path: String,
     pub(crate) max_body_bytes: usize,
     pub(crate) freshness: Freshness,
+    /// Whether an invocation waits for the start.
+    pub(crate) is_awaited: bool,
 }
 
 impl Settings {
@@ -45,6 +50,7 @@ impl Settings {
                 min_age_seconds: reader.parsed("SECRET_MIN_AGE_SECONDS", freshness.min_age_seconds),
                 ..freshness
             },
+            is_awaited: start::is_awaited(source),
         };
         reader.finish(settings)
     }
