@@ -12,7 +12,7 @@ use tollgate_pipeline::archive::{Entry, Row, encode, unpack};
 fn archive(c: &mut Criterion) {
     let mut group = c.benchmark_group("archive");
     for records in [10, 100, 1_000] {
-        let messages = Tollgate::default().full(&generate(&Plan::stripe(records)).0).archive;
+        let messages = Tollgate::default().full(generate(&Plan::stripe(records)).0.as_bytes()).archive;
         let rows = || -> Vec<Row<'static>> {
             messages.iter().flat_map(|message| unpack(message).unwrap()).collect()
         };

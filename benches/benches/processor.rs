@@ -18,7 +18,7 @@ fn full(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: &Plan) {
     group.throughput(Throughput::Elements(records as u64));
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
-            let outputs = tollgate.full(&batch);
+            let outputs = tollgate.full(batch.as_bytes());
             assert_eq!((outputs.ledger.len(), outputs.failures.len()), (good, 0));
             outputs
         });
@@ -39,7 +39,9 @@ fn decode(c: &mut Criterion) {
     for records in [10, 100, 1_000] {
         let (batch, _) = generate(&Plan::stripe(records));
         group.throughput(Throughput::Elements(records as u64));
-        group.bench_function(records.to_string(), |bencher| bencher.iter(|| tollgate.decode(&batch)));
+        group.bench_function(records.to_string(), |bencher| {
+            bencher.iter(|| assert_eq!(tollgate.decode(batch.as_bytes()), records));
+        });
     }
 }
 

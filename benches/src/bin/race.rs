@@ -7,7 +7,7 @@
 //! race run CONTESTANT FILE     told what to do on stdin, one line each: `go N`, `count`, `dump FILE`
 //! ```
 //!
-//! `go N` answers with the nanoseconds of N turns as a JSON list, `count` with the allocations of one turn; `dump`
+//! A turn begins with the bytes that Lambda hands over. `go N` answers with the nanoseconds of N turns as a JSON list, `count` with the allocations of one turn; `dump`
 //! writes the outputs of one turn. `scripts/race` is the other side.
 
 #![allow(
@@ -42,7 +42,7 @@ fn main() {
             std::fs::write(file, requests.join("\n")).expect("the requests are written");
         }
         ["endpoints"] => println!("{}", serde_json::to_string(&batch::endpoints(false)).expect("JSON")),
-        ["run", contestant, file] => run(contestant, &std::fs::read_to_string(file).expect("the batch")),
+        ["run", contestant, file] => run(contestant, &std::fs::read(file).expect("the batch")),
         other => panic!("what is {other:?}?"),
     }
 }
@@ -79,13 +79,13 @@ fn write_batch(file: &str, mut options: &[&str]) {
 /// What a contestant does in one turn; walkers have no outputs.
 trait Contestant {
     /// What is not timed.
-    fn prepare(&mut self, _payload: &str) {}
+    fn prepare(&mut self, _payload: &[u8]) {}
     /// What is.
-    fn turn(&mut self, payload: &str) -> Outputs;
+    fn turn(&mut self, payload: &[u8]) -> Outputs;
 }
 
-impl<F: FnMut(&str) -> Outputs> Contestant for F {
-    fn turn(&mut self, payload: &str) -> Outputs {
+impl<F: FnMut(&[u8]) -> Outputs> Contestant for F {
+    fn turn(&mut self, payload: &[u8]) -> Outputs {
         self(payload)
     }
 }
@@ -95,12 +95,12 @@ impl<F: FnMut(&str) -> Outputs> Contestant for F {
 struct Simd(typed::Simd, Vec<u8>);
 
 impl Contestant for Simd {
-    fn prepare(&mut self, payload: &str) {
+    fn prepare(&mut self, payload: &[u8]) {
         self.1.clear();
-        self.1.extend_from_slice(payload.as_bytes());
+        self.1.extend_from_slice(payload);
     }
 
-    fn turn(&mut self, _: &str) -> Outputs {
+    fn turn(&mut self, _: &[u8]) -> Outputs {
         self.0.run(&mut self.1)
     }
 }
@@ -108,29 +108,30 @@ impl Contestant for Simd {
 struct SimdWalk(walk::Bytes, walk::Simd);
 
 impl Contestant for SimdWalk {
-    fn prepare(&mut self, _: &str) {
+    fn prepare(&mut self, _: &[u8]) {
         self.1.fill(&self.0);
     }
 
-    fn turn(&mut self, _: &str) -> Outputs {
+    fn turn(&mut self, _: &[u8]) -> Outputs {
         self.1.walk();
         Outputs::default()
     }
 }
 
-fn contestant(name: &str, payload: &str) -> Box<dyn Contestant> {
+fn contestant(name: &str, payload: &[u8]) -> Box<dyn Contestant> {
     let tollgate = Tollgate::default();
     let bytes = walk::Bytes::of(payload);
+    let records = bytes.records();
     let walker = |walk: fn(&walk::Bytes)| {
-        move |_: &str| {
+        move |_: &[u8]| {
             walk(&bytes);
             Outputs::default()
         }
     };
     match name {
-        "tollgate" => Box::new(move |payload: &str| tollgate.full(payload)),
-        "tollgate-decode" => Box::new(move |payload: &str| {
-            tollgate.decode(payload);
+        "tollgate" => Box::new(move |payload: &[u8]| tollgate.full(payload)),
+        "tollgate-decode" => Box::new(move |payload: &[u8]| {
+            assert_eq!(tollgate.decode(payload), records);
             Outputs::default()
         }),
         "rust-value" => Box::new(value::run),
@@ -145,7 +146,7 @@ fn contestant(name: &str, payload: &str) -> Box<dyn Contestant> {
     }
 }
 
-fn run(name: &str, payload: &str) {
+fn run(name: &str, payload: &[u8]) {
     let mut contestant = contestant(name, payload);
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");

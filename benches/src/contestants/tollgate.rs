@@ -14,8 +14,8 @@ use tollgate_aws::{
     transactions::{history_item, latest_item},
 };
 use tollgate_batch::{Deadline, Kind};
-use tollgate_core::{EndpointConfig, LedgerKey, Timestamp};
-use tollgate_lambda::sqs::{self, Buffers};
+use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
+use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
@@ -44,8 +44,14 @@ pub struct Tollgate {
 
 impl Default for Tollgate {
     fn default() -> Self {
+        Self::new(std::thread::available_parallelism().is_ok_and(|count| count.get() > 1))
+    }
+}
+
+impl Tollgate {
+    /// `is_parallel`: whether to work on two threads where it pays.
+    pub fn new(is_parallel: bool) -> Self {
         let sink = Sink::default();
-        let is_parallel = std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
         let memory = || Memory { sink: Arc::clone(&sink), is_parallel };
         let process = Process {
             directory: Directory::new(Endpoints, Clockwork, Freshness::default()),
@@ -63,14 +69,12 @@ impl Default for Tollgate {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         Self { runtime, process, sink, buffers: Buffers::default() }
     }
-}
 
-impl Tollgate {
     /// Batch bytes to outputs.
-    pub fn full(&self, payload: &str) -> Outputs {
+    pub fn full(&self, payload: &[u8]) -> Outputs {
         let mut buffer = self.buffers.take();
         let failures = {
-            let event = sqs::read(payload, &mut buffer, self.process.is_parallel).unwrap();
+            let event = self.read(payload, &mut buffer);
             let kind = Kind::of_queue(event[0].event_source_arn);
             let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
             let process = self.process.run(kind, &records, Deadline::at(u64::MAX, 0));
@@ -83,15 +87,26 @@ impl Tollgate {
         outputs
     }
 
-    /// Batch bytes to canonical events with their risk tier, which are dropped.
-    pub fn decode(&self, payload: &str) {
+    /// Batch bytes to canonical events with their risk tier, which are dropped; how many there were.
+    pub fn decode(&self, payload: &[u8]) -> usize {
         let mut buffer = self.buffers.take();
+        let mut count = 0;
         {
-            let event = sqs::read(payload, &mut buffer, self.process.is_parallel).unwrap();
+            let event = self.read(payload, &mut buffer);
             let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
-            self.runtime.block_on(self.process.inspect(&records, |event| _ = black_box(event)));
+            let show = |event: &PaymentEvent<'_>| {
+                black_box(event);
+                count += 1;
+            };
+            self.runtime.block_on(self.process.inspect(&records, show));
         }
         self.buffers.give_back(buffer);
+        count
+    }
+
+    fn read<'a>(&self, payload: &'a [u8], buffer: &'a mut Buffer) -> Vec<SqsRecord<'a>> {
+        let payload = std::str::from_utf8(payload).unwrap();
+        sqs::read(payload, buffer, self.process.is_parallel).unwrap()
     }
 }
 

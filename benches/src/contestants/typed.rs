@@ -18,14 +18,14 @@ use super::domain;
 use crate::outputs::{BUS, Item, Outputs};
 
 /// serde_json.
-pub fn serde_json(payload: &str) -> Outputs {
-    let event: SqsEvent<'_> = serde_json::from_str(payload).unwrap();
+pub fn serde_json(payload: &[u8]) -> Outputs {
+    let event: SqsEvent<'_> = serde_json::from_slice(payload).unwrap();
     outputs(&event, event.records.iter().map(|record| serde_json::from_str(&record.body).ok()))
 }
 
 /// sonic-rs.
-pub fn sonic(payload: &str) -> Outputs {
-    let event: SqsEvent<'_> = sonic_rs::from_str(payload).unwrap();
+pub fn sonic(payload: &[u8]) -> Outputs {
+    let event: SqsEvent<'_> = sonic_rs::from_slice(payload).unwrap();
     outputs(&event, event.records.iter().map(|record| sonic_rs::from_str(&record.body).ok()))
 }
 

@@ -12,8 +12,8 @@ use super::domain;
 use crate::outputs::{BUS, Item, Outputs};
 
 /// Batch bytes to outputs.
-pub fn run(payload: &str) -> Outputs {
-    let event: SqsEvent = serde_json::from_str(payload).unwrap();
+pub fn run(payload: &[u8]) -> Outputs {
+    let event: SqsEvent = serde_json::from_slice(payload).unwrap();
     let mut outputs = Outputs::default();
     let mut works = Vec::new();
     let mut newest: HashMap<String, Timestamp> = HashMap::new();

@@ -13,13 +13,18 @@ pub struct Bytes {
 
 impl Bytes {
     /// Of a batch.
-    pub fn of(payload: &str) -> Self {
-        let event: serde_json::Value = serde_json::from_str(payload).unwrap();
+    pub fn of(payload: &[u8]) -> Self {
+        let event: serde_json::Value = serde_json::from_slice(payload).unwrap();
         let body = |record: &serde_json::Value| record["body"].as_str().unwrap().to_owned();
         Self {
-            outer: payload.to_owned(),
+            outer: String::from_utf8(payload.to_vec()).unwrap(),
             bodies: event["Records"].as_array().unwrap().iter().map(body).collect(),
         }
+    }
+
+    /// How many records there are.
+    pub fn records(&self) -> usize {
+        self.bodies.len()
     }
 
     fn each(&self, mut walk: impl FnMut(&str)) {

@@ -1,10 +1,8 @@
 //! Endpoints: named instances of a provider's scheme, configured without a new image.
 
-use std::{borrow::Cow, fmt};
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::inline::Inline;
+use crate::inline::{Inline, inline_text};
 
 /// The name in `/webhook/{endpoint}`: 1–64 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,36 +33,9 @@ macro_rules! name {
                 let text = Some(text.as_ref()).filter(|text| is_name(text));
                 text.and_then(Inline::new).map(Self).ok_or(NameError)
             }
-
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                self.0.as_str()
-            }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({:?})", stringify!($name), self.0)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::new(Cow::<str>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-            }
-        }
+        inline_text!($name, |text: &str| Self::new(text));
     };
 }
 

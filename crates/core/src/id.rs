@@ -3,53 +3,18 @@
 use std::{borrow::Cow, fmt, io::Write};
 
 use aws_lc_rs::digest::{Digest, SHA256, digest};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use ulid::Ulid;
 
-use crate::{EndpointId, Timestamp, inline::Inline};
-
-/// Text form, JSON form and printing of an id that is kept in place.
-macro_rules! id {
-    ($name:ident) => {
-        impl $name {
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                self.0.as_str()
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({:?})", stringify!($name), self.0)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<str>::deserialize(deserializer)?;
-                Self::parse(&text).ok_or_else(|| D::Error::custom(concat!("not a ", stringify!($name))))
-            }
-        }
-    };
-}
+use crate::{
+    EndpointId, Timestamp,
+    inline::{Inline, inline_text},
+};
 
 /// One received webhook: `wh_` and a ULID, so that ids sort by the millisecond of arrival.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WebhookId(Inline<29>);
 
-id!(WebhookId);
+inline_text!(WebhookId, |text: &str| Self::parse(text).ok_or("not a webhook id"));
 
 impl WebhookId {
     /// From the moment of arrival and 80 random bits (the low ones of `random` are used).
@@ -117,7 +82,7 @@ impl fmt::Display for LedgerKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Inline<36>);
 
-id!(EventId);
+inline_text!(EventId, |text: &str| Self::parse(text).ok_or("not an event id"));
 
 impl EventId {
     /// The id of `provider_event_id` at `endpoint`: that of its [`LedgerKey`].

@@ -2,6 +2,45 @@
 
 use std::{cmp::Ordering, fmt, hash};
 
+/// Text form, printing and JSON form of a type around an [`Inline`]; `$read` makes it of a text, or gives an error that
+/// can be shown.
+macro_rules! inline_text {
+    ($name:ident, $read:expr) => {
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.0)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                $read(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use inline_text;
+
 /// Text of at most `N` (and 255) bytes, kept in place: ids are copied into every event, and each copy on the heap
 /// would be an allocation.
 #[derive(Clone, Copy)]
@@ -18,7 +57,7 @@ impl<const N: usize> Inline<N> {
         Some(Self { bytes, len: u8::try_from(text.len()).ok()? })
     }
 
-    /// Text that fills it. Other than ASCII reads as no text.
+    /// Text that fills it. What is no UTF-8 reads as no text.
     pub(crate) fn ascii(bytes: [u8; N]) -> Self {
         const { assert!(N <= 255) };
         Self { bytes, len: N as u8 }
