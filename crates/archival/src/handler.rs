@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
 use tollgate_lambda::{
     clock::SystemClock,
     metrics::Unit,
     sqs::{self, Buffer, NotSqs},
-    start::Invocation,
+    start::{Invocation, Payload},
 };
 use tollgate_pipeline::{
     archive::{Archived, Message},
@@ -36,13 +35,13 @@ pub(crate) enum ArchivalError {
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
-    payload: Box<RawValue>,
+    payload: Payload,
 ) -> Result<Response, ArchivalError> {
     let span = info_span!("batch", request_id = invocation.request_id);
     let archive = async {
         // A batch is tens of rows to a message: the buffer is no cost beside the object that is made of it.
         let mut buffer = Buffer::default();
-        let records = sqs::read(payload.get(), &mut buffer, false)?;
+        let records = sqs::read(payload.text(), &mut buffer, false)?;
         let messages: Vec<Message<'_>> =
             records.iter().map(|record| Message { id: record.message_id, body: record.body }).collect();
         let now = unix_ms(SystemClock.now());

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-use tollgate_lambda::{clock::SystemClock, metrics::Unit, start::Invocation};
+use tollgate_lambda::{
+    clock::SystemClock,
+    metrics::Unit,
+    start::{Invocation, Payload},
+};
 use tollgate_pipeline::{
     fraud::{Assessment, FraudError, read_event},
     ports::Clock,
@@ -16,11 +19,11 @@ use crate::context::Context;
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
-    payload: Box<RawValue>,
+    payload: Payload,
 ) -> Result<Assessment, FraudError> {
     let span = info_span!("event", request_id = invocation.request_id, event_id = Empty, webhook_id = Empty);
     let assess = async {
-        let event = read_event(payload.get())?;
+        let event = read_event(payload.text())?;
         let span = tracing::Span::current();
         span.record("event_id", event.id.as_str());
         span.record("webhook_id", event.webhook_id.as_str());

@@ -1,10 +1,20 @@
 //! Start-up: what every `main` does.
 
-use std::{future::Future, process::ExitCode, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    mem,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
 
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use bytes::Bytes;
+use lambda_runtime::{
+    Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, Service, layers::TracingLayer, service_fn,
+    tower::layer::layer_fn,
+};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::runtime::Builder;
 use tracing::error;
 
@@ -19,6 +29,54 @@ pub struct Invocation {
     pub deadline_ms: u64,
     /// The X-Ray trace header.
     pub trace: Option<String>,
+}
+
+/// What an invocation is given, as it came.
+#[derive(Debug)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// Its text; empty where it is none, which no function takes for an event.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Payloads on their way past the runtime's own decoding, which reads and copies each once more, by request id.
+#[derive(Debug, Clone, Default)]
+struct Payloads(Arc<Mutex<HashMap<String, Bytes>>>);
+
+impl Payloads {
+    fn put(&self, request_id: &str, payload: Bytes) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(request_id.to_owned(), payload);
+    }
+
+    fn take(&self, request_id: &str) -> Payload {
+        Payload(self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(request_id).unwrap_or_default())
+    }
+}
+
+/// Sets each payload aside and lets the runtime decode `null` in its place.
+#[derive(Debug, Clone)]
+struct SetAside<S> {
+    inner: S,
+    payloads: Payloads,
+}
+
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for SetAside<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut invocation: LambdaInvocation) -> Self::Future {
+        let payload = mem::replace(&mut invocation.body, Bytes::from_static(b"null"));
+        self.payloads.put(&invocation.context.request_id, payload);
+        self.inner.call(invocation)
+    }
 }
 
 /// Runs a function's whole life. One thread is enough for one invocation at a time; on Lambda Managed Instances, which
@@ -36,15 +94,15 @@ pub fn block_on(life: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 /// Serves invocations until Lambda stops the process: one after the other, or as many at once as
-/// `AWS_LAMBDA_MAX_CONCURRENCY` says, all with the one `context`. The payload's text is handed over undecoded, so that
-/// each function reads it once, in its own way. An error is reported to Lambda under its type's name.
+/// `AWS_LAMBDA_MAX_CONCURRENCY` says, all with the one `context`. The payload is handed over as it came, so that each
+/// function reads it once, in its own way. An error is reported to Lambda under its type's name.
 ///
 /// # Errors
 ///
 /// The Runtime API's.
 pub async fn serve<C, T, E, F>(
     context: C,
-    handle: impl Fn(Arc<C>, Invocation, Box<RawValue>) -> F + Clone + Send + 'static,
+    handle: impl Fn(Arc<C>, Invocation, Payload) -> F + Clone + Send + 'static,
 ) -> Result<(), Error>
 where
     C: Send + Sync + 'static,
@@ -62,7 +120,7 @@ where
 /// The Runtime API's.
 pub async fn serve_named<C, T, E, F>(
     context: C,
-    handle: impl Fn(Arc<C>, Invocation, Box<RawValue>) -> F + Clone + Send + 'static,
+    handle: impl Fn(Arc<C>, Invocation, Payload) -> F + Clone + Send + 'static,
     name: fn(&E) -> &'static str,
 ) -> Result<(), Error>
 where
@@ -72,14 +130,17 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let shared = Arc::new(context);
-    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+    let payloads = Payloads::default();
+    let aside = payloads.clone();
+    let service = service_fn(move |event: LambdaEvent<()>| {
         let context = event.context;
+        let payload = payloads.take(&context.request_id);
         let invocation = Invocation {
             request_id: context.request_id,
             deadline_ms: context.deadline,
             trace: context.xray_trace_id,
         };
-        let handled = handle(Arc::clone(&shared), invocation, event.payload);
+        let handled = handle(Arc::clone(&shared), invocation, payload);
         async move {
             handled.await.map_err(|problem| {
                 let name = name(&problem);
@@ -87,8 +148,9 @@ where
                 Diagnostic { error_type: name.to_owned(), error_message: problem.to_string() }
             })
         }
-    }))
-    .await
+    });
+    let set_aside = layer_fn(move |inner| SetAside { inner, payloads: aside.clone() });
+    Runtime::new(service).layer(TracingLayer::new()).layer(set_aside).run_concurrent().await
 }
 
 /// Logs why the process cannot start, and gives the exit code for it.

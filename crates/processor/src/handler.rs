@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
     clock::SystemClock,
     metrics::Unit,
     sqs::{self, Buffer, NotSqs},
-    start::Invocation,
+    start::{Invocation, Payload},
 };
 use tollgate_pipeline::{
     ports::Clock,
@@ -35,12 +34,12 @@ pub(crate) enum BatchError {
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
-    payload: Box<RawValue>,
+    payload: Payload,
 ) -> Result<Response, BatchError> {
     let started_at = SystemClock.now();
     // One for each invocation under way: on Lambda Managed Instances there are several in one process.
     let mut buffer = context.buffers.take();
-    let result = process(&context, &invocation, payload.get(), &mut buffer, started_at).await;
+    let result = process(&context, &invocation, payload.text(), &mut buffer, started_at).await;
     context.buffers.give_back(buffer);
     result
 }

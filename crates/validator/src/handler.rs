@@ -3,9 +3,13 @@
 use std::{convert::Infallible, sync::Arc};
 
 use aws_lc_rs::rand;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use tollgate_core::{OnDuplicate, WebhookId};
-use tollgate_lambda::{clock::SystemClock, metrics::Unit, start::Invocation};
+use tollgate_lambda::{
+    clock::SystemClock,
+    metrics::Unit,
+    start::{Invocation, Payload},
+};
 use tollgate_pipeline::{
     ingest::{Incoming, Rejection, Taken},
     ports::Clock,
@@ -25,13 +29,13 @@ const RETRY_AFTER_SECONDS: &str = "5";
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
-    payload: Box<RawValue>,
+    payload: Payload,
 ) -> Result<Value, Infallible> {
     let now = SystemClock.now();
     let webhook_id = WebhookId::new(now, random());
     let span = info_span!("webhook", %webhook_id, request_id = invocation.request_id, endpoint = tracing::field::Empty);
     let answer = async {
-        match Request::read(payload.get()) {
+        match Request::read(payload.text()) {
             Ok(request) => respond(&context, &webhook_id, invocation.trace.as_deref(), request).await,
             Err(problem) => {
                 warn!(error = %problem, "event refused");
