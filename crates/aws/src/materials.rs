@@ -58,6 +58,8 @@ impl HttpsMaterials {
         let request = HttpRequest::get(url).map_err(|_| PortError::permanent(SERVICE, "not a URL"))?;
         match self.call(request).await? {
             Answer { status: 200, body } => Ok(body),
+            // Whoever named it made it up, or means one that was withdrawn.
+            Answer { status: 404 | 410, .. } => Err(PortError::permanent(SERVICE, "no such certificate")),
             Answer { status, .. } => Err(PortError::retryable(SERVICE, format!("status {status}"))),
         }
     }
@@ -295,6 +297,21 @@ mod tests {
         for (answer, expected) in cases {
             let (materials, _served) = host(HOST, answer);
             assert_eq!(materials.fetch(&webhook().wanted()).await, Err(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_does_not_exist_is_not_waited_for() {
+        let none = PortError::permanent(SERVICE, "no such certificate");
+        for (status, expected) in [
+            ("404 Not Found", none.clone()),
+            ("410 Gone", none),
+            ("503 Busy", PortError::retryable(SERVICE, "status 503")),
+        ] {
+            let (materials, _served) = host("api.paypal.com", answer(status, ""));
+            let url = "https://api.paypal.com/v1/notifications/certs/CERT-1".to_owned();
+            let fetched = materials.fetch(&MaterialRequest::Certificate { url }).await;
+            assert_eq!(fetched, Err(expected), "{status}");
         }
     }
 

@@ -441,3 +441,30 @@ async fn a_paypal_transmission_stands_for_one_body() {
     let other = LedgerKey::new(&endpoint, "WH-2");
     assert_eq!(world.ledger.entry(&other), None);
 }
+
+/// Plaid's token names its key before anything is fetched: one that is newer than our reading is looked for first.
+#[tokio::test]
+async fn a_key_id_that_is_newer_than_our_reading_makes_it_read_again() {
+    // RFC 7515, appendix A.3.
+    let jwk = |id: &str| {
+        format!(
+            r#"{{"kid":"{id}","kty":"EC","crv":"P-256","alg":"ES256","expired_at":null,
+            "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+            "d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}}"#
+        )
+    };
+    let world = World::new(noon(), vec![config("plaid", "plaid")]);
+    // Twice: the world's own key is none that Plaid's scheme takes.
+    ["k-0", "k-1"].map(|id| world.secrets.rotate("secretsmanager:plaid", jwk(id)));
+    let faults = Faults::none();
+    let road = world.intake(&faults);
+    let by = |id: &str, item: &str, now: Timestamp| {
+        let body = format!(r#"{{"webhook_code":"X","item_id":"{item}"}}"#);
+        Sender::new(config("plaid", "plaid"), &jwk(id)).sign("", body.as_bytes(), now)
+    };
+    world.take_on(&road, Some("plaid"), &by("k-1", "a", noon())).await.unwrap();
+    world.secrets.rotate("secretsmanager:plaid", jwk("k-2"));
+    world.clock.advance_ms(10_000);
+    let now = world.clock.now();
+    world.take_on(&road, Some("plaid"), &by("k-2", "b", now)).await.unwrap();
+}

@@ -10,7 +10,7 @@ use tollgate_core::{
     Authenticity, EventId, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
 };
 use tollgate_providers::{
-    ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Material, Received, Refusal, Verified,
+    ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Received, Refusal, Verified,
 };
 use tracing::{error, info, warn};
 
@@ -158,25 +158,16 @@ where
         }
         let endpoint = self.endpoint(&incoming).await?;
         let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
-        let (receipt, facts) = {
-            let mut ring = self.keys.of(&endpoint).await?;
-            let material = self.material(&endpoint, received, &ring, incoming.received_at).await?;
-            let first =
-                endpoint.verify(received, &ring, material.as_ref(), incoming.received_at).map(Signed::of);
-            let signed = match first {
-                Ok(signed) => signed,
-                // The provider may have begun to sign with a key that is newer than our reading.
-                Err(refusal) => match self.keys.again(&endpoint).await {
-                    Some(newer) => {
-                        ring = newer;
-                        let again = endpoint.verify(received, &ring, material.as_ref(), incoming.received_at);
-                        again.map(Signed::of).map_err(Rejection::Signature)?
-                    }
-                    None => return Err(Rejection::Signature(refusal)),
-                },
-            };
-            (signed, facts_of(&endpoint, received)?)
+        let ring = self.keys.of(&endpoint).await?;
+        let receipt = match self.verify(&endpoint, received, &ring, incoming.received_at).await {
+            // The provider may have begun to sign with a key that is newer than our reading.
+            Err(Rejection::Signature(refusal)) if refusal.may_be_stale_key() => {
+                let newer = self.keys.again(&endpoint).await.ok_or(Rejection::Signature(refusal))?;
+                self.verify(&endpoint, received, &newer, incoming.received_at).await?
+            }
+            verdict => verdict?,
         };
+        let facts = facts_of(&endpoint, received)?;
         if let Some(id) = &receipt.transmission_id {
             self.claim_transmission(&endpoint, &incoming, id).await?;
         }
@@ -224,22 +215,24 @@ where
         Ok(endpoint)
     }
 
-    async fn material(
+    async fn verify(
         &self,
         endpoint: &Endpoint,
         received: Received<'_>,
         ring: &KeyRing,
         now: Timestamp,
-    ) -> Result<Option<Material>, Rejection> {
-        match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
+    ) -> Result<Signed, Rejection> {
+        let material = match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
             Some(request) => match self.materials.fetch(&request).await {
-                Ok(material) => Ok(Some(material)),
+                Ok(material) => Some(material),
                 // There is no such thing, as far as the provider knows: the check without it says so.
-                Err(PortError::Permanent { .. }) => Ok(None),
-                Err(problem) => Err(problem.into()),
+                Err(PortError::Permanent { .. }) => None,
+                Err(problem) => return Err(problem.into()),
             },
-            None => Ok(None),
-        }
+            None => None,
+        };
+        let verified = endpoint.verify(received, ring, material.as_ref(), now);
+        verified.map(Signed::of).map_err(Rejection::Signature)
     }
 
     /// A transmission whose signature does not cover its body stands for the first body that came with it.
