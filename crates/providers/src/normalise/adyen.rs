@@ -36,7 +36,7 @@ struct Envelope<'a> {
 #[derive(Default)]
 struct Items<'a> {
     facts: Vec<Facts<'a>>,
-    error: Option<ContentError>,
+    without_id: Vec<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,10 +92,11 @@ pub(super) fn normalise<'a>(
     config: &EndpointConfig,
 ) -> Result<Vec<Facts<'a>>, ContentError> {
     let envelope: Envelope<'a> = json::read(received.body)?;
-    let Items { mut facts, error } = envelope.notification_items;
-    if let Some(error) = error {
-        return Err(error);
+    let Items { mut facts, without_id } = envelope.notification_items;
+    if facts.is_empty() && !without_id.is_empty() {
+        return Err(ContentError::MissingField("pspReference"));
     }
+    facts.extend(super::without_id(received.body, without_id));
     if facts.is_empty() {
         let item: Item<'a> = json::read(received.body)?;
         if matches!(item.event_code, Text::Absent) {
@@ -115,7 +116,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
         each(deserializer, |wrapper: Object<Wrapper<'de>>| {
             match wrapper.or_default().item.or_default().facts() {
                 Ok(facts) => items.facts.push(facts),
-                Err(error) => items.error = Some(error),
+                Err(_) => items.without_id.push(items.facts.len() + items.without_id.len()),
             }
         })?;
         Ok(items)

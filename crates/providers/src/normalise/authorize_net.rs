@@ -11,7 +11,7 @@ use tollgate_core::{EndpointConfig, EventType, Facts};
 
 use super::{
     ContentError,
-    fields::{Number, Object, Text},
+    fields::{Id, Number, Object, Text},
     json, money, required, unknown,
 };
 use crate::Received;
@@ -30,7 +30,7 @@ struct Event<'a> {
 #[serde(default, rename_all = "camelCase")]
 struct Payload<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
     response_code: Number<'a>,
     auth_amount: Number<'a>,
     amount: Number<'a>,
@@ -51,7 +51,7 @@ pub(super) fn normalise<'a>(
     let units = if payload.auth_amount.is_absent() { payload.amount } else { payload.auth_amount };
     let amount = money::decimal_in(units, || money::default_currency(config));
     let facts =
-        Facts { transaction_id: payload.id.id(), occurred_at, ..Facts::new(event_id, event_type, kind) };
+        Facts { transaction_id: payload.id.some(), occurred_at, ..Facts::new(event_id, event_type, kind) };
     Ok(money::with_amount(facts, amount))
 }
 

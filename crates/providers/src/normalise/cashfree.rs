@@ -10,7 +10,7 @@ use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError, composite,
-    fields::{Number, Object, Text},
+    fields::{Id, Number, Object, Text},
     json, money, required, unknown,
 };
 use crate::Received;
@@ -33,8 +33,8 @@ struct Data<'a> {
     dispute: Object<Dispute<'a>>,
     order_details: Object<Payment<'a>>,
     customer_details: Object<Buyer<'a>>,
-    transfer_id: Number<'a>,
-    cf_transfer_id: Number<'a>,
+    transfer_id: Id<'a>,
+    cf_transfer_id: Id<'a>,
     transfer_amount: Number<'a>,
     transfer_currency: Text<'a>,
 }
@@ -43,7 +43,7 @@ struct Data<'a> {
 #[serde(default)]
 struct Payment<'a> {
     #[serde(borrow)]
-    cf_payment_id: Number<'a>,
+    cf_payment_id: Id<'a>,
     payment_amount: Number<'a>,
     payment_currency: Text<'a>,
     payment_group: Text<'a>,
@@ -69,8 +69,8 @@ struct Card<'a> {
 #[serde(default)]
 struct Refund<'a> {
     #[serde(borrow)]
-    cf_refund_id: Number<'a>,
-    cf_payment_id: Number<'a>,
+    cf_refund_id: Id<'a>,
+    cf_payment_id: Id<'a>,
     refund_amount: Number<'a>,
     refund_currency: Text<'a>,
     refund_status: Text<'a>,
@@ -80,7 +80,7 @@ struct Refund<'a> {
 #[serde(default)]
 struct Dispute<'a> {
     #[serde(borrow)]
-    dispute_id: Number<'a>,
+    dispute_id: Id<'a>,
     dispute_amount: Number<'a>,
     dispute_amount_currency: Text<'a>,
     dispute_type: Text<'a>,
@@ -105,21 +105,21 @@ pub(super) fn normalise<'a>(
     let customer = Customer { id: data.customer_details.or_default().customer_id.some(), country: None };
     let (id, amount, transaction_id, status, method) = if let Object::Value(refund) = data.refund {
         let amount = money::decimal(refund.refund_amount, &refund.refund_currency);
-        let id = refund.cf_refund_id.id();
-        (id, amount, refund.cf_payment_id.id(), refund.refund_status, PaymentMethod::default())
+        let id = refund.cf_refund_id.some();
+        (id, amount, refund.cf_payment_id.some(), refund.refund_status, PaymentMethod::default())
     } else if let Object::Value(dispute) = data.dispute {
         let amount = money::decimal(dispute.dispute_amount, &dispute.dispute_amount_currency);
-        let payment = data.order_details.or_default().cf_payment_id.id();
+        let payment = data.order_details.or_default().cf_payment_id.some();
         let inquiry = matches!(dispute.dispute_type.as_str(), "RETRIEVAL" | "FRAUD_INQUIRY");
         let status = if inquiry && &*event_type == "DISPUTE_CREATED" {
             Text::Value("INQUIRY".into())
         } else {
             dispute.dispute_status
         };
-        (dispute.dispute_id.id(), amount, payment, status, PaymentMethod::default())
+        (dispute.dispute_id.some(), amount, payment, status, PaymentMethod::default())
     } else if let Object::Value(payment) = data.payment {
         let amount = money::decimal(payment.payment_amount, &payment.payment_currency);
-        let id = payment.cf_payment_id.id();
+        let id = payment.cf_payment_id.some();
         let card = payment.payment_method.or_default().card.or_default();
         let method = PaymentMethod {
             kind: payment.payment_group.some(),
@@ -128,7 +128,7 @@ pub(super) fn normalise<'a>(
         };
         (id.clone(), amount, id, Text::Absent, method)
     } else {
-        let id = data.cf_transfer_id.id().or_else(|| data.transfer_id.id());
+        let id = data.cf_transfer_id.some().or_else(|| data.transfer_id.some());
         let currency = match data.transfer_currency {
             Text::Absent => Text::Value("INR".into()),
             currency => currency,

@@ -70,6 +70,16 @@ pub(super) enum Text<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// A JSON value's own spelling, as it stands in the body.
+    fn of_raw(raw: &'a str) -> Self {
+        match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(text) if !text.contains('\\') => Self::Value(Cow::Borrowed(text)),
+            Some(_) => serde_json::from_str(raw).map_or(Self::Wrong, |text| Self::Value(Cow::Owned(text))),
+            None if raw == "null" => Self::Absent,
+            None => Self::Wrong,
+        }
+    }
+
     /// The text; empty when there is none.
     pub(super) fn as_str(&self) -> &str {
         match self {
@@ -95,25 +105,8 @@ impl<'a> Text<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Texts;
-        impl<'de> Visitor<'de> for Texts {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text::Value(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text::Value(Cow::Owned(text.to_owned())))
-            }
-
-            wrong!(null bool number list object);
-        }
-        deserializer.deserialize_any(Texts)
+        // Passed over and not parsed: a number that no machine can hold is of another type like any other.
+        <&serde_json::value::RawValue>::deserialize(deserializer).map(|raw| Self::of_raw(raw.get()))
     }
 }
 
@@ -188,11 +181,6 @@ impl<'a> Number<'a> {
         self.text().filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok())
     }
 
-    /// An identifier sent as a number or as a text.
-    pub(super) fn id(self) -> Option<Cow<'a, str>> {
-        self.text().filter(|text| !text.is_empty()).map(Cow::Borrowed)
-    }
-
     /// Whole seconds since 1970.
     pub(super) fn unix_seconds(self) -> Option<Timestamp> {
         Timestamp::from_second(self.integer()?).ok()
@@ -213,6 +201,27 @@ impl<'de: 'a, 'a> Deserialize<'de> for Number<'a> {
             b"null" => Self::Absent,
             _ => Self::Wrong,
         })
+    }
+}
+
+/// An identifier, sent as a number or as a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Id<'a>(Text<'a>);
+
+impl<'a> Id<'a> {
+    /// Its text, if there is one that is not empty.
+    pub(super) fn some(self) -> Option<Cow<'a, str>> {
+        self.0.some()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(match raw.as_bytes() {
+            [b'-' | b'0'..=b'9', ..] => Text::Value(Cow::Borrowed(raw)),
+            _ => Text::of_raw(raw),
+        }))
     }
 }
 
@@ -240,29 +249,13 @@ impl Flag {
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Flags;
-        impl<'de> Visitor<'de> for Flags {
-            type Value = Flag;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true or false")
-            }
-
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-                Ok(Flag::Value(value))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(match text {
-                    "true" => Flag::Value(true),
-                    "false" => Flag::Value(false),
-                    _ => Flag::Wrong,
-                })
-            }
-
-            wrong!(null number list object);
-        }
-        deserializer.deserialize_any(Flags)
+        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?.get();
+        Ok(match raw {
+            "true" | "\"true\"" => Self::Value(true),
+            "false" | "\"false\"" => Self::Value(false),
+            "null" => Self::Absent,
+            _ => Self::Wrong,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError, composite,
-    fields::{Number, Object, Pairs, Text},
+    fields::{Id, Number, Object, Pairs, Text},
     json, money, unknown,
 };
 use crate::Received;
@@ -30,8 +30,8 @@ struct Event<'a> {
 #[serde(default)]
 struct Data<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
-    charge_id: Number<'a>,
+    id: Id<'a>,
+    charge_id: Id<'a>,
     amount: Number<'a>,
     currency: Text<'a>,
     source_currency: Text<'a>,
@@ -49,7 +49,7 @@ struct Data<'a> {
 #[serde(default)]
 struct Inner<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,7 +77,7 @@ pub(super) fn normalise<'a>(
     let event_type = event.event.some().or_else(|| event.kind.some());
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
     let data = event.data.or_default();
-    let id = data.id.id().ok_or(ContentError::MissingField("data.id"))?;
+    let id = data.id.some().ok_or(ContentError::MissingField("data.id"))?;
     let event_id = composite(&[&id, &event_type]);
     let occurred_at = [&data.created_at, &data.created_datetime].into_iter().find_map(Text::moment);
     let occurred_at = event.timestamp.unix_millis().or(occurred_at);
@@ -89,9 +89,9 @@ pub(super) fn normalise<'a>(
     let method = data.payment_method.or_default();
     let card = data.card.some().or(method.card.some()).unwrap_or_default();
     let facts = Facts {
-        transaction_id: data.charge_id.id().or(Some(id)),
+        transaction_id: data.charge_id.some().or(Some(id)),
         occurred_at,
-        customer: Customer { id: data.customer.or_default().id.id(), country: None },
+        customer: Customer { id: data.customer.or_default().id.some(), country: None },
         method: PaymentMethod {
             kind: data.payment_type.some().or_else(|| method.kind.some()),
             brand: card.network.some().or_else(|| card.kind.some()),

@@ -28,7 +28,7 @@ struct Delivery<'a> {
 #[derive(Default)]
 struct Events<'a> {
     facts: Vec<Facts<'a>>,
-    error: Option<ContentError>,
+    without_id: Vec<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -65,12 +65,12 @@ pub(super) fn normalise<'a>(
     received: Received<'a>,
     _config: &EndpointConfig,
 ) -> Result<Vec<Facts<'a>>, ContentError> {
-    let Delivery { events } = json::read(received.body)?;
-    match events.error {
-        Some(error) => Err(error),
-        None if events.facts.is_empty() => Err(ContentError::MissingField("events")),
-        None => Ok(events.facts),
+    let Delivery { events: Events { mut facts, without_id } } = json::read(received.body)?;
+    if facts.is_empty() {
+        return Err(ContentError::MissingField(if without_id.is_empty() { "events" } else { "events.id" }));
     }
+    facts.extend(super::without_id(received.body, without_id));
+    Ok(facts)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Events<'a> {
@@ -78,7 +78,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Events<'a> {
         let mut events = Self::default();
         each(deserializer, |event: Object<Event<'de>>| match event.or_default().facts() {
             Ok(facts) => events.facts.push(facts),
-            Err(error) => events.error = Some(error),
+            Err(_) => events.without_id.push(events.facts.len() + events.without_id.len()),
         })?;
         Ok(events)
     }

@@ -12,7 +12,7 @@ use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError, composite,
-    fields::{Flag, Number, Object, Pairs, Text},
+    fields::{Flag, Id, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
     required, unknown,
@@ -41,7 +41,7 @@ struct Meta<'a> {
 struct Data<'a> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
-    id: Number<'a>,
+    id: Id<'a>,
     attributes: Object<Attributes<'a>>,
 }
 
@@ -53,7 +53,7 @@ struct Attributes<'a> {
     total: Number<'a>,
     refunded_amount: Number<'a>,
     currency: Text<'a>,
-    customer_id: Number<'a>,
+    customer_id: Id<'a>,
     card_brand: Text<'a>,
     created_at: Text<'a>,
     updated_at: Text<'a>,
@@ -66,7 +66,7 @@ pub(super) fn normalise<'a>(
     let event: Event<'a> = json::read(received.body)?;
     let (meta, data) = (event.meta.or_default(), event.data.or_default());
     let event_type = required(meta.event_name, "meta.event_name")?;
-    let id = data.id.id().ok_or(ContentError::MissingField("data.id"))?;
+    let id = data.id.some().ok_or(ContentError::MissingField("data.id"))?;
     let attributes = data.attributes.or_default();
     let event_id = composite(&[&event_type, data.kind.as_str(), &id, attributes.updated_at.as_str()]);
     let occurred_at = attributes.updated_at.moment().or_else(|| attributes.created_at.moment());
@@ -82,7 +82,7 @@ pub(super) fn normalise<'a>(
     let facts = Facts {
         transaction_id: Some(id),
         occurred_at,
-        customer: Customer { id: attributes.customer_id.id(), country: None },
+        customer: Customer { id: attributes.customer_id.some(), country: None },
         method: PaymentMethod { brand: attributes.card_brand.some(), ..PaymentMethod::default() },
         livemode,
         metadata: meta.custom_data.into_vec(),

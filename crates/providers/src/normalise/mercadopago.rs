@@ -11,7 +11,7 @@ use tollgate_core::{EndpointConfig, EventType, Facts};
 
 use super::{
     ContentError, composite,
-    fields::{Flag, Number, Object, Text},
+    fields::{Flag, Id, Object, Text},
     json, unknown,
 };
 use crate::{Received, scheme::text::form_field};
@@ -23,7 +23,7 @@ const STATE_ELSEWHERE: &str = "state is not in the webhook and must be fetched";
 #[serde(default)]
 struct Event<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
     action: Text<'a>,
     #[serde(rename = "type")]
     kind: Text<'a>,
@@ -36,7 +36,7 @@ struct Event<'a> {
 #[serde(default)]
 struct Data<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
 }
 
 pub(super) fn normalise<'a>(
@@ -44,8 +44,8 @@ pub(super) fn normalise<'a>(
     _config: &EndpointConfig,
 ) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
-    let id = event.id.id().ok_or(ContentError::MissingField("id"))?;
-    let named = event.data.or_default().id.id();
+    let id = event.id.some().ok_or(ContentError::MissingField("id"))?;
+    let named = event.data.or_default().id.some();
     let signed = form_field(received.query.as_bytes(), "data.id");
     let signed = signed.map_err(|_| ContentError::InvalidField("data.id"))?.filter(|id| !id.is_empty());
     let (subject, is_other) = match (named, signed) {

@@ -57,7 +57,7 @@ mod xendit;
 
 use std::{borrow::Cow, fmt};
 
-use tollgate_core::{Currency, EndpointConfig, Facts};
+use tollgate_core::{Currency, EndpointConfig, Facts, id::hex_sha256};
 
 use self::fields::Text;
 use crate::Received;
@@ -111,6 +111,18 @@ fn composite(parts: &[&str]) -> String {
 /// An event that no file here names.
 fn unknown<'a>(event_id: impl Into<Cow<'a, str>>, event_type: impl Into<Cow<'a, str>>) -> Facts<'a> {
     Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)
+}
+
+/// What stands for the events of a delivery, by their positions, that have no id: the others must not be lost with
+/// them. They go by the body's hash, so that a retry of the same bytes brings the same events.
+fn without_id<'a>(body: &[u8], positions: Vec<usize>) -> Vec<Facts<'a>> {
+    if positions.is_empty() {
+        return Vec::new();
+    }
+    let body = hex_sha256(body);
+    let event =
+        |position| Facts::unrecognized(format!("sha256:{body}:{position}"), "", "required field missing");
+    positions.into_iter().map(event).collect()
 }
 
 type One = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Facts<'a>, ContentError>;

@@ -11,7 +11,7 @@ use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError, composite,
-    fields::{Number, Object, Pairs, Text},
+    fields::{Id, Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
 use crate::Received;
@@ -28,7 +28,7 @@ struct Event<'a> {
 #[serde(default)]
 struct Data<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
     domain: Text<'a>,
     reference: Text<'a>,
     transaction_reference: Text<'a>,
@@ -88,7 +88,8 @@ pub(super) fn normalise<'a>(
             .chain([&data.invoice_code, &data.subscription_code])
             .map(Text::as_str)
             .find(|text| !text.is_empty());
-    let id = data.id.text().filter(|id| !id.is_empty()).or(reference);
+    let own = data.id.some();
+    let id = own.as_deref().or(reference);
     let id = id.ok_or(ContentError::MissingField("data.id"))?;
     let event_id = match &*event_type {
         "invoice.update" => composite(&[&event_type, id, data.status.as_str()]),

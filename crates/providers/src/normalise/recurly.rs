@@ -10,7 +10,7 @@ use tollgate_core::{Customer, EndpointConfig, EventType, Facts};
 
 use super::{
     ContentError,
-    fields::{Number, Text},
+    fields::{Id, Text},
     json, required, unknown,
 };
 use crate::Received;
@@ -24,7 +24,7 @@ struct Body<'a> {
     event_type: Text<'a>,
     event_time: Text<'a>,
     uuid: Text<'a>,
-    invoice_number: Number<'a>,
+    invoice_number: Id<'a>,
     account_code: Text<'a>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn normalise<'a>(
         return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
     };
     Ok(Facts {
-        transaction_id: body.uuid.some().or_else(|| body.invoice_number.id()),
+        transaction_id: body.uuid.some().or_else(|| body.invoice_number.some()),
         occurred_at,
         customer: Customer { id: body.account_code.some(), country: None },
         ..Facts::new(event_id, event_type, kind)

@@ -12,7 +12,7 @@ use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError,
-    fields::{First, Flag, Number, Object, Text},
+    fields::{First, Flag, Id, Number, Object, Text},
     json, money, unknown,
 };
 use crate::{Headers, Received};
@@ -30,8 +30,8 @@ pub(super) const HEADERS: &[&str] = &[
 #[serde(default)]
 struct Body<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
-    order_id: Number<'a>,
+    id: Id<'a>,
+    order_id: Id<'a>,
     kind: Text<'a>,
     #[serde(rename = "type")]
     dispute_type: Text<'a>,
@@ -63,7 +63,7 @@ struct Transaction<'a> {
 #[serde(default)]
 struct Inner<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -113,10 +113,10 @@ pub(super) fn normalise<'a>(
         _ => money::decimal(body.amount, &body.currency),
     };
     let facts = Facts {
-        transaction_id: body.order_id.id().or_else(|| body.id.id()),
+        transaction_id: body.order_id.some().or_else(|| body.id.some()),
         occurred_at,
         customer: Customer {
-            id: body.customer.or_default().id.id(),
+            id: body.customer.or_default().id.some(),
             country: body.billing_address.or_default().country_code.some(),
         },
         method: PaymentMethod { kind: body.gateway.some(), ..PaymentMethod::default() },

@@ -13,7 +13,7 @@ use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     ContentError, composite,
-    fields::{Number, Object, Text},
+    fields::{Id, Number, Object, Text},
     json, money, required, unknown,
 };
 use crate::Received;
@@ -44,7 +44,7 @@ struct Data<'a> {
 #[serde(default)]
 struct Resource<'a> {
     #[serde(borrow)]
-    id: Number<'a>,
+    id: Id<'a>,
 }
 
 pub(super) fn normalise<'a>(
@@ -55,7 +55,7 @@ pub(super) fn normalise<'a>(
     let event_type = required(event.event_type, "event_type")?;
     let data = event.data.or_default();
     let state = data.current_state.as_str();
-    let resource = data.resource.or_default().id.id();
+    let resource = data.resource.or_default().id.some();
     let event_id = match received.headers.get("x-delivery-id").filter(|id| !id.is_empty()) {
         Some(id) => Cow::Borrowed(id),
         None => {

@@ -16,7 +16,7 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, ParsedPublicKey},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 use zeroize::Zeroizing;
 
@@ -74,8 +74,8 @@ pub(crate) struct Pinned {
     key_id: String,
     public: ParsedPublicKey,
     private: Option<EcdsaKeyPair>,
-    /// Unix seconds, where the key has been retired.
-    expired_at: Option<i64>,
+    /// Whether Plaid has retired it, or says when it will: a key that serves has no such time.
+    is_retired: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +95,7 @@ struct Wire<'a> {
     #[serde(borrow, default)]
     d: Option<Cow<'a, str>>,
     #[serde(default)]
-    expired_at: Option<i64>,
+    expired_at: Option<IgnoredAny>,
 }
 
 /// The API's answer wraps the key.
@@ -193,7 +193,7 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
             (named, &fetched)
         }
     };
-    if key.expired_at.is_some_and(|at| at <= request.now.as_second()) {
+    if key.is_retired {
         return Err(Refusal::MaterialUntrusted("it has expired"));
     }
     // The signature first, so that what is said of the claims is known to be true.
@@ -335,6 +335,6 @@ impl Pinned {
             }
             None => None,
         };
-        Some(Self { key_id: wire.kid.into_owned(), public, private, expired_at: wire.expired_at })
+        Some(Self { key_id: wire.kid.into_owned(), public, private, is_retired: wire.expired_at.is_some() })
     }
 }

@@ -192,10 +192,12 @@ fn plaid_keys_can_be_fetched() {
     let material = Material(format!("{{\"key\":{sender},\"request_id\":\"r\"}}").into_bytes());
     let verdict = endpoint.verify(received(&signed_by_sender), &fetching, Some(&material), now());
     assert_eq!(verdict.unwrap().key_id(), "current");
-    let retired = sender.replace("\"expired_at\":null", "\"expired_at\":1759999999");
-    let verdict =
-        endpoint.verify(received(&signed_by_sender), &fetching, Some(&Material(retired.into_bytes())), now());
-    assert_eq!(verdict.unwrap_err(), Refusal::MaterialUntrusted("it has expired"));
+    for at in ["1759999999", "1760000001", "\"2025-10-09T08:53:20Z\"", "{}"] {
+        let retired = sender.replace("\"expired_at\":null", &format!("\"expired_at\":{at}"));
+        let retired = Material(retired.into_bytes());
+        let verdict = endpoint.verify(received(&signed_by_sender), &fetching, Some(&retired), now());
+        assert_eq!(verdict.unwrap_err(), Refusal::MaterialUntrusted("it has expired"), "{at}");
+    }
     let mut altered = signed.clone();
     altered.body.push(b' ');
     assert_eq!(endpoint.verify(received(&altered), &keys, None, now()).unwrap_err(), Refusal::BodyAltered);
