@@ -455,7 +455,9 @@ async fn a_key_id_that_is_newer_than_our_reading_makes_it_read_again() {
     };
     let world = World::new(noon(), vec![config("plaid", "plaid")]);
     // Twice: the world's own key is none that Plaid's scheme takes.
-    ["k-0", "k-1"].map(|id| world.secrets.rotate("secretsmanager:plaid", jwk(id)));
+    for id in ["k-0", "k-1"] {
+        world.secrets.rotate("secretsmanager:plaid", jwk(id));
+    }
     let faults = Faults::none();
     let road = world.intake(&faults);
     let by = |id: &str, item: &str, now: Timestamp| {

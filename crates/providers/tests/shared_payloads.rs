@@ -100,3 +100,21 @@ fn every_shared_payload_says_what_its_provider_means() {
     assert!(failures.is_empty(), "{} files differ:\n{}", failures.len(), failures.join("\n"));
     assert!(table.is_empty(), "files that are not there: {:?}", table.keys());
 }
+
+#[test]
+#[ignore = "needs ../shared, run by .ci/run"]
+fn what_published_vectors_confirm_is_there() {
+    let text = fs::read_to_string(shared().join("../vectors/signatures.jsonl")).unwrap();
+    for provider in ["standard_webhooks_ed25519", "paypal", "revolut"] {
+        let published = |line: &&str| {
+            let vector: serde_json::Value = serde_json::from_str(line).unwrap();
+            let (case, why) = (vector["case"].as_str().unwrap(), vector["why"].as_str().unwrap());
+            let is_published = case.contains("published") || why.contains("spec example");
+            vector["provider"] == provider && vector["expect"] == "valid" && is_published
+        };
+        let lines: Vec<&str> = text.lines().filter(published).collect();
+        assert!(!lines.is_empty(), "{provider}");
+        let report = tollgate_providers::scheme::vectors::run(&lines.join("\n"));
+        assert_eq!((report.passed, report.failed), (lines.len(), vec![]), "{provider}");
+    }
+}

@@ -11,6 +11,7 @@ use tollgate_core::Authenticity;
 use super::{
     Algorithm, Encoding, KeySpec, MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, SignError,
     Signed, ToSign, Unsigned,
+    explain::Steps,
     key::{Key, Piece, Strength},
     text::{form_field, to_form},
 };
@@ -41,6 +42,30 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
         }
     }
     Err(if known_id { Refusal::Mismatch } else { Refusal::UnknownKeyId })
+}
+
+/// The checks before the signature's, for a person to look at.
+pub(crate) fn steps(request: Request<'_>, keys: &KeyRing) -> Steps {
+    let mut steps = Steps {
+        checks: Vec::new(),
+        content: None,
+        mismatch: "the private key kept under this public key is not its own, or bt_payload was decoded and written \
+                   anew",
+    };
+    let form = read(request.received);
+    steps.content = form.as_ref().ok().map(|(_, payload)| payload.as_bytes().to_vec());
+    let signatures = form.and_then(|(signatures, _)| {
+        let found = pairs(&signatures)?.into_iter().map(|(public, _)| public.to_owned()).collect();
+        Ok::<Vec<String>, Refusal>(found)
+    });
+    let count = signatures.as_ref().map(|found| format!("{} pair(s) of key and signature", found.len()));
+    steps.checks.push(("form is whole and well-formed", count.map_err(Refusal::clone)));
+    if let Ok(named) = signatures {
+        let known = named.iter().find(|id| keys.iter().any(|key| key.named() == **id));
+        let known = known.map(|id| format!("public key {id:?} is active")).ok_or(Refusal::UnknownKeyId);
+        steps.checks.push(("public key is known", known));
+    }
+    steps
 }
 
 /// The public keys that the webhook names.

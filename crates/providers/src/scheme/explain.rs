@@ -6,9 +6,10 @@ use serde::Serialize;
 use tollgate_core::Authenticity;
 
 use super::{
-    Refusal, Request, Scheme, adyen,
+    Proof, Refusal, Request, Scheme, adyen, braintree,
     declared::{Declared, Reading},
     key::Piece,
+    plaid,
 };
 use crate::{KeyRing, Received};
 
@@ -63,11 +64,33 @@ pub(crate) fn explain(scheme: &Scheme, request: Request<'_>, keys: &KeyRing) -> 
             out.signed_content = adyen::signed_contents(request.received.body).ok().map(|all| all.join("\n"));
             out.record("signature", verdict.map(|proof| format!("key {:?} verifies", proof.key_id)));
         }
-        Scheme::Braintree | Scheme::PayPal(_) | Scheme::Plaid(_) => {
-            out.record("signature", verdict.map(|proof| format!("key {:?} verifies", proof.key_id)));
-        }
+        Scheme::Braintree => explain_steps(braintree::steps(request, keys), verdict, &mut out),
+        Scheme::PayPal(paypal) => explain_steps(paypal.steps(request, keys), verdict, &mut out),
+        Scheme::Plaid(_) => explain_steps(plaid::steps(request), verdict, &mut out),
     }
     out
+}
+
+/// What a coded scheme checks before the signature itself.
+pub(crate) struct Steps {
+    /// Each check up to the first that failed.
+    pub(crate) checks: Vec<(&'static str, Result<String, Refusal>)>,
+    /// What should have been signed, as far as it is known.
+    pub(crate) content: Option<Vec<u8>>,
+    /// What most likely happened when all of them passed and the signature is of something else.
+    pub(crate) mismatch: &'static str,
+}
+
+fn explain_steps(steps: Steps, verdict: Result<Proof<'_>, Refusal>, out: &mut Explanation) {
+    out.signed_content = steps.content.map(|content| shown(&[Piece::Bytes(Cow::Owned(content))]));
+    let all_passed = steps.checks.into_iter().all(|(name, outcome)| out.record(name, outcome));
+    if !all_passed {
+        return;
+    }
+    if verdict.as_ref().is_err_and(|refusal| *refusal == Refusal::Mismatch) {
+        out.likely_cause = Some(steps.mismatch.to_owned());
+    }
+    out.record("signature matches", verdict.map(|proof| format!("key {:?} verifies", proof.key_id)));
 }
 
 impl Explanation {
@@ -128,6 +151,11 @@ fn plain_cause(refusal: &Refusal) -> Option<String> {
         }
         Refusal::WrongToken => "another endpoint's token, or one since changed".to_owned(),
         Refusal::BodyAltered => "the body was changed on the way, or decoded and written anew".to_owned(),
+        Refusal::MaterialAddress => "not the provider, or a proxy that writes headers anew".to_owned(),
+        Refusal::MaterialUntrusted(_) => {
+            "a certificate or key that the provider has retired, of its other environment, or not its own"
+                .to_owned()
+        }
         Refusal::MaterialMissing => "the provider's certificate or key could not be fetched".to_owned(),
         _ => return None,
     })

@@ -21,8 +21,8 @@ use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Encoding, Proof, Refusal, Request, SignError, Signed, SpecError, ToSign, Unit, Unsigned, key::Key,
-    template::one_header,
+    Encoding, Proof, Refusal, Request, SignError, Signed, SpecError, ToSign, Unit, Unsigned, explain::Steps,
+    key::Key, template::one_header,
 };
 use crate::{KeyRing, MaterialRequest, Received, Secret, secret::NamedKey};
 
@@ -200,6 +200,24 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
     key.public.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| Refusal::Mismatch)?;
     let issued = token.check_claims(request)?;
     Ok(Proof { authenticity: Authenticity::Verified, key_id: &named.id, signed_at: Some(issued) })
+}
+
+/// The checks before the signature's, for a person to look at.
+pub(crate) fn steps(request: Request<'_>) -> Steps {
+    let token = Token::read(request.received);
+    let content = token.as_ref().ok().map(|token| token.signed.as_bytes().to_vec());
+    let claims = token.as_ref().ok().map(|token| token.check_claims(request));
+    let mut checks = vec![(
+        "token is there and well-formed",
+        token.map(|token| format!("signed with key {:?}", token.key_id)),
+    )];
+    let claims = claims.map(|claims| claims.map(|at| format!("issued at {at}, of this body")));
+    checks.extend(claims.map(|outcome| ("token is recent and of this body", outcome)));
+    Steps {
+        checks,
+        content,
+        mismatch: "another key signed the token: Plaid's other environment's, or not Plaid's",
+    }
 }
 
 pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<Signed, SignError> {

@@ -219,6 +219,55 @@ fn adyen_looks_at_every_item() {
 }
 
 #[test]
+fn coded_schemes_are_explained_check_by_check() {
+    type Change = fn(&mut Case);
+    let cases: [(&str, Change, &[bool], &str, &str); 7] = [
+        ("braintree", |_| {}, &[true, true, true], "PG5v", ""),
+        (
+            "braintree",
+            |case| case.keys = ring(&case.endpoint, &[("2", "private-key-1")]),
+            &[true, false],
+            "PG5v",
+            "rolled at the provider",
+        ),
+        (
+            "braintree",
+            |case| case.keys = ring(&case.endpoint, &[("1", "private-key-2")]),
+            &[true, true, false],
+            "PG5v",
+            "is not its own",
+        ),
+        ("plaid", |case| case.signed.body.push(b' '), &[true, false], "eyJ", "changed on the way"),
+        (
+            "plaid",
+            |case| case.keys = ring(&case.endpoint, &[("1", &jwk("1"))]),
+            &[true, true, false],
+            "eyJ",
+            "another key signed",
+        ),
+        ("paypal", |_| {}, &[true, true, true], "69cd13f0-", ""),
+        (
+            "paypal",
+            |case| case.signed.body.push(b' '),
+            &[true, true, false],
+            "69cd13f0-",
+            "another webhook's id",
+        ),
+    ];
+    for (name, change, passed, content, cause) in cases {
+        let mut case = if name == "paypal" { crate::paypal::case() } else { row_case(name) };
+        change(&mut case);
+        let told = case.endpoint.explain(received(&case.signed), &case.keys, None, now());
+        let checks: Vec<bool> = told.checks.iter().filter_map(|check| check.passed).collect();
+        assert_eq!(checks, passed, "{name}: {told:?}");
+        assert!(told.signed_content.as_deref().unwrap_or_default().starts_with(content), "{name}: {told:?}");
+        let likely = told.likely_cause.as_deref().unwrap_or_default();
+        assert!(likely.contains(cause) && likely.is_empty() == cause.is_empty(), "{name}: {told:?}");
+        assert_eq!(told.authenticity.is_some(), passed.iter().all(|it| *it), "{name}");
+    }
+}
+
+#[test]
 fn an_explanation_names_the_likely_cause() {
     let cases: [(&str, fn(&[u8]) -> Vec<u8>, &str); 4] = [
         ("stripe", |body| [body, b"\n"].concat(), "a newline was added"),

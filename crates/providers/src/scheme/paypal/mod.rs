@@ -11,7 +11,10 @@ use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject as 
 use std::{collections::BTreeMap, time::Duration};
 use tollgate_core::{Authenticity, Timestamp};
 
-use super::{Encoding, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, Unit, key::Key, template::one_header};
+use super::{
+    Encoding, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, Unit, explain::Steps, key::Key,
+    template::one_header,
+};
 use crate::{KeyRing, MaterialRequest, Received, Secret, scheme::spec::SpecError};
 
 pub(crate) const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
@@ -97,13 +100,8 @@ impl PayPal {
 
     pub(crate) fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
         let Transmission { id, time, sent, signature } = Transmission::read(request)?;
-        let pem = self.pinned.as_deref().or(request.material.map(|material| material.0.as_slice()));
-        let chain = certificates(pem.ok_or(Refusal::MaterialMissing)?)
-            .ok_or(Refusal::MaterialUntrusted("it is no certificate in PEM"))?;
-        let leaf = chain.first().ok_or(Refusal::MaterialUntrusted("it is no certificate in PEM"))?;
-        let leaf = webpki::EndEntityCert::try_from(leaf)
-            .map_err(|_| Refusal::MaterialUntrusted("it cannot be read"))?;
-        self.check_certificate(&leaf, &chain, request.now)?;
+        let chain = self.chain(request)?;
+        let leaf = leaf_of(&chain)?;
         for key in keys.iter() {
             let Some(webhook_id) = key.key.token() else { continue };
             let content = signed_content(id, time, webhook_id, request.received.body);
@@ -117,6 +115,39 @@ impl PayPal {
             }
         }
         Err(Refusal::Mismatch)
+    }
+
+    /// The checks before the signature's, for a person to look at.
+    pub(crate) fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
+        let mut steps = Steps {
+            checks: Vec::new(),
+            content: None,
+            mismatch: "another webhook's id is kept here, or the body was changed: written anew, or decoded",
+        };
+        let read = Transmission::read(request);
+        if let (Ok(Transmission { id, time, .. }), Some(key)) =
+            (&read, keys.iter().find_map(|it| it.key.token()))
+        {
+            steps.content = Some(signed_content(id, time, key, request.received.body));
+        }
+        let is_whole = read.is_ok();
+        let sent = read.map(|read| format!("sent at {}, within the window", read.sent));
+        steps.checks.push(("headers are whole, well-formed and recent", sent));
+        if is_whole {
+            let trusted =
+                self.chain(request).map(|_| "PayPal's, and issued by a trusted authority".to_owned());
+            steps.checks.push(("certificate is PayPal's", trusted));
+        }
+        steps
+    }
+
+    /// The certificate of the request and those with it, trusted.
+    fn chain(&self, request: Request<'_>) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+        const NO_PEM: Refusal = Refusal::MaterialUntrusted("it is no certificate in PEM");
+        let pem = self.pinned.as_deref().or(request.material.map(|material| material.0.as_slice()));
+        let chain = certificates(pem.ok_or(Refusal::MaterialMissing)?).ok_or(NO_PEM)?;
+        self.check_certificate(&leaf_of(&chain)?, &chain, request.now)?;
+        Ok(chain)
     }
 
     fn check_certificate(
@@ -225,6 +256,11 @@ fn is_paypals_name(name: &str) -> bool {
     let middle =
         name.strip_prefix("messageverificationcerts").and_then(|rest| rest.strip_suffix(".paypal.com"));
     middle.is_some_and(|middle| middle.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')))
+}
+
+fn leaf_of<'c>(chain: &'c [CertificateDer<'_>]) -> Result<webpki::EndEntityCert<'c>, Refusal> {
+    const UNREADABLE: Refusal = Refusal::MaterialUntrusted("it cannot be read");
+    webpki::EndEntityCert::try_from(chain.first().ok_or(UNREADABLE)?).map_err(|_| UNREADABLE)
 }
 
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
