@@ -364,7 +364,7 @@ pub fn decode(encoding: Encoding, body: &str) -> Result<Content<'_>, IntakeError
     })
 }
 
-/// [`is_sqs_character`] of a whole text, by bytes: every webhook's body is asked, and this is thirty times faster.
+/// [`is_sqs_character`] of a whole text, by bytes: every webhook's body is asked, and this is several times faster.
 fn is_sqs_text(text: &str) -> bool {
     let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
     let controls = text.bytes().fold(false, |found, byte| found | is_control(byte));
