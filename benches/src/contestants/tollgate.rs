@@ -22,7 +22,7 @@ use tollgate_pipeline::{
         ArchiveQueue, Clock, Document, EndpointSource, EventBus, Known, Ledger, LedgerEntry, PayloadSource,
         PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, Transactions,
     },
-    process::{Process, Record},
+    process::{Process, Record, take_part},
 };
 use tollgate_risk::Thresholds;
 
@@ -51,6 +51,9 @@ impl Default for Tollgate {
 impl Tollgate {
     /// `is_parallel`: whether to work on two threads where it pays.
     pub fn new(is_parallel: bool) -> Self {
+        if is_parallel {
+            take_part();
+        }
         let sink = Sink::default();
         let memory = || Memory { sink: Arc::clone(&sink), is_parallel };
         let process = Process {

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// From so many items on, making them is shared out: one takes a few microseconds.
-const PARALLEL_FROM: usize = 32;
+/// From so many items on, making them is shared out, as the processor shares out records (benches/COMPARE.md).
+const PARALLEL_FROM: usize = 100;
 
 /// Items for calls: made beforehand on all threads where there is more than one processor, otherwise one by one as
 /// calls take them, which holds less memory.
@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn items_are_there_each_time_they_are_taken() {
         for is_parallel in [false, true] {
-            let made = Made::new(100, is_parallel, |index| (index < 100).then(|| index.to_string()));
+            let made =
+                Made::new(PARALLEL_FROM, is_parallel, |index| (index < 100).then(|| index.to_string()));
             for _ in 0..2 {
                 assert_eq!(made.take([7, 99, 100]), ["7", "99"]);
             }

@@ -18,6 +18,9 @@ async fn run() -> ExitCode {
         Ok(settings) => settings,
         Err(problem) => return start::refuse(&problem),
     };
+    if settings.is_parallel {
+        tollgate_pipeline::process::take_part();
+    }
     let context = match context::Context::new(settings).await {
         Ok(context) => context,
         Err(problem) => return start::refuse(&problem),

@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) endpoints_path: String,
     pub(crate) freshness: Freshness,
     pub(crate) thresholds: Thresholds,
-    /// Whether Lambda gives it more than one processor.
+    /// Whether a batch has more than one processor to itself.
     pub(crate) is_parallel: bool,
     /// Whether an invocation waits for the start.
     pub(crate) is_awaited: bool,
@@ -52,7 +52,9 @@ impl Settings {
                 ..freshness
             },
             thresholds: reader.checked("RISK_THRESHOLDS", Thresholds::default(), thresholds),
-            is_parallel: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0_u32) >= TWO_PROCESSORS_MB,
+            // Where several invocations run at once, they have the processors.
+            is_parallel: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0_u32) >= TWO_PROCESSORS_MB
+                && reader.parsed("AWS_LAMBDA_MAX_CONCURRENCY", 1_u32) <= 1,
             is_awaited: start::is_awaited(source),
         };
         reader.finish(settings)

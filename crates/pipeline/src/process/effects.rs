@@ -6,7 +6,7 @@ use tollgate_batch::{Deadline, Outcome};
 use tollgate_core::{EventId, Fingerprint, LedgerKey, PaymentEvent, Timestamp};
 
 use super::{
-    Done, Process,
+    Done, Process, SHARES,
     decode::{Decoded, Effect, Standing, Work},
     retry,
 };
@@ -122,7 +122,8 @@ where
             }
         }
         let events: Vec<&PaymentEvent<'_>> = decoded.own().map(|effect| &effect.event).collect();
-        let texts = self.shares(&events, |share| share.iter().map(serde_json::to_string).collect::<Vec<_>>());
+        let texts =
+            self.shares(&events, SHARES, |share| share.iter().map(serde_json::to_string).collect::<Vec<_>>());
         for (effect, text) in decoded.own_mut().zip(texts.into_iter().flatten()) {
             match text {
                 Ok(text) => effect.json = text,
@@ -148,7 +149,8 @@ where
 
     /// Archives each message whose events are all done. One outcome for each message.
     async fn archive(&self, decoded: &Decoded<'_>) -> Vec<Outcome> {
-        let shares = self.shares(&decoded.works, |works| {
+        // One share a thread: each begins a message of its own.
+        let shares = self.shares(&decoded.works, 1, |works| {
             let mut packing = Packing::default();
             let place = |work| match decoded.outcome(work) {
                 Outcome::Ok => decoded.place(work, work.message, &mut packing),

@@ -12,6 +12,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     fmt::Display,
     sync::Arc,
+    thread,
 };
 
 use futures_util::{StreamExt, stream};
@@ -35,9 +36,11 @@ use crate::{
 /// Records that go through the steps together. Enough to fill every batch call many times over, and few enough
 /// that the deadline is looked at every second or so.
 const STRIDE: usize = 2_000;
-/// From so many records on, decoding is shared out over the threads there are. Decoding one takes some 8 µs, and waking a
-/// thread some 20: a few records pay for it.
-const PARALLEL_FROM: usize = 32;
+/// From so many records on, work on them is shared out: with fewer, to wake the other thread costs what it saves
+/// (benches/COMPARE.md).
+const PARALLEL_FROM: usize = 100;
+/// Shares of the work for each thread: several, so that one that begins late leaves some of its own to the others.
+const SHARES: usize = 4;
 /// Claim-checked bodies of one stride, all in memory together: 16 of the largest that the validator takes (4 MB) are
 /// 64 MB.
 const CLAIM_CHECKS_A_STRIDE: usize = 16;
@@ -45,6 +48,16 @@ const CLAIM_CHECKS_A_STRIDE: usize = 16;
 const FETCHES_IN_FLIGHT: usize = 8;
 /// Messages sent to the quarantine at once.
 const QUARANTINED_IN_FLIGHT: usize = 8;
+
+/// Has this thread take part in the work that it shares out, where `is_parallel`. Otherwise it would wait for others to
+/// do it. To be called once, by the only thread that runs batches.
+pub fn take_part() {
+    let threads = thread::available_parallelism().map_or(2, |count| count.get().max(2));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+    if let Err(problem) = pool.build_global() {
+        warn!(error = %problem, "work is shared out, but not with this thread");
+    }
+}
 
 /// One message of the batch.
 #[derive(Debug, Clone)]
@@ -164,7 +177,8 @@ where
     }
 
     fn decode<'a>(&self, opened: &'a [Opened<'_>], done: &mut Done) -> Decoded<'a> {
-        let mut shares = self.shares(opened, |share| Decoded::of(share, &self.thresholds)).into_iter();
+        let mut shares =
+            self.shares(opened, SHARES, |share| Decoded::of(share, &self.thresholds)).into_iter();
         let mut decoded = shares.next().unwrap_or_default();
         shares.for_each(|share| decoded.append(share));
         done.outcomes.append(&mut decoded.failed);
@@ -178,7 +192,7 @@ where
         records: &'r [Record<'_>],
         done: &mut Done,
     ) -> Vec<Opened<'r>> {
-        let read = self.shares(indices, |share| {
+        let read = self.shares(indices, SHARES, |share| {
             let record = |&index: &usize| read(index, records.get(index)).map_err(|outcome| (index, outcome));
             share.iter().map(record).collect::<Vec<_>>()
         });
@@ -233,14 +247,16 @@ where
         Ok(bytes)
     }
 
-    /// `work` on items side by side: on all of them at once, or on a share for each thread. In order.
+    /// `work` on items side by side: on all of them at once, or on so many `shares` for each thread. In order.
     fn shares<'i, I: Sync, O: Send>(
         &self,
         items: &'i [I],
+        shares: usize,
         work: impl Fn(&'i [I]) -> O + Send + Sync,
     ) -> Vec<O> {
         if self.is_parallel && items.len() >= PARALLEL_FROM {
-            items.par_chunks(items.len().div_ceil(rayon::current_num_threads())).map(work).collect()
+            let length = items.len().div_ceil(rayon::current_num_threads() * shares);
+            items.par_chunks(length).map(work).collect()
         } else {
             vec![work(items)]
         }
