@@ -27,8 +27,8 @@ test: ## Unit, property and integration tests, against a platform of their own
 race: ## The processor against its rivals on one batch, equal outputs asserted (benches/COMPARE.md)
 	@scripts/race
 
-bench: ## Criterion benches: the processor by size, provider and failures; archive encoding; verification
-	@cargo bench --workspace --bench processor --bench archive --bench verify
+bench: ## Criterion benches: the processor by size, provider and failures; archive encoding; verification and its overhead
+	@cargo bench --workspace --bench processor --bench archive --bench verify --bench overhead
 
 bench-function: ## CPU, AWS calls and bytes of a webhook in the real functions, and their cold starts
 	@scripts/bench-function
