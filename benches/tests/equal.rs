@@ -34,7 +34,7 @@ fn canonical(outputs: &Outputs) -> Value {
 
 #[test]
 fn contestants_make_the_same_outputs() {
-    let (batch, records) = generate(&Plan::stripe(160));
+    let (batch, records) = generate(&Plan::stripe(240));
     let tollgate = Tollgate::new(false);
     let wanted = canonical(&tollgate.full(batch.as_bytes()));
     for (kind, least) in

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 /// From so many items on, making them is shared out, as the processor shares out records (benches/COMPARE.md).
-const PARALLEL_FROM: usize = 100;
+const PARALLEL_FROM: usize = 200;
 
 /// Items for calls: made beforehand on all threads where there is more than one processor, otherwise one by one as
 /// calls take them, which holds less memory.
@@ -43,10 +43,11 @@ mod tests {
     #[test]
     fn items_are_there_each_time_they_are_taken() {
         for is_parallel in [false, true] {
-            let made =
-                Made::new(PARALLEL_FROM, is_parallel, |index| (index < 100).then(|| index.to_string()));
+            let made = Made::new(PARALLEL_FROM, is_parallel, |index| {
+                (index < PARALLEL_FROM).then(|| index.to_string())
+            });
             for _ in 0..2 {
-                assert_eq!(made.take([7, 99, 100]), ["7", "99"]);
+                assert_eq!(made.take([7, 99, PARALLEL_FROM]), ["7", "99"]);
             }
         }
     }

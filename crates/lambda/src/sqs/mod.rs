@@ -16,8 +16,8 @@ use self::reader::{Malformed, Parsed, Reader, SLACK, Text};
 /// SQS takes ten message attributes at most (Amazon SQS quotas).
 const MAX_ATTRIBUTES: usize = 10;
 
-/// The length, in bytes, from which on a payload is worth two threads: some 100 records of 5 KB (benches/COMPARE.md).
-const PARALLEL_FROM: usize = 512 * 1_024;
+/// The length, in bytes, from which on a payload is worth two threads: some 200 records of 5 KB (benches/COMPARE.md).
+const PARALLEL_FROM: usize = 1_024 * 1_024;
 
 /// How Lambda ends a message attribute that is a text ("Using Lambda with Amazon SQS", developer guide).
 const TEXT_ATTRIBUTE_END: &str = r#","stringListValues":[],"binaryListValues":[],"dataType":"String"}"#;
