@@ -7,12 +7,7 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use tollgate_aws::{
-    bus::entry,
-    ledger,
-    made::Made,
-    transactions::{history_item, latest_item},
-};
+use tollgate_aws::{bus::entry, ledger, made::Made, transactions::rows};
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
@@ -108,7 +103,6 @@ impl Tollgate {
     }
 
     fn read<'a>(&self, payload: &'a [u8], buffer: &'a mut Buffer) -> Vec<SqsRecord<'a>> {
-        let payload = std::str::from_utf8(payload).unwrap();
         sqs::read(payload, buffer, self.process.is_parallel).unwrap()
     }
 }
@@ -144,8 +138,8 @@ impl Ledger for Memory {
     }
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let items = Made::new(entries.len(), self.is_parallel, |index| entries.get(index).map(ledger::item));
-        self.sink.lock().unwrap().ledger.extend(items.take(0..entries.len()));
+        let items = Made::new(entries, self.is_parallel, ledger::item);
+        self.sink.lock().unwrap().ledger.extend(items.take_all());
         entries.iter().map(|_| Ok(())).collect()
     }
 }
@@ -156,20 +150,17 @@ impl Transactions for Memory {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        let latest: Vec<_> = events.iter().filter(|recorded| recorded.is_latest).collect();
-        let items = Made::new(events.len() + latest.len(), self.is_parallel, |index| {
-            let history = events.get(index).map(|recorded| history_item(&recorded.document));
-            history.or_else(|| Some(latest_item(latest.get(index - events.len())?.document.event)))
-        });
-        self.sink.lock().unwrap().transactions.extend(items.take(0..events.len() + latest.len()));
+        let rows = rows(events);
+        let items = Made::new(&rows, self.is_parallel, |(_, row)| row.item());
+        self.sink.lock().unwrap().transactions.extend(items.take_all());
         events.iter().map(|_| Ok(())).collect()
     }
 }
 
 impl EventBus for Memory {
     async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
-        let entries = Made::new(events.len(), self.is_parallel, |index| Some(entry(BUS, events.get(index)?)));
-        self.sink.lock().unwrap().entries.extend(entries.take(0..events.len()));
+        let entries = Made::new(events, self.is_parallel, |document| entry(BUS, document));
+        self.sink.lock().unwrap().entries.extend(entries.take_all());
         events.iter().map(|_| Ok(())).collect()
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn handle(
     let archive = async {
         // A batch is tens of rows to a message: the buffer is no cost beside the object that is made of it.
         let mut buffer = Buffer::default();
-        let records = sqs::read(payload.text(), &mut buffer, false)?;
+        let records = sqs::read(payload.bytes(), &mut buffer, false)?;
         let messages: Vec<Message<'_>> =
             records.iter().map(|record| Message { id: record.message_id, body: record.body }).collect();
         let now = unix_ms(SystemClock.now());

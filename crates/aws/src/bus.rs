@@ -78,9 +78,7 @@ impl EventBus for EventBridgeBus {
             TIME_BYTES + SOURCE.len() + document.event.kind.as_str().len() + document.json.len()
         };
         let sizes: Vec<usize> = events.iter().map(size).collect();
-        let entries = Made::new(events.len(), self.is_parallel, |index| {
-            events.get(index).map(|document| entry(&self.name, document))
-        });
+        let entries = Made::new(events, self.is_parallel, |document| entry(&self.name, document));
         batched(LIMITS, &sizes, async |chunk| self.put(entries.take(chunk)).await).await
     }
 }

@@ -113,7 +113,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let items = Made::new(entries.len(), self.is_parallel, |index| entries.get(index).map(item));
+        let items = Made::new(entries, self.is_parallel, item);
         batched(WRITE, &vec![1_024; entries.len()], async |chunk| {
             write(&self.client, &self.table, &[KEY], items.take(chunk)).await
         })

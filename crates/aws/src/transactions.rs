@@ -102,27 +102,9 @@ impl Transactions for DynamoTransactions {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        let rows: Vec<(usize, Kind)> = events
-            .iter()
-            .enumerate()
-            .flat_map(|(index, recorded)| {
-                let latest = recorded.is_latest.then_some((index, Kind::Latest));
-                [Some((index, Kind::History)), latest].into_iter().flatten()
-            })
-            .collect();
-        let size = |(index, kind): &(usize, Kind)| match (kind, events.get(*index)) {
-            (Kind::History, Some(recorded)) => 2 * recorded.document.json.len(),
-            _ => 256,
-        };
-        let sizes: Vec<usize> = rows.iter().map(size).collect();
-        let items = Made::new(rows.len(), self.is_parallel, |row| {
-            let (index, kind) = rows.get(row)?;
-            let recorded = events.get(*index)?;
-            Some(match kind {
-                Kind::History => history_item(&recorded.document),
-                Kind::Latest => latest_item(recorded.document.event),
-            })
-        });
+        let rows = rows(events);
+        let sizes: Vec<usize> = rows.iter().map(|(_, row)| row.size()).collect();
+        let items = Made::new(&rows, self.is_parallel, |(_, row)| row.item());
         let written = batched(WRITE, &sizes, async |chunk| {
             write(&self.client, &self.table, &KEY, items.take(chunk)).await
         })
@@ -137,11 +119,40 @@ impl Transactions for DynamoTransactions {
     }
 }
 
-/// The two kinds of row that an event leaves.
+/// The rows that events leave, each with its event's place among them.
+pub fn rows<'e>(events: &'e [Recorded<'e>]) -> Vec<(usize, Row<'e>)> {
+    let of = |(index, recorded): (usize, &'e Recorded<'e>)| {
+        let latest = recorded.is_latest.then_some((index, Row::Latest(recorded.document.event)));
+        [Some((index, Row::History(&recorded.document))), latest].into_iter().flatten()
+    };
+    events.iter().enumerate().flat_map(of).collect()
+}
+
+/// A row of the table.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
-    History,
-    Latest,
+pub enum Row<'e> {
+    /// The event in its transaction's history.
+    History(&'e Document<'e>),
+    /// The latest known state of its transaction.
+    Latest(&'e PaymentEvent<'e>),
+}
+
+impl Row<'_> {
+    /// At most how long it is, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::History(document) => 2 * document.json.len(),
+            Self::Latest(_) => 256,
+        }
+    }
+
+    /// As DynamoDB takes it.
+    pub fn item(&self) -> HashMap<String, AttributeValue> {
+        match self {
+            Self::History(document) => history_item(document),
+            Self::Latest(event) => latest_item(event),
+        }
+    }
 }
 
 /// The event in its transaction's history.

@@ -36,9 +36,14 @@ pub struct Invocation {
 pub struct Payload(Bytes);
 
 impl Payload {
+    /// Its bytes, not yet known to be a text.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Its text; empty where it is none, which no function takes for an event.
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

@@ -317,6 +317,38 @@ async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
     }
 }
 
+/// Both in one batch, the contradiction first, and the ledger does not answer: nobody's facts are decided on.
+#[tokio::test]
+async fn without_the_ledger_no_contradiction_takes_the_place_of_what_was_claimed() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    batch.reverse();
+    // Endpoints, states.
+    let faults = Faults::nth(1, Fault::Before);
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!(failures(&report).len(), 2);
+    assert!(world.quarantine.messages().is_empty());
+    let faults = Faults::none();
+    run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    let amounts: Vec<_> = world.published().iter().map(|e| e.amount.unwrap().minor_units()).collect();
+    assert_eq!((amounts, world.quarantine.messages().len()), (vec![1_099], 1));
+}
+
+/// A message of a delivery's one payment, read by rules that do not find that payment in it.
+#[tokio::test]
+async fn a_message_without_an_event_of_its_payment_is_set_aside() {
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    let world = world();
+    let webhook = sender("adyen-ordered", "adyen").sign("", adyen(&[&a, &b]).as_bytes(), noon());
+    take(&world, "adyen-ordered", &webhook).await;
+    world.endpoints.set(vec![ordered("adyen-ordered", "stripe")]);
+    assert!(process(&world, Delivery::Ordered).await.is_empty());
+    let reasons: Vec<String> = world.quarantine.messages().into_iter().map(|aside| aside.reason).collect();
+    assert_eq!(reasons, ["no_event_of_its_payment"; 2]);
+}
+
 #[tokio::test]
 async fn a_state_that_a_later_one_overtook_says_so() {
     let at =

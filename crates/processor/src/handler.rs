@@ -39,7 +39,7 @@ pub(crate) async fn handle(
     let started_at = SystemClock.now();
     // One for each invocation under way: on Lambda Managed Instances there are several in one process.
     let mut buffer = context.buffers.take();
-    let result = process(&context, &invocation, payload.text(), &mut buffer, started_at).await;
+    let result = process(&context, &invocation, payload.bytes(), &mut buffer, started_at).await;
     context.buffers.give_back(buffer);
     result
 }
@@ -47,7 +47,7 @@ pub(crate) async fn handle(
 async fn process(
     context: &Context,
     invocation: &Invocation,
-    payload: &str,
+    payload: &[u8],
     buffer: &mut Buffer,
     started_at: tollgate_core::Timestamp,
 ) -> Result<Response, BatchError> {

@@ -94,12 +94,13 @@ impl Buffers {
 ///
 /// [`NotSqs`].
 pub fn read<'a>(
-    payload: &'a str,
+    payload: &'a [u8],
     buffer: &'a mut Buffer,
     is_parallel: bool,
 ) -> Result<Vec<SqsRecord<'a>>, NotSqs> {
     let room = payload.len() + SLACK;
-    // One half for texts of two threads, the other for those of one. What is not used of fresh memory costs nothing.
+    // One half for texts of two threads, the other for those of one, since what two threads gave up is still borrowed. What
+    // is not used of fresh memory costs nothing.
     if buffer.0.len() < 2 * room + SLACK {
         buffer.0 = vec![0; 2 * room + SLACK];
     }
@@ -110,27 +111,30 @@ pub fn read<'a>(
     {
         return Ok(records);
     }
+    let payload =
+        simdutf8::compat::from_utf8(payload).map_err(|problem| NotSqs { at: problem.valid_up_to() })?;
     let mut reader = Reader::new(payload, one);
     event(&mut reader).map_err(|Malformed| NotSqs { at: reader.at() })
 }
 
 /// Reads two halves side by side; `None` where the payload is not written as Lambda does, or is wrong.
-fn halves<'a>(payload: &'a str, room: &'a mut [u8]) -> Option<Vec<SqsRecord<'a>>> {
+fn halves<'a>(payload: &'a [u8], room: &'a mut [u8]) -> Option<Vec<SqsRecord<'a>>> {
     // With its bare quotes this cannot be part of a text.
     let middle = payload.len() / 2;
-    let between = memmem::find(payload.as_bytes().get(middle..)?, b"},{\"messageId\":")?;
+    let between = memmem::find(payload.get(middle..)?, b"},{\"messageId\":")?;
     let (front, back) = payload.split_at_checked(middle + between + 1)?;
     let (front_room, back_room) = room.split_at_mut_checked(front.len() + SLACK)?;
     let (front, back) = rayon::join(
-        || records_until("", Reader::new(front.strip_prefix("{\"Records\":[")?, front_room)),
-        || records_until("]}", Reader::new(back.strip_prefix(",")?, back_room)),
+        || records_until("", front.strip_prefix(b"{\"Records\":[")?, front_room),
+        || records_until("]}", back.strip_prefix(b",")?, back_room),
     );
     let (mut records, mut back) = (front?, back?);
     records.append(&mut back);
     Some(records)
 }
 
-fn records_until<'a>(end: &str, mut reader: Reader<'a>) -> Option<Vec<SqsRecord<'a>>> {
+fn records_until<'a>(end: &str, part: &'a [u8], room: &'a mut [u8]) -> Option<Vec<SqsRecord<'a>>> {
+    let mut reader = Reader::new(simdutf8::basic::from_utf8(part).ok()?, room);
     let mut records = Vec::new();
     loop {
         records.push(record(&mut reader).ok()?);
@@ -150,8 +154,8 @@ fn event<'a>(reader: &mut Reader<'a>) -> Parsed<Vec<SqsRecord<'a>>> {
                 all.push(record(reader)?);
                 Ok(())
             })?;
-            records = Some(all);
-            Ok(())
+            // A second list would take the place of the first.
+            if records.replace(all).is_some() { Err(Malformed) } else { Ok(()) }
         }
         _ => reader.skip(),
     })?;
@@ -204,7 +208,7 @@ mod tests {
     #[test]
     fn an_event_reads() {
         let mut buffer = Buffer::default();
-        let records = read(EVENT, &mut buffer, false).unwrap();
+        let records = read(EVENT.as_bytes(), &mut buffer, false).unwrap();
         let record = records.first().unwrap();
         assert_eq!(record.body, "{\"a\":1,\n\"b\":\"\u{e9}\u{1f600}\\\"\"}");
         assert_eq!(record.group, Some("pi_1"));
@@ -217,7 +221,7 @@ mod tests {
         let mut buffer = Buffer::default();
         for end in 0..EVENT.len() {
             if let Some(cut) = EVENT.get(..end) {
-                assert!(read(cut, &mut buffer, false).is_err(), "{end}");
+                assert!(read(cut.as_bytes(), &mut buffer, false).is_err(), "{end}");
             }
         }
         for bad in [
@@ -228,14 +232,15 @@ mod tests {
             "{\"Records\":1}",
             "{\"Records\":[{}]}",
             "{\"Records\":[]}x",
+            "{\"Records\":[],\"Records\":[]}",
             "{\"Records\":[\"x\"]}",
         ] {
-            assert!(read(bad, &mut buffer, false).is_err(), "{bad}");
+            assert!(read(bad.as_bytes(), &mut buffer, false).is_err(), "{bad}");
         }
-        assert!(read(r#"{"Records":[{"body":"\ud800"}]}"#, &mut buffer, false).is_err());
-        assert!(read(r#"{"Records":[{"body":"\x"}]}"#, &mut buffer, false).is_err());
+        assert!(read(br#"{"Records":[{"body":"\ud800"}]}"#, &mut buffer, false).is_err());
+        assert!(read(br#"{"Records":[{"body":"\x"}]}"#, &mut buffer, false).is_err());
         assert_eq!(
-            read(r#" { "Other" : [1,{"a":[null]}] , "Records" : [ ] } "#, &mut buffer, false).unwrap().len(),
+            read(br#" { "Other" : [1,{"a":[null]}] , "Records" : [ ] } "#, &mut buffer, false).unwrap().len(),
             0
         );
     }
@@ -247,7 +252,7 @@ mod tests {
             let (before, after) = ("\\n".repeat(before), "x".repeat(200));
             for (control, is_good) in [('\n', false), ('\u{1f}', false), ('\u{7f}', true)] {
                 let event = format!(r#"{{"Records":[{{"body":"{before}{control}{after}"}}]}}"#);
-                assert_eq!(read(&event, &mut buffer, false).is_ok(), is_good, "{event}");
+                assert_eq!(read(event.as_bytes(), &mut buffer, false).is_ok(), is_good, "{event}");
             }
         }
     }
@@ -263,22 +268,25 @@ mod tests {
         let event = format!(r#"{{"Records":[{}]}}"#, records.join(","));
         assert!(event.len() > PARALLEL_FROM);
         let (mut one, mut two) = (Buffer::default(), Buffer::default());
-        let (one, two) = (read(&event, &mut one, false).unwrap(), read(&event, &mut two, true).unwrap());
+        let (one, two) = (
+            read(event.as_bytes(), &mut one, false).unwrap(),
+            read(event.as_bytes(), &mut two, true).unwrap(),
+        );
         assert_eq!((one.len(), two.len()), (2_000, 2_000));
         for (one, two) in one.iter().zip(&two) {
             assert_eq!((one.message_id, one.body), (two.message_id, two.body));
         }
         let mut room = vec![0; 2 * (event.len() + SLACK)];
-        assert!(halves(&event, &mut room).is_some());
+        assert!(halves(event.as_bytes(), &mut room).is_some());
         // Read by one thread, as what is written another way.
         let mut buffer = Buffer::default();
         for (from, to) in [("\"Records\":[", "\"Records\" :["), ("]}", "] }")] {
             let event = event.replace(from, to);
-            assert!(halves(&event, &mut room).is_none());
-            assert_eq!(read(&event, &mut buffer, true).unwrap().len(), 2_000);
+            assert!(halves(event.as_bytes(), &mut room).is_none());
+            assert_eq!(read(event.as_bytes(), &mut buffer, true).unwrap().len(), 2_000);
         }
         let cut = event.get(..event.len() - 1).unwrap();
-        assert!(read(cut, &mut buffer, true).is_err());
+        assert!(read(cut.as_bytes(), &mut buffer, true).is_err());
     }
 
     mod beside_serde_json {
@@ -302,7 +310,7 @@ mod tests {
                 let payload = if pretty { serde_json::to_string_pretty(&event) } else { serde_json::to_string(&event) };
                 let payload = payload.unwrap();
                 let mut buffer = Buffer::default();
-                let read = read(&payload, &mut buffer, false).unwrap();
+                let read = read(payload.as_bytes(), &mut buffer, false).unwrap();
                 prop_assert_eq!(read.len(), texts.len());
                 for (record, (id, body, value)) in read.iter().zip(&texts) {
                     prop_assert_eq!(record.message_id, id);
@@ -317,10 +325,10 @@ mod tests {
             #[test]
             fn arbitrary_input_never_panics(text: String, at in 0..EVENT.len()) {
                 let mut buffer = Buffer::default();
-                let _ = read(&text, &mut buffer, false);
+                let _ = read(text.as_bytes(), &mut buffer, false);
                 if EVENT.is_char_boundary(at) {
                     let (before, after) = EVENT.split_at(at);
-                    let _ = read(&format!("{before}{text}{after}"), &mut buffer, false);
+                    let _ = read(format!("{before}{text}{after}").as_bytes(), &mut buffer, false);
                 }
             }
         }

@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
         while !self.unescape_block(&mut out)? {}
         let (text, room) = out.room.split_at_mut(out.written);
         self.room = room;
-        std::str::from_utf8(text).map_err(|_| Malformed)
+        simdutf8::basic::from_utf8(text).map_err(|_| Malformed)
     }
 
     /// Goes on by a block; whether the text has ended.

@@ -170,7 +170,8 @@ impl Packing {
         if next.is_some() {
             message.truncate(before);
         }
-        self.0.push(message);
+        // An empty message would be refused together with all that are sent beside it.
+        self.0.extend(Some(message).filter(|message| !message.is_empty()));
         self.0.extend(next);
         Ok((written? <= MAX_MESSAGE_BYTES).then(|| self.0.len() - 1))
     }
@@ -240,6 +241,8 @@ mod tests {
         assert_eq!(message_of, [Some(0), Some(0), Some(1), None, Some(1), Some(2)]);
         assert_eq!(messages, [format!("{half}\na"), format!("{half}\nb"), full]);
         assert_eq!(pack(&[]), (vec![], vec![]));
+        assert_eq!(pack(&[&long]), (vec![None], vec![]));
+        assert_eq!(pack(&[&long, "a"]), (vec![None, Some(0)], vec!["a".to_owned()]));
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub(super) struct Effect<'a> {
     /// Whether its provider says when it happened. Otherwise the time of arrival stands in for it.
     pub(super) is_dated: bool,
     pub(super) event: PaymentEvent<'a>,
-    /// The place of the first one of the same event, which is done for all of them; `None` where it contradicts that
-    /// one.
+    /// The place of the first one of the same event, which is done for all of them; `None` where it contradicts what
+    /// stands under its id, and before the ledger was asked.
     pub(super) first: Option<usize>,
     pub(super) standing: Standing,
     /// It is the latest known state of its transaction.
@@ -90,7 +90,7 @@ pub(super) struct Decoded<'a> {
     pub(super) works: Vec<Work<'a>>,
     /// Each message's events side by side, in the order of `works`.
     pub(super) effects: Vec<Effect<'a>>,
-    /// Records that panicked.
+    /// Records that panicked or hold nothing.
     pub(super) failed: Vec<(usize, Outcome)>,
 }
 
@@ -106,6 +106,11 @@ impl<'a> Decoded<'a> {
         for opened in all {
             let begin = decoded.effects.len();
             match guard(|| decode(opened, thresholds, &mut facts, &mut decoded.effects)) {
+                // Of a payment's share of a delivery, read otherwise than when it was taken in: nothing would come of it.
+                Ok(_) if decoded.effects.len() == begin => {
+                    warn!(webhook_id = %opened.message.webhook_id, "message holds no event of its payment");
+                    decoded.failed.push((opened.index, Outcome::Poison("no_event_of_its_payment")));
+                }
                 Ok(conflicts) => decoded.works.push(Work {
                     index: opened.index,
                     message: &opened.message,

@@ -63,22 +63,33 @@ where
         let known = self.ledger.known(&keys, self.clock.now()).await;
         // The facts that an event was claimed with stand, or without a claim the first that are seen. Others under its
         // id are an incident and have no effect.
-        let mut first: Vec<Option<(usize, Fingerprint)>> = vec![None; known.len()];
-        let mut numbers = numbers.into_iter();
-        let mut position = 0;
+        let mut standing: Vec<Option<(usize, Fingerprint)>> = vec![None; keys.len()];
         for work in &mut decoded.works {
             let noted = &work.message.notes.conflicts;
-            for effect in decoded.effects.get_mut(work.events.clone()).unwrap_or_default() {
-                let number = numbers.next().unwrap_or(usize::MAX);
-                if let (Some(known), Some(first)) = (known.get(number), first.get_mut(number))
-                    && !(noted.contains(&effect.event.id) && matches!(known, Ok(Some(_))))
-                {
-                    let (first, facts) = *first.get_or_insert((position, effect.fingerprint));
-                    effect.first = (facts == effect.fingerprint).then_some(first);
-                    effect.stand(known);
+            let places = work.events.clone();
+            let effects = decoded.effects.get_mut(places.clone()).unwrap_or_default();
+            let numbers = numbers.get(places.clone()).unwrap_or_default();
+            for ((place, effect), &number) in places.zip(effects).zip(numbers) {
+                let claim = match known.get(number) {
+                    Some(Ok(claim)) => claim,
+                    // Without the ledger's word nothing is decided, least of all whose facts stand.
+                    unknown => {
+                        effect.first = Some(place);
+                        effect.standing = Standing::Failed(unavailable("ledger_unavailable", unknown));
+                        continue;
+                    }
+                };
+                if claim.is_some() && noted.contains(&effect.event.id) {
+                    work.conflicts += 1;
+                } else if let Some(standing) = standing.get_mut(number) {
+                    let (first, facts) = *standing.get_or_insert((place, effect.fingerprint));
+                    if facts == effect.fingerprint {
+                        effect.first = Some(first);
+                        effect.stand(claim.as_ref());
+                    } else {
+                        work.conflicts += 1;
+                    }
                 }
-                work.conflicts += usize::from(effect.first.is_none());
-                position += 1;
             }
         }
     }
@@ -183,9 +194,11 @@ where
             }
         }
         let sent = self.archive.send(packing.into_messages()).await;
-        let outcome = |place: Placed| match place.map(|message| sent.get(message?)) {
-            Ok(Some(Ok(()))) => Outcome::Ok,
-            Ok(Some(Err(problem))) => retry("archive_unavailable", problem),
+        let outcome = |place: Placed| match place {
+            Ok(Some(message)) => match sent.get(message) {
+                Some(Ok(())) => Outcome::Ok,
+                unsent => unavailable("archive_unavailable", unsent),
+            },
             Ok(None) => Outcome::Poison("archive_row_too_large"),
             Err(outcome) => outcome,
         };
@@ -222,12 +235,21 @@ where
             }
         }
         let results = self.ledger.put(&entries).await;
-        for (position, result) in position_of.into_iter().zip(results) {
-            if let (Some(outcome), Err(problem)) = (outcomes.get_mut(position), result) {
-                *outcome = retry("ledger_unavailable", &problem);
+        for (entry, position) in position_of.into_iter().enumerate() {
+            match (outcomes.get_mut(position), results.get(entry)) {
+                (None, _) | (_, Some(Ok(()))) => {}
+                (Some(outcome), unmarked) => *outcome = unavailable("ledger_unavailable", unmarked),
             }
         }
         outcomes
+    }
+}
+
+/// What a dependency did not do, or did not answer for.
+fn unavailable<T>(reason: &'static str, answer: Option<&PortResult<T>>) -> Outcome {
+    match answer {
+        Some(Err(problem)) => retry(reason, problem),
+        _ => retry(reason, &PortError::retryable("port", "no answer")),
     }
 }
 
@@ -249,15 +271,14 @@ impl<'a> Decoded<'a> {
 
     /// Takes the results of what was to be done.
     fn fail_where(&mut self, results: Vec<PortResult<()>>, retryable: &'static str, permanent: &'static str) {
-        for (effect, result) in self.own_mut().zip(results) {
-            match result {
-                Ok(()) => {}
-                Err(problem @ PortError::Retryable { .. }) => {
-                    effect.standing = Standing::Failed(retry(retryable, &problem));
-                }
-                Err(PortError::Permanent { .. }) => {
+        let mut results = results.into_iter();
+        for effect in self.own_mut() {
+            match results.next() {
+                Some(Ok(())) => {}
+                Some(Err(PortError::Permanent { .. })) => {
                     effect.standing = Standing::Failed(Outcome::Poison(permanent));
                 }
+                failed => effect.standing = Standing::Failed(unavailable(retryable, failed.as_ref())),
             }
         }
     }
@@ -328,15 +349,14 @@ impl Effect<'_> {
     }
 
     /// Takes what the ledger says of it.
-    fn stand(&mut self, known: &PortResult<Option<Known>>) {
-        match known {
-            Ok(Some(Known { state: LedgerState::Processed, .. })) => self.standing = Standing::Known,
+    fn stand(&mut self, claim: Option<&Known>) {
+        match claim {
+            Some(Known { state: LedgerState::Processed, .. }) => self.standing = Standing::Known,
             // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
-            Ok(Some(Known { state: LedgerState::Received, received_at, .. })) if !self.is_dated => {
+            Some(Known { state: LedgerState::Received, received_at, .. }) if !self.is_dated => {
                 self.event.occurred_at = *received_at;
             }
-            Ok(_) => {}
-            Err(problem) => self.standing = Standing::Failed(retry("ledger_unavailable", problem)),
+            _ => {}
         }
     }
 }

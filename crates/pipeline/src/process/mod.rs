@@ -49,8 +49,8 @@ const FETCHES_IN_FLIGHT: usize = 8;
 /// Messages sent to the quarantine at once.
 const QUARANTINED_IN_FLIGHT: usize = 8;
 
-/// Has this thread take part in the work that it shares out, where `is_parallel`. Otherwise it would wait for others to
-/// do it. To be called once, by the only thread that runs batches.
+/// Has this thread take part in the work that [`Process::is_parallel`] has it share out. Otherwise it would wait for
+/// others to do it. To be called once, by the only thread that runs batches.
 pub fn take_part() {
     let threads = thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();

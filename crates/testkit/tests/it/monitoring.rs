@@ -137,6 +137,23 @@ fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
     }
 }
 
+/// Whatever the processor sets aside says why, and what to do then is in the runbook.
+#[test]
+fn every_reason_for_setting_a_message_aside_is_in_the_runbook() {
+    let runbook = read("docs/runbook.md");
+    let sources =
+        ["decode", "effects", "mod"].map(|name| read(&format!("crates/pipeline/src/process/{name}.rs")));
+    let mut found = 0;
+    for before in ["oison(\"", "_unavailable\", \""] {
+        for after in sources.iter().flat_map(|source| source.split(before).skip(1)) {
+            let (reason, _) = after.split_once('"').unwrap();
+            assert!(runbook.contains(&format!("`{reason}`")), "{reason}");
+            found += 1;
+        }
+    }
+    assert!(found >= 10, "the sources are read as they are written: {found}");
+}
+
 /// CloudWatch may publish to the topic, and use the key that encrypts it.
 #[test]
 fn alarms_reach_the_topic() {

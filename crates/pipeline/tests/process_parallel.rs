@@ -1,0 +1,92 @@
+//! Batches large enough to be shared out to threads end as they do on one.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
+
+use tollgate_batch::{Deadline, Kind};
+use tollgate_core::{Delivery, Timestamp};
+use tollgate_testkit::{
+    failure::{Fault, Faults},
+    memory::{
+        queues::Message,
+        world::{World, failures, records, run},
+    },
+    webhook::{KEY, Payment, Sender, adyen, config},
+};
+
+/// Past what `tollgate_pipeline::process` shares out from.
+const DELIVERIES: u32 = 220;
+
+/// After endpoints, states, latest, record and publish.
+const ARCHIVE: usize = 5;
+
+fn noon() -> Timestamp {
+    "2026-01-02T12:00:00Z".parse().unwrap()
+}
+
+/// Copies, contradictions, several events to a delivery and to a transaction, bodies that say nothing, and poison.
+async fn filled() -> (World, Vec<Message>) {
+    let world = World::new(noon(), vec![config("stripe", "stripe"), config("adyen", "adyen")]);
+    let (stripe, several) =
+        (Sender::new(config("stripe", "stripe"), KEY), Sender::new(config("adyen", "adyen"), KEY));
+    for number in 0..DELIVERIES {
+        let at = Timestamp::from_second(noon().as_second() + i64::from(number % 7)).unwrap();
+        let payment = |event: u32, amount: &str| {
+            Payment::new(format!("e{event}"), format!("t{}", event % 40), at).of(amount, "USD")
+        };
+        let (endpoint, webhook) = match number % 10 {
+            0 => {
+                let [a, b, c] = [0, 1, 2].map(|more| payment(1_000 + number + more, "100"));
+                ("adyen", several.sign("", adyen(&[&a, &b, &c]).as_bytes(), noon()))
+            }
+            1 => ("stripe", stripe.sign("", format!("nonsense {number}").as_bytes(), noon())),
+            2 => ("stripe", stripe.payment(&payment(number / 20, "100"), noon())),
+            3 => ("stripe", stripe.payment(&payment(number / 20, "200"), noon())),
+            _ => ("stripe", stripe.payment(&payment(number, "100"), noon())),
+        };
+        world.take(Some(endpoint), &webhook).await.unwrap();
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, DELIVERIES as usize);
+    assert_eq!(batch.len(), DELIVERIES as usize);
+    for poison in [50, 151, 219] {
+        batch[poison].attributes.retain(|(name, _)| name != "webhook_id");
+    }
+    (world, batch)
+}
+
+/// All that a batch leaves behind.
+async fn run_on(is_parallel: bool, faults: &Faults) -> [Vec<String>; 5] {
+    let (world, batch) = filled().await;
+    let mut processor = world.processor(faults);
+    processor.is_parallel = is_parallel;
+    let deadline = Deadline::at(u64::MAX, 0);
+    let report = processor.run(Kind::Standard, &records(&batch), deadline).await.unwrap();
+    // Nothing is left undone by a second try.
+    let sound = Faults::none();
+    let again = run(&world.processor(&sound), Kind::Standard, &batch).await.unwrap();
+    assert!(failures(&again).is_empty());
+    [
+        failures(&report),
+        world.published().iter().map(|event| event.id.to_string()).collect(),
+        world.transactions.records().into_keys().map(|key| format!("{key:?}")).collect(),
+        // A share of a batch begins a message of its own: rows are the same, how they are packed is not.
+        world.archived().iter().map(|row| serde_json::to_string(row).unwrap()).collect(),
+        world.quarantine.messages().iter().map(|aside| format!("{} {}", aside.reason, aside.body)).collect(),
+    ]
+}
+
+#[tokio::test]
+async fn two_threads_leave_what_one_does() {
+    let counted = Faults::none();
+    let whole = run_on(true, &counted).await;
+    assert!(whole.iter().skip(1).all(|left| !left.is_empty()));
+    for call in 0..counted.calls() {
+        for fault in [Fault::LostAnswer, Fault::Partial] {
+            // Of an archive call with every other message refused, the rows are those that were packed so.
+            if call == ARCHIVE && fault == Fault::Partial {
+                continue;
+            }
+            let (one, two) = (Faults::nth(call, fault), Faults::nth(call, fault));
+            assert_eq!(run_on(false, &one).await, run_on(true, &two).await, "call {call}, {fault:?}");
+        }
+    }
+}
