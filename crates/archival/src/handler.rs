@@ -6,7 +6,7 @@ use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
 use tollgate_lambda::{
     clock::SystemClock,
-    metrics::Unit,
+    metrics::{Record, Unit},
     sqs::{self, Buffer, NotSqs},
     start::{Invocation, Payload},
 };
@@ -14,7 +14,7 @@ use tollgate_pipeline::{
     archive::{Archived, Message},
     ports::{Clock, Stored},
 };
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, Level, error_span, info};
 
 use crate::context::Context;
 
@@ -37,7 +37,7 @@ pub(crate) async fn handle(
     invocation: Invocation,
     payload: Payload,
 ) -> Result<Response, ArchivalError> {
-    let span = info_span!("batch", request_id = invocation.request_id);
+    let span = error_span!("batch", request_id = invocation.request_id);
     let archive = async {
         // A batch is tens of rows to a message: the buffer is no cost beside the object that is made of it.
         let mut buffer = Buffer::default();
@@ -49,13 +49,13 @@ pub(crate) async fn handle(
         let deadline = Deadline::new(now, remaining, RESERVE_MS.min(remaining / 2));
         let has_time = || deadline.has_time(unix_ms(SystemClock.now()));
         let archived = context.archiver.archive(&messages, has_time).await?;
-        report(&context, &archived);
+        report(&context, &invocation.request_id, &archived);
         Ok(archived.response)
     };
     archive.instrument(span).await
 }
 
-fn report(context: &Context, archived: &Archived) {
+fn report(context: &Context, request_id: &str, archived: &Archived) {
     for object in &archived.objects {
         info!(
             key = object.key,
@@ -66,8 +66,11 @@ fn report(context: &Context, archived: &Archived) {
         );
     }
     let new = || archived.objects.iter().filter(|object| object.stored == Stored::New);
+    let fields = [("request_id", request_id.into())];
+    let record = Record { level: Level::INFO, message: "batch done", fields: &fields };
     context.metrics.emit(
         SystemClock.now(),
+        record,
         &[(
             &[],
             &[

@@ -2,10 +2,11 @@
 //!
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch user guide.
 
-use std::io::Write;
-
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tollgate_core::Timestamp;
+use tracing::Level;
+
+use crate::logging::print;
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "Tollgate";
@@ -31,25 +32,58 @@ pub struct Metrics {
 /// Metrics that share dimensions beside the two that every metric has.
 pub type Group<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, Unit, u64)]);
 
+/// What the line says to people, besides its numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// As `tracing` has it. The line is written at every `LOG_LEVEL`, for its numbers.
+    pub level: Level,
+    /// What happened.
+    pub message: &'static str,
+    /// More about it.
+    pub fields: &'a [(&'static str, Value<'a>)],
+}
+
+/// A field of a [`Record`].
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum Value<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A number.
+    Number(u64),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<usize> for Value<'_> {
+    fn from(number: usize) -> Self {
+        Self::Number(number as u64)
+    }
+}
+
 impl Metrics {
     /// Metrics of `function` in `environment`, the two dimensions that every metric has. Counts a cold start: a
     /// process calls this once, when it starts.
     pub fn start(function: &'static str, environment: impl Into<String>, now: Timestamp) -> Self {
         let metrics = Self { function, environment: environment.into() };
-        metrics.emit(now, &[(&[], &[("cold_starts", Unit::Count, 1)])]);
+        let record = Record { level: Level::INFO, message: "started", fields: &[] };
+        metrics.emit(now, record, &[(&[], &[("cold_starts", Unit::Count, 1)])]);
         metrics
     }
 
-    /// Writes one line on stdout. A name that is in several groups has one value.
+    /// Writes one line on stdout: a log record that is counted as well. A name that is there several times, in the record or
+    /// in groups, has one value.
     ///
     /// Each combination of a metric's name and its dimensions' values is billed as a metric of its own: what is only
     /// looked at as a whole belongs in a group without further dimensions.
-    pub fn emit(&self, now: Timestamp, groups: &[Group<'_>]) {
-        let line = Line { metrics: self, now, groups };
-        if let Ok(mut line) = serde_json::to_vec(&line) {
+    pub fn emit(&self, now: Timestamp, record: Record<'_>, groups: &[Group<'_>]) {
+        if let Ok(mut line) = serde_json::to_vec(&Line { metrics: self, now, record, groups }) {
             line.push(b'\n');
-            // A closed stdout is no reason to fail a payment.
-            let _ = std::io::stdout().lock().write_all(&line);
+            print(&line);
         }
     }
 }
@@ -58,6 +92,7 @@ impl Metrics {
 struct Line<'a> {
     metrics: &'a Metrics,
     now: Timestamp,
+    record: Record<'a>,
     groups: &'a [Group<'a>],
 }
 
@@ -101,19 +136,28 @@ impl Serialize for Line<'_> {
         let cloud_watch_metrics = self.groups.iter().map(Directive::of).collect();
         let timestamp = self.now.as_millisecond();
         line.serialize_entry("_aws", &Envelope { timestamp, cloud_watch_metrics })?;
+        line.serialize_entry("timestamp", &self.now)?;
+        line.serialize_entry("level", self.record.level.as_str())?;
+        line.serialize_entry("message", self.record.message)?;
         line.serialize_entry("environment", &self.metrics.environment)?;
         line.serialize_entry("function", self.metrics.function)?;
+        for (name, value) in self.record.fields {
+            line.serialize_entry(name, value)?;
+        }
         for (index, (dimensions, metrics)) in self.groups.iter().enumerate() {
-            let before = || self.groups.iter().take(index);
-            for (name, value) in *dimensions {
-                if !before().any(|group| group.0.iter().any(|known| known.0 == *name)) {
-                    line.serialize_entry(name, value)?;
-                }
+            let is_new = |name: &str| {
+                let mut before = self.groups.iter().take(index);
+                self.record.fields.iter().all(|known| known.0 != name)
+                    && before.all(|group| {
+                        group.0.iter().all(|known| known.0 != name)
+                            && group.1.iter().all(|known| known.0 != name)
+                    })
+            };
+            for (name, value) in dimensions.iter().filter(|dimension| is_new(dimension.0)) {
+                line.serialize_entry(name, value)?;
             }
-            for (name, _, value) in *metrics {
-                if !before().any(|group| group.1.iter().any(|known| known.0 == *name)) {
-                    line.serialize_entry(name, value)?;
-                }
+            for (name, _, value) in metrics.iter().filter(|metric| is_new(metric.0)) {
+                line.serialize_entry(name, value)?;
             }
         }
         line.end()
@@ -134,7 +178,9 @@ mod tests {
             (&[], &[("accepted", Unit::Count, 1), ("body", Unit::Bytes, 2_048)]),
         ];
         let now = Timestamp::from_millisecond(1_760_000_000_000).unwrap();
-        let line = serde_json::to_string(&Line { metrics: &metrics, now, groups: &groups }).unwrap();
+        let fields = [("event_id", "evt_1".into()), ("body", 2_048_usize.into())];
+        let record = Record { level: Level::INFO, message: "taken", fields: &fields };
+        let line = serde_json::to_string(&Line { metrics: &metrics, now, record, groups: &groups }).unwrap();
         let expected = json!({
             "_aws": {
                 "Timestamp": 1_760_000_000_000_u64,
@@ -151,10 +197,12 @@ mod tests {
                     },
                 ],
             },
-            "environment": "dev", "function": "validator", "endpoint": "stripe",
-            "accepted": 1, "body": 2_048,
+            "timestamp": "2025-10-09T08:53:20Z", "level": "INFO", "message": "taken", "event_id": "evt_1",
+            "environment": "dev", "function": "validator", "endpoint": "stripe", "accepted": 1, "body": 2_048,
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
-        assert_eq!(line.matches(r#""accepted":"#).count(), 1, "{line}");
+        for name in ["accepted", "body"] {
+            assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{line}");
+        }
     }
 }

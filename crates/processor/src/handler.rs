@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
     clock::SystemClock,
-    metrics::Unit,
+    metrics::{Record as LogRecord, Unit},
     sqs::{self, Buffer, NotSqs},
     start::{Invocation, Payload},
 };
@@ -13,7 +13,7 @@ use tollgate_pipeline::{
     ports::Clock,
     process::{Record, Report},
 };
-use tracing::info;
+use tracing::Level;
 
 use crate::context::Context;
 
@@ -58,26 +58,26 @@ async fn process(
     let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
     let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));
     let report = context.process.run(kind, &records, deadline).await?;
-    account(context, kind, &report, started_at);
+    account(context, &invocation.request_id, kind, &report, started_at);
     Ok(report.response)
 }
 
-fn account(context: &Context, kind: Kind, report: &Report, started_at: tollgate_core::Timestamp) {
+fn account(
+    context: &Context,
+    request_id: &str,
+    kind: Kind,
+    report: &Report,
+    started_at: tollgate_core::Timestamp,
+) {
     let summary = &report.summary;
     let spent = u64::try_from(SystemClock.now().duration_since(started_at).as_millis()).unwrap_or(0);
-    info!(
-        records = summary.records,
-        ok = summary.ok,
-        duplicates = summary.duplicates,
-        quarantined = summary.quarantined,
-        failed = summary.failed(),
-        unprocessed = summary.unprocessed,
-        published = report.published,
-        conflicts = report.conflicts,
-        reasons = ?summary.reasons,
-        spent_ms = spent,
-        "batch done"
-    );
+    let reasons = format!("{:?}", summary.reasons);
+    let fields = [
+        ("request_id", request_id.into()),
+        ("unprocessed", summary.unprocessed.into()),
+        ("reasons", reasons.as_str().into()),
+    ];
+    let record = LogRecord { level: Level::INFO, message: "batch done", fields: &fields };
     let queue = match kind {
         Kind::Standard => "intake",
         Kind::Fifo => "intake-ordered",
@@ -85,6 +85,7 @@ fn account(context: &Context, kind: Kind, report: &Report, started_at: tollgate_
     let count = |name, number: usize| (name, Unit::Count, number as u64);
     context.metrics.emit(
         started_at,
+        record,
         &[(
             &[("queue", queue)],
             &[

@@ -1,23 +1,25 @@
 //! HTTP as Lambda hands it over: API Gateway REST proxy events, HTTP API v2 and Function URL events, as one request.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, fmt};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
 use tollgate_providers::Headers;
 
 /// A request in one form, whichever front door it came through.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) method: String,
+pub(crate) struct Request<'a> {
+    pub(crate) method: Cow<'a, str>,
     pub(crate) route: Route,
     pub(crate) headers: Headers,
     /// Without the `?`. REST events carry it decoded only; it is encoded again, so that what a scheme signs of
     /// it, which is always a decoded value, reads the same.
-    pub(crate) query: String,
-    pub(crate) body: Vec<u8>,
-    pub(crate) source_ip: String,
+    pub(crate) query: Cow<'a, str>,
+    pub(crate) body: Cow<'a, [u8]>,
+    pub(crate) source_ip: Cow<'a, str>,
 }
 
 /// Where a path leads.
@@ -40,80 +42,177 @@ pub(crate) enum EventError {
     Base64,
 }
 
-type Fields<T> = Option<BTreeMap<String, T>>;
-
 /// The union of the three shapes; none of their fields mean different things under one name.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {
-    http_method: Option<String>,
-    path: Option<String>,
-    raw_path: Option<String>,
-    raw_query_string: Option<String>,
-    headers: Fields<Option<String>>,
-    multi_value_headers: Fields<Option<Vec<String>>>,
-    query_string_parameters: Fields<Option<String>>,
-    multi_value_query_string_parameters: Fields<Option<Vec<String>>>,
-    request_context: RequestContext,
     #[serde(borrow)]
-    body: Option<Body<'a>>,
+    http_method: Option<Text<'a>>,
+    #[serde(borrow)]
+    path: Option<Text<'a>>,
+    #[serde(borrow)]
+    raw_path: Option<Text<'a>>,
+    #[serde(borrow)]
+    raw_query_string: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    headers: Fields<'a>,
+    #[serde(borrow, default)]
+    multi_value_headers: Fields<'a>,
+    #[serde(borrow, default)]
+    query_string_parameters: Fields<'a>,
+    #[serde(borrow, default)]
+    multi_value_query_string_parameters: Fields<'a>,
+    #[serde(borrow)]
+    request_context: RequestContext<'a>,
+    #[serde(borrow)]
+    body: Option<Text<'a>>,
     #[serde(default)]
     is_base64_encoded: bool,
 }
 
 #[derive(Deserialize)]
+struct RequestContext<'a> {
+    #[serde(borrow)]
+    http: Option<Http<'a>>,
+    #[serde(borrow)]
+    identity: Option<Identity<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Http<'a> {
+    #[serde(borrow)]
+    method: Text<'a>,
+    #[serde(borrow)]
+    source_ip: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity<'a> {
+    #[serde(borrow)]
+    source_ip: Option<Text<'a>>,
+}
+
+/// A text, borrowed from the event where it stands there without escapes.
+#[derive(Deserialize)]
 #[serde(transparent)]
-struct Body<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-#[derive(Deserialize)]
-struct RequestContext {
-    http: Option<Http>,
-    identity: Option<Identity>,
+/// Names with a value, a list of values or `null` each, as pairs of a name and a value, in the order they came.
+#[derive(Default)]
+struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("names and values")
+            }
+
+            fn visit_unit<E>(self) -> Result<Fields<'de>, E> {
+                Ok(Fields::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                // As many as a request has behind a content delivery network.
+                let mut fields = Vec::with_capacity(24);
+                while let Some(Text(name)) = map.next_key()? {
+                    map.next_value_seed(Values { name, fields: &mut fields })?;
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_any(All)
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Http {
-    method: String,
-    source_ip: Option<String>,
+/// The values of one name.
+struct Values<'f, 'de> {
+    name: Cow<'de, str>,
+    fields: &'f mut Vec<(Cow<'de, str>, Cow<'de, str>)>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    source_ip: Option<String>,
+impl<'de> DeserializeSeed<'de> for Values<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
 }
 
-impl Request {
+impl<'de> Visitor<'de> for Values<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, a list of texts or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
+        self.fields.push((self.name, Cow::Borrowed(value)));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.fields.push((self.name, Cow::Owned(value.to_owned())));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(Text(value)) = list.next_element()? {
+            self.fields.push((self.name.clone(), value));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Request<'a> {
     /// Reads any of the three events.
-    pub(crate) fn read(event: &str) -> Result<Self, EventError> {
-        let event: Event<'_> = serde_json::from_str(event).map_err(|_| EventError::Shape)?;
+    pub(crate) fn read(event: &'a [u8]) -> Result<Self, EventError> {
+        let event: Event<'a> = serde_json::from_slice(event).map_err(|_| EventError::Shape)?;
         let (method, path, query, source_ip) = match (event.request_context.http, event.http_method) {
             (Some(http), _) => {
-                let path = event.raw_path.ok_or(EventError::Shape)?;
-                (http.method, path, event.raw_query_string.unwrap_or_default(), http.source_ip)
+                let query = event.raw_query_string.map(|text| text.0).unwrap_or_default();
+                (http.method, event.raw_path, query, http.source_ip)
             }
             (None, Some(method)) => {
-                let path = event.path.ok_or(EventError::Shape)?;
-                let query = query(event.multi_value_query_string_parameters, event.query_string_parameters);
-                (method, path, query, event.request_context.identity.and_then(|id| id.source_ip))
+                let query =
+                    query(event.multi_value_query_string_parameters.or(event.query_string_parameters));
+                (method, event.path, query.into(), event.request_context.identity.and_then(|id| id.source_ip))
             }
             (None, None) => return Err(EventError::Shape),
         };
         let body = event.body.map(|body| body.0).unwrap_or_default();
-        let body = if event.is_base64_encoded {
-            STANDARD.decode(body.as_bytes()).map_err(|_| EventError::Base64)?
-        } else {
-            body.into_owned().into_bytes()
+        let body = match (event.is_base64_encoded, body) {
+            (true, body) => {
+                let bytes = base64_simd::STANDARD.decode_to_vec(body.as_bytes());
+                Cow::Owned(bytes.map_err(|_| EventError::Base64)?)
+            }
+            (false, Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+            (false, Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
         };
         Ok(Self {
-            method,
-            route: Route::of(&path),
-            headers: many(event.multi_value_headers, event.headers).collect(),
+            method: method.0,
+            route: Route::of(&path.ok_or(EventError::Shape)?.0),
+            headers: event.multi_value_headers.or(event.headers).0.into_iter().collect(),
             query,
             body,
-            source_ip: source_ip.unwrap_or_else(|| "unknown".to_owned()),
+            source_ip: source_ip.map_or(Cow::Borrowed("unknown"), |text| text.0),
         })
+    }
+}
+
+impl Fields<'_> {
+    /// These, which have every value of every field, or the others where the event does not have these.
+    fn or(self, single: Self) -> Self {
+        if self.0.is_empty() { single } else { self }
     }
 }
 
@@ -130,30 +229,15 @@ impl Route {
     }
 }
 
-/// Every value of every field: from the multi-value form where the event has it.
-fn many(
-    multi: Fields<Option<Vec<String>>>,
-    single: Fields<Option<String>>,
-) -> impl Iterator<Item = (String, String)> {
-    let multi = multi.filter(|fields| !fields.is_empty());
-    let single = if multi.is_some() { None } else { single };
-    let multi = multi
-        .into_iter()
-        .flatten()
-        .flat_map(|(name, values)| values.into_iter().flatten().map(move |value| (name.clone(), value)));
-    let single = single.into_iter().flatten().filter_map(|(name, value)| Some((name, value?)));
-    multi.chain(single)
-}
-
-fn query(multi: Fields<Option<Vec<String>>>, single: Fields<Option<String>>) -> String {
+fn query(fields: Fields<'_>) -> String {
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let pairs: Vec<String> =
-        many(multi, single).map(|(name, value)| format!("{}={}", encode(&name), encode(&value))).collect();
-    pairs.join("&")
+    let pairs = fields.0.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -183,9 +267,10 @@ mod tests {
 
     #[test]
     fn a_rest_event_reads() {
-        let request = Request::read(&rest().to_string()).unwrap();
+        let event = rest().to_string();
+        let request = Request::read(event.as_bytes()).unwrap();
         assert_eq!(request.route, Route::Endpoint("stripe-eu".to_owned()));
-        assert_eq!(request.body, br#"{"a":1}"#);
+        assert_eq!(*request.body, *br#"{"a":1}"#);
         assert_eq!(request.headers.all("x-twice").collect::<Vec<_>>(), ["first", "second"]);
         assert_eq!(request.query, "data%2Eid=1%202");
         assert_eq!(request.source_ip, "203.0.113.9");
@@ -193,13 +278,11 @@ mod tests {
 
     #[test]
     fn an_http_api_event_reads() {
-        let request = Request::read(&v2().to_string()).unwrap();
-        assert_eq!((request.route, request.query.as_str()), (Route::Generic, "a=%20b"));
+        let event = v2().to_string();
+        let request = Request::read(event.as_bytes()).unwrap();
+        assert_eq!((request.route, &*request.query), (Route::Generic, "a=%20b"));
         assert_eq!(request.headers.get("X-Provider-Id"), Some("acme"));
-        assert_eq!(
-            (request.body.as_slice(), request.source_ip.as_str()),
-            (&br#"{"a":1}"#[..], "2001:db8::1")
-        );
+        assert_eq!((&*request.body, &*request.source_ip), (&br#"{"a":1}"#[..], "2001:db8::1"));
     }
 
     #[test]
@@ -207,18 +290,19 @@ mod tests {
         let mut event = v2();
         event["rawPath"] = json!("/webhook/adyen/");
         event["body"] = Value::Null;
-        let request = Request::read(&event.to_string()).unwrap();
+        let event = event.to_string();
+        let request = Request::read(event.as_bytes()).unwrap();
         assert_eq!(request.route, Route::Endpoint("adyen".to_owned()));
         assert!(request.body.is_empty());
     }
 
     #[test]
     fn what_is_no_request_is_an_error() {
-        assert_eq!(Request::read("{}"), Err(EventError::Shape));
-        assert_eq!(Request::read(r#"{"Records":[]}"#), Err(EventError::Shape));
+        assert_eq!(Request::read(b"{}"), Err(EventError::Shape));
+        assert_eq!(Request::read(br#"{"Records":[]}"#), Err(EventError::Shape));
         let mut event = rest();
         event["body"] = json!("not base64!");
-        assert_eq!(Request::read(&event.to_string()), Err(EventError::Base64));
+        assert_eq!(Request::read(event.to_string().as_bytes()), Err(EventError::Base64));
         for (path, route) in
             [("/", Route::Nowhere), ("/webhooks", Route::Nowhere), ("/a/b/c", Route::Nowhere)]
         {
@@ -231,7 +315,8 @@ mod tests {
         fn the_body_is_kept_byte_for_byte(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut event = rest();
             event["body"] = json!(STANDARD.encode(&body));
-            prop_assert_eq!(Request::read(&event.to_string()).unwrap().body, body);
+            let event = event.to_string();
+            prop_assert_eq!(&*Request::read(event.as_bytes()).unwrap().body, body);
         }
     }
 }

@@ -1,24 +1,24 @@
 //! One request in, one answer out.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
 use aws_lc_rs::rand;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tollgate_core::{OnDuplicate, WebhookId};
 use tollgate_lambda::{
     clock::SystemClock,
-    metrics::Unit,
+    metrics::{Record, Unit},
     start::{Invocation, Payload},
 };
 use tollgate_pipeline::{
-    ingest::{Incoming, Rejection, Taken},
+    ingest::{Incoming, PROVIDER_HEADER, Rejection, Taken},
     ports::Clock,
 };
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, Level, error_span, info, warn};
 
 use crate::{
     context::Context,
-    event::{EventError, Request, Route},
+    event::{Request, Route},
 };
 
 /// What a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
@@ -30,16 +30,16 @@ pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
     payload: Payload,
-) -> Result<Value, Infallible> {
+) -> Result<Response, Infallible> {
     let now = SystemClock.now();
     let webhook_id = WebhookId::new(now, random());
-    let span = info_span!("webhook", %webhook_id, request_id = invocation.request_id, endpoint = tracing::field::Empty);
+    let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
     let answer = async {
-        match Request::read(payload.text()) {
-            Ok(request) => respond(&context, &webhook_id, invocation.trace.as_deref(), request).await,
+        match Request::read(payload.bytes()) {
+            Ok(request) => respond(&context, &webhook_id, &invocation, request).await,
             Err(problem) => {
                 warn!(error = %problem, "event refused");
-                Answer::of_event_error(&problem)
+                Answer::error(400, problem.to_string())
             }
         }
     };
@@ -47,44 +47,78 @@ pub(crate) async fn handle(
     Ok(answer.into_response(&webhook_id))
 }
 
-async fn respond(context: &Context, webhook_id: &WebhookId, trace: Option<&str>, request: Request) -> Answer {
+async fn respond(
+    context: &Context,
+    webhook_id: &WebhookId,
+    invocation: &Invocation,
+    request: Request<'_>,
+) -> Answer {
     let endpoint = match &request.route {
         Route::Generic => None,
         Route::Endpoint(name) => Some(name.as_str()),
-        Route::Nowhere => return Answer::new(404, json!({"error": "not found"})),
+        Route::Nowhere => return Answer::error(404, "not found"),
     };
     if request.method != "POST" {
         return shake_hands(context, endpoint, &request).await;
     }
-    let received_at = SystemClock.now();
     let incoming = Incoming {
         webhook_id,
-        received_at,
+        received_at: SystemClock.now(),
         endpoint,
         headers: &request.headers,
         query: &request.query,
         body: &request.body,
         source_ip: &request.source_ip,
-        trace: trace.filter(|trace| is_trace(trace)),
+        trace: invocation.trace.as_deref().filter(|trace| is_trace(trace)),
     };
-    let span = tracing::Span::current();
     let taken = context.ingest.take(incoming).await;
     let answer = Answer::of(&taken);
-    let name = endpoint.or_else(|| request.headers.get("X-Provider-ID")).unwrap_or_default();
+    account(context, &incoming, &invocation.request_id, &taken, answer.status);
+    answer
+}
+
+/// The one line that a webhook leaves in the log, unless something is odd, and that its numbers are counted from.
+fn account(
+    context: &Context,
+    incoming: &Incoming<'_>,
+    request_id: &str,
+    taken: &Result<Taken, Rejection>,
+    status: u16,
+) {
+    let name = incoming.endpoint.or_else(|| incoming.headers.get(PROVIDER_HEADER)).unwrap_or_default();
     // A name that is nobody's must not become a metric of its own.
-    let known = !matches!(&taken, Err(Rejection::UnknownEndpoint | Rejection::NoProvider));
-    let endpoint = if known { name } else { "unknown" };
-    span.record("endpoint", endpoint);
-    log(&taken, &answer, request.body.len());
-    let (outcome, reason) = match &taken {
+    let is_known = !matches!(taken, Err(Rejection::UnknownEndpoint | Rejection::NoProvider));
+    let endpoint = if is_known { name } else { "unknown" };
+    let (outcome, reason) = match taken {
         Ok(Taken { duplicate: true, .. }) => ("duplicate", "none"),
         Ok(_) => ("accepted", "none"),
         Err(rejection) => ("rejected", rejection.code()),
     };
-    let spent = SystemClock.now().duration_since(received_at).as_millis();
-    let signature_failed = matches!(&taken, Err(Rejection::Signature(_)));
+    let error = taken.as_ref().err().map(ToString::to_string);
+    let mut fields = vec![
+        ("webhook_id", incoming.webhook_id.as_str().into()),
+        ("request_id", request_id.into()),
+        ("status", usize::from(status).into()),
+    ];
+    let record = match taken {
+        Ok(taken) => {
+            fields.extend([
+                ("event_id", taken.event_id.as_str().into()),
+                ("events", taken.events.into()),
+                ("authenticity", taken.authenticity.as_str().into()),
+            ]);
+            Record { level: Level::INFO, message: "taken", fields: &fields }
+        }
+        Err(_) => {
+            fields.extend(error.as_deref().map(|error| ("error", error.into())));
+            Record { level: Level::WARN, message: "rejected", fields: &fields }
+        }
+    };
+    let spent = SystemClock.now().duration_since(incoming.received_at).as_millis();
+    let signature_failed = matches!(taken, Err(Rejection::Signature(_)));
     context.metrics.emit(
-        received_at,
+        incoming.received_at,
+        record,
         &[
             (
                 &[("endpoint", endpoint), ("outcome", outcome), ("reason", reason)],
@@ -96,17 +130,16 @@ async fn respond(context: &Context, webhook_id: &WebhookId, trace: Option<&str>,
                     ("webhooks", Unit::Count, 1),
                     ("signature_failures", Unit::Count, u64::from(signature_failed)),
                     ("conflicts", Unit::Count, taken.as_ref().map_or(0, |taken| taken.conflicts as u64)),
-                    ("body", Unit::Bytes, request.body.len() as u64),
+                    ("body", Unit::Bytes, incoming.body.len() as u64),
                     ("duration", Unit::Milliseconds, u64::try_from(spent).unwrap_or(0)),
                 ],
             ),
         ],
     );
-    answer
 }
 
 /// Anything but a POST is a provider's check of the endpoint, or nothing.
-async fn shake_hands(context: &Context, endpoint: Option<&str>, request: &Request) -> Answer {
+async fn shake_hands(context: &Context, endpoint: Option<&str>, request: &Request<'_>) -> Answer {
     let reply = match endpoint {
         Some(endpoint) => context.ingest.handshake(endpoint, &request.method, &request.query).await,
         None => Ok(None),
@@ -116,7 +149,7 @@ async fn shake_hands(context: &Context, endpoint: Option<&str>, request: &Reques
             info!(status = reply.status, "handshake answered");
             Answer { status: reply.status, content: Content::Text(reply.content_type, reply.body) }
         }
-        Ok(None) => Answer::new(405, json!({"error": "method not allowed"})),
+        Ok(None) => Answer::error(405, "method not allowed"),
         Err(rejection) => {
             warn!(reason = rejection.code(), error = %rejection, "handshake refused");
             Answer::of_rejection(&rejection)
@@ -129,23 +162,6 @@ fn is_trace(text: &str) -> bool {
     text.len() <= 256 && text.starts_with("Root=") && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn log(taken: &Result<Taken, Rejection>, answer: &Answer, bytes: usize) {
-    match taken {
-        Ok(taken) => info!(
-            status = answer.status,
-            bytes,
-            event_id = taken.event_id,
-            events = taken.events,
-            duplicate = taken.duplicate,
-            authenticity = taken.authenticity.as_str(),
-            "taken"
-        ),
-        Err(rejection) => {
-            warn!(status = answer.status, bytes, reason = rejection.code(), error = %rejection, "rejected");
-        }
-    }
-}
-
 /// The HTTP answer, before it is dressed for Lambda.
 #[derive(Debug, PartialEq)]
 struct Answer {
@@ -156,67 +172,93 @@ struct Answer {
 #[derive(Debug, PartialEq)]
 enum Content {
     /// Ours; the webhook's id is added.
-    Json(Value),
+    Json(Said),
     /// The words of a handshake, with their type.
     Text(&'static str, String),
 }
 
+/// A body of ours.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<usize>,
+    /// Of every answer that is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_id: Option<WebhookId>,
+}
+
+/// What API Gateway and Function URLs make an HTTP response of ("Lambda proxy integrations", API Gateway developer
+/// guide).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Response {
+    status_code: u16,
+    headers: ResponseHeaders,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ResponseHeaders {
+    #[serde(rename = "Content-Type")]
+    content_type: &'static str,
+    #[serde(rename = "Retry-After", skip_serializing_if = "Option::is_none")]
+    retry_after: Option<&'static str>,
+}
+
 impl Answer {
-    fn new(status: u16, body: Value) -> Self {
-        Self { status, content: Content::Json(body) }
+    fn error(status: u16, error: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, content: Content::Json(Said { error: Some(error.into()), ..Said::default() }) }
     }
 
     fn of(taken: &Result<Taken, Rejection>) -> Self {
-        match taken {
-            Ok(Taken { duplicate: false, event_id, events, .. }) => Self::new(
-                200,
-                json!({
-                    "message": "Event validated and queued for processing",
-                    "event_id": event_id,
-                    "events": events,
-                }),
-            ),
-            Ok(Taken { on_duplicate: OnDuplicate::Conflict, event_id, .. }) => {
-                Self::new(409, json!({"error": "Duplicate event", "event_id": event_id}))
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(rejection) => return Self::of_rejection(rejection),
+        };
+        let event_id = Some(taken.event_id.clone());
+        let (status, said) = match (taken.duplicate, taken.on_duplicate) {
+            (false, _) => {
+                let message = Some("Event validated and queued for processing");
+                (200, Said { message, event_id, events: Some(taken.events), ..Said::default() })
             }
-            Ok(Taken { event_id, .. }) => {
-                Self::new(200, json!({"message": "Duplicate event", "event_id": event_id}))
+            (true, OnDuplicate::Conflict) => {
+                (409, Said { error: Some("Duplicate event".into()), event_id, ..Said::default() })
             }
-            Err(rejection) => Self::of_rejection(rejection),
-        }
+            (true, _) => (200, Said { message: Some("Duplicate event"), event_id, ..Said::default() }),
+        };
+        Self { status, content: Content::Json(said) }
     }
 
     fn of_rejection(rejection: &Rejection) -> Self {
-        let (status, error) = match rejection {
-            Rejection::UnknownEndpoint => (404, "unknown endpoint".to_owned()),
-            Rejection::NoProvider | Rejection::Content(_) => (400, rejection.to_string()),
-            Rejection::TooLarge { .. } => (413, rejection.to_string()),
+        match rejection {
+            Rejection::UnknownEndpoint => Self::error(404, "unknown endpoint"),
+            Rejection::NoProvider | Rejection::Content(_) => Self::error(400, rejection.to_string()),
+            Rejection::TooLarge { .. } => Self::error(413, rejection.to_string()),
             // Whoever forges a signature learns nothing about why it failed.
-            Rejection::Signature(_) => (401, "invalid signature".to_owned()),
-            Rejection::Unavailable(_) => (503, "temporarily unavailable, try again".to_owned()),
-        };
-        Self::new(status, json!({"error": error}))
+            Rejection::Signature(_) => Self::error(401, "invalid signature"),
+            Rejection::Unavailable(_) => Self::error(503, "temporarily unavailable, try again"),
+        }
     }
 
-    fn of_event_error(problem: &EventError) -> Self {
-        Self::new(400, json!({"error": problem.to_string()}))
-    }
-
-    fn into_response(self, webhook_id: &WebhookId) -> Value {
+    fn into_response(self, webhook_id: &WebhookId) -> Response {
         let (content_type, body) = match self.content {
-            Content::Json(mut body) => {
-                if let Some(body) = body.as_object_mut() {
-                    body.insert("webhook_id".to_owned(), webhook_id.as_str().into());
-                }
-                ("application/json", body.to_string())
+            Content::Json(said) => {
+                let said = Said { webhook_id: Some(*webhook_id), ..said };
+                // It is all text and numbers, which have JSON; an answer without a body is one still.
+                ("application/json", serde_json::to_string(&said).unwrap_or_default())
             }
             Content::Text(content_type, body) => (content_type, body),
         };
-        let mut headers = json!({"Content-Type": content_type});
-        if let (503, Some(headers)) = (self.status, headers.as_object_mut()) {
-            headers.insert("Retry-After".to_owned(), RETRY_AFTER_SECONDS.into());
-        }
-        json!({"statusCode": self.status, "headers": headers, "body": body, "isBase64Encoded": false})
+        let retry_after = (self.status == 503).then_some(RETRY_AFTER_SECONDS);
+        let headers = ResponseHeaders { content_type, retry_after };
+        Response { status_code: self.status, headers, body, is_base64_encoded: false }
     }
 }
 
@@ -232,6 +274,7 @@ fn random() -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use tollgate_core::Authenticity;
     use tollgate_pipeline::ports::PortError;
     use tollgate_providers::ContentError;
@@ -282,18 +325,17 @@ mod tests {
             ),
             (Err(unavailable), 503, json!({"error": "temporarily unavailable, try again"})),
         ];
-        for (taken, status, body) in cases {
-            assert_eq!(Answer::of(&taken), Answer::new(status, body));
-        }
-    }
-
-    #[test]
-    fn every_response_names_its_webhook_and_a_503_says_when_to_come_back() {
         let id = WebhookId::new(tollgate_core::Timestamp::UNIX_EPOCH, 7);
-        let response = Answer::new(503, json!({"error": "x"})).into_response(&id);
-        assert_eq!(response["headers"]["Retry-After"], "5");
-        let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
-        assert_eq!(body, json!({"error": "x", "webhook_id": id.as_str()}));
+        for (taken, status, mut body) in cases {
+            let response = serde_json::to_value(Answer::of(&taken).into_response(&id)).unwrap();
+            body["webhook_id"] = json!(id.as_str());
+            let said: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+            assert_eq!((&response["statusCode"], said), (&json!(status), body));
+            assert_eq!(response["headers"]["Content-Type"], "application/json");
+            let retry_after = (status == 503).then_some("5");
+            assert_eq!(response["headers"]["Retry-After"].as_str(), retry_after);
+            assert_eq!(response["isBase64Encoded"], json!(false));
+        }
     }
 
     #[test]

@@ -289,8 +289,9 @@ fn reasons(platform: &Platform) -> HashMap<String, String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<BTreeMap<String, Value>>(line.get(line.find('{')?..)?).ok())
         .filter_map(|line| {
-            let id = line.get("span")?.get("webhook_id")?.as_str()?.to_owned();
-            Some((id, line.get("reason")?.as_str()?.to_owned()))
+            let text = |name: &str| Some(line.get(name)?.as_str()?.to_owned());
+            text("outcome").filter(|outcome| outcome == "rejected")?;
+            Some((text("webhook_id")?, text("reason")?))
         })
         .collect()
 }

@@ -35,12 +35,21 @@ pub(super) struct Slice {
 }
 
 impl Slice {
-    pub(super) fn message(self, template: &IntakeMessage, is_sliced: bool) -> IntakeMessage {
-        let mut message = template.clone();
-        message.notes.only_transaction = is_sliced.then(|| self.group.clone());
-        message.event_id = self.event_ids.into_iter().next().unwrap_or_default();
-        message.deduplication_id = self.deduplication_id;
-        message.group = self.group;
+    /// The message of a delivery's only slice.
+    pub(super) fn alone(self, template: IntakeMessage) -> IntakeMessage {
+        IntakeMessage {
+            event_id: self.event_ids.into_iter().next().unwrap_or_default(),
+            deduplication_id: self.deduplication_id,
+            group: self.group,
+            ..template
+        }
+    }
+
+    /// The message of one slice of several: for its payment only.
+    pub(super) fn of_several(self, template: &IntakeMessage) -> IntakeMessage {
+        let only_transaction = Some(self.group.clone());
+        let mut message = self.alone(template.clone());
+        message.notes.only_transaction = only_transaction;
         message
     }
 }

@@ -3,7 +3,7 @@
 
 pub(crate) mod messages;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, iter::once, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use tollgate_core::{
@@ -322,10 +322,14 @@ where
                 .map_err(|_| PortError::permanent("intake", "claim check cannot be written"))?;
             info!(bytes = claim_check.bytes, "body put aside");
         }
-        let is_sliced = slices.len() > 1;
+        let mut slices = slices.into_iter();
+        let (Some(first), rest) = (slices.next(), slices) else { return Ok(()) };
+        if rest.len() == 0 {
+            return self.queue.send(&first.alone(template)).await;
+        }
         let template = &template;
-        let sent: Vec<Result<(), PortError>> = stream::iter(slices)
-            .map(|slice| async move { self.queue.send(&slice.message(template, is_sliced)).await })
+        let sent: Vec<Result<(), PortError>> = stream::iter(once(first).chain(rest))
+            .map(|slice| async move { self.queue.send(&slice.of_several(template)).await })
             .buffered(SENDS_IN_FLIGHT)
             .collect()
             .await;
