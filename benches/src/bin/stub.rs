@@ -15,6 +15,9 @@ use tollgate_benches::batch;
 use tollgate_core::{LedgerKey, Timestamp};
 use tollgate_pipeline::ports::{Claims, IntakeQueue, LedgerEntry, LedgerState};
 
+#[global_allocator]
+static ALLOCATOR: tollgate_lambda::Allocator = tollgate_lambda::Allocator;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).expect("the validator's environment");

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use tollgate_lambda::{logging, settings::Environment, start};
 use tollgate_pipeline::fraud::FraudError;
 
+#[global_allocator]
+static ALLOCATOR: tollgate_lambda::Allocator = tollgate_lambda::Allocator;
+
 fn main() -> ExitCode {
     start::block_on(run())
 }

@@ -81,7 +81,9 @@ impl Metrics {
     /// Each combination of a metric's name and its dimensions' values is billed as a metric of its own: what is only
     /// looked at as a whole belongs in a group without further dimensions.
     pub fn emit(&self, now: Timestamp, record: Record<'_>, groups: &[Group<'_>]) {
-        if let Ok(mut line) = serde_json::to_vec(&Line { metrics: self, now, record, groups }) {
+        // Room for the longest that the functions write.
+        let mut line = Vec::with_capacity(1_536);
+        if serde_json::to_writer(&mut line, &Line { metrics: self, now, record, groups }).is_ok() {
             line.push(b'\n');
             print(&line);
         }

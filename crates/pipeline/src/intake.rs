@@ -364,13 +364,19 @@ pub fn decode(encoding: Encoding, body: &str) -> Result<Content<'_>, IntakeError
     })
 }
 
-/// [`is_sqs_character`] of a whole text, by bytes: every webhook's body is asked, and this is several times faster.
+/// [`is_sqs_character`] of a whole text, by bytes: every webhook's body is asked, and this is many times faster.
 fn is_sqs_text(text: &str) -> bool {
-    let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
-    let controls = text.bytes().fold(false, |found, byte| found | is_control(byte));
+    let is_control = |byte: u8| u8::from((byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r'));
+    // Place by place, so that the compiler takes a vector's worth at a time.
+    let (blocks, rest) = text.as_bytes().as_chunks::<32>();
+    let mut found = [0; 32];
+    for block in blocks {
+        found.iter_mut().zip(block).for_each(|(found, byte)| *found |= is_control(*byte));
+    }
+    let has_control = found != [0; 32] || rest.iter().any(|byte| is_control(*byte) != 0);
     // Both begin with EF in UTF-8; a byte is found faster than a character.
     let may_have = memchr::memchr(0xef, text.as_bytes()).is_some();
-    !controls && !(may_have && (text.contains('\u{fffe}') || text.contains('\u{ffff}')))
+    !has_control && !(may_have && (text.contains('\u{fffe}') || text.contains('\u{ffff}')))
 }
 
 /// SQS takes the characters of XML 1.0 (SendMessage, API reference).

@@ -35,7 +35,7 @@ pub(crate) async fn handle(
     let webhook_id = WebhookId::new(now, random());
     let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
     let answer = async {
-        match Request::read(payload.bytes()) {
+        match Request::read(payload.text()) {
             Ok(request) => respond(&context, &webhook_id, &invocation, request).await,
             Err(problem) => {
                 warn!(error = %problem, "event refused");

@@ -323,6 +323,29 @@ mod tests {
             }
 
             #[test]
+            fn halves_are_the_whole_or_nothing(
+                texts in prop::collection::vec((any::<String>(), "[ -~\"\\\\\n\u{e9}\u{1f600}]{0,300}"), 2..12), nested: bool,
+            ) {
+                let record = |(id, body): &(String, String)| {
+                    // What a batch is parted at may stand within a record too.
+                    let nested = if nested { r#""other":[{"x":1},{"messageId":"inner"}],"# } else { "" };
+                    format!(r#"{{"messageId":{},{nested}"body":{}}}"#, json!(id), json!(body))
+                };
+                let records: Vec<String> = texts.iter().map(record).collect();
+                let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+                let mut room = vec![0xaa; 2 * (payload.len() + SLACK)];
+                let halves = halves(payload.as_bytes(), &mut room);
+                // Where the last record does not begin before the middle, there is nothing to part.
+                let is_long = records.last().is_some_and(|last| 2 * last.len() + 16 > payload.len());
+                prop_assert!(nested || is_long || halves.is_some());
+                let read: Vec<(&str, &str)> =
+                    halves.iter().flatten().map(|record| (record.message_id, record.body)).collect();
+                let whole: Vec<(&str, &str)> =
+                    texts.iter().map(|(id, body)| (id.as_str(), body.as_str())).collect();
+                prop_assert!(halves.is_none() || read == whole);
+            }
+
+            #[test]
             fn arbitrary_input_never_panics(text: String, at in 0..EVENT.len()) {
                 let mut buffer = Buffer::default();
                 let _ = read(text.as_bytes(), &mut buffer, false);
