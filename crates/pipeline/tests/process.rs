@@ -439,6 +439,35 @@ async fn what_was_not_begun_by_the_deadline_is_reported() {
     assert!(world.published().is_empty() && world.transactions.records().is_empty());
 }
 
+/// A deadline that strikes at any look at the clock: what was published is archived and marked, and the rest comes back.
+#[tokio::test]
+async fn a_deadline_never_parts_what_was_published_from_its_archive() {
+    let mut ends = [0; 3];
+    for looks in 0..12 {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("e1")).await;
+        let batch = world.intake.receive(Delivery::Fast, 10);
+        let faults = Faults::none();
+        let processor = world.processor(&faults);
+        let now = u64::try_from(world.clock.now().as_millisecond()).unwrap();
+        world.clock.tick_ms(1_000);
+        let deadline = Deadline::at(now + 1_000 * looks, 0);
+        let report = processor.run(Kind::Standard, &records(&batch), deadline).await.unwrap();
+        world.clock.tick_ms(0);
+        let places = [world.transactions.records().len(), world.published().len(), world.archived().len()];
+        match (places, failures(&report).len()) {
+            ([0, 0, 0], 1) => ends[0] += 1,
+            // Recorded and not begun to be published: a repeat leaves no second trace of it.
+            ([1, 0, 0], 1) => ends[1] += 1,
+            ([1, 1, 1], 0) => ends[2] += 1,
+            odd => panic!("after {looks} looks: {odd:?}"),
+        }
+        run(&processor, Kind::Standard, &batch).await.unwrap();
+        assert_eq!((world.transactions.records().len(), world.published().len()), (1, 1));
+    }
+    assert!(ends.iter().all(|count| *count > 0), "{ends:?}");
+}
+
 /// Every call fails once, in every way; what comes back is processed, and the event has had its effect once.
 #[tokio::test]
 async fn no_failure_of_any_call_loses_or_doubles_an_effect() {

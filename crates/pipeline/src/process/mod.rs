@@ -247,15 +247,15 @@ where
         Ok(bytes)
     }
 
-    /// `work` on items side by side: on all of them at once, or on so many `shares` for each thread. In order.
+    /// `work` on items side by side: on all of them at once, or on so many shares for `each_thread`. In order.
     fn shares<'i, I: Sync, O: Send>(
         &self,
         items: &'i [I],
-        shares: usize,
+        each_thread: usize,
         work: impl Fn(&'i [I]) -> O + Send + Sync,
     ) -> Vec<O> {
         if self.is_parallel && items.len() >= PARALLEL_FROM {
-            let length = items.len().div_ceil(rayon::current_num_threads() * shares);
+            let length = items.len().div_ceil(rayon::current_num_threads() * each_thread);
             items.par_chunks(length).map(work).collect()
         } else {
             vec![work(items)]

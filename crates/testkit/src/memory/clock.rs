@@ -8,24 +8,34 @@ use std::sync::{
 use tollgate_core::Timestamp;
 use tollgate_pipeline::ports::Clock;
 
-/// Stands still until it is moved; clones show the same time.
+/// Stands still until it is moved, or told to tick; clones show the same time.
 #[derive(Debug, Clone)]
-pub struct HandClock(Arc<AtomicI64>);
+pub struct HandClock {
+    now_ms: Arc<AtomicI64>,
+    tick_ms: Arc<AtomicI64>,
+}
 
 impl HandClock {
     /// A clock that shows `at`, to the millisecond.
     pub fn at(at: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(at.as_millisecond())))
+        let now_ms = Arc::new(AtomicI64::new(at.as_millisecond()));
+        Self { now_ms, tick_ms: Arc::default() }
+    }
+
+    /// Has every look at it move it on by so many milliseconds, so that a deadline can strike between any two steps.
+    pub fn tick_ms(&self, milliseconds: i64) {
+        self.tick_ms.store(milliseconds, SeqCst);
     }
 
     /// Moves it on by so many milliseconds.
     pub fn advance_ms(&self, milliseconds: i64) {
-        self.0.fetch_add(milliseconds, SeqCst);
+        self.now_ms.fetch_add(milliseconds, SeqCst);
     }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.0.load(SeqCst)).unwrap_or(Timestamp::MAX)
+        let now_ms = self.now_ms.fetch_add(self.tick_ms.load(SeqCst), SeqCst);
+        Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX)
     }
 }

@@ -19,7 +19,7 @@ async fn bodies_at_every_boundary_arrive_byte_for_byte() {
     {
         let id = platform.unique(&format!("c{index}"));
         let mut body = Payment::new(&id, &id, platform.now()).body("stripe").into_bytes();
-        // Quotes, which JSON doubles: the archive's message is larger than the intake's.
+        // Line breaks are doubled by JSON: the archive's message is larger than the intake's.
         let filler = if index % 2 == 0 { b' ' } else { b'\n' };
         body.resize(size, filler);
         let answer = platform.send(Some("stripe-eu"), &sender.sign("", &body, platform.now())).await;
