@@ -1,13 +1,13 @@
 //! Heap allocations, counted.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::{GlobalAlloc, Layout},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-/// The system's allocator, which counts while it is told to.
+/// An allocator that counts while it is told to.
 #[derive(Debug)]
-pub struct Counting;
+pub struct Counting<A>(pub A);
 
 static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -29,26 +29,26 @@ fn count() {
 
 #[allow(
     unsafe_code,
-    reason = "an allocator cannot be had without; each call is the system's with the same arguments"
+    reason = "an allocator cannot be had without; each call is the other's with the same arguments"
 )]
 // SAFETY: every call is passed on unchanged.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        unsafe { System.alloc(layout) }
+        unsafe { self.0.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { self.0.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        unsafe { System.realloc(at, layout, size) }
+        unsafe { self.0.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
+        unsafe { self.0.dealloc(at, layout) }
     }
 }

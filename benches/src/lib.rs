@@ -13,3 +13,4 @@ pub mod allocations;
 pub mod batch;
 pub mod contestants;
 pub mod outputs;
+pub mod race;
