@@ -32,7 +32,7 @@ def machine():
         "rustc": said("rustc", "--version"),
         "python": platform.python_version(),
         "node": said("node", "--version"),
-        "commit": said("git", "-C", ROOT, "rev-parse", "--short", "HEAD"),
+        "commit": said("git", "-C", ROOT, "describe", "--always", "--dirty"),
     }
 
 
