@@ -6,7 +6,7 @@ use tollgate_pipeline::ports::PortError;
 /// Error codes that a later try will meet again: what is asked for is wrong in itself, or is not there. Everything else
 /// is worth another try, because a wrong "permanent" loses the chance and a wrong "retryable" only costs a receive. That
 /// goes for what is forbidden or not set up too (`AccessDenied`, `ResourceNotFoundException`): a role, a key's policy or a
-/// table's name that is wrong for a minute must not make poison of every webhook of that minute.
+/// table that is missing for a minute must not make poison of every webhook of that minute.
 const PERMANENT: [&str; 8] = [
     "InvalidMessageContents",
     "InvalidParameterException",

@@ -5,6 +5,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use serde_json::Value;
 use tollgate_pipeline::ports::{PortError, PortResult, Secrets};
 use tollgate_providers::{KeyMaterial, Secret};
+use tracing::warn;
 
 use crate::error::port_error;
 
@@ -51,6 +52,10 @@ impl AwsSecrets {
                 Ok((previous, _)) => add(&mut keys, parse("previous", &previous)),
                 // Parameter Store keeps a hundred versions: an older one may be gone.
                 Err(PortError::Permanent { .. }) => {}
+                // Or be encrypted under a key that is no longer ours to use; the current one serves.
+                Err(problem @ PortError::Retryable { .. }) if is_forbidden(&problem) => {
+                    warn!(error = %problem, name, "a key's previous version cannot be read");
+                }
                 Err(problem) => return Err(problem),
             }
         }
@@ -64,6 +69,10 @@ impl AwsSecrets {
             .and_then(|parameter| Some((parameter.value?, parameter.version)))
             .ok_or_else(|| PortError::permanent("ssm", "parameter has no value"))
     }
+}
+
+fn is_forbidden(problem: &PortError) -> bool {
+    matches!(problem, PortError::Retryable { detail, .. } if detail.starts_with("AccessDenied"))
 }
 
 impl Secrets for AwsSecrets {

@@ -59,10 +59,14 @@ where
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        // Read before the span's fields are locked: how a value shows itself is not ours.
+        let mut fields = Fields::default();
+        values.record(&mut fields);
         if let Some(span) = context.span(id)
-            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+            && let Some(known) = span.extensions_mut().get_mut::<Fields>()
         {
-            values.record(fields);
+            known.0.retain(|(name, _)| !fields.has(name));
+            known.0.append(&mut fields.0);
         }
     }
 
@@ -72,8 +76,8 @@ where
         if let Some(span) = context.event_span(event)
             && let Some(around) = span.extensions().get::<Fields>()
         {
-            let is_new = |(name, _): &&(&str, String)| event.metadata().fields().field(*name).is_none();
-            fields.0.extend(around.0.iter().filter(is_new).cloned());
+            let new: Vec<_> = around.0.iter().filter(|(name, _)| !fields.has(name)).cloned().collect();
+            fields.0.extend(new);
         }
         (self.0)(line(SystemClock.now(), *event.metadata().level(), &fields).as_bytes());
     }
@@ -89,14 +93,17 @@ fn line(now: Timestamp, level: Level, fields: &Fields) -> String {
     line
 }
 
-/// Names, which are Rust's and need no escaping, and values as JSON.
+/// Names, which are those of our own fields and need no escaping, and values as JSON.
 #[derive(Debug, Default)]
 struct Fields(Vec<(&'static str, String)>);
 
 impl Fields {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known.0 == name)
+    }
+
     fn put(&mut self, field: &Field, value: impl Serialize) {
         if let Ok(value) = serde_json::to_string(&value) {
-            self.0.retain(|(name, _)| *name != field.name());
             self.0.push((field.name(), value));
         }
     }

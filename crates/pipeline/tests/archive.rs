@@ -296,7 +296,7 @@ async fn a_failed_write_reports_the_messages_of_that_object() {
     assert_eq!(failures(&archived), ["m1", "m2"]);
     assert_eq!(archived.objects.iter().map(|object| object.rows).collect::<Vec<_>>(), [1], "m3 alone");
 
-    store.fail(PortError::permanent("s3", "AccessDenied"));
+    store.fail(PortError::permanent("s3", "ValidationException"));
     let archived = archive(&store, &payloads, &[("m3", &late)]).await;
     assert_eq!((failures(&archived), archived.summary.poison), (vec!["m3"], 1));
 }

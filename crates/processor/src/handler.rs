@@ -13,7 +13,7 @@ use tollgate_pipeline::{
     ports::Clock,
     process::{Record, Report},
 };
-use tracing::Level;
+use tracing::{Instrument, Level, error_span};
 
 use crate::context::Context;
 
@@ -39,7 +39,9 @@ pub(crate) async fn handle(
     let started_at = SystemClock.now();
     // One for each invocation under way: on Lambda Managed Instances there are several in one process.
     let mut buffer = context.buffers.take();
-    let result = process(&context, &invocation, payload.bytes(), &mut buffer, started_at).await;
+    let span = error_span!("batch", request_id = invocation.request_id);
+    let work = process(&context, &invocation, payload.bytes(), &mut buffer, started_at);
+    let result = work.instrument(span).await;
     context.buffers.give_back(buffer);
     result
 }

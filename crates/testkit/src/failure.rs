@@ -31,6 +31,9 @@ pub enum Fault {
     LostAnswer,
     /// A batch call: only every other item takes effect, the rest fail. A single call: as [`Before`](Self::Before).
     Partial,
+    /// A batch call: it takes effect, and its answer lacks the last item's. A single call: as
+    /// [`LostAnswer`](Self::LostAnswer).
+    Short,
     /// The process dies before the effect: the call never returns, and [`Faults::death`] resolves.
     DieBefore,
     /// The process dies after the effect.
@@ -39,8 +42,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 5] =
-        [Self::Before, Self::LostAnswer, Self::Partial, Self::DieBefore, Self::DieAfter];
+    pub const ALL: [Self; 6] =
+        [Self::Before, Self::LostAnswer, Self::Partial, Self::Short, Self::DieBefore, Self::DieAfter];
 }
 
 #[derive(Debug)]
@@ -120,7 +123,7 @@ impl Faults {
         match self.next().await {
             None => call.await,
             Some(Fault::Before | Fault::Partial) => Err(failed()),
-            Some(Fault::LostAnswer) => call.await.and(Err(lost())),
+            Some(Fault::LostAnswer | Fault::Short) => call.await.and(Err(lost())),
             Some(Fault::DieBefore) => self.die().await,
             Some(Fault::DieAfter) => {
                 let _ = call.await;
@@ -149,6 +152,11 @@ impl Faults {
                 let mut results = call(items.iter().step_by(2).cloned().collect()).await.into_iter();
                 let mut result = |index| if index % 2 == 0 { results.next() } else { None };
                 (0..items.len()).map(|index| result(index).unwrap_or_else(|| Err(failed()))).collect()
+            }
+            Some(Fault::Short) => {
+                let mut results = call(items.to_vec()).await;
+                results.pop();
+                results
             }
             Some(Fault::DieBefore) => self.die().await,
             Some(Fault::DieAfter) => {

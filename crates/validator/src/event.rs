@@ -297,6 +297,54 @@ mod tests {
     }
 
     #[test]
+    fn headers_read_in_whatever_form_they_come() {
+        let cases = [
+            (r#"{"A":"x"}"#, r#"{}"#, Some(vec![("A", "x")])),
+            (r#"{"A":"x"}"#, "null", Some(vec![("A", "x")])),
+            // Every value of every field, where both forms are there.
+            (r#"{"A":"2"}"#, r#"{"A":["1","2"]}"#, Some(vec![("A", "1"), ("A", "2")])),
+            (r#"{"A":null,"B":"x"}"#, "null", Some(vec![("B", "x")])),
+            ("null", r#"{"A":null,"B":[]}"#, Some(vec![])),
+            ("null", "null", Some(vec![])),
+            (
+                r#"{"Cf-Visitor":"{\"scheme\":\"https\"}"}"#,
+                "null",
+                Some(vec![("Cf-Visitor", r#"{"scheme":"https"}"#)]),
+            ),
+            (r#"{"\u0041":"\u00e9"}"#, "null", Some(vec![("A", "\u{e9}")])),
+            ("null", r#"{"A":["\"1\"","2"]}"#, Some(vec![("A", "\"1\""), ("A", "2")])),
+            (r#"{"A":1}"#, "null", None),
+            (r#"{"A":true}"#, "null", None),
+            ("null", r#"{"A":[null]}"#, None),
+            (r#"["A"]"#, "null", None),
+        ];
+        for (single, multi, expected) in cases {
+            let event = format!(
+                r#"{{"httpMethod":"POST","path":"/webhook","requestContext":{{}},"headers":{single},"multiValueHeaders":{multi}}}"#
+            );
+            let headers = Request::read(&event).map(|request| request.headers);
+            let read = headers.as_ref().ok().map(|headers| headers.iter().collect::<Vec<_>>());
+            assert_eq!(read, expected, "{single} {multi}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_canonical_base64_or_none() {
+        let body = |base64: &str| {
+            let mut event = rest();
+            event["body"] = json!(base64);
+            let event = event.to_string();
+            Request::read(&event).map(|request| request.body.into_owned())
+        };
+        for (base64, bytes) in [("", &b""[..]), ("YQ==", b"a"), ("YWI=", b"ab"), ("+/8=", b"\xfb\xff")] {
+            assert_eq!(body(base64).as_deref(), Ok(bytes), "{base64}");
+        }
+        for bad in ["YQ", "YQ=", "YR==", "YWI", "YWJ=", "YQ==YQ==", "YWFh\nYWFh", " YQ==", "-_8=", "===="] {
+            assert_eq!(body(bad), Err(EventError::Base64), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_request_is_an_error() {
         assert_eq!(Request::read("{}"), Err(EventError::Shape));
         assert_eq!(Request::read(r#"{"Records":[]}"#), Err(EventError::Shape));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
 use aws_lc_rs::rand;
 use serde::Serialize;
-use tollgate_core::{OnDuplicate, WebhookId};
+use tollgate_core::{EndpointId, OnDuplicate, WebhookId};
 use tollgate_lambda::{
     clock::SystemClock,
     metrics::{Record, Unit},
@@ -33,6 +33,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, Infallible> {
     let now = SystemClock.now();
     let webhook_id = WebhookId::new(now, random());
+    // Of the highest level: at any `LOG_LEVEL`, what is logged says of which webhook.
     let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
     let answer = async {
         match Request::read(payload.text()) {
@@ -86,9 +87,7 @@ fn account(
     status: u16,
 ) {
     let name = incoming.endpoint.or_else(|| incoming.headers.get(PROVIDER_HEADER)).unwrap_or_default();
-    // A name that is nobody's must not become a metric of its own.
-    let is_known = !matches!(taken, Err(Rejection::UnknownEndpoint | Rejection::NoProvider));
-    let endpoint = if is_known { name } else { "unknown" };
+    let endpoint = dimension(name, taken);
     let (outcome, reason) = match taken {
         Ok(Taken { duplicate: true, .. }) => ("duplicate", "none"),
         Ok(_) => ("accepted", "none"),
@@ -136,6 +135,18 @@ fn account(
             ),
         ],
     );
+}
+
+/// The endpoint as a metric's dimension. What anybody can make up must not become a metric of its own, each of which is
+/// billed: a name counts only once the webhook has come past the endpoint's look-up.
+fn dimension<'a>(name: &'a str, taken: &Result<Taken, Rejection>) -> &'a str {
+    let is_known = match taken {
+        Ok(_) | Err(Rejection::Signature(_) | Rejection::Content(_)) => true,
+        // Perhaps the look-up itself; such a name has the form of one at least.
+        Err(Rejection::Unavailable(_)) => EndpointId::new(name).is_ok(),
+        Err(Rejection::UnknownEndpoint | Rejection::NoProvider | Rejection::TooLarge { .. }) => false,
+    };
+    if is_known { name } else { "unknown" }
 }
 
 /// Anything but a POST is a provider's check of the endpoint, or nothing.
@@ -335,6 +346,24 @@ mod tests {
             let retry_after = (status == 503).then_some("5");
             assert_eq!(response["headers"]["Retry-After"].as_str(), retry_after);
             assert_eq!(response["isBase64Encoded"], json!(false));
+        }
+    }
+
+    #[test]
+    fn only_a_known_endpoint_is_a_dimension() {
+        let unavailable = || Err(Rejection::Unavailable(PortError::retryable("sqs", "ThrottlingException")));
+        let cases = [
+            ("stripe", taken(false, OnDuplicate::Conflict), "stripe"),
+            ("stripe", Err(Rejection::Content(ContentError::NotJson)), "stripe"),
+            ("stripe", unavailable(), "stripe"),
+            ("", unavailable(), "unknown"),
+            ("made up", unavailable(), "unknown"),
+            ("made-up", Err(Rejection::TooLarge { limit: 5 }), "unknown"),
+            ("made-up", Err(Rejection::UnknownEndpoint), "unknown"),
+            ("", Err(Rejection::NoProvider), "unknown"),
+        ];
+        for (name, taken, expected) in cases {
+            assert_eq!(dimension(name, &taken), expected, "{name}: {taken:?}");
         }
     }
 

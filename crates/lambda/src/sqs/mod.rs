@@ -258,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_is_refused_where_it_stands() {
+        let mut buffer = Buffer::default();
+        let mut event = EVENT.as_bytes().to_vec();
+        event[40] = 0xff;
+        assert_eq!(read(&event, &mut buffer, false).err(), Some(NotSqs { at: 40 }));
+        let record = format!(r#"{{"messageId":"m","body":"{}"}}"#, "x".repeat(1_000));
+        let mut event = format!(r#"{{"Records":[{}]}}"#, vec![record; 2_000].join(",")).into_bytes();
+        assert!(event.len() > PARALLEL_FROM && read(&event, &mut buffer, true).is_ok());
+        for at in [500, event.len() - 500] {
+            let byte = std::mem::replace(&mut event[at], 0xff);
+            assert_eq!(read(&event, &mut buffer, true).err(), Some(NotSqs { at }));
+            event[at] = byte;
+        }
+    }
+
+    #[test]
     fn two_threads_read_what_one_does() {
         let record = |number: usize| {
             // What would part a batch in two, within a body.
@@ -346,13 +362,11 @@ mod tests {
             }
 
             #[test]
-            fn arbitrary_input_never_panics(text: String, at in 0..EVENT.len()) {
+            fn arbitrary_input_never_panics(bytes: Vec<u8>, at in 0..EVENT.len()) {
                 let mut buffer = Buffer::default();
-                let _ = read(text.as_bytes(), &mut buffer, false);
-                if EVENT.is_char_boundary(at) {
-                    let (before, after) = EVENT.split_at(at);
-                    let _ = read(format!("{before}{text}{after}").as_bytes(), &mut buffer, false);
-                }
+                let _ = read(&bytes, &mut buffer, false);
+                let (before, after) = EVENT.as_bytes().split_at(at);
+                let _ = read(&[before, &bytes, after].concat(), &mut buffer, false);
             }
         }
     }

@@ -173,7 +173,7 @@ impl Packing {
         // An empty message would be refused together with all that are sent beside it.
         self.0.extend(Some(message).filter(|message| !message.is_empty()));
         self.0.extend(next);
-        Ok((written? <= MAX_MESSAGE_BYTES).then(|| self.0.len() - 1))
+        Ok((written? <= MAX_MESSAGE_BYTES).then(|| self.0.len().saturating_sub(1)))
     }
 
     /// Adds another's messages behind its own; how many places those that [`add`](Self::add) named move by.

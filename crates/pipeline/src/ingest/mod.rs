@@ -323,7 +323,9 @@ where
             info!(bytes = claim_check.bytes, "body put aside");
         }
         let mut slices = slices.into_iter();
-        let (Some(first), rest) = (slices.next(), slices) else { return Ok(()) };
+        let (Some(first), rest) = (slices.next(), slices) else {
+            return Err(PortError::permanent("intake", "delivery makes no message"));
+        };
         if rest.len() == 0 {
             return self.queue.send(&first.alone(template)).await;
         }

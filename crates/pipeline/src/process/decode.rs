@@ -108,7 +108,6 @@ impl<'a> Decoded<'a> {
             match guard(|| decode(opened, thresholds, &mut facts, &mut decoded.effects)) {
                 // Of a payment's share of a delivery, read otherwise than when it was taken in: nothing would come of it.
                 Ok(_) if decoded.effects.len() == begin => {
-                    warn!(webhook_id = %opened.message.webhook_id, "message holds no event of its payment");
                     decoded.failed.push((opened.index, Outcome::Poison("no_event_of_its_payment")));
                 }
                 Ok(conflicts) => decoded.works.push(Work {

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use tollgate_batch::{Deadline, Outcome};
 use tollgate_core::{EventId, Fingerprint, LedgerKey, PaymentEvent, Timestamp};
+use tracing::warn;
 
 use super::{
     Done, Process, SHARES,
@@ -129,7 +130,10 @@ where
                 Some((Err(problem), ..)) => {
                     effect.standing = Standing::Failed(retry("transactions_unavailable", problem));
                 }
-                None => {}
+                None => {
+                    let unanswered = unavailable::<()>("transactions_unavailable", None);
+                    effect.standing = Standing::Failed(unanswered);
+                }
             }
         }
         let events: Vec<&PaymentEvent<'_>> = decoded.own().map(|effect| &effect.event).collect();
@@ -275,7 +279,9 @@ impl<'a> Decoded<'a> {
         for effect in self.own_mut() {
             match results.next() {
                 Some(Ok(())) => {}
-                Some(Err(PortError::Permanent { .. })) => {
+                Some(Err(problem @ PortError::Permanent { .. })) => {
+                    let webhook_id = &effect.event.webhook_id;
+                    warn!(error = %problem, %webhook_id, reason = permanent, "event refused");
                     effect.standing = Standing::Failed(Outcome::Poison(permanent));
                 }
                 failed => effect.standing = Standing::Failed(unavailable(retryable, failed.as_ref())),

@@ -296,7 +296,10 @@ where
             reason,
         };
         match self.quarantine.send(poison).await {
-            Ok(()) => Outcome::Quarantined(reason),
+            Ok(()) => {
+                warn!(message_id = record.message_id, reason, "message set aside");
+                Outcome::Quarantined(reason)
+            }
             Err(problem) => {
                 warn!(error = %problem, reason, "not quarantined");
                 outcome
@@ -372,7 +375,7 @@ impl Done {
 }
 
 fn poison(reason: &'static str, problem: &dyn Display, message_id: &str) -> Outcome {
-    warn!(error = %problem, message_id, reason, "message set aside");
+    warn!(error = %problem, message_id, reason, "message refused");
     Outcome::Poison(reason)
 }
 

@@ -59,7 +59,10 @@ const FUNCTIONS: [Function; 4] = [
                 "SqsQuarantine",
                 &[("sqs:SendMessage", "IntakeDlq"), ("sqs:SendMessage", "IntakeOrderedDlq")],
             ),
-            Adapter("S3Payloads", &[("s3:GetObject", "Payloads"), ("s3:PutObject", "Payloads")]),
+            Adapter(
+                "S3Payloads",
+                &[("s3:GetObject", "Payloads"), ("s3:ListBucket", "Payloads"), ("s3:PutObject", "Payloads")],
+            ),
         ],
         consumes: &["Intake", "IntakeOrdered"],
     },
@@ -68,7 +71,7 @@ const FUNCTIONS: [Function; 4] = [
         logical: "Archival",
         adapters: &[
             Adapter("S3Archive", &[("s3:PutObject", "Audit")]),
-            Adapter("S3Payloads", &[("s3:GetObject", "Payloads")]),
+            Adapter("S3Payloads", &[("s3:GetObject", "Payloads"), ("s3:ListBucket", "Payloads")]),
         ],
         consumes: &["Archive"],
     },
