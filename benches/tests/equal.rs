@@ -9,6 +9,7 @@ use tollgate_benches::{
     contestants::{tollgate::Tollgate, typed, value},
     outputs::Outputs,
 };
+use tollgate_pipeline::process::PARALLEL_FROM;
 
 /// JSON within JSON is read, so that the order of keys and the way of escaping do not count; nor does the order of
 /// independent outputs.
@@ -34,7 +35,7 @@ fn canonical(outputs: &Outputs) -> Value {
 
 #[test]
 fn contestants_make_the_same_outputs() {
-    let (batch, records) = generate(&Plan::stripe(240));
+    let (batch, records) = generate(&Plan::stripe(PARALLEL_FROM + 40));
     let tollgate = Tollgate::new(false);
     let wanted = canonical(&tollgate.full(batch.as_bytes()));
     for (kind, least) in

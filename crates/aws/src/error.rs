@@ -35,6 +35,11 @@ pub fn port_error<E: ProvideErrorMetadata, R>(service: &'static str, error: &Sdk
     }
 }
 
+/// Whether an error of [`port_error`] says that we may not, which passes only when somebody lets us.
+pub(crate) fn is_forbidden(problem: &PortError) -> bool {
+    matches!(problem, PortError::Retryable { detail, .. } if detail.starts_with("AccessDenied"))
+}
+
 /// A request that the SDK's own builder refuses.
 pub(crate) fn build_error(service: &'static str) -> PortError {
     PortError::permanent(service, "request cannot be built")

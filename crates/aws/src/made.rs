@@ -3,12 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+use tollgate_pipeline::process::PARALLEL_FROM;
 
-/// From so many items on, making them is shared out, as the processor shares out records (benches/COMPARE.md).
-const PARALLEL_FROM: usize = 200;
-
-/// What calls take, made out of `inputs`: beforehand on all threads where there is more than one processor, otherwise one
-/// by one as calls take them, which holds less memory.
+/// What calls take, made out of `inputs`: beforehand on all threads where there is more than one processor and, as of
+/// records, [`PARALLEL_FROM`] of them; otherwise one by one as calls take them, which holds less memory.
 #[derive(Debug)]
 pub struct Made<'i, I, T, F> {
     inputs: &'i [I],

@@ -7,7 +7,7 @@ use tollgate_pipeline::ports::{PortError, PortResult, Secrets};
 use tollgate_providers::{KeyMaterial, Secret};
 use tracing::warn;
 
-use crate::error::port_error;
+use crate::error::{is_forbidden, port_error};
 
 /// Keys by reference: `secretsmanager:NAME` or `ssm:NAME`.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl AwsSecrets {
                 // Parameter Store keeps a hundred versions: an older one may be gone.
                 Err(PortError::Permanent { .. }) => {}
                 // Or be encrypted under a key that is no longer ours to use; the current one serves.
-                Err(problem @ PortError::Retryable { .. }) if is_forbidden(&problem) => {
+                Err(problem) if is_forbidden(&problem) => {
                     warn!(error = %problem, name, "a key's previous version cannot be read");
                 }
                 Err(problem) => return Err(problem),
@@ -69,10 +69,6 @@ impl AwsSecrets {
             .and_then(|parameter| Some((parameter.value?, parameter.version)))
             .ok_or_else(|| PortError::permanent("ssm", "parameter has no value"))
     }
-}
-
-fn is_forbidden(problem: &PortError) -> bool {
-    matches!(problem, PortError::Retryable { detail, .. } if detail.starts_with("AccessDenied"))
 }
 
 impl Secrets for AwsSecrets {

@@ -7,134 +7,13 @@ use std::{borrow::Cow, fmt::Write, mem};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authenticity, EndpointId, EventId, Fingerprint, LedgerKey, Money, ProviderId, Timestamp, WebhookId,
+    Authenticity, Category, EndpointId, EventId, EventType, Fingerprint, LedgerKey, Money, ProviderId,
+    Timestamp, WebhookId,
     id::{MAX_PROVIDER_EVENT_ID_LEN, bounded},
 };
 
 /// The schema's name and version. A field is only ever added under one version.
 pub const SCHEMA: &str = "tollgate.payment-event/1";
-
-macro_rules! event_types {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $category:ident;)*) => {
-        /// What happened: a closed list.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum EventType {
-            $($(#[$doc])* #[serde(rename = $text)] $name,)*
-        }
-
-        impl EventType {
-            /// Every type, in the order of this list.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The text used on the bus, in tables and in the archive.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Reads [`as_str`](Self::as_str) back.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$name),)* _ => None }
-            }
-
-            /// Which way it is routed.
-            pub fn category(self) -> Category {
-                match self { $(Self::$name => Category::$category,)* }
-            }
-        }
-    };
-}
-
-event_types! {
-    /// A payment was begun; nothing is promised.
-    PaymentCreated = "payment.created", Payment;
-    /// Under way at the provider or the bank.
-    PaymentPending = "payment.pending", Payment;
-    /// Waits for the payer (3-D Secure, a transfer, a voucher).
-    PaymentRequiresAction = "payment.requires_action", Payment;
-    /// Money is reserved, not yet taken.
-    PaymentAuthorized = "payment.authorized", Payment;
-    /// Money was taken or is owed for certain.
-    PaymentSucceeded = "payment.succeeded", Payment;
-    /// Declined or broken off; no money moved.
-    PaymentFailed = "payment.failed", Payment;
-    /// An authorisation was released or the payment withdrawn.
-    PaymentCanceled = "payment.canceled", Payment;
-    /// Ran out of time.
-    PaymentExpired = "payment.expired", Payment;
-    /// Taking reserved money failed.
-    PaymentCaptureFailed = "payment.capture_failed", Payment;
-    /// Our own: the fraud workflow flagged an earlier event.
-    PaymentFlagged = "payment.flagged", Payment;
-    /// A refund was asked for and is under way.
-    RefundPending = "refund.pending", Refund;
-    /// A refund was paid.
-    RefundSucceeded = "refund.succeeded", Refund;
-    /// A refund failed or was reversed.
-    RefundFailed = "refund.failed", Refund;
-    /// A refund was withdrawn.
-    RefundCanceled = "refund.canceled", Refund;
-    /// A retrieval request, inquiry or early fraud warning: no money has moved yet.
-    DisputeWarning = "dispute.warning", Dispute;
-    /// A chargeback or dispute was opened.
-    DisputeOpened = "dispute.opened", Dispute;
-    /// Its state or evidence changed.
-    DisputeUpdated = "dispute.updated", Dispute;
-    /// Decided for the merchant, or reversed.
-    DisputeWon = "dispute.won", Dispute;
-    /// Decided against the merchant, or accepted.
-    DisputeLost = "dispute.lost", Dispute;
-    /// Over, without it being said for whom.
-    DisputeClosed = "dispute.closed", Dispute;
-    /// A payout or transfer was begun.
-    PayoutPending = "payout.pending", Payout;
-    /// It was paid.
-    PayoutSucceeded = "payout.succeeded", Payout;
-    /// It failed or came back.
-    PayoutFailed = "payout.failed", Payout;
-    /// It was withdrawn.
-    PayoutCanceled = "payout.canceled", Payout;
-    /// A subscription began.
-    SubscriptionCreated = "subscription.created", Other;
-    /// Its plan, price or state changed.
-    SubscriptionUpdated = "subscription.updated", Other;
-    /// It ended.
-    SubscriptionCanceled = "subscription.canceled", Other;
-    /// An invoice or bill was paid.
-    InvoicePaid = "invoice.paid", Other;
-    /// Collecting an invoice failed.
-    InvoicePaymentFailed = "invoice.payment_failed", Other;
-    /// Anything that is not in this list or could not be understood; `unrecognized` says why.
-    PaymentUnrecognized = "payment.unrecognized", Other;
-}
-
-/// Where an event is routed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Category {
-    /// To the payments queue.
-    Payment,
-    /// To the refunds queue.
-    Refund,
-    /// To the disputes queue.
-    Dispute,
-    /// Money to the merchant or a third party.
-    Payout,
-    /// On the bus only.
-    Other,
-}
-
-impl Category {
-    /// The text used on the bus.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Refund => "refund",
-            Self::Dispute => "dispute",
-            Self::Payout => "payout",
-            Self::Other => "other",
-        }
-    }
-}
 
 /// The size of an amount against its currency's thresholds; decides the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -524,14 +403,5 @@ mod tests {
         assert_eq!(event.id, key.event_id());
         assert!(event.transaction_key().len() < 1_024 && event.customer_key().unwrap().len() < 1_024);
         assert!(serde_json::to_string(&event).unwrap().len() < 4_096);
-    }
-
-    #[test]
-    fn types_read_back_and_are_routed() {
-        for kind in EventType::ALL {
-            assert_eq!(EventType::parse(kind.as_str()), Some(*kind));
-        }
-        assert_eq!(EventType::RefundFailed.category(), Category::Refund);
-        assert_eq!(EventType::PaymentUnrecognized.category(), Category::Other);
     }
 }

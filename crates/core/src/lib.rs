@@ -5,13 +5,15 @@
 
 pub mod endpoint;
 pub mod event;
+pub mod event_type;
 pub mod id;
 mod inline;
 pub mod money;
 pub mod receipt;
 
 pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
-pub use event::{Category, Customer, EventType, Facts, PaymentEvent, PaymentMethod, RiskTier};
+pub use event::{Customer, Facts, PaymentEvent, PaymentMethod, RiskTier};
+pub use event_type::{Category, EventType};
 pub use id::{EventId, Fingerprint, LedgerKey, WebhookId};
 pub use jiff::Timestamp;
 pub use money::{Currency, Money, MoneyError};

@@ -38,7 +38,7 @@ use crate::{
 const STRIDE: usize = 2_000;
 /// From so many records on, work on them is shared out: with fewer, to wake the other thread costs what it saves
 /// (benches/COMPARE.md).
-const PARALLEL_FROM: usize = 200;
+pub const PARALLEL_FROM: usize = 200;
 /// Shares of the work for each thread: several, so that one that begins late leaves some of its own to the others.
 const SHARES: usize = 4;
 /// Claim-checked bodies of one stride, all in memory together: 16 of the largest that the validator takes (4 MB) are

@@ -90,13 +90,19 @@ async fn run(function: &str, meets_at: &'static str, events: Vec<Value>) -> Said
             answered.await;
         }
     };
-    tokio::select! {
-        () = accept => unreachable!(),
-        () = all_answered => {}
-        () = tokio::time::sleep(BOUND) => {
-            let answers = cloud.answers.lock().unwrap();
-            panic!("{function} answered {} of {count}: {answers:?}, exit {:?}", answers.len(), process.0.try_wait());
+    let all_answered = async {
+        tokio::select! {
+            () = accept => unreachable!(),
+            () = all_answered => {}
         }
+    };
+    if tokio::time::timeout(BOUND, all_answered).await.is_err() {
+        let answers = cloud.answers.lock().unwrap();
+        panic!(
+            "{function} answered {} of {count}: {answers:?}, exit {:?}",
+            answers.len(),
+            process.0.try_wait()
+        );
     }
     let answers = std::mem::take(&mut *cloud.answers.lock().unwrap()).into_values().collect();
     let calls = std::mem::take(&mut *cloud.calls.lock().unwrap());

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::{StreamExt, future::Either, stream};
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
 use tollgate_core::LedgerKey;
 use tollgate_testkit::webhook::Payment;
 
@@ -12,7 +13,8 @@ const WEBHOOKS: usize = 200;
 const AT_ONCE: usize = 8;
 /// A killed batch comes back after the queue's visibility timeout, half a minute here; it may be killed again.
 const BOUND: Duration = Duration::from_secs(200);
-const BETWEEN_KILLS: Duration = Duration::from_millis(300);
+/// A function is killed each time that so many more webhooks were taken.
+const BETWEEN_KILLS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_functions_loses_nothing_and_doubles_nothing() {
@@ -22,9 +24,10 @@ async fn killing_functions_loses_nothing_and_doubles_nothing() {
     for endpoint in endpoints {
         senders.insert(endpoint, platform.sender(endpoint).await);
     }
+    let (taken, mut watched) = watch::channel(0);
     let flow = stream::iter(0..WEBHOOKS)
         .map(|number| {
-            let (platform, senders) = (&platform, &senders);
+            let (platform, senders, taken) = (&platform, &senders, &taken);
             async move {
                 let endpoint = endpoints[number % endpoints.len()];
                 let sender = &senders[endpoint];
@@ -38,27 +41,23 @@ async fn killing_functions_loses_nothing_and_doubles_nothing() {
                         (answer.is_success() || answer.status == 409).then_some(())
                     })
                     .await;
+                taken.send_modify(|taken| *taken += 1);
                 (endpoint, id, LedgerKey::new(sender.endpoint().id(), &payment.event_id))
             }
         })
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>();
     let kills = async {
+        let functions = ["validator", "processor", "archival", "validator", "fraud-detector"].iter().cycle();
         let mut killed = 0;
-        for function in ["validator", "processor", "archival", "validator", "fraud-detector"].iter().cycle() {
+        for (function, due) in functions.zip((BETWEEN_KILLS..WEBHOOKS).step_by(BETWEEN_KILLS)) {
+            watched.wait_for(|taken| *taken >= due).await.unwrap();
             killed += usize::from(platform.kill(function).await);
-            tokio::time::sleep(BETWEEN_KILLS).await;
-            if killed >= 60 {
-                break;
-            }
         }
         killed
     };
-    let (flow, kills) = (std::pin::pin!(flow), std::pin::pin!(kills));
-    let sent = match futures_util::future::select(flow, kills).await {
-        Either::Left((sent, _)) => sent,
-        Either::Right((_, flow)) => flow.await,
-    };
+    let (sent, killed) = tokio::join!(flow, kills);
+    assert!(killed > 0, "nothing was killed");
     // While the queues are worked off, too.
     for function in ["processor", "archival", "processor"] {
         platform.kill(function).await;

@@ -8,9 +8,9 @@
     reason = "tests only"
 )]
 
-use std::collections::BTreeMap;
+mod model;
+mod parallel;
 
-use proptest::prelude::*;
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{Delivery, EventType, RiskTier, Timestamp};
 use tollgate_pipeline::{
@@ -20,7 +20,7 @@ use tollgate_pipeline::{
 };
 use tollgate_providers::Signed;
 use tollgate_testkit::{
-    failure::{Fault, Faults, draw},
+    failure::{Fault, Faults},
     memory::{
         queues::Message,
         world::{LIMIT, World, failures, read, records, run},
@@ -494,192 +494,5 @@ async fn no_failure_of_any_call_loses_or_doubles_an_effect() {
             let entry = world.ledger.entry(&published[0].ledger_key()).unwrap();
             assert_eq!(entry.state, LedgerState::Processed, "{case}");
         }
-    }
-}
-
-// ---- The model: providers, validators and processors, each failing at any call ----------------------------------
-
-/// What a provider delivers, again and again until it is acknowledged.
-#[derive(Debug)]
-struct Hook {
-    endpoint: &'static str,
-    webhook: Signed,
-    /// The provider event ids in it, each with the amount it says.
-    events: Vec<(String, Option<i128>)>,
-    acknowledged: bool,
-}
-
-/// Hooks of several endpoints: alone, several to a payment, several to a delivery, contradicting each other, and
-/// not to be understood at all.
-fn hooks(seed: &mut u64, count: usize) -> Vec<Hook> {
-    let mut pick = |below: u64| draw(seed) % below;
-    (0..count)
-        .map(|_| {
-            let event = |number: u64, amount: u64| {
-                let at = later(i64::try_from(number % 3).unwrap());
-                let payment =
-                    Payment { at, ..Payment::new(format!("e{number}"), format!("t{}", number % 4), at) };
-                payment.of(&amount.to_string(), "USD")
-            };
-            // Seldom another amount under a known id.
-            let amount = if pick(12) == 0 { 200 } else { 100 };
-            let amount_of = |number: u64| event(number, amount);
-            match pick(5) {
-                0 => {
-                    let endpoint = if pick(2) == 0 { "adyen" } else { "adyen-ordered" };
-                    let payments: Vec<Payment> = (0..=pick(3)).map(|_| amount_of(pick(8))).collect();
-                    // An event may be named twice in one delivery.
-                    let all: Vec<&Payment> = payments.iter().collect();
-                    let webhook = sender(endpoint, "adyen").sign("", adyen(&all).as_bytes(), noon());
-                    let events = all.iter().map(|p| (adyen_event_id(p), p.amount.parse().ok())).collect();
-                    Hook { endpoint, webhook, events, acknowledged: false }
-                }
-                1 => {
-                    let body = format!("nonsense {}", pick(4));
-                    let webhook = sender("stripe", "stripe").sign("", body.as_bytes(), noon());
-                    let id = format!("sha256:{}", tollgate_core::id::hex_sha256(body.as_bytes()));
-                    Hook { endpoint: "stripe", webhook, events: vec![(id, None)], acknowledged: false }
-                }
-                kind => {
-                    let endpoint = if kind == 2 { "lined-up" } else { "stripe" };
-                    let payment = amount_of(pick(8));
-                    let webhook = sender(endpoint, "stripe").payment(&payment, noon());
-                    let amount = payment.amount.parse().ok();
-                    Hook { endpoint, webhook, events: vec![(payment.event_id, amount)], acknowledged: false }
-                }
-            }
-        })
-        .collect()
-}
-
-/// Several deliveries reach one validator at the same time.
-async fn deliver(world: &World, hooks: &mut [Hook], chosen: &[usize], faults: &Faults) {
-    let intake = world.intake(faults);
-    let deliveries = futures_util::future::join_all(chosen.iter().map(|&index| {
-        let (intake, hook) = (&intake, &hooks[index]);
-        async move { (index, world.take_on(intake, Some(hook.endpoint), &hook.webhook).await.is_ok()) }
-    }));
-    let taken = tokio::select! {
-        biased;
-        taken = deliveries => taken,
-        () = faults.death() => Vec::new(),
-    };
-    for (index, is_ok) in taken {
-        hooks[index].acknowledged |= is_ok;
-    }
-}
-
-/// Two processors at work at the same time, each on a batch of its own.
-async fn two_processors(world: &World, delivery: Delivery, seed: &mut u64, per_thousand: u64) {
-    let kind = if delivery == Delivery::Ordered { Kind::Fifo } else { Kind::Standard };
-    let one = async |seed: u64, batch: Vec<Message>| {
-        let faults = Faults::chance(per_thousand, seed);
-        let processor = world.processor(&faults);
-        let failed = tokio::select! {
-            biased;
-            report = run(&processor, kind, &batch) => failures(&report.unwrap()),
-            () = faults.death() => batch.iter().map(|message| message.id.clone()).collect(),
-        };
-        world.intake.settle(delivery, &batch, &failed);
-    };
-    let size = 1 + usize::try_from(draw(seed) % 6).unwrap();
-    let (first, second) = (world.intake.receive(delivery, size), world.intake.receive(delivery, size));
-    if draw(seed).is_multiple_of(8)
-        && delivery == Delivery::Fast
-        && let Some(message) = first.first()
-    {
-        world.intake.repeat(message);
-    }
-    tokio::join!(one(draw(seed), first), one(draw(seed), second));
-}
-
-async fn play(mut seed: u64, count: usize, steps: usize, per_thousand: u64) {
-    let world = world();
-    let mut hooks = hooks(&mut seed, count);
-    for _ in 0..steps {
-        match draw(&mut seed) % 5 {
-            0 | 1 => {
-                let chosen: Vec<usize> = (0..1 + draw(&mut seed) % 3)
-                    .map(|_| usize::try_from(draw(&mut seed)).unwrap() % hooks.len())
-                    .collect();
-                let faults = Faults::chance(per_thousand, draw(&mut seed));
-                deliver(&world, &mut hooks, &chosen, &faults).await;
-            }
-            2 => two_processors(&world, Delivery::Fast, &mut seed, per_thousand).await,
-            3 => two_processors(&world, Delivery::Ordered, &mut seed, per_thousand).await,
-            _ => world.clock.advance_ms(1_000),
-        }
-    }
-    // The failures stop; the providers go on until they are heard.
-    for index in 0..hooks.len() {
-        let faults = Faults::none();
-        deliver(&world, &mut hooks, &[index], &faults).await;
-    }
-    for _ in 0..100 {
-        for delivery in [Delivery::Fast, Delivery::Ordered] {
-            process(&world, delivery).await;
-        }
-    }
-    check(&world, &hooks);
-}
-
-/// Nothing acknowledged is lost, and nothing has an effect twice.
-fn check(world: &World, hooks: &[Hook]) {
-    for delivery in [Delivery::Fast, Delivery::Ordered] {
-        assert_eq!(world.queued(delivery).len(), 0, "the queues run empty");
-    }
-    let mut records: BTreeMap<String, usize> = BTreeMap::new();
-    for event in world.transactions.records().values() {
-        *records.entry(event.id.to_string()).or_default() += 1;
-    }
-    assert!(records.values().all(|count| *count == 1), "one record an event: {records:?}");
-    let published = world.published();
-    let mut amounts: BTreeMap<String, Option<i128>> = BTreeMap::new();
-    for event in &published {
-        let amount = event.amount.map(|amount| amount.minor_units());
-        let first = *amounts.entry(event.id.to_string()).or_insert(amount);
-        assert_eq!(first, amount, "every copy says the same: {event:?}");
-    }
-    let rows = world.archived();
-    let quarantined: Vec<String> = world
-        .quarantine
-        .messages()
-        .iter()
-        .map(|aside| {
-            assert_eq!(aside.reason, "conflicting_facts");
-            aside.body.clone()
-        })
-        .collect();
-    for hook in hooks {
-        assert!(hook.acknowledged, "without failures every webhook is taken: {hook:?}");
-        let endpoint = tollgate_core::EndpointId::new(hook.endpoint).unwrap();
-        for (event_id, amount) in &hook.events {
-            let key = tollgate_core::LedgerKey::new(&endpoint, event_id);
-            let id = key.event_id().to_string();
-            let body = std::str::from_utf8(&hook.webhook.body).unwrap();
-            let has_set_aside = quarantined.iter().any(|aside| aside == body);
-            match amounts.get(&id) {
-                Some(said) if said == amount => {
-                    assert_eq!(world.ledger.entry(&key).unwrap().state, LedgerState::Processed, "{key}");
-                    assert!(records.contains_key(&id), "{key}");
-                    let is_archived = rows.iter().flat_map(|row| &row.events).any(|e| e.id.as_str() == id);
-                    assert!(is_archived, "{key}");
-                }
-                // Somebody else's facts stand under this id, or nobody's: then this one is where people look.
-                _ => assert!(has_set_aside, "{key} is nowhere"),
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_acknowledged_is_lost_and_no_effect_doubled(
-        seed in any::<u64>(), count in 1_usize..24, steps in 0_usize..60, per_thousand in 0_u64..300,
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(play(seed, count, steps, per_thousand));
     }
 }

@@ -1,9 +1,8 @@
 //! Batches large enough to be shared out to threads end as they do on one.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
-
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{Delivery, Timestamp};
+use tollgate_pipeline::process::PARALLEL_FROM;
 use tollgate_testkit::{
     failure::{Fault, Faults},
     memory::{
@@ -13,22 +12,20 @@ use tollgate_testkit::{
     webhook::{KEY, Payment, Sender, adyen, config},
 };
 
-/// Past what `tollgate_pipeline::process` shares out from.
-const DELIVERIES: u32 = 220;
+use crate::noon;
+
+/// Past what work is shared out from, poison left out.
+const DELIVERIES: usize = PARALLEL_FROM + 20;
 
 /// After endpoints, states, latest, record and publish.
 const ARCHIVE: usize = 5;
-
-fn noon() -> Timestamp {
-    "2026-01-02T12:00:00Z".parse().unwrap()
-}
 
 /// Copies, contradictions, several events to a delivery and to a transaction, bodies that say nothing, and poison.
 async fn filled() -> (World, Vec<Message>) {
     let world = World::new(noon(), vec![config("stripe", "stripe"), config("adyen", "adyen")]);
     let (stripe, several) =
         (Sender::new(config("stripe", "stripe"), KEY), Sender::new(config("adyen", "adyen"), KEY));
-    for number in 0..DELIVERIES {
+    for number in 0..u32::try_from(DELIVERIES).unwrap() {
         let at = Timestamp::from_second(noon().as_second() + i64::from(number % 7)).unwrap();
         let payment = |event: u32, amount: &str| {
             Payment::new(format!("e{event}"), format!("t{}", event % 40), at).of(amount, "USD")
@@ -45,9 +42,9 @@ async fn filled() -> (World, Vec<Message>) {
         };
         world.take(Some(endpoint), &webhook).await.unwrap();
     }
-    let mut batch = world.intake.receive(Delivery::Fast, DELIVERIES as usize);
-    assert_eq!(batch.len(), DELIVERIES as usize);
-    for poison in [50, 151, 219] {
+    let mut batch = world.intake.receive(Delivery::Fast, DELIVERIES);
+    assert_eq!(batch.len(), DELIVERIES);
+    for poison in [50, 151, DELIVERIES - 1] {
         batch[poison].attributes.retain(|(name, _)| name != "webhook_id");
     }
     (world, batch)
