@@ -8,5 +8,6 @@ pub mod fraud;
 pub mod ingest;
 pub mod intake;
 pub mod materials;
+mod normalising;
 pub mod ports;
 pub mod process;

@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use tollgate_core::{
-    Delivery, Facts, LedgerKey, WebhookId,
-    id::{bounded, hex_sha256},
-};
+use tollgate_core::{Delivery, Facts, LedgerKey, WebhookId, id::hex_sha256};
 use tollgate_providers::Endpoint;
 
 use super::{Claimed, Incoming, Signed};
-use crate::intake::{IntakeMessage, Notes, RequestParts, encode};
+use crate::{
+    intake::{IntakeMessage, Notes, RequestParts, encode},
+    normalising::fifo_group,
+};
 
 /// What the first event's id adds to the template, in bytes.
 pub(super) const EVENT_ID_BYTES: usize = 64;
@@ -67,7 +67,7 @@ pub(super) fn messages(
     let mut slice_of: HashMap<Cow<'_, str>, usize> = HashMap::new();
     for facts in facts {
         let transaction = match endpoint.delivery() {
-            Delivery::Ordered => transaction_of(facts),
+            Delivery::Ordered => fifo_group(facts),
             Delivery::Fast => Cow::Borrowed(""),
         };
         let position = *slice_of.entry(transaction.clone()).or_insert(slices.len());
@@ -111,11 +111,6 @@ pub(super) fn messages(
         trace: incoming.trace.map(str::to_owned),
     };
     Slices { template, slices }
-}
-
-/// What ties an event to its slice: its payment, or itself where it names none; never long.
-pub(crate) fn transaction_of<'a>(facts: &'a Facts<'_>) -> Cow<'a, str> {
-    bounded(Cow::Borrowed(facts.transaction_id.as_deref().unwrap_or(&facts.event_id)))
 }
 
 /// The ledger key's event id; of several events all of them, since another delivery may hold one of them beside

@@ -1,7 +1,7 @@
 //! Taking a webhook in: verify, claim, make durable, answer. In that order, so that an answer of success is never
 //! earlier than the webhook's safety, and a crash at any point loses nothing that was acknowledged.
 
-pub(crate) mod messages;
+mod messages;
 
 use std::{collections::HashSet, iter::once, sync::Arc};
 
@@ -18,6 +18,7 @@ use self::messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages};
 use crate::{
     directory::{Directory, Keys},
     intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES},
+    normalising::{read_facts, unrecognized_facts},
     ports::{
         Claim, Claims, Clock, EndpointSource, IntakeQueue, LedgerEntry, LedgerState, Materials, PayloadStore,
         PortError, Secrets,
@@ -372,43 +373,12 @@ struct Claimed {
 /// What the webhook says; at a provider's endpoint always at least one event, understood or not.
 fn facts_of<'a>(endpoint: &Endpoint, received: Received<'a>) -> Result<Vec<Facts<'a>>, Rejection> {
     let mut facts = Vec::new();
-    if let Err(problem) = understand(endpoint, received, &mut facts) {
+    if let Err(problem) = read_facts(endpoint, received, &mut facts) {
         if endpoint.is_generic() {
             return Err(Rejection::Content(problem));
         }
         warn!(reason = %problem, "content not understood; kept as payment.unrecognized");
-        facts.push(not_understood(received, &problem));
+        facts.push(unrecognized_facts(received.body, &problem));
     }
     Ok(facts)
-}
-
-/// Adds the events of a body to `facts`, which is empty, or says why there are none.
-///
-/// # Errors
-///
-/// The normaliser's; a body that holds no event counts as invalid.
-pub(crate) fn understand<'a>(
-    endpoint: &Endpoint,
-    received: Received<'a>,
-    facts: &mut Vec<Facts<'a>>,
-) -> Result<(), ContentError> {
-    let normalised = tollgate_batch::guard(|| endpoint.normalise_into(received, facts));
-    normalised.unwrap_or_else(|panic| {
-        // Ours to mend; until then the webhook is one that could not be understood, and is kept.
-        error!(error = %panic, endpoint = %endpoint.id(), "normaliser panicked");
-        facts.clear();
-        Err(ContentError::InvalidField("body"))
-    })?;
-    if facts.is_empty() { Err(ContentError::MissingField("event")) } else { Ok(()) }
-}
-
-/// The event that stands for a body that could not be understood: known by the body's own hash, so that a retry
-/// of the same bytes is the same event.
-pub(crate) fn not_understood<'a>(received: Received<'a>, problem: &ContentError) -> Facts<'a> {
-    let why = match problem {
-        ContentError::NotJson => "body cannot be decoded",
-        ContentError::MissingField(_) => "required field missing",
-        ContentError::InvalidField(_) => "field invalid",
-    };
-    Facts::unrecognized(format!("sha256:{}", hex_sha256(received.body)), "", why)
 }

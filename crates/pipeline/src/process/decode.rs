@@ -14,8 +14,8 @@ use tollgate_risk::Thresholds;
 use tracing::warn;
 
 use crate::{
-    ingest::{messages::transaction_of, not_understood, understand},
     intake::{Arrived, RequestParts},
+    normalising::{fifo_group, read_facts, unrecognized_facts},
 };
 
 /// A message with everything that decoding it needs.
@@ -149,8 +149,8 @@ fn decode<'a>(
     let message = &opened.message;
     let received =
         Received { headers: &opened.request.headers, query: &opened.request.query, body: &opened.bytes };
-    if let Err(why) = understand(&opened.endpoint, received, facts) {
-        facts.push(not_understood(received, &why));
+    if let Err(why) = read_facts(&opened.endpoint, received, facts) {
+        facts.push(unrecognized_facts(received.body, &why));
     }
     let arrival = Arrival {
         webhook_id: &message.webhook_id,
@@ -163,7 +163,7 @@ fn decode<'a>(
     let mut first: HashMap<EventId, Fingerprint> = HashMap::new();
     let mut conflicts = 0;
     for facts in facts.drain(..) {
-        if message.notes.only_transaction.as_deref().is_some_and(|only| only != transaction_of(&facts)) {
+        if message.notes.only_transaction.as_deref().is_some_and(|only| only != fifo_group(&facts)) {
             continue;
         }
         let tier = thresholds.tier_of(facts.amount.as_ref());

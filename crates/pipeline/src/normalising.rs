@@ -1,0 +1,47 @@
+//! Reads the facts of a webhook's events. Ingest and the processor both call it, and must get the same facts.
+
+use std::borrow::Cow;
+
+use tollgate_core::{
+    Facts,
+    id::{bounded, hex_sha256},
+};
+use tollgate_providers::{ContentError, Endpoint, Received};
+use tracing::error;
+
+/// Adds the facts of a webhook's events to `facts`, which the caller hands over empty: at least one, or an error.
+///
+/// # Errors
+///
+/// The normaliser's error. A body without any event is `MissingField`. A panic of the normaliser is a bug of ours;
+/// the webhook counts as one with invalid content, and ingest keeps it.
+pub(crate) fn read_facts<'a>(
+    endpoint: &Endpoint,
+    received: Received<'a>,
+    facts: &mut Vec<Facts<'a>>,
+) -> Result<(), ContentError> {
+    let normalised = tollgate_batch::guard(|| endpoint.normalise_into(received, facts));
+    normalised.unwrap_or_else(|panic| {
+        error!(error = %panic, endpoint = %endpoint.id(), "normaliser panicked");
+        facts.clear();
+        Err(ContentError::InvalidField("body"))
+    })?;
+    if facts.is_empty() { Err(ContentError::MissingField("event")) } else { Ok(()) }
+}
+
+/// The facts of a webhook whose body cannot be read. The event id is the body's SHA-256, so that a retry of the same
+/// bytes is the same event.
+pub(crate) fn unrecognized_facts<'a>(body: &[u8], problem: &ContentError) -> Facts<'a> {
+    let why = match problem {
+        ContentError::NotJson => "body cannot be decoded",
+        ContentError::MissingField(_) => "required field missing",
+        ContentError::InvalidField(_) => "field invalid",
+    };
+    Facts::unrecognized(format!("sha256:{}", hex_sha256(body)), "", why)
+}
+
+/// The FIFO group of an event in an ordered delivery: its payment, or the event itself where it names no payment.
+/// At most [`tollgate_core::id::MAX_PROVIDER_EVENT_ID_LEN`] bytes.
+pub(crate) fn fifo_group<'a>(facts: &'a Facts<'_>) -> Cow<'a, str> {
+    bounded(Cow::Borrowed(facts.transaction_id.as_deref().unwrap_or(&facts.event_id)))
+}
