@@ -9,7 +9,7 @@ use tollgate_core::{
     Authenticity, EndpointConfig, EndpointId, PaymentEvent, ProviderId, Timestamp, WebhookId, event::Arrival,
 };
 use tollgate_providers::{
-    Endpoint, Headers, Received,
+    Endpoint, Headers, Received, Trusted,
     catalogue::{self, Coded, Provider},
     scheme::vectors,
 };
@@ -138,7 +138,7 @@ pub(crate) fn normalize(args: &NormalizeArgs) -> anyhow::Result<ExitCode> {
         body = format!("bt_payload={}", STANDARD.encode(&body).replace('+', "%2B")).into_bytes();
     }
     let received = Received { headers: &headers, query: &args.query, body: &body };
-    let facts = match rules.normalise(received) {
+    let facts = match rules.normalise(Trusted::for_inspection(received)) {
         Ok(facts) => facts,
         Err(problem) => {
             eprintln!("tollgate: {problem}");

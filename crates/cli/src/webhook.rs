@@ -355,7 +355,7 @@ pub(crate) fn money(amount: &str, currency: &str) -> anyhow::Result<Money> {
 #[cfg(test)]
 mod tests {
     use tollgate_core::{Category, EndpointConfig};
-    use tollgate_providers::{Endpoint, Received};
+    use tollgate_providers::{Endpoint, Received, Trusted};
 
     use super::*;
 
@@ -390,7 +390,7 @@ mod tests {
                     let sample = sample(kind, amount, currency, 7);
                     let draft = draft(provider, &sample).unwrap();
                     let received = Received { headers: &draft.headers, query: "", body: &draft.body };
-                    let facts = endpoint.normalise(received).unwrap();
+                    let facts = endpoint.normalise(Trusted::for_inspection(received)).unwrap();
                     let what = format!("{provider} {kind:?} {amount} {currency}");
                     assert_eq!(facts.len(), 1, "{what}");
                     assert_eq!(facts[0].kind.category(), category(kind), "{what}");
@@ -409,7 +409,7 @@ mod tests {
         let draft = draft("adyen", &sample).unwrap();
         let received = Received { headers: &draft.headers, query: "", body: &draft.body };
         let ids: Vec<String> = endpoint("adyen")
-            .normalise(received)
+            .normalise(Trusted::for_inspection(received))
             .unwrap()
             .into_iter()
             .map(|facts| facts.event_id.into_owned())

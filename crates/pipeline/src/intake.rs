@@ -1,6 +1,6 @@
 //! The message between the validator and the processor: a webhook's exact bytes, and what is known of them.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{
@@ -10,7 +10,7 @@ use serde::{
 use tollgate_core::{
     Authenticity, Delivery, EndpointId, EventId, ProviderId, Timestamp, WebhookId, id::hex_sha256,
 };
-use tollgate_providers::Headers;
+use tollgate_providers::{Endpoint, Headers, Received, Trusted};
 
 /// SQS: the largest message, attributes counted, in bytes (Amazon SQS quotas, "Message size").
 pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
@@ -187,9 +187,11 @@ impl IntakeMessage {
     }
 }
 
-/// A message of the intake queue as the processor reads it: texts are borrowed from the batch.
+/// An intake message as the processor reads it: texts are borrowed from the batch. Only [`read`](Self::read) makes
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrived<'a> {
+#[non_exhaustive]
+pub struct QueuedMessage<'a> {
     /// The delivery.
     pub webhook_id: WebhookId,
     /// Where it arrived.
@@ -214,7 +216,7 @@ pub struct Arrived<'a> {
     pub escaped_body: Option<&'a str>,
 }
 
-impl<'a> Arrived<'a> {
+impl<'a> QueuedMessage<'a> {
     /// Reads a message.
     ///
     /// # Errors
@@ -242,13 +244,44 @@ impl<'a> Arrived<'a> {
         })
     }
 
-    /// The exact bytes, where the message itself carries them.
+    /// The webhook's exact body, or its claim check.
     ///
     /// # Errors
     ///
     /// [`IntakeError::Body`].
-    pub fn inline_bytes(&self) -> Result<Content<'a>, IntakeError> {
-        decode(self.encoding, self.body)
+    pub fn content(&self) -> Result<Content<QueuedBody<'a>>, IntakeError> {
+        Ok(match decode(self.encoding, self.body)? {
+            Content::Inline(bytes) => Content::Inline(QueuedBody(bytes)),
+            Content::ClaimCheck(claim_check) => Content::ClaimCheck(claim_check),
+        })
+    }
+
+    /// The webhook's exact body, which was `fetched` with the message's claim check.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Altered`]: they are not the bytes that ingest verified.
+    pub fn claim_checked_body(
+        &self,
+        claim_check: &ClaimCheck,
+        fetched: Vec<u8>,
+    ) -> Result<QueuedBody<'static>, IntakeError> {
+        if claim_check.sha256 != self.notes.body_sha256 {
+            return Err(IntakeError::Altered);
+        }
+        claim_check.check(&fetched)?;
+        Ok(QueuedBody(Cow::Owned(fetched)))
+    }
+
+    /// The webhook with what `endpoint`'s normaliser reads of it.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Attribute`]: the request's headers or query are needed and cannot be read.
+    pub fn webhook(&self, body: QueuedBody<'a>, endpoint: &Endpoint) -> Result<Dequeued<'a>, IntakeError> {
+        let request =
+            if endpoint.normalises_request(&body) { self.request()? } else { RequestParts::default() };
+        Ok(Dequeued { request, body })
     }
 
     /// Headers and query.
@@ -258,6 +291,37 @@ impl<'a> Arrived<'a> {
     /// [`IntakeError::Attribute`].
     pub fn request(&self) -> Result<RequestParts, IntakeError> {
         json(attribute::REQUEST, |_| Ok(self.request))
+    }
+}
+
+/// The exact body of a webhook that came out of the intake queue. Only [`QueuedMessage::content`] and
+/// [`QueuedMessage::claim_checked_body`] make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedBody<'a>(Cow<'a, [u8]>);
+
+impl Deref for QueuedBody<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A webhook that came out of the intake queue. Ingest verified it before it sent the message, and the queue's policy
+/// lets nobody else send. Only [`QueuedMessage::webhook`] makes one.
+#[derive(Debug)]
+pub struct Dequeued<'a> {
+    /// Empty unless the normaliser reads it.
+    request: RequestParts,
+    body: QueuedBody<'a>,
+}
+
+impl Dequeued<'_> {
+    /// What the normaliser takes.
+    #[expect(clippy::disallowed_methods, reason = "the message was read from the intake queue")]
+    pub fn trusted(&self) -> Trusted<'_> {
+        let RequestParts { headers, query } = &self.request;
+        Trusted::verified_earlier(Received { headers, query, body: &self.body })
     }
 }
 
@@ -311,11 +375,11 @@ fn json<'a, T: Deserialize<'a>>(
 
 /// Where a message's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content<'a> {
+pub enum Content<B> {
     /// In the message.
-    Inline(Cow<'a, [u8]>),
+    Inline(B),
     /// In the payload bucket.
-    Claimed(ClaimCheck),
+    ClaimCheck(ClaimCheck),
 }
 
 impl ClaimCheck {
@@ -353,14 +417,16 @@ pub fn encode(body: &[u8]) -> (Encoding, String) {
 /// # Errors
 ///
 /// [`IntakeError::Body`].
-pub fn decode(encoding: Encoding, body: &str) -> Result<Content<'_>, IntakeError> {
+pub fn decode(encoding: Encoding, body: &str) -> Result<Content<Cow<'_, [u8]>>, IntakeError> {
     Ok(match encoding {
         Encoding::Text => Content::Inline(Cow::Borrowed(body.as_bytes())),
         Encoding::Empty => Content::Inline(Cow::Borrowed(&[])),
         Encoding::Base64 => {
             Content::Inline(Cow::Owned(STANDARD.decode(body).map_err(|_| IntakeError::Body)?))
         }
-        Encoding::ClaimCheck => Content::Claimed(serde_json::from_str(body).map_err(|_| IntakeError::Body)?),
+        Encoding::ClaimCheck => {
+            Content::ClaimCheck(serde_json::from_str(body).map_err(|_| IntakeError::Body)?)
+        }
     })
 }
 
@@ -411,6 +477,34 @@ mod tests {
     fn a_text_is_taken_where_each_of_its_characters_is() {
         for c in '\0'..=char::MAX {
             assert_eq!(is_sqs_text(&format!("a{c}ü")), is_sqs_character(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn a_fetched_body_is_the_one_that_the_receipt_names() {
+        let webhook_id = WebhookId::new(Timestamp::UNIX_EPOCH, 1);
+        let claim_check = |body: &[u8]| ClaimCheck::of(&webhook_id, Timestamp::UNIX_EPOCH, body);
+        let receipt = format!(r#"{{"authenticity":"verified","body_sha256":"{}"}}"#, hex_sha256(b"signed"));
+        let id = webhook_id.to_string();
+        let attributes = [
+            (attribute::WEBHOOK_ID, id.as_str()),
+            (attribute::ENDPOINT, "e"),
+            (attribute::PROVIDER, "p"),
+            (attribute::RECEIVED_AT, "2026-01-01T00:00:00Z"),
+            (attribute::SOURCE_IP, "::1"),
+            (attribute::KEY_ID, "k"),
+            (attribute::RECEIPT, &receipt),
+            (attribute::REQUEST, r#"{"headers":[]}"#),
+            (attribute::ENCODING, "claim_check"),
+        ];
+        let message = QueuedMessage::read("{}", &attributes).unwrap();
+        let cases: [(&[u8], &[u8], bool); 3] =
+            [(b"signed", b"signed", true), (b"signed", b"other!", false), (b"other!", b"other!", false)];
+        for (claimed, fetched, is_taken) in cases {
+            let body = message.claim_checked_body(&claim_check(claimed), fetched.to_vec());
+            let expected =
+                if is_taken { Ok(QueuedBody(Cow::Borrowed(fetched))) } else { Err(IntakeError::Altered) };
+            assert_eq!(body, expected, "{claimed:?} {fetched:?}");
         }
     }
 }

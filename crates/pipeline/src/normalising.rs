@@ -6,7 +6,7 @@ use tollgate_core::{
     Facts,
     id::{bounded, hex_sha256},
 };
-use tollgate_providers::{ContentError, Endpoint, Received};
+use tollgate_providers::{ContentError, Endpoint, Trusted};
 use tracing::error;
 
 /// Adds the facts of a webhook's events to `facts`, which the caller hands over empty: at least one, or an error.
@@ -17,10 +17,10 @@ use tracing::error;
 /// the webhook counts as one with invalid content, and ingest keeps it.
 pub(crate) fn read_facts<'a>(
     endpoint: &Endpoint,
-    received: Received<'a>,
+    trusted: Trusted<'a>,
     facts: &mut Vec<Facts<'a>>,
 ) -> Result<(), ContentError> {
-    let normalised = tollgate_batch::guard(|| endpoint.normalise_into(received, facts));
+    let normalised = tollgate_batch::guard(|| endpoint.normalise_into(trusted, facts));
     normalised.unwrap_or_else(|panic| {
         error!(error = %panic, endpoint = %endpoint.id(), "normaliser panicked");
         facts.clear();

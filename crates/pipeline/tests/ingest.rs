@@ -221,9 +221,9 @@ async fn bodies_travel_byte_for_byte_whatever_they_are() {
         let message = read(&message);
         assert_eq!(message.encoding, encoding, "{name}");
         assert_eq!(message.notes.body_sha256, hex_sha256(&body), "{name}");
-        match message.inline_bytes().unwrap() {
+        match message.content().unwrap() {
             Content::Inline(bytes) => assert!(*bytes == body, "{name}"),
-            Content::Claimed(claim) => {
+            Content::ClaimCheck(claim) => {
                 assert!(world.payloads.objects()[&claim.key] == body, "{name}");
                 assert_eq!(claim.check(&body), Ok(()), "{name}");
             }

@@ -8,7 +8,7 @@ use tollgate_core::{
 };
 
 use crate::{
-    ContentError, Headers, KeyError, KeyMaterial, KeyRing, Received, Refusal,
+    ContentError, Headers, KeyError, KeyMaterial, KeyRing, Received, Refusal, Trusted,
     catalogue::{self, Coded, Provider},
     normalise::Normaliser,
     scheme::{
@@ -298,9 +298,9 @@ impl Endpoint {
     /// # Errors
     ///
     /// Content that cannot be understood.
-    pub fn normalise<'a>(&self, received: Received<'a>) -> Result<Vec<Facts<'a>>, ContentError> {
+    pub fn normalise<'a>(&self, trusted: Trusted<'a>) -> Result<Vec<Facts<'a>>, ContentError> {
         let mut facts = Vec::new();
-        self.normalise_into(received, &mut facts)?;
+        self.normalise_into(trusted, &mut facts)?;
         Ok(facts)
     }
 
@@ -311,15 +311,15 @@ impl Endpoint {
     /// Content that cannot be understood; nothing is added then.
     pub fn normalise_into<'a>(
         &self,
-        received: Received<'a>,
+        trusted: Trusted<'a>,
         facts: &mut Vec<Facts<'a>>,
     ) -> Result<(), ContentError> {
         match &self.normaliser {
-            Some(normaliser) => normaliser.normalise_into(received, &self.config, facts),
+            Some(normaliser) => normaliser.normalise_into(trusted, &self.config, facts),
             None => {
                 // The body is all that is known of it.
                 let why = "no normaliser for this provider";
-                facts.push(Facts::unrecognized(hex_sha256(received.body), "unknown", why));
+                facts.push(Facts::unrecognized(hex_sha256(trusted.received().body), "unknown", why));
                 Ok(())
             }
         }

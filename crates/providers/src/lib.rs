@@ -13,12 +13,14 @@ pub mod scheme;
 pub mod secret;
 
 mod endpoint;
+mod trusted;
 
 pub use endpoint::{ConfigError, Endpoint, HandshakeReply, Material, MaterialRequest, Verified};
 pub use headers::Headers;
 pub use normalise::ContentError;
 pub use scheme::{Explanation, KeyRequest, Refusal, SignError, Signed, ToSign};
 pub use secret::{KeyError, KeyMaterial, KeyRing, Secret};
+pub use trusted::Trusted;
 
 /// A webhook as it arrived: nothing of it is believed yet.
 #[derive(Debug, Clone, Copy)]

@@ -315,7 +315,7 @@ pub(crate) mod tests {
 
     use serde_json::json;
     use tollgate_core::EndpointConfig;
-    use tollgate_providers::{KeyMaterial, Received, Secret};
+    use tollgate_providers::{KeyMaterial, Received, Secret, Trusted};
 
     use super::*;
 
@@ -378,7 +378,7 @@ pub(crate) mod tests {
                 _ => assert!(genuine, "{:?} {}", one.class, signer.endpoint.id()),
             }
             if one.fate == Fate::Accepted && one.class != Class::Unparseable {
-                let facts = signer.endpoint.normalise(received).unwrap();
+                let facts = signer.endpoint.normalise(Trusted::for_inspection(received)).unwrap();
                 let ids: Vec<EventId> = facts
                     .iter()
                     .map(|facts| LedgerKey::new(signer.endpoint.id(), &facts.event_id).event_id())
@@ -387,7 +387,7 @@ pub(crate) mod tests {
                 assert!(facts.iter().all(|facts| facts.amount == Some(one.money)));
             }
             if one.class == Class::Unparseable {
-                assert!(signer.endpoint.normalise(received).is_err());
+                assert!(signer.endpoint.normalise(Trusted::for_inspection(received)).is_err());
             }
         }
     }

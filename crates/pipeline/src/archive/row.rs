@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Authenticity, EndpointId, PaymentEvent, ProviderId, Receipt, Timestamp, WebhookId};
 
-use crate::intake::{Arrived, Encoding, MAX_MESSAGE_BYTES, RequestParts};
+use crate::intake::{Encoding, MAX_MESSAGE_BYTES, QueuedMessage, RequestParts};
 
 /// How a webhook ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub struct RowError {
 /// Never for a message of ours; a value that JSON cannot hold.
 pub(crate) fn write_line<'e>(
     line: &mut String,
-    message: &Arrived<'_>,
+    message: &QueuedMessage<'_>,
     events: impl IntoIterator<Item = &'e str>,
     outcome: Outcome,
 ) -> Result<(), serde_json::Error> {
@@ -277,8 +277,8 @@ mod tests {
             ("encoding", "text"),
         ];
         let body = "{\"a\":\n\u{ffff}}";
-        let message = Arrived::read(body, &attributes).unwrap();
-        let escaped = Arrived { escaped_body: Some("{\\u0022a\\\":\\n\u{ffff}}"), ..message.clone() };
+        let message = QueuedMessage::read(body, &attributes).unwrap();
+        let escaped = QueuedMessage { escaped_body: Some("{\\u0022a\\\":\\n\u{ffff}}"), ..message.clone() };
         for message in [message, escaped] {
             let mut packing = Packing::default();
             packing.add(|line| write_line(line, &message, [], Outcome::Conflict)).unwrap();

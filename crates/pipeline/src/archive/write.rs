@@ -207,8 +207,8 @@ impl Line {
         let body = std::mem::take(&mut row.body);
         let body = match decode(row.encoding, &body).map_err(|_| "body_not_in_its_encoding")? {
             Content::Inline(bytes) if row.receipt.is_of(&bytes) => Body::Inline(bytes.into_owned()),
-            Content::Claimed(claim) if claim.sha256 == row.receipt.body_sha256 => Body::Claimed(claim),
-            Content::Inline(_) | Content::Claimed(_) => return Err(ALTERED),
+            Content::ClaimCheck(claim) if claim.sha256 == row.receipt.body_sha256 => Body::Claimed(claim),
+            Content::Inline(_) | Content::ClaimCheck(_) => return Err(ALTERED),
         };
         Ok(Self { row, body, digest: hex_sha256(text.as_bytes()), owners: vec![owner] })
     }

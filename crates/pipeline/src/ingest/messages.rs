@@ -3,9 +3,9 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use tollgate_core::{Delivery, Facts, LedgerKey, WebhookId, id::hex_sha256};
-use tollgate_providers::Endpoint;
+use tollgate_providers::{Endpoint, Verified};
 
-use super::{Claimed, Incoming, Signed};
+use super::{Claimed, Incoming};
 use crate::{
     intake::{IntakeMessage, Notes, RequestParts, encode},
     normalising::fifo_group,
@@ -58,7 +58,7 @@ impl Slice {
 pub(super) fn messages(
     endpoint: &Endpoint,
     incoming: &Incoming<'_>,
-    signed: &Signed,
+    verified: &Verified<'_>,
     facts: &[Facts<'_>],
     claimed: &Claimed,
 ) -> Slices {
@@ -91,11 +91,11 @@ pub(super) fn messages(
         event_id: String::new(),
         received_at: incoming.received_at,
         source_ip: incoming.source_ip.to_owned(),
-        key_id: signed.key_id.clone(),
+        key_id: verified.key_id().to_owned(),
         notes: Notes {
-            authenticity: signed.authenticity,
+            authenticity: verified.authenticity(),
             body_sha256: Cow::Owned(hex_sha256(incoming.body)),
-            signed_at: signed.signed_at,
+            signed_at: verified.signed_at(),
             conflicts: claimed.conflicts.clone(),
             only_transaction: None,
         },

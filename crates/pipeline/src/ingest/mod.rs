@@ -10,7 +10,7 @@ use tollgate_core::{
     Authenticity, EventId, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
 };
 use tollgate_providers::{
-    ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Received, Refusal, Verified,
+    ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Received, Refusal, Trusted, Verified,
 };
 use tracing::{error, info, warn};
 
@@ -160,28 +160,29 @@ where
         let endpoint = self.endpoint(&incoming).await?;
         let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
         let ring = self.keys.of(&endpoint).await?;
-        let receipt = match self.verify(&endpoint, received, &ring, incoming.received_at).await {
+        let newer;
+        let verified = match self.verify(&endpoint, received, &ring, incoming.received_at).await {
             // The provider may have begun to sign with a key that is newer than our reading.
             Err(Rejection::Signature(refusal)) if refusal.may_be_stale_key() => {
-                let newer = self.keys.again(&endpoint).await.ok_or(Rejection::Signature(refusal))?;
+                newer = self.keys.again(&endpoint).await.ok_or(Rejection::Signature(refusal))?;
                 self.verify(&endpoint, received, &newer, incoming.received_at).await?
             }
             verdict => verdict?,
         };
-        let facts = facts_of(&endpoint, received)?;
-        if let Some(id) = &receipt.transmission_id {
+        let facts = facts_of(&endpoint, verified.into())?;
+        if let Some(id) = verified.transmission_id() {
             self.claim_transmission(&endpoint, &incoming, id).await?;
         }
         let claims = self.claim(&endpoint, &incoming, &facts).await?;
         if claims.unfinished {
-            self.enqueue(messages(&endpoint, &incoming, &receipt, &facts, &claims), &incoming).await?;
+            self.enqueue(messages(&endpoint, &incoming, &verified, &facts, &claims), &incoming).await?;
         }
         Ok(Taken {
             event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
             events: facts.len(),
             duplicate: !claims.any_new,
             on_duplicate: endpoint.on_duplicate(),
-            authenticity: receipt.authenticity,
+            authenticity: verified.authenticity(),
             conflicts: claims.conflicts.len(),
         })
     }
@@ -216,13 +217,13 @@ where
         Ok(endpoint)
     }
 
-    async fn verify(
+    async fn verify<'a>(
         &self,
         endpoint: &Endpoint,
-        received: Received<'_>,
-        ring: &KeyRing,
+        received: Received<'a>,
+        ring: &'a KeyRing,
         now: Timestamp,
-    ) -> Result<Signed, Rejection> {
+    ) -> Result<Verified<'a>, Rejection> {
         let material = match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
             Some(request) => match self.materials.fetch(&request).await {
                 Ok(material) => Some(material),
@@ -232,8 +233,7 @@ where
             },
             None => None,
         };
-        let verified = endpoint.verify(received, ring, material.as_ref(), now);
-        verified.map(Signed::of).map_err(Rejection::Signature)
+        endpoint.verify(received, ring, material.as_ref(), now).map_err(Rejection::Signature)
     }
 
     /// A transmission whose signature does not cover its body stands for the first body that came with it.
@@ -340,26 +340,6 @@ where
     }
 }
 
-/// What verifying proved, free of the borrow of the keys.
-#[derive(Debug, Clone)]
-struct Signed {
-    authenticity: Authenticity,
-    key_id: String,
-    signed_at: Option<Timestamp>,
-    transmission_id: Option<String>,
-}
-
-impl Signed {
-    fn of(verified: Verified<'_>) -> Self {
-        Self {
-            authenticity: verified.authenticity(),
-            key_id: verified.key_id().to_owned(),
-            signed_at: verified.signed_at(),
-            transmission_id: verified.transmission_id().map(str::to_owned),
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Claimed {
     /// At least one event was not known before.
@@ -371,14 +351,14 @@ struct Claimed {
 }
 
 /// What the webhook says; at a provider's endpoint always at least one event, understood or not.
-fn facts_of<'a>(endpoint: &Endpoint, received: Received<'a>) -> Result<Vec<Facts<'a>>, Rejection> {
+fn facts_of<'a>(endpoint: &Endpoint, trusted: Trusted<'a>) -> Result<Vec<Facts<'a>>, Rejection> {
     let mut facts = Vec::new();
-    if let Err(problem) = read_facts(endpoint, received, &mut facts) {
+    if let Err(problem) = read_facts(endpoint, trusted, &mut facts) {
         if endpoint.is_generic() {
             return Err(Rejection::Content(problem));
         }
         warn!(reason = %problem, "content not understood; kept as payment.unrecognized");
-        facts.push(unrecognized_facts(received.body, &problem));
+        facts.push(unrecognized_facts(trusted.received().body, &problem));
     }
     Ok(facts)
 }

@@ -1,7 +1,6 @@
 //! From a message's bytes to its payment events. No I/O: what panics here is one record's failure.
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, hash_map::Entry},
     ops::Range,
     sync::Arc,
@@ -9,12 +8,12 @@ use std::{
 
 use tollgate_batch::{Outcome, guard};
 use tollgate_core::{EventId, Facts, Fingerprint, PaymentEvent, event::Arrival};
-use tollgate_providers::{Endpoint, Received};
+use tollgate_providers::Endpoint;
 use tollgate_risk::Thresholds;
 use tracing::warn;
 
 use crate::{
-    intake::{Arrived, RequestParts},
+    intake::{Dequeued, QueuedMessage},
     normalising::{fifo_group, read_facts, unrecognized_facts},
 };
 
@@ -23,11 +22,9 @@ use crate::{
 pub(super) struct Opened<'r> {
     /// Which record of the batch.
     pub(super) index: usize,
-    pub(super) message: Arrived<'r>,
+    pub(super) message: QueuedMessage<'r>,
     pub(super) endpoint: Arc<Endpoint>,
-    /// Empty unless the endpoint's normaliser reads it.
-    pub(super) request: RequestParts,
-    pub(super) bytes: Cow<'r, [u8]>,
+    pub(super) webhook: Dequeued<'r>,
 }
 
 /// A decoded message.
@@ -35,7 +32,7 @@ pub(super) struct Opened<'r> {
 pub(super) struct Work<'a> {
     /// Which record of the batch.
     pub(super) index: usize,
-    pub(super) message: &'a Arrived<'a>,
+    pub(super) message: &'a QueuedMessage<'a>,
     /// Where its events stand among those of all.
     pub(super) events: Range<usize>,
     /// Events that contradict what their id first said: no effect is made of them.
@@ -147,10 +144,9 @@ fn decode<'a>(
     effects: &mut Vec<Effect<'a>>,
 ) -> usize {
     let message = &opened.message;
-    let received =
-        Received { headers: &opened.request.headers, query: &opened.request.query, body: &opened.bytes };
-    if let Err(why) = read_facts(&opened.endpoint, received, facts) {
-        facts.push(unrecognized_facts(received.body, &why));
+    let trusted = opened.webhook.trusted();
+    if let Err(why) = read_facts(&opened.endpoint, trusted, facts) {
+        facts.push(unrecognized_facts(trusted.received().body, &why));
     }
     let arrival = Arrival {
         webhook_id: &message.webhook_id,

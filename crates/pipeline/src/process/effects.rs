@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     archive::{self, Packing, write_line},
-    intake::{Arrived, ClaimCheck, Content, Encoding},
+    intake::{ClaimCheck, Content, Encoding, QueuedMessage},
     ports::{
         ArchiveQueue, Clock, Document, EndpointSource, EventBus, Known, Ledger, LedgerEntry, LedgerState,
         PayloadSource, PayloadStore, PortError, PortResult, Quarantine, Recorded, Transactions,
@@ -185,7 +185,7 @@ where
             if matches!(place, Ok(None)) && work.message.encoding != Encoding::ClaimCheck {
                 *place = match self.put_aside(work.message).await {
                     Ok(claim_check) => {
-                        let message = Arrived {
+                        let message = QueuedMessage {
                             encoding: Encoding::ClaimCheck,
                             body: &claim_check,
                             escaped_body: None,
@@ -209,12 +209,12 @@ where
         placed.into_iter().map(outcome).collect()
     }
 
-    async fn put_aside(&self, message: &Arrived<'_>) -> Result<String, Outcome> {
-        let Ok(Content::Inline(bytes)) = message.inline_bytes() else {
+    async fn put_aside(&self, message: &QueuedMessage<'_>) -> Result<String, Outcome> {
+        let Ok(Content::Inline(bytes)) = message.content() else {
             return Err(Outcome::Poison("body_undecodable"));
         };
         let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, &bytes);
-        let stored = self.payloads.put(&claim_check.key, bytes.into_owned()).await;
+        let stored = self.payloads.put(&claim_check.key, bytes.to_vec()).await;
         stored.map_err(|problem| retry("payload_not_stored", &problem))?;
         serde_json::to_string(&claim_check).map_err(|_| Outcome::Poison("archive_row_unwritable"))
     }
@@ -304,7 +304,7 @@ impl<'a> Decoded<'a> {
 
     /// Writes the row of a message, sent as `message`, with all its events: those that another message of the batch
     /// does, or that were done before, too.
-    fn place(&self, work: &Work<'_>, message: &Arrived<'_>, packing: &mut Packing) -> Placed {
+    fn place(&self, work: &Work<'_>, message: &QueuedMessage<'_>, packing: &mut Packing) -> Placed {
         let outcome =
             if work.conflicts > 0 { archive::Outcome::Conflict } else { archive::Outcome::Processed };
         let events = self.events(work).filter(|(_, effect)| effect.first.is_some());

@@ -26,7 +26,7 @@ use tracing::warn;
 use self::decode::{Decoded, Opened};
 use crate::{
     directory::Directory,
-    intake::{Arrived, ClaimCheck, Content, Encoding, RequestParts, attribute},
+    intake::{ClaimCheck, Content, Encoding, QueuedBody, QueuedMessage, attribute},
     ports::{
         ArchiveQueue, Clock, EndpointSource, EventBus, Ledger, PayloadSource, PayloadStore, Poison,
         PortError, Quarantine, Transactions,
@@ -204,47 +204,42 @@ where
             }
         }
         let claims = read.iter().filter_map(|read| match &read.content {
-            Content::Claimed(claim) => Some((read, claim)),
+            Content::ClaimCheck(claim) => Some((read, claim)),
             Content::Inline(_) => None,
         });
         // Made before any is awaited: a closure kept across an await would bar the whole from moving between threads.
-        let fetches: Vec<_> = claims
-            .map(|(read, claim)| async move { (read.index, self.fetch(claim, read.message_id).await) })
-            .collect();
-        let mut fetched: HashMap<usize, Result<Vec<u8>, Outcome>> =
+        let fetches: Vec<_> =
+            claims.map(|(read, claim)| async move { (read.index, self.fetch(claim, read).await) }).collect();
+        let mut fetched: HashMap<usize, Result<QueuedBody<'_>, Outcome>> =
             stream::iter(fetches).buffer_unordered(FETCHES_IN_FLIGHT).collect().await;
         done.keep(read.into_iter().map(|read| {
             let index = read.index;
             let endpoint = endpoints.get(&read.message.endpoint).cloned();
-            let bytes = match read.content {
-                Content::Inline(bytes) => Ok(bytes),
-                Content::Claimed(_) => {
-                    let fetched = fetched.remove(&index);
-                    fetched.unwrap_or(Err(Outcome::Retry("payload_unavailable"))).map(Cow::Owned)
+            let body = match read.content {
+                Content::Inline(body) => Ok(body),
+                Content::ClaimCheck(_) => {
+                    fetched.remove(&index).unwrap_or(Err(Outcome::Retry("payload_unavailable")))
                 }
             };
             let open = || {
                 let endpoint = endpoint.unwrap_or(Err(Outcome::Retry("unknown_endpoint")))?;
-                let bytes = bytes?;
-                let request = if endpoint.normalises_request(&bytes) {
-                    let request = read.message.request();
-                    request.map_err(|problem| poison("not_an_intake_message", &problem, read.message_id))?
-                } else {
-                    RequestParts::default()
-                };
-                Ok(Opened { index, message: read.message, endpoint, request, bytes })
+                let webhook = read.message.webhook(body?, &endpoint);
+                let webhook =
+                    webhook.map_err(|problem| poison("not_an_intake_message", &problem, read.message_id))?;
+                Ok(Opened { index, message: read.message, endpoint, webhook })
             };
             open().map_err(|outcome| (index, outcome))
         }))
     }
 
-    async fn fetch(&self, claim: &ClaimCheck, message_id: &str) -> Result<Vec<u8>, Outcome> {
+    async fn fetch(&self, claim: &ClaimCheck, read: &Read<'_>) -> Result<QueuedBody<'static>, Outcome> {
+        let message_id = read.message_id;
         let bytes = self.payloads.get(&claim.key).await.map_err(|problem| match problem {
             PortError::Retryable { .. } => retry("payload_unavailable", &problem),
             PortError::Permanent { .. } => poison("payload_missing", &problem, message_id),
         })?;
-        claim.check(&bytes).map_err(|problem| poison("payload_altered", &problem, message_id))?;
-        Ok(bytes)
+        let body = read.message.claim_checked_body(claim, bytes);
+        body.map_err(|problem| poison("payload_altered", &problem, message_id))
     }
 
     /// `work` on items side by side: on all of them at once, or on so many shares for `each_thread`. In order.
@@ -312,17 +307,17 @@ where
 struct Read<'r> {
     index: usize,
     message_id: &'r str,
-    message: Arrived<'r>,
-    content: Content<'r>,
+    message: QueuedMessage<'r>,
+    content: Content<QueuedBody<'r>>,
 }
 
 fn read<'r>(index: usize, record: Option<&'r Record<'_>>) -> Result<Read<'r>, Outcome> {
     let record = record.ok_or(Outcome::Retry("no_such_record"))?;
-    let message = Arrived::read(record.body, &record.attributes)
+    let message = QueuedMessage::read(record.body, &record.attributes)
         .map_err(|problem| poison("not_an_intake_message", &problem, record.message_id))?;
-    let message = Arrived { escaped_body: record.escaped_body, ..message };
+    let message = QueuedMessage { escaped_body: record.escaped_body, ..message };
     let content =
-        message.inline_bytes().map_err(|problem| poison("body_undecodable", &problem, record.message_id))?;
+        message.content().map_err(|problem| poison("body_undecodable", &problem, record.message_id))?;
     Ok(Read { index, message_id: record.message_id, message, content })
 }
 

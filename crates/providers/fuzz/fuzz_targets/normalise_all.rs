@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use tollgate_core::{EndpointConfig, EventType};
-use tollgate_providers::{Headers, Received, normalise::Normaliser};
+use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
 
 static NORMALISERS: LazyLock<Vec<Normaliser>> = LazyLock::new(|| Normaliser::all().collect());
 static CONFIG: LazyLock<EndpointConfig> = LazyLock::new(|| {
@@ -20,7 +20,8 @@ fuzz_target!(|data: &[u8]| {
         0 => Headers::new(),
         _ => normaliser.headers().iter().map(|name| (*name, "value-1")).collect(),
     };
-    let Ok(events) = normaliser.normalise(Received { headers: &headers, query: "", body }, &CONFIG) else {
+    let trusted = Trusted::for_inspection(Received { headers: &headers, query: "", body });
+    let Ok(events) = normaliser.normalise(trusted, &CONFIG) else {
         return;
     };
     assert!(!events.is_empty());

@@ -60,7 +60,7 @@ use std::{borrow::Cow, fmt};
 use tollgate_core::{Currency, EndpointConfig, Facts, id::hex_sha256};
 
 use self::fields::Text;
-use crate::Received;
+use crate::{Received, Trusted};
 
 /// The endpoint parameters that normalisers read: `default_currency`, for providers that name none (else `XXX`), and
 /// `amount_unit`, `major` or `minor`, for senders of integers whose unit their scheme does not say.
@@ -329,11 +329,11 @@ impl Normaliser {
     /// Content that does not hold even an event id. Whatever does is an event, unrecognized at worst.
     pub fn normalise<'a>(
         &self,
-        received: Received<'a>,
+        trusted: Trusted<'a>,
         config: &EndpointConfig,
     ) -> Result<Vec<Facts<'a>>, ContentError> {
         let mut facts = Vec::new();
-        self.normalise_into(received, config, &mut facts)?;
+        self.normalise_into(trusted, config, &mut facts)?;
         Ok(facts)
     }
 
@@ -345,10 +345,11 @@ impl Normaliser {
     /// As of [`normalise`](Self::normalise); nothing is added then.
     pub fn normalise_into<'a>(
         &self,
-        received: Received<'a>,
+        trusted: Trusted<'a>,
         config: &EndpointConfig,
         facts: &mut Vec<Facts<'a>>,
     ) -> Result<(), ContentError> {
+        let received = trusted.received();
         match self.0.normalise {
             Normalise::One(normalise) => facts.push(normalise(received, config)?),
             Normalise::Several(normalise) => facts.append(&mut normalise(received, config)?),

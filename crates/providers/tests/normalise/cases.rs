@@ -11,7 +11,7 @@
 use std::{fmt, fs, path::Path};
 
 use tollgate_core::EndpointConfig;
-use tollgate_providers::{Headers, Received, normalise::Normaliser};
+use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
 
 use crate::{braintree::form, describe::describe};
 
@@ -37,7 +37,7 @@ impl Case {
     pub fn normalise(&self) -> Vec<String> {
         let normaliser = Normaliser::named(&self.provider).expect("a known provider");
         let received = Received { headers: &self.headers, query: &self.query, body: &self.body };
-        match normaliser.normalise(received, &self.config) {
+        match normaliser.normalise(Trusted::for_inspection(received), &self.config) {
             Ok(events) => events.iter().map(describe).collect(),
             Err(error) => vec![format!("error: {error}")],
         }

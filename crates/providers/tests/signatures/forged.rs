@@ -5,9 +5,9 @@ use tollgate_providers::{Endpoint, Headers, KeyRing, Received, Refusal, Signed, 
 
 use crate::providers::{NOW, case, endpoint, now, received, ring, sign};
 
-fn facts<'a>(endpoint: &Endpoint, keys: &KeyRing, signed: &'a Signed) -> Result<Facts<'a>, Refusal> {
-    endpoint.verify(received(signed), keys, None, now())?;
-    let mut facts = endpoint.normalise(received(signed)).map_err(|_| Refusal::Malformed("content"))?;
+fn facts<'a>(endpoint: &Endpoint, keys: &'a KeyRing, signed: &'a Signed) -> Result<Facts<'a>, Refusal> {
+    let verified = endpoint.verify(received(signed), keys, None, now())?;
+    let mut facts = endpoint.normalise(verified.into()).map_err(|_| Refusal::Malformed("content"))?;
     assert_eq!(facts.len(), 1);
     Ok(facts.remove(0))
 }
@@ -167,8 +167,8 @@ fn the_event_id_is_the_one_that_is_signed() {
                     }
                     let received = Received { headers: &headers, query: "", body: &case.signed.body };
                     let verdict = case.endpoint.verify(received, &case.keys, None, now());
-                    if verdict.is_ok() {
-                        let facts = case.endpoint.normalise(received).unwrap();
+                    if let Ok(verified) = verdict {
+                        let facts = case.endpoint.normalise(verified.into()).unwrap();
                         assert_eq!(facts[0].event_id, signed_id, "{headers:?}");
                     }
                     let whole =

@@ -7,7 +7,7 @@ use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
 use tollgate_pipeline::{
     directory::{Directory, Freshness, Keys},
     ingest::{Incoming, Ingest, Rejection, Taken},
-    intake::Arrived,
+    intake::QueuedMessage,
     ports::Clock,
     process::{Process, Record, Report},
 };
@@ -188,8 +188,8 @@ impl World {
 }
 
 /// A queue message as the processor reads it.
-pub fn read(message: &Message) -> Arrived<'_> {
-    Arrived::read(&message.body, &attributes(message)).expect("an intake message")
+pub fn read(message: &Message) -> QueuedMessage<'_> {
+    QueuedMessage::read(&message.body, &attributes(message)).expect("an intake message")
 }
 
 fn attributes(message: &Message) -> Vec<(&str, &str)> {
