@@ -1,5 +1,5 @@
-//! What the use cases need of the world: one trait for one capability, so that a function, like its IAM role,
-//! holds only what it uses.
+//! What the use cases need from outside: one trait for one capability, so that a function, like its IAM role, holds
+//! only what it uses. [`IngestPorts`] and [`ProcessPorts`] name the ports of one use case together.
 
 use std::future::Future;
 
@@ -10,7 +10,7 @@ use tollgate_risk::Decision;
 
 use crate::intake::IntakeMessage;
 
-/// Why a call to the world failed. The two kinds are handled differently, so they are different variants.
+/// Why an external call failed. The two kinds are handled differently, so they are different variants.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
     /// Throttled, timed out, 5xx, or not tried: trying again later can help.
@@ -287,4 +287,42 @@ pub trait Decisions: Send + Sync {
         decision: &Decision,
         at: Timestamp,
     ) -> impl Future<Output = PortResult<Option<Decision>>> + Send;
+}
+
+/// The ports of [`crate::ingest`].
+pub trait IngestPorts {
+    /// The endpoints' configuration.
+    type Endpoints: EndpointSource;
+    /// The endpoints' keys.
+    type Secrets: Secrets;
+    /// The time of day.
+    type Clock: Clock;
+    /// Certificates and public keys that some schemes need.
+    type Materials: Materials;
+    /// The ledger.
+    type Claims: Claims;
+    /// The intake queues.
+    type Queue: IntakeQueue;
+    /// Bodies that are too large for a message.
+    type Payloads: PayloadStore;
+}
+
+/// The ports of [`crate::process`].
+pub trait ProcessPorts {
+    /// The endpoints' configuration.
+    type Endpoints: EndpointSource;
+    /// The time of day.
+    type Clock: Clock;
+    /// The ledger.
+    type Ledger: Ledger;
+    /// The transaction history.
+    type Transactions: Transactions;
+    /// The event bus.
+    type Bus: EventBus;
+    /// The archive queue.
+    type ArchiveQueue: ArchiveQueue;
+    /// Bodies that are too large for a message.
+    type Payloads: PayloadSource + PayloadStore;
+    /// Where poison goes.
+    type Quarantine: Quarantine;
 }
