@@ -9,25 +9,29 @@ use tollgate_pipeline::{
     directory::{Directory, Keys},
     ingest::Ingest,
     materials::KeptMaterials,
-    ports::{Clock, PortError},
+    ports::{Clock, IngestPorts, PortError},
 };
 
 use crate::settings::Settings;
 
-type Road = Ingest<
-    SsmEndpoints,
-    AwsSecrets,
-    SystemClock,
-    DynamoLedger,
-    SqsIntake,
-    S3Payloads,
-    KeptMaterials<HttpsMaterials, SystemClock>,
->;
+/// Ingest's ports on AWS.
+#[derive(Debug)]
+pub(crate) enum AwsPorts {}
+
+impl IngestPorts for AwsPorts {
+    type Endpoints = SsmEndpoints;
+    type Secrets = AwsSecrets;
+    type Clock = SystemClock;
+    type Materials = KeptMaterials<HttpsMaterials, SystemClock>;
+    type Claims = DynamoLedger;
+    type Queue = SqsIntake;
+    type Payloads = S3Payloads;
+}
 
 /// The use case on its AWS ports, and where metrics go.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) ingest: Road,
+    pub(crate) ingest: Ingest<AwsPorts>,
     pub(crate) metrics: Metrics,
 }
 

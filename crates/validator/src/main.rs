@@ -1,5 +1,8 @@
 //! Takes a webhook in: verifies it, claims it, makes it durable, answers.
 
+// The AWS clients' futures nest deeper than the default limit of 128 when a layout is computed.
+#![recursion_limit = "256"]
+
 mod context;
 mod event;
 mod handler;

@@ -20,8 +20,7 @@ use crate::{
     intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES},
     normalising::{read_facts, unrecognized_facts},
     ports::{
-        Claim, Claims, Clock, EndpointSource, IntakeQueue, LedgerEntry, LedgerState, Materials, PayloadStore,
-        PortError, Secrets,
+        Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, Materials, PayloadStore, PortError,
     },
 };
 
@@ -120,33 +119,24 @@ impl From<PortError> for Rejection {
 
 /// The use case and the ports it needs.
 #[derive(Debug)]
-pub struct Ingest<D, S, C, L, Q, P, M> {
+pub struct Ingest<P: IngestPorts> {
     /// The endpoints.
-    pub directory: Directory<D, C>,
+    pub directory: Directory<P::Endpoints, P::Clock>,
     /// Their keys.
-    pub keys: Keys<S, C>,
+    pub keys: Keys<P::Secrets, P::Clock>,
     /// Public material that some schemes need.
-    pub materials: M,
+    pub materials: P::Materials,
     /// The ledger.
-    pub ledger: L,
+    pub ledger: P::Claims,
     /// The intake queues.
-    pub queue: Q,
+    pub queue: P::Queue,
     /// For bodies too large for a message.
-    pub payloads: P,
+    pub payloads: P::Payloads,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
 }
 
-impl<D, S, C, L, Q, P, M> Ingest<D, S, C, L, Q, P, M>
-where
-    D: EndpointSource,
-    S: Secrets,
-    C: Clock,
-    L: Claims,
-    Q: IntakeQueue,
-    P: PayloadStore,
-    M: Materials,
-{
+impl<P: IngestPorts> Ingest<P> {
     /// Takes a webhook in. When this returns `Ok`, its exact bytes are in the intake queue, or in S3 with a
     /// pointer in the queue, or were there before and have been processed.
     ///

@@ -1,6 +1,9 @@
 //! The whole road in memory: both use cases on the ports here, each process of them with failures of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::{
+    marker::PhantomData,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
 
 use tollgate_batch::{Deadline, Kind, Unreportable};
 use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
@@ -8,7 +11,7 @@ use tollgate_pipeline::{
     directory::{Directory, Freshness, Keys},
     ingest::{Incoming, Ingest, Rejection, Taken},
     intake::QueuedMessage,
-    ports::Clock,
+    ports::{Clock, IngestPorts},
     process::{Process, Record, Report},
 };
 use tollgate_providers::Signed;
@@ -30,16 +33,22 @@ use crate::{
 /// The largest body that is taken, in bytes.
 pub const LIMIT: usize = 1_048_576;
 
+/// The ports of a validator's process: those in memory, with failures.
+#[derive(Debug)]
+pub struct MemoryIngestPorts<'w>(PhantomData<&'w World>);
+
+impl<'w> IngestPorts for MemoryIngestPorts<'w> {
+    type Endpoints = Failing<'w, &'w MemoryEndpoints>;
+    type Secrets = Failing<'w, &'w MemorySecrets>;
+    type Clock = HandClock;
+    type Materials = NoMaterials;
+    type Claims = Failing<'w, &'w MemoryLedger>;
+    type Queue = Failing<'w, &'w MemoryIntake>;
+    type Payloads = Failing<'w, &'w MemoryPayloadBucket>;
+}
+
 /// A validator's process.
-pub type Intake<'w> = Ingest<
-    Failing<'w, &'w MemoryEndpoints>,
-    Failing<'w, &'w MemorySecrets>,
-    HandClock,
-    Failing<'w, &'w MemoryLedger>,
-    Failing<'w, &'w MemoryIntake>,
-    Failing<'w, &'w MemoryPayloadBucket>,
-    NoMaterials,
->;
+pub type Intake<'w> = Ingest<MemoryIngestPorts<'w>>;
 
 /// A processor's process.
 pub type Processor<'w> = Process<
