@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use tollgate_aws::{bus::entry, ledger, made::Made, transactions::rows};
+use tollgate_aws::{bus::entry, ledger, prepared::PreparedItems, transactions::rows};
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
@@ -15,9 +15,9 @@ use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
         ArchiveQueue, Clock, Document, EndpointSource, EventBus, Known, Ledger, LedgerEntry, PayloadSource,
-        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, Transactions,
+        PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine, Recorded, Transactions,
     },
-    process::{Process, Record, take_part},
+    process::{Process, Record, init_thread_pool},
 };
 use tollgate_risk::Thresholds;
 
@@ -32,7 +32,7 @@ type Sink = Arc<Mutex<Outputs>>;
 #[derive(Debug)]
 pub struct Tollgate {
     runtime: Runtime,
-    process: Process<Endpoints, Clockwork, Memory, Memory, Memory, Memory, Memory, Memory>,
+    process: Process<MemoryPorts>,
     sink: Sink,
     buffers: Buffers,
 }
@@ -47,7 +47,7 @@ impl Tollgate {
     /// `is_parallel`: whether to work on two threads where it pays.
     pub fn new(is_parallel: bool) -> Self {
         if is_parallel {
-            take_part();
+            init_thread_pool();
         }
         let sink = Sink::default();
         let memory = || Memory { sink: Arc::clone(&sink), is_parallel };
@@ -107,6 +107,20 @@ impl Tollgate {
     }
 }
 
+#[derive(Debug)]
+enum MemoryPorts {}
+
+impl ProcessPorts for MemoryPorts {
+    type Endpoints = Endpoints;
+    type Clock = Clockwork;
+    type Ledger = Memory;
+    type Transactions = Memory;
+    type Bus = Memory;
+    type ArchiveQueue = Memory;
+    type Payloads = Memory;
+    type Quarantine = Memory;
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Clockwork;
 
@@ -138,7 +152,7 @@ impl Ledger for Memory {
     }
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let items = Made::new(entries, self.is_parallel, ledger::item);
+        let items = PreparedItems::new(entries, self.is_parallel, ledger::item);
         self.sink.lock().unwrap().ledger.extend(items.take_all());
         entries.iter().map(|_| Ok(())).collect()
     }
@@ -151,7 +165,7 @@ impl Transactions for Memory {
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
         let rows = rows(events);
-        let items = Made::new(&rows, self.is_parallel, |(_, row)| row.item());
+        let items = PreparedItems::new(&rows, self.is_parallel, |(_, row)| row.item());
         self.sink.lock().unwrap().transactions.extend(items.take_all());
         events.iter().map(|_| Ok(())).collect()
     }
@@ -159,7 +173,7 @@ impl Transactions for Memory {
 
 impl EventBus for Memory {
     async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
-        let entries = Made::new(events, self.is_parallel, |document| entry(BUS, document));
+        let entries = PreparedItems::new(events, self.is_parallel, |document| entry(BUS, document));
         self.sink.lock().unwrap().entries.extend(entries.take_all());
         events.iter().map(|_| Ok(())).collect()
     }

@@ -6,7 +6,7 @@ use tollgate_pipeline::ports::{Document, EventBus, PortError, PortResult};
 use crate::{
     batch::{Item, Limits, batched},
     error::port_error,
-    made::Made,
+    prepared::PreparedItems,
 };
 
 const SERVICE: &str = "eventbridge";
@@ -78,7 +78,7 @@ impl EventBus for EventBridgeBus {
             TIME_BYTES + SOURCE.len() + document.event.kind.as_str().len() + document.json.len()
         };
         let sizes: Vec<usize> = events.iter().map(size).collect();
-        let entries = Made::new(events, self.is_parallel, |document| entry(&self.name, document));
+        let entries = PreparedItems::new(events, self.is_parallel, |document| entry(&self.name, document));
         batched(LIMITS, &sizes, async |chunk| self.put(entries.take(chunk)).await).await
     }
 }

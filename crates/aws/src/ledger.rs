@@ -17,7 +17,7 @@ use tollgate_pipeline::ports::{
 use crate::{
     batch::{Item, Limits, batched},
     error::{build_error, port_error},
-    made::Made,
+    prepared::PreparedItems,
 };
 
 const SERVICE: &str = "dynamodb";
@@ -113,7 +113,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let items = Made::new(entries, self.is_parallel, item);
+        let items = PreparedItems::new(entries, self.is_parallel, item);
         batched(WRITE, &vec![1_024; entries.len()], async |chunk| {
             write(&self.client, &self.table, &[KEY], items.take(chunk)).await
         })

@@ -17,7 +17,7 @@ use crate::{
     batch::{Item, Limits, batched},
     error::{build_error, port_error},
     ledger::{WRITE, number, string, write},
-    made::Made,
+    prepared::PreparedItems,
 };
 
 const SERVICE: &str = "dynamodb";
@@ -104,7 +104,7 @@ impl Transactions for DynamoTransactions {
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
         let rows = rows(events);
         let sizes: Vec<usize> = rows.iter().map(|(_, row)| row.size()).collect();
-        let items = Made::new(&rows, self.is_parallel, |(_, row)| row.item());
+        let items = PreparedItems::new(&rows, self.is_parallel, |(_, row)| row.item());
         let written = batched(WRITE, &sizes, async |chunk| {
             write(&self.client, &self.table, &KEY, items.take(chunk)).await
         })

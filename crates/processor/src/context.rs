@@ -11,27 +11,31 @@ use tollgate_aws::{
 use tollgate_lambda::{clock::SystemClock, metrics::Metrics, sqs::Buffers};
 use tollgate_pipeline::{
     directory::Directory,
-    ports::{Clock, PortError},
+    ports::{Clock, PortError, ProcessPorts},
     process::Process,
 };
 
 use crate::settings::Settings;
 
-type Road = Process<
-    SsmEndpoints,
-    SystemClock,
-    DynamoLedger,
-    DynamoTransactions,
-    EventBridgeBus,
-    SqsArchiveQueue,
-    S3Payloads,
-    SqsQuarantine,
->;
+/// The processor's ports on AWS.
+#[derive(Debug)]
+pub(crate) enum AwsPorts {}
+
+impl ProcessPorts for AwsPorts {
+    type Endpoints = SsmEndpoints;
+    type Clock = SystemClock;
+    type Ledger = DynamoLedger;
+    type Transactions = DynamoTransactions;
+    type Bus = EventBridgeBus;
+    type ArchiveQueue = SqsArchiveQueue;
+    type Payloads = S3Payloads;
+    type Quarantine = SqsQuarantine;
+}
 
 /// The use case on its AWS ports, and where metrics go.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) process: Road,
+    pub(crate) process: Process<AwsPorts>,
     pub(crate) metrics: Metrics,
     pub(crate) buffers: Buffers,
 }

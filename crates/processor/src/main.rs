@@ -22,7 +22,7 @@ async fn run() -> ExitCode {
         Err(problem) => return start::refuse(&problem),
     };
     if settings.is_parallel {
-        tollgate_pipeline::process::take_part();
+        tollgate_pipeline::process::init_thread_pool();
     }
     let context = match context::Context::new(settings).await {
         Ok(context) => context,

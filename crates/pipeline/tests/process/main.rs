@@ -16,7 +16,7 @@ use tollgate_core::{Delivery, EventType, RiskTier, Timestamp};
 use tollgate_pipeline::{
     archive,
     intake::attribute,
-    ports::{Clock, LedgerState},
+    ports::{Clock, LedgerState, PortError},
 };
 use tollgate_providers::Signed;
 use tollgate_testkit::{
@@ -154,7 +154,7 @@ async fn copies_of_one_event_are_one_effect() {
 }
 
 #[tokio::test]
-async fn poison_is_set_aside_with_its_reason_and_harms_nobody() {
+async fn poison_is_quarantined_with_its_reason_and_harms_nobody() {
     type Spoil = fn(&mut Message);
     let cases: [(&str, Spoil); 5] = [
         ("not_an_intake_message", |message| message.attributes.clear()),
@@ -177,8 +177,11 @@ async fn poison_is_set_aside_with_its_reason_and_harms_nobody() {
         let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
         assert_eq!(failures(&report), [""; 0], "{reason}: nothing comes back");
         assert_eq!((report.summary.ok, report.summary.quarantined), (2, 1), "{reason}");
-        let aside = world.quarantine.messages();
-        assert_eq!((aside.len(), aside[0].reason.as_str(), &aside[0].body), (1, reason, &batch[1].body));
+        let quarantined = world.quarantine.messages();
+        assert_eq!(
+            (quarantined.len(), quarantined[0].reason.as_str(), &quarantined[0].body),
+            (1, reason, &batch[1].body)
+        );
         assert_eq!(world.published().len(), 2, "{reason}");
     }
 }
@@ -196,7 +199,7 @@ async fn an_endpoint_that_is_not_known_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn poison_that_cannot_be_set_aside_comes_back() {
+async fn poison_that_cannot_be_quarantined_comes_back() {
     let world = world();
     take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
     let mut batch = world.intake.receive(Delivery::Fast, 10);
@@ -248,7 +251,7 @@ async fn a_large_body_is_fetched_and_checked() {
 
 /// A body that fits the intake message but not, with its event beside it, the archive message.
 #[tokio::test]
-async fn a_body_too_large_for_the_archive_queue_is_put_aside() {
+async fn a_body_too_large_for_the_archive_queue_is_stored_in_s3() {
     let world = world();
     let mut body = payment("evt_1").body("stripe").into_bytes();
     body.resize(LIMIT - 2_048, b'"');
@@ -311,9 +314,9 @@ async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
         let published = world.published();
         assert_eq!(published.iter().map(|e| e.amount.unwrap().minor_units()).collect::<Vec<_>>(), [1_099]);
         assert_eq!(world.transactions.records().len(), 1);
-        let aside = world.quarantine.messages();
-        assert_eq!((aside.len(), aside[0].reason.as_str()), (1, "conflicting_facts"));
-        assert_eq!(aside[0].group, group, "it can go back in order");
+        let quarantined = world.quarantine.messages();
+        assert_eq!((quarantined.len(), quarantined[0].reason.as_str()), (1, "conflicting_facts"));
+        assert_eq!(quarantined[0].group, group, "it can go back in order");
     }
 }
 
@@ -338,7 +341,7 @@ async fn without_the_ledger_no_contradiction_takes_the_place_of_what_was_claimed
 
 /// A message of a delivery's one payment, read by rules that do not find that payment in it.
 #[tokio::test]
-async fn a_message_without_an_event_of_its_payment_is_set_aside() {
+async fn a_message_without_an_event_of_its_payment_is_quarantined() {
     let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
     let world = world();
     let webhook = sender("adyen-ordered", "adyen").sign("", adyen(&[&a, &b]).as_bytes(), noon());
@@ -423,6 +426,29 @@ async fn only_the_events_that_the_bus_refused_come_back() {
         (world.published().len(), world.archived().len(), world.transactions.records().len()),
         (4, 4, 4)
     );
+}
+
+/// One delivery has an event that the bus refuses for good, and an event that another delivery repeats.
+#[tokio::test]
+async fn a_neighbours_poison_condemns_no_message_whose_own_event_is_good() {
+    let (bad, good) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    let world = world();
+    let sign = |payments: &[&Payment]| sender("adyen", "adyen").sign("", adyen(payments).as_bytes(), noon());
+    take(&world, "adyen", &sign(&[&bad, &good])).await;
+    take(&world, "adyen", &sign(&[&good])).await;
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    let faults = Faults::none();
+    world.bus.fail(PortError::permanent("bus", "refused"));
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!(failures(&report), [batch[1].id.clone()], "the good event is not proven to be done");
+    let quarantined: Vec<_> =
+        world.quarantine.messages().into_iter().map(|it| (it.reason, it.body)).collect();
+    assert_eq!(quarantined, [("bus_refused".to_owned(), batch[0].body.clone())]);
+    let report = run(&world.processor(&faults), Kind::Standard, &batch[1..]).await.unwrap();
+    assert_eq!((failures(&report).len(), report.summary.ok), (0, 1));
+    let ids: Vec<_> = world.published().iter().map(|event| event.provider_event_id.to_string()).collect();
+    assert_eq!(ids, [adyen_event_id(&good), adyen_event_id(&good)]);
+    assert_eq!((world.archived().len(), world.quarantine.messages().len()), (1, 1));
 }
 
 #[tokio::test]

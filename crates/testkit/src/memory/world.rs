@@ -1,4 +1,4 @@
-//! The whole road in memory: both use cases on the ports here, each process of them with failures of its own.
+//! The whole pipeline in memory: both use cases on the ports here, each process of them with failures of its own.
 
 use std::{
     marker::PhantomData,
@@ -11,7 +11,7 @@ use tollgate_pipeline::{
     directory::{Directory, Freshness, Keys},
     ingest::{Incoming, Ingest, Rejection, Taken},
     intake::QueuedMessage,
-    ports::{Clock, IngestPorts},
+    ports::{Clock, IngestPorts, ProcessPorts},
     process::{Process, Record, Report},
 };
 use tollgate_providers::Signed;
@@ -50,17 +50,23 @@ impl<'w> IngestPorts for MemoryIngestPorts<'w> {
 /// A validator's process.
 pub type Intake<'w> = Ingest<MemoryIngestPorts<'w>>;
 
+/// The ports of a processor's process: those in memory, with failures.
+#[derive(Debug)]
+pub struct MemoryProcessPorts<'w>(PhantomData<&'w World>);
+
+impl<'w> ProcessPorts for MemoryProcessPorts<'w> {
+    type Endpoints = Failing<'w, &'w MemoryEndpoints>;
+    type Clock = HandClock;
+    type Ledger = Failing<'w, &'w MemoryLedger>;
+    type Transactions = Failing<'w, &'w MemoryTransactions>;
+    type Bus = Failing<'w, &'w MemoryBus>;
+    type ArchiveQueue = Failing<'w, &'w MemoryArchiveQueue>;
+    type Payloads = Failing<'w, &'w MemoryPayloadBucket>;
+    type Quarantine = Failing<'w, &'w MemoryQuarantine>;
+}
+
 /// A processor's process.
-pub type Processor<'w> = Process<
-    Failing<'w, &'w MemoryEndpoints>,
-    HandClock,
-    Failing<'w, &'w MemoryLedger>,
-    Failing<'w, &'w MemoryTransactions>,
-    Failing<'w, &'w MemoryBus>,
-    Failing<'w, &'w MemoryArchiveQueue>,
-    Failing<'w, &'w MemoryPayloadBucket>,
-    Failing<'w, &'w MemoryQuarantine>,
->;
+pub type Processor<'w> = Process<MemoryProcessPorts<'w>>;
 
 /// Everything that outlives a process.
 #[derive(Debug)]
@@ -89,7 +95,7 @@ pub struct World {
 }
 
 impl World {
-    /// An empty road with these endpoints.
+    /// An empty world with these endpoints.
     pub fn new(now: Timestamp, endpoints: Vec<EndpointConfig>) -> Self {
         let clock = HandClock::at(now);
         let secrets = MemorySecrets::default();

@@ -1,0 +1,45 @@
+//! The ledger's `processed`.
+
+use crate::{
+    ports::{Ledger, LedgerEntry, LedgerState, ProcessPorts},
+    process::{
+        Process,
+        answers::Answers,
+        retry,
+        stride::{Part, Progress, Row, Stride, with_parts},
+    },
+};
+
+impl<P: ProcessPorts> Process<P> {
+    /// Marks the events of archived messages as processed.
+    pub(in crate::process) async fn mark_processed(&self, stride: &mut Stride<'_>) {
+        let Stride { messages, parts, events } = stride;
+        let mut entries = Vec::with_capacity(parts.len());
+        let mut marked = Vec::with_capacity(parts.len());
+        for (message, parts) in with_parts(messages, parts).filter(|(message, _)| message.row == Row::Queued)
+        {
+            for part in parts {
+                let Part::Owns(ix) = part else { continue };
+                let event = &events[*ix];
+                if !event.is_pending() {
+                    continue;
+                }
+                entries.push(LedgerEntry {
+                    key: event.payment.ledger_key(),
+                    state: LedgerState::Processed,
+                    webhook_id: message.message.webhook_id,
+                    fingerprint: event.fingerprint.to_string(),
+                    received_at: message.message.received_at,
+                });
+                marked.push(*ix);
+            }
+        }
+        let answers = self.ledger.put(&entries).await;
+        for (event, answer) in Answers::checked(marked, answers) {
+            events[event].progress = match answer {
+                Ok(()) => Progress::Done,
+                Err(problem) => Progress::Failed(retry("ledger_unavailable", &problem)),
+            };
+        }
+    }
+}

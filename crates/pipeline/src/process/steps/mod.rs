@@ -1,0 +1,7 @@
+//! The steps, each over a whole stride.
+
+mod archive;
+pub(super) mod claims;
+mod history;
+mod mark;
+mod publish;
