@@ -1,13 +1,14 @@
-//! What can happen to a payment, and where each of it is routed.
+//! The closed lists of event types and of the categories that route them. A new type or category is one row here;
+//! `infra/schema/payment-event.json` lists both for consumers, and a test compares the two.
 
 use serde::{Deserialize, Serialize};
 
 macro_rules! event_types {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $category:ident;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $category:ident;)*) => {
         /// What happened: a closed list.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum EventType {
-            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)*
         }
 
         impl EventType {
@@ -24,7 +25,12 @@ macro_rules! event_types {
                 match text { $($text => Some(Self::$name),)* _ => None }
             }
 
-            /// Which way it is routed.
+            /// What it means, in a short sentence for consumers: its documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
+            }
+
+            /// Its category, which decides where it is routed.
             pub fn category(self) -> Category {
                 match self { $(Self::$name => Category::$category,)* }
             }
@@ -95,33 +101,42 @@ event_types! {
     PaymentUnrecognized = "payment.unrecognized", Other;
 }
 
-/// Where an event is routed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Category {
-    /// To the payments queue.
-    Payment,
-    /// To the refunds queue.
-    Refund,
-    /// To the disputes queue.
-    Dispute,
-    /// Money to the merchant or a third party.
-    Payout,
-    /// On the bus only.
-    Other,
+macro_rules! categories {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)*) => {
+        /// Where an event is routed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Category {
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)*
+        }
+
+        impl Category {
+            /// Every category, in the order of this list.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The text used on the bus.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What belongs to it, in a short sentence for consumers: its documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
+            }
+        }
+    };
 }
 
-impl Category {
-    /// The text used on the bus.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Refund => "refund",
-            Self::Dispute => "dispute",
-            Self::Payout => "payout",
-            Self::Other => "other",
-        }
-    }
+categories! {
+    /// Payments; to the payments queue.
+    Payment = "payment";
+    /// Refunds; to the refunds queue.
+    Refund = "refund";
+    /// Disputes and chargebacks; to the disputes queue.
+    Dispute = "dispute";
+    /// Money to the merchant or a third party; on the bus only.
+    Payout = "payout";
+    /// Everything else; on the bus only.
+    Other = "other";
 }
 
 #[cfg(test)]

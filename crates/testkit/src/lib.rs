@@ -1,6 +1,6 @@
 //! What the tests of the other crates are built from: [`memory`] has every port in memory, [`failure`] makes any
 //! port fail at any call, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
-//! must do. A dev-dependency only.
+//! must do, [`schema`] checks published events. A dev-dependency only.
 
 #![allow(
     clippy::expect_used,
@@ -13,4 +13,5 @@
 pub mod contract;
 pub mod failure;
 pub mod memory;
+pub mod schema;
 pub mod webhook;
