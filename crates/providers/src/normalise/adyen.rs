@@ -15,14 +15,19 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Flag, Number, Object, Pairs, Text, each, entries},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "adyen", aliases: &[], headers: &[], read: Read::Several(normalise) };
+
+pub(super) const PLATFORM: Normaliser =
+    Normaliser { name: "adyen_platform", aliases: &[], headers: &[], read: Read::Body(normalise_platform) };
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -87,20 +92,17 @@ struct Operations {
     capture: bool,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
-    let envelope: Envelope<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
+    let envelope: Envelope<'_> = json::read(body)?;
     let Items { mut facts, without_id } = envelope.notification_items;
     if facts.is_empty() && !without_id.is_empty() {
         return Err(ContentError::MissingField("pspReference"));
     }
-    facts.extend(super::without_id(received.body, without_id));
+    facts.extend(super::without_id(body, without_id));
     if facts.is_empty() {
-        let item: Item<'a> = json::read(received.body)?;
+        let item: Item<'_> = json::read(body)?;
         if matches!(item.event_code, Text::Absent) {
-            return normalise_platform(received, config).map(|facts| vec![facts]);
+            return normalise_platform(body).map(|facts| vec![facts]);
         }
         facts.push(item.facts()?);
     }
@@ -271,11 +273,8 @@ struct Inner<'a> {
     id: Text<'a>,
 }
 
-pub(super) fn normalise_platform<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Platform<'a> = json::read(received.body)?;
+fn normalise_platform(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Platform<'_> = json::read(body)?;
     let event_type = required(body.kind, "type")?;
     let data = body.data.or_default();
     let transfer = event_type.starts_with("balancePlatform.transfer.");

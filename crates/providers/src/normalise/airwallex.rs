@@ -6,14 +6,16 @@
 //! Money: a decimal JSON number in major units.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "airwallex", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -61,11 +63,8 @@ struct Card<'a> {
     issuer_country_code: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.name.some().unwrap_or_default();
     let occurred_at = event.created_at.moment();

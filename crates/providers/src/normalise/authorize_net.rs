@@ -10,11 +10,13 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Id, Number, Object, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "authorize_net", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -36,11 +38,8 @@ struct Payload<'a> {
     amount: Number<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
+    let event: Event<'a> = json::read(body)?;
     let event_id = required(event.notification_id, "notificationId")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.event_date.moment();

@@ -13,16 +13,15 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod, id::hex_sha256};
 
-use super::{ContentError, form::Form, money, unknown, xml::Texts};
-use crate::Received;
+use super::{ContentError, Normaliser, Read, form::Form, money, unknown, xml::Texts};
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "braintree", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
 
 const SUBJECT: &str = "/notification/subject";
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let payload = Form::new(received.body)?.get("bt_payload")?;
+fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
+    let payload = Form::new(body)?.get("bt_payload")?;
     let payload = payload.ok_or(ContentError::MissingField("bt_payload"))?;
     let texts = Texts::read(&document(&payload)?)?;
     let kind_word = texts.get("/notification/kind").ok_or(ContentError::MissingField("kind"))?;

@@ -8,14 +8,16 @@
 //! with three decimals. A payment's is its transaction's amount, else its invoice's total.
 
 use serde::Deserialize;
-use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Number, Object, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "chargebee", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -88,11 +90,8 @@ struct Card<'a> {
     issuing_country: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.occurred_at.unix_seconds();

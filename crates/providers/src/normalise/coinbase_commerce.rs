@@ -5,14 +5,16 @@
 //! Money: the charge's local price, a decimal text in major units. A charge without a price has no amount.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "coinbase_commerce", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -57,11 +59,8 @@ struct Amount<'a> {
     currency: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let attempt: Attempt<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let attempt: Attempt<'_> = json::read(body)?;
     let event = attempt.event.or_default();
     let event_id = required(event.id, "event.id")?;
     let event_type = event.kind.some().unwrap_or_default();

@@ -6,14 +6,16 @@
 //! Money: a decimal JSON number in major units.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Number, Object, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "dlocal", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -47,11 +49,8 @@ struct Payer<'a> {
     user_reference: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Body<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Body<'_> = json::read(body)?;
     let id = required(body.id, "id")?;
     let status = required(body.status, "status")?;
     let event_id = composite(&[&id, &status]);

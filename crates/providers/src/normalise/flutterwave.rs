@@ -6,14 +6,23 @@
 //! Money: a decimal JSON number in major units.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Id, Number, Object, Pairs, Text},
     json, money, unknown,
 };
-use crate::Received;
+
+pub(super) const V3: Normaliser =
+    Normaliser { name: "flutterwave_v3", aliases: &[], headers: &[], read: Read::Body(normalise) };
+
+pub(super) const V4: Normaliser = Normaliser {
+    name: "flutterwave_v4",
+    aliases: &["flutterwave"],
+    headers: &[],
+    read: Read::Body(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -69,11 +78,8 @@ struct Card<'a> {
     country: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_type = event.event.some().or_else(|| event.kind.some());
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
     let data = event.data.or_default();

@@ -15,11 +15,13 @@ use serde::Deserialize;
 use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Flag, Number, Pairs, Text},
     json, money,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "generic", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
 
 /// ISO 4217's code for transactions where no currency is involved.
 const NO_CURRENCY: &str = "XXX";
@@ -45,11 +47,8 @@ struct Body<'a> {
     metadata: Pairs<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Body<'a> = json::read(received.body)?;
+fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
+    let body: Body<'a> = json::read(body)?;
     let event_id = required(body.event_id, "event_id")?;
     let transaction_type = required(body.transaction_type, "transaction_type")?;
     let amount = match body.amount {

@@ -4,17 +4,19 @@
 //! so that every event is unrecognized; a sender of our schema takes the endpoint setting
 //! `normaliser = "generic"`.
 
-use tollgate_core::{EndpointConfig, Facts};
+use tollgate_core::Facts;
 
-use super::{ContentError, unknown};
+use super::{ContentError, Normaliser, Read, unknown};
 use crate::Received;
 
-pub(super) const HEADERS: &[&str] = &["x-github-delivery", "x-github-event"];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "github",
+    aliases: &[],
+    headers: &["x-github-delivery", "x-github-event"],
+    read: Read::Request(normalise),
+};
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let id = received.headers.get("x-github-delivery").filter(|id| !id.is_empty());
     let id = id.ok_or(ContentError::MissingField("x-github-delivery"))?;
     Ok(unknown(id, received.headers.get("x-github-event").unwrap_or_default()))

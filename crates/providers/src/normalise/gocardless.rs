@@ -8,14 +8,16 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
-use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Object, Pairs, Text, each},
     json, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "gocardless", aliases: &[], headers: &[], read: Read::Several(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -61,15 +63,12 @@ struct Details<'a> {
     scheme: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Vec<Facts<'a>>, ContentError> {
-    let Delivery { events: Events { mut facts, without_id } } = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
+    let Delivery { events: Events { mut facts, without_id } } = json::read(body)?;
     if facts.is_empty() {
         return Err(ContentError::MissingField(if without_id.is_empty() { "events" } else { "events.id" }));
     }
-    facts.extend(super::without_id(received.body, without_id));
+    facts.extend(super::without_id(body, without_id));
     Ok(facts)
 }
 

@@ -6,14 +6,16 @@
 //! Money: integers in minor units, as ISO 4217 counts, where the payload holds them at all.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Flag, Number, Object, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "klarna", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -49,11 +51,8 @@ struct Payload<'a> {
     disputed_amount: Number<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let metadata = event.metadata.or_default();
     let event_id = required(metadata.event_id, "metadata.event_id")?;
     let event_type = metadata.event_type.some().unwrap_or_default();

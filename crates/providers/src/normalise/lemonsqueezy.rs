@@ -8,16 +8,22 @@
 //! amount is absent, or the total where no such sum is sent, from before orders could be refunded in part.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Flag, Id, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
     required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "lemonsqueezy",
+    aliases: &["lemon_squeezy"],
+    headers: &[],
+    read: Read::Body(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -59,11 +65,8 @@ struct Attributes<'a> {
     updated_at: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let (meta, data) = (event.meta.or_default(), event.data.or_default());
     let event_type = required(meta.event_name, "meta.event_name")?;
     let id = data.id.some().ok_or(ContentError::MissingField("data.id"))?;

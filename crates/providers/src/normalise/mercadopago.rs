@@ -7,14 +7,21 @@
 //! there is a new one, so that it is unrecognized; orders say theirs.
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts};
+use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Flag, Id, Object, Text},
     json, unknown,
 };
 use crate::{Received, scheme::text::form_field};
+
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "mercadopago",
+    aliases: &["mercado_pago"],
+    headers: &[],
+    read: Read::Request(normalise),
+};
 
 const OTHER_SUBJECT: &str = "data.id of the body is not the signed one";
 const STATE_ELSEWHERE: &str = "state is not in the webhook and must be fetched";
@@ -39,10 +46,7 @@ struct Data<'a> {
     id: Id<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let id = event.id.some().ok_or(ContentError::MissingField("id"))?;
     let named = event.data.or_default().id.some();

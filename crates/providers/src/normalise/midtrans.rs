@@ -12,14 +12,16 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
-use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Number, Object, Text, each},
     json, money, time, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "midtrans", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 /// Western Indonesia Time, in hours east of UTC; there is no daylight saving.
 pub(super) const WIB: i8 = 7;
@@ -63,11 +65,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Refunds<'a> {
     }
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Body<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Body<'_> = json::read(body)?;
     let id = super::required(body.transaction_id, "transaction_id")?;
     let status = super::required(body.transaction_status, "transaction_status")?;
     let refund = matches!(&*status, "refund" | "partial_refund");

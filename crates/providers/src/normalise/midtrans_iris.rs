@@ -5,14 +5,16 @@
 //! Money: a decimal text in major units of IDR. Times come without an offset: they are Western Indonesia Time.
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts};
+use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Number, Text},
     json, midtrans, money, required, time, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "midtrans_iris", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -25,11 +27,8 @@ struct Body<'a> {
     updated_at: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Body<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Body<'_> = json::read(body)?;
     let reference = required(body.reference_no, "reference_no")?;
     let status = body.status.some().unwrap_or_default();
     let event_id = composite(&[&reference, &status]);

@@ -125,201 +125,104 @@ fn without_id<'a>(body: &[u8], positions: Vec<usize>) -> Vec<Facts<'a>> {
     positions.into_iter().map(event).collect()
 }
 
-type One = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Facts<'a>, ContentError>;
-type Several = for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Vec<Facts<'a>>, ContentError>;
-
-/// How many events a delivery of this provider holds.
+/// What a provider's function reads, and how many events it finds.
 #[derive(Clone, Copy)]
-enum Normalise {
-    One(One),
-    Several(Several),
+enum Read {
+    /// One event in the body.
+    Body(fn(&[u8]) -> Result<Facts<'_>, ContentError>),
+    /// One event in the body, by the endpoint's parameters.
+    BodyAndSettings(for<'a> fn(&'a [u8], &EndpointConfig) -> Result<Facts<'a>, ContentError>),
+    /// One event in the body and the request's headers or query.
+    Request(for<'a> fn(Received<'a>) -> Result<Facts<'a>, ContentError>),
+    /// One event in the body and the request, by the endpoint's parameters.
+    RequestAndSettings(for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Facts<'a>, ContentError>),
+    /// Several events in the body.
+    Several(fn(&[u8]) -> Result<Vec<Facts<'_>>, ContentError>),
 }
 
-/// One provider's way of saying things. Resolved once, at start-up.
+/// How one provider's webhooks become facts. Each provider's file holds its own. Resolved once, at start-up.
 #[derive(Clone, Copy)]
-pub struct Normaliser(&'static Row);
-
-struct Row {
+pub struct Normaliser {
+    /// The catalogue row's name, where there is one.
     name: &'static str,
     aliases: &'static [&'static str],
+    /// The headers that it reads, in lower case.
     headers: &'static [&'static str],
-    normalise: Normalise,
+    read: Read,
 }
 
-/// Those that read the query.
-const OF_THE_QUERY: [&str; 1] = ["mercadopago"];
-
-const ROWS: &[Row] = &[
-    Row { name: "generic", aliases: &[], headers: &[], normalise: Normalise::One(generic::normalise) },
-    Row { name: "stripe", aliases: &[], headers: &[], normalise: Normalise::One(stripe::normalise) },
-    Row {
-        name: "standard_webhooks",
-        aliases: &["standard_webhooks_ed25519"],
-        headers: standard_webhooks::HEADERS,
-        normalise: Normalise::One(standard_webhooks::normalise),
-    },
-    Row {
-        name: "svix",
-        aliases: &[],
-        headers: standard_webhooks::SVIX_HEADERS,
-        normalise: Normalise::One(standard_webhooks::normalise_svix),
-    },
-    Row { name: "adyen", aliases: &[], headers: &[], normalise: Normalise::Several(adyen::normalise) },
-    Row {
-        name: "adyen_platform",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::One(adyen::normalise_platform),
-    },
-    Row { name: "paypal", aliases: &[], headers: &[], normalise: Normalise::One(paypal::normalise) },
-    Row {
-        name: "square",
-        aliases: &[],
-        headers: square::HEADERS,
-        normalise: Normalise::One(square::normalise),
-    },
-    Row { name: "braintree", aliases: &[], headers: &[], normalise: Normalise::One(braintree::normalise) },
-    Row {
-        name: "shopify",
-        aliases: &[],
-        headers: shopify::HEADERS,
-        normalise: Normalise::One(shopify::normalise),
-    },
-    Row {
-        name: "github",
-        aliases: &[],
-        headers: github::HEADERS,
-        normalise: Normalise::One(github::normalise),
-    },
-    Row { name: "paddle", aliases: &[], headers: &[], normalise: Normalise::One(paddle::normalise) },
-    Row {
-        name: "razorpay",
-        aliases: &[],
-        headers: razorpay::HEADERS,
-        normalise: Normalise::One(razorpay::normalise),
-    },
-    Row {
-        name: "coinbase_commerce",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::One(coinbase_commerce::normalise),
-    },
-    Row {
-        name: "gocardless",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::Several(gocardless::normalise),
-    },
-    Row { name: "mollie", aliases: &[], headers: &[], normalise: Normalise::One(mollie::normalise) },
-    Row {
-        name: "checkout_com",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::One(checkout_com::normalise),
-    },
-    Row { name: "klarna", aliases: &[], headers: &[], normalise: Normalise::One(klarna::normalise) },
-    Row {
-        name: "worldpay",
-        aliases: &["worldpay_access"],
-        headers: &[],
-        normalise: Normalise::One(worldpay::normalise),
-    },
-    Row {
-        name: "authorize_net",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::One(authorize_net::normalise),
-    },
-    Row { name: "plaid", aliases: &[], headers: plaid::HEADERS, normalise: Normalise::One(plaid::normalise) },
-    Row { name: "wise", aliases: &[], headers: wise::HEADERS, normalise: Normalise::One(wise::normalise) },
-    Row {
-        name: "flutterwave_v3",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::One(flutterwave::normalise),
-    },
-    Row {
-        name: "flutterwave_v4",
-        aliases: &["flutterwave"],
-        headers: &[],
-        normalise: Normalise::One(flutterwave::normalise),
-    },
-    Row { name: "paystack", aliases: &[], headers: &[], normalise: Normalise::One(paystack::normalise) },
-    Row {
-        name: "mercadopago",
-        aliases: &["mercado_pago"],
-        headers: &[],
-        normalise: Normalise::One(mercadopago::normalise),
-    },
-    Row {
-        name: "xendit",
-        aliases: &[],
-        headers: xendit::HEADERS,
-        normalise: Normalise::One(xendit::normalise),
-    },
-    Row {
-        name: "lemonsqueezy",
-        aliases: &["lemon_squeezy"],
-        headers: &[],
-        normalise: Normalise::One(lemonsqueezy::normalise),
-    },
-    Row { name: "dlocal", aliases: &[], headers: &[], normalise: Normalise::One(dlocal::normalise) },
-    Row { name: "airwallex", aliases: &[], headers: &[], normalise: Normalise::One(airwallex::normalise) },
-    Row { name: "revolut", aliases: &[], headers: &[], normalise: Normalise::One(revolut::normalise) },
-    Row {
-        name: "pagbank",
-        aliases: &["pagseguro"],
-        headers: &[],
-        normalise: Normalise::One(pagbank::normalise),
-    },
-    Row { name: "recurly", aliases: &[], headers: &[], normalise: Normalise::One(recurly::normalise) },
-    Row { name: "chargebee", aliases: &[], headers: &[], normalise: Normalise::One(chargebee::normalise) },
-    Row {
-        name: "nuvei",
-        aliases: &["safecharge"],
-        headers: &[],
-        normalise: Normalise::One(nuvei::normalise),
-    },
-    Row { name: "cashfree", aliases: &[], headers: &[], normalise: Normalise::One(cashfree::normalise) },
-    Row { name: "phonepe", aliases: &[], headers: &[], normalise: Normalise::One(phonepe::normalise) },
-    Row { name: "midtrans", aliases: &[], headers: &[], normalise: Normalise::One(midtrans::normalise) },
-    Row {
-        name: "midtrans_iris",
-        aliases: &[],
-        headers: &[],
-        normalise: Normalise::One(midtrans_iris::normalise),
-    },
+/// Every provider's normaliser.
+const NORMALISERS: &[Normaliser] = &[
+    adyen::NORMALISER,
+    adyen::PLATFORM,
+    airwallex::NORMALISER,
+    authorize_net::NORMALISER,
+    braintree::NORMALISER,
+    cashfree::NORMALISER,
+    chargebee::NORMALISER,
+    checkout_com::NORMALISER,
+    coinbase_commerce::NORMALISER,
+    dlocal::NORMALISER,
+    flutterwave::V3,
+    flutterwave::V4,
+    generic::NORMALISER,
+    github::NORMALISER,
+    gocardless::NORMALISER,
+    klarna::NORMALISER,
+    lemonsqueezy::NORMALISER,
+    mercadopago::NORMALISER,
+    midtrans::NORMALISER,
+    midtrans_iris::NORMALISER,
+    mollie::NORMALISER,
+    nuvei::NORMALISER,
+    paddle::NORMALISER,
+    pagbank::NORMALISER,
+    paypal::NORMALISER,
+    paystack::NORMALISER,
+    phonepe::NORMALISER,
+    plaid::NORMALISER,
+    razorpay::NORMALISER,
+    recurly::NORMALISER,
+    revolut::NORMALISER,
+    shopify::NORMALISER,
+    square::NORMALISER,
+    standard_webhooks::NORMALISER,
+    standard_webhooks::SVIX,
+    stripe::NORMALISER,
+    wise::NORMALISER,
+    worldpay::NORMALISER,
+    xendit::NORMALISER,
 ];
 
 impl Normaliser {
     /// The normaliser of that name or alias: a catalogue row's name (`stripe`, `checkout_com`, …).
     pub fn named(name: &str) -> Option<Self> {
-        ROWS.iter().find(|row| row.name == name || row.aliases.contains(&name)).map(Self)
+        Self::all().find(|normaliser| normaliser.name == name || normaliser.aliases.contains(&name))
     }
 
     /// Every normaliser.
     pub fn all() -> impl Iterator<Item = Self> {
-        ROWS.iter().map(Self)
+        NORMALISERS.iter().copied()
     }
 
     /// Its name.
     pub fn name(&self) -> &'static str {
-        self.0.name
+        self.name
     }
 
     /// Other names that find it.
     pub fn aliases(&self) -> &'static [&'static str] {
-        self.0.aliases
+        self.aliases
     }
 
     /// The headers that it reads, in lower case: they must be kept with the body to normalise it again.
     pub fn headers(&self) -> &'static [&'static str] {
-        self.0.headers
+        self.headers
     }
 
-    /// Whether it reads more than the body.
+    /// Whether it reads the request's headers or query besides the body.
     pub(crate) fn reads_request(&self) -> bool {
-        !self.headers().is_empty() || OF_THE_QUERY.contains(&self.name())
+        matches!(self.read, Read::Request(_) | Read::RequestAndSettings(_))
     }
 
     /// What the webhook says: at least one event.
@@ -350,9 +253,12 @@ impl Normaliser {
         facts: &mut Vec<Facts<'a>>,
     ) -> Result<(), ContentError> {
         let received = trusted.received();
-        match self.0.normalise {
-            Normalise::One(normalise) => facts.push(normalise(received, config)?),
-            Normalise::Several(normalise) => facts.append(&mut normalise(received, config)?),
+        match self.read {
+            Read::Body(read) => facts.push(read(received.body)?),
+            Read::BodyAndSettings(read) => facts.push(read(received.body, config)?),
+            Read::Request(read) => facts.push(read(received)?),
+            Read::RequestAndSettings(read) => facts.push(read(received, config)?),
+            Read::Several(read) => facts.append(&mut read(received.body)?),
         }
         Ok(())
     }
@@ -360,13 +266,13 @@ impl Normaliser {
 
 impl fmt::Debug for Normaliser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Normaliser").field(&self.0.name).finish()
+        f.debug_tuple("Normaliser").field(&self.name).finish()
     }
 }
 
 impl PartialEq for Normaliser {
     fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
+        self.name == other.name
     }
 }
 
@@ -379,7 +285,7 @@ mod tests {
     #[test]
     fn names_find_one_row_each() {
         for normaliser in Normaliser::all() {
-            let names = normaliser.aliases().iter().chain([&normaliser.0.name]);
+            let names = normaliser.aliases().iter().chain([&normaliser.name]);
             for name in names {
                 assert_eq!(Normaliser::named(name), Some(normaliser), "{name}");
             }

@@ -6,14 +6,16 @@
 //! none. The classic webhooks (a form with an id alone) are not signed and not read here.
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "mollie", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -62,11 +64,8 @@ struct Amount<'a> {
     currency: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.kind.some().unwrap_or_default();
     let occurred_at = event.created_at.moment();

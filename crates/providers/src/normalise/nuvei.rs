@@ -9,18 +9,17 @@
 //! The amount, currency, time, `PPP_TransactionID` and `Status` are signed joined, so that each must be of its own
 //! form: what could have been split in another place is unrecognized. The rest is not signed.
 
-use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};
 
-use super::{ContentError, composite, form::Form, money, time, unknown};
-use crate::Received;
+use super::{ContentError, Normaliser, Read, composite, form::Form, money, time, unknown};
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "nuvei", aliases: &["safecharge"], headers: &[], read: Read::Body(normalise) };
 
 const AMBIGUOUS: &str = "signed values could be split in another place";
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let form = Form::new(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let form = Form::new(body)?;
     let ppp = form.get("PPP_TransactionID")?.ok_or(ContentError::MissingField("PPP_TransactionID"))?;
     let status = form.get("Status")?.unwrap_or_default();
     let transaction = form.get("TransactionID")?;

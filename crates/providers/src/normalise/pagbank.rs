@@ -7,14 +7,16 @@
 //! the sum so far may be several refunds', so that its amount is absent.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{First, Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "pagbank", aliases: &["pagseguro"], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -74,11 +76,8 @@ struct Card<'a> {
     brand: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Body<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Body<'_> = json::read(body)?;
     let id = required(body.id, "id")?;
     let (several, first) = (body.charges.count > 1, body.charges.value);
     let charge = first.unwrap_or(Charge {

@@ -9,14 +9,16 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts};
+use tollgate_core::{Customer, EventType, Facts};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{First, Number, Object, Text, each},
     json, money, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "paypal", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -131,11 +133,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Up<'a> {
     }
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_id = required(event.id, "id")?;
     let event_type = event.event_type.some().unwrap_or_default();
     let occurred_at = event.create_time.moment();

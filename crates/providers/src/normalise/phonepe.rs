@@ -7,14 +7,16 @@
 //! Money: integers of paise; the currency is INR.
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{First, Number, Object, Text},
     json, money, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "phonepe", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -51,11 +53,8 @@ struct Detail<'a> {
     payment_mode: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_type = event.event.some().or_else(|| event.kind.some());
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
     let payload = event.payload.or_default();

@@ -9,16 +9,21 @@
 
 use base64::Engine as _;
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod, Timestamp};
+use tollgate_core::{EventType, Facts, PaymentMethod, Timestamp};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Number, Text},
     json, unknown,
 };
 use crate::{Headers, Received};
 
-pub(super) const HEADERS: &[&str] = &["plaid-verification"];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "plaid",
+    aliases: &[],
+    headers: &["plaid-verification"],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -34,10 +39,7 @@ struct Body<'a> {
     environment: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let code = super::required(body.webhook_code, "webhook_code")?;
     let id = body.payment_id.some().or_else(|| body.transfer_id.some()).or_else(|| body.item_id.some());

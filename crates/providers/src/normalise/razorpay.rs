@@ -10,16 +10,21 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Number, Object, Pairs, Text},
     json, money, required, unknown,
 };
 use crate::Received;
 
-pub(super) const HEADERS: &[&str] = &["x-razorpay-event-id"];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "razorpay",
+    aliases: &[],
+    headers: &["x-razorpay-event-id"],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -75,10 +80,7 @@ struct Card<'a> {
     country: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event, "event")?;
     let occurred_at = event.created_at.unix_seconds();

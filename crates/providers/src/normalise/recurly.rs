@@ -6,14 +6,16 @@
 //! Money: not in the webhook; it must be fetched.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts};
+use tollgate_core::{Customer, EventType, Facts};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Id, Text},
     json, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "recurly", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -28,11 +30,8 @@ struct Body<'a> {
     account_code: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let body: Body<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Body<'_> = json::read(body)?;
     let event_id = required(body.id, "id")?;
     let (object, event) = (body.object_type.as_str(), body.event_type.as_str());
     let event_type = [object, event].join(".");

@@ -8,14 +8,16 @@
 //! payouts to us.
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts};
+use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Object, Text},
     json, required, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "revolut", aliases: &[], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -39,11 +41,8 @@ struct Data<'a> {
     state: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_type = required(event.event, "event")?;
     let data = event.data.or_default();
     let timestamp = event.timestamp.as_str();

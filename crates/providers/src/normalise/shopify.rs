@@ -8,23 +8,28 @@
 //! Money: decimal texts in major units (`total_price`, `amount`) of the shop's currency.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{First, Flag, Id, Number, Object, Text},
     json, money, unknown,
 };
 use crate::{Headers, Received};
 
-pub(super) const HEADERS: &[&str] = &[
-    "x-shopify-webhook-id",
-    "x-shopify-topic",
-    "x-shopify-triggered-at",
-    "shopify-webhook-id",
-    "shopify-topic",
-    "shopify-triggered-at",
-];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "shopify",
+    aliases: &[],
+    headers: &[
+        "x-shopify-webhook-id",
+        "x-shopify-topic",
+        "x-shopify-triggered-at",
+        "shopify-webhook-id",
+        "shopify-topic",
+        "shopify-triggered-at",
+    ],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -73,10 +78,7 @@ struct Address<'a> {
     country_code: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event_id = header(received.headers, "x-shopify-webhook-id", "shopify-webhook-id")
         .ok_or(ContentError::MissingField("x-shopify-webhook-id"))?;
     let topic = header(received.headers, "x-shopify-topic", "shopify-topic").unwrap_or_default();

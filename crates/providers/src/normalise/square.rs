@@ -7,16 +7,21 @@
 //! `Square-Environment` header, which is not signed.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{First, Number, Object, Text},
     json, money, required, unknown,
 };
 use crate::Received;
 
-pub(super) const HEADERS: &[&str] = &["square-environment"];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "square",
+    aliases: &[],
+    headers: &["square-environment"],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -110,10 +115,7 @@ struct Address<'a> {
     country: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_id = required(event.event_id, "event_id")?;
     let event_type = event.kind.some().unwrap_or_default();

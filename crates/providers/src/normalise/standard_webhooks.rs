@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Flag, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
@@ -25,8 +25,19 @@ use super::{
 };
 use crate::{Received, scheme::variant::is_there};
 
-pub(super) const HEADERS: &[&str] = &["webhook-id"];
-pub(super) const SVIX_HEADERS: &[&str] = &["svix-id", "svix-timestamp", "svix-signature", "webhook-id"];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "standard_webhooks",
+    aliases: &["standard_webhooks_ed25519"],
+    headers: &["webhook-id"],
+    read: Read::RequestAndSettings(normalise),
+};
+
+pub(super) const SVIX: Normaliser = Normaliser {
+    name: "svix",
+    aliases: &[],
+    headers: &["svix-id", "svix-timestamp", "svix-signature", "webhook-id"],
+    read: Read::RequestAndSettings(normalise_svix),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -55,18 +66,12 @@ struct Data<'a> {
     metadata: Pairs<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
     read("webhook-id", received, config)
 }
 
 /// Of the two families of headers the whole one is verified, Svix's own first: its id is the signed one.
-pub(super) fn normalise_svix<'a>(
-    received: Received<'a>,
-    config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise_svix<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
     let is_svix = ["svix-id", "svix-timestamp", "svix-signature"].iter().all(|name| is_there(received, name));
     read(if is_svix { "svix-id" } else { "webhook-id" }, received, config)
 }

@@ -9,16 +9,21 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Id, Number, Object, Text},
     json, money, required, unknown,
 };
 use crate::Received;
 
-pub(super) const HEADERS: &[&str] = &["x-delivery-id", "x-test-notification"];
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "wise",
+    aliases: &[],
+    headers: &["x-delivery-id", "x-test-notification"],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -47,10 +52,7 @@ struct Resource<'a> {
     id: Id<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event_type, "event_type")?;
     let data = event.data.or_default();

@@ -6,14 +6,16 @@
 //! Money: integers in minor units, as ISO 4217 counts. `eventTimestamp` comes without an offset: it is UTC.
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, Facts};
+use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError,
+    ContentError, Normaliser, Read,
     fields::{Number, Object, Text},
     json, money, required, time, unknown,
 };
-use crate::Received;
+
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "worldpay", aliases: &["worldpay_access"], headers: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -42,11 +44,8 @@ struct Amount<'a> {
     currency_code: Text<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
-    let event: Event<'a> = json::read(received.body)?;
+fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let event: Event<'_> = json::read(body)?;
     let event_id = required(event.event_id, "eventId")?;
     let occurred_at = time::at_offset(event.event_timestamp.as_str(), 0);
     let details = event.event_details.or_default();

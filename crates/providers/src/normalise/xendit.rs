@@ -10,16 +10,17 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, composite,
+    ContentError, Normaliser, Read, composite,
     fields::{Number, Object, Pairs, Text},
     json, money, unknown,
 };
 use crate::Received;
 
-pub(super) const HEADERS: &[&str] = &["webhook-id"];
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "xendit", aliases: &[], headers: &["webhook-id"], read: Read::Request(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -60,10 +61,7 @@ struct Subject<'a> {
     metadata: Pairs<'a>,
 }
 
-pub(super) fn normalise<'a>(
-    received: Received<'a>,
-    _config: &EndpointConfig,
-) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
     let header = received.headers.get("webhook-id").filter(|id| !id.is_empty());
     let event_id = |id: Option<&str>, word: &str| match (header, id) {
