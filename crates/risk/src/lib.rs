@@ -9,11 +9,12 @@
 //! Pure and exact: no clock, no I/O, no floating point. The same input gives the same answer on every machine.
 
 mod assess;
+mod countries;
 mod decimal;
 mod rules;
 mod thresholds;
 
-pub use assess::{Decision, History, Reason, Verdict, assess};
+pub use assess::{Decision, History, Verdict, assess};
 pub use decimal::{Decimal, DecimalError, MAX_DIGITS};
-pub use rules::{Levels, Rules, RulesError, Weights};
+pub use rules::{Levels, Reason, Rules, RulesError, Weights};
 pub use thresholds::{Limits, Thresholds, ThresholdsError};

@@ -1,9 +1,115 @@
-//! What counts as suspicious, and how much.
+//! What counts as suspicious, and how much: a table of the fraud rules, and the settings that they read.
+//!
+//! A new rule is one row of [`fraud_rules!`] and its case in `tests/it/decisions.rs`.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use tollgate_core::ProviderId;
+use serde::{Deserialize, Serialize};
+use tollgate_core::{PaymentEvent, ProviderId, RiskTier};
+
+use crate::countries::differ;
+
+/// What a rule looks at, and when it holds.
+enum Test {
+    /// The event alone.
+    Event(fn(&PaymentEvent<'_>, &Rules) -> bool),
+    /// The customer's recent payments. Without a customer there is no count, and the rule does not hold.
+    History(fn(u32, &Rules) -> bool),
+}
+
+/// One row a rule: its reason and its weight's name, its default weight, the reason that takes its place from a higher
+/// level on, and its test.
+macro_rules! fraud_rules {
+    ($($(#[doc = $doc:literal])+ $reason:ident, $code:ident: $weight:literal, $stricter:expr, $test:expr;)*) => {
+        /// Why a payment is suspicious: a closed list, in the order of a [`Decision`](crate::Decision).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: [Self; [$(stringify!($code)),*].len()] = [$(Self::$reason),*];
+
+            /// The text in tables, events and metrics; also its JSON form.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$reason => stringify!($code),)* }
+            }
+
+            /// Its points.
+            pub fn weight(self, weights: &Weights) -> u8 {
+                match self { $(Self::$reason => weights.$code,)* }
+            }
+
+            /// The reason that replaces this one at a higher level of the same measure.
+            fn stricter(self) -> Option<Self> {
+                match self { $(Self::$reason => $stricter,)* }
+            }
+
+            fn test(self) -> Test {
+                match self { $(Self::$reason => $test,)* }
+            }
+        }
+
+        /// Points of each reason, 0 to 100. Of a measure with two levels only the one reached counts.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Weights {
+            $($(#[doc = $doc])+ #[doc = concat!(" Default ", stringify!($weight), ".")] pub $code: u8,)*
+        }
+
+        impl Default for Weights {
+            fn default() -> Self {
+                Self { $($code: $weight,)* }
+            }
+        }
+    };
+}
+
+fraud_rules! {
+    /// The amount is in its currency's medium tier.
+    AmountMedium, amount_medium: 15, Some(Self::AmountHigh),
+        Test::Event(|event, _| event.risk_tier == RiskTier::Medium);
+
+    /// The amount is in its currency's high tier: not enough for a review by itself.
+    AmountHigh, amount_high: 40, None,
+        Test::Event(|event, _| event.risk_tier == RiskTier::High);
+
+    /// The customer's payments in the window reach the elevated level.
+    VelocityElevated, velocity_elevated: 20, Some(Self::VelocityHigh),
+        Test::History(|recent, rules| rules.velocity.is_elevated(recent));
+
+    /// The customer's payments in the window reach the high level.
+    VelocityHigh, velocity_high: 40, None,
+        Test::History(|recent, rules| rules.velocity.is_high(recent));
+
+    /// The card's country is not the billing country.
+    CountryMismatch, country_mismatch: 25, None,
+        Test::Event(|event, _| differ(event.method.country.as_deref(), event.customer.country.as_deref()));
+
+    /// The provider's own score reaches the elevated level.
+    ProviderScoreElevated, provider_score_elevated: 20, Some(Self::ProviderScoreHigh),
+        Test::Event(|event, rules| {
+            event.provider_risk_score.is_some_and(|score| rules.score_levels(event).is_elevated(score))
+        });
+
+    /// The provider's own score reaches the high level: a review by itself.
+    ProviderScoreHigh, provider_score_high: 50, None,
+        Test::Event(|event, rules| {
+            event.provider_risk_score.is_some_and(|score| rules.score_levels(event).is_high(score))
+        });
+}
+
+impl Reason {
+    /// Whether it holds. `recent_count` is the customer's recent payments, `None` without a customer.
+    pub(crate) fn holds(self, event: &PaymentEvent<'_>, recent_count: Option<u32>, rules: &Rules) -> bool {
+        match self.test() {
+            Test::Event(holds) => holds(event, rules),
+            Test::History(holds) => recent_count.is_some_and(|recent| holds(recent, rules)),
+        }
+    }
+}
 
 /// Two levels of one measure, each reached at its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -15,24 +121,14 @@ pub struct Levels<T> {
     pub high: T,
 }
 
-/// Points of each reason, 0 to 100. Of a measure with two levels only the one reached counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Weights {
-    /// The amount is in the medium tier. Default 15.
-    pub amount_medium: u8,
-    /// The amount is in the high tier. Default 40: not enough for a review by itself.
-    pub amount_high: u8,
-    /// The customer's payments in the window reach the elevated level. Default 20.
-    pub velocity_elevated: u8,
-    /// They reach the high level. Default 40.
-    pub velocity_high: u8,
-    /// Card and billing country differ. Default 25.
-    pub country_mismatch: u8,
-    /// The provider's score reaches the elevated level. Default 20.
-    pub provider_score_elevated: u8,
-    /// It reaches the high level. Default 50: a review by itself.
-    pub provider_score_high: u8,
+impl<T: PartialOrd> Levels<T> {
+    fn is_elevated(&self, value: T) -> bool {
+        value >= self.elevated && value < self.high
+    }
+
+    fn is_high(&self, value: T) -> bool {
+        value >= self.high
+    }
 }
 
 /// The rules: levels, weights, and the scores from which a payment is looked at or blocked.
@@ -100,27 +196,13 @@ impl Rules {
     ///
     /// The first [`RulesError`] found.
     pub fn validate(&self) -> Result<(), RulesError> {
-        let weights = &self.weights;
-        let pairs = [
-            ("amount_medium", weights.amount_medium, "amount_high", weights.amount_high),
-            ("velocity_elevated", weights.velocity_elevated, "velocity_high", weights.velocity_high),
-            (
-                "provider_score_elevated",
-                weights.provider_score_elevated,
-                "provider_score_high",
-                weights.provider_score_high,
-            ),
-            ("country_mismatch", weights.country_mismatch, "country_mismatch", weights.country_mismatch),
-        ];
-        for (low_name, low, high_name, high) in pairs {
-            for (name, weight) in [(low_name, low), (high_name, high)] {
-                if weight > 100 {
-                    return Err(RulesError::Weight(name));
-                }
-            }
-            if low > high {
-                return Err(RulesError::Levels(low_name));
-            }
+        let weight = |reason: Reason| reason.weight(&self.weights);
+        if let Some(reason) = Reason::ALL.into_iter().find(|reason| weight(*reason) > 100) {
+            return Err(RulesError::Weight(reason.code()));
+        }
+        let is_above = |reason: &Reason| reason.stricter().is_some_and(|high| weight(*reason) > weight(high));
+        if let Some(reason) = Reason::ALL.into_iter().find(is_above) {
+            return Err(RulesError::Levels(reason.code()));
         }
         if self.velocity.elevated > self.velocity.high {
             return Err(RulesError::Levels("velocity"));
@@ -132,6 +214,10 @@ impl Rules {
             return Err(RulesError::Levels("provider_scores"));
         }
         if self.review_at > self.block_at { Err(RulesError::Verdicts) } else { Ok(()) }
+    }
+
+    fn score_levels(&self, event: &PaymentEvent<'_>) -> Levels<u16> {
+        self.provider_scores.get(&event.provider).copied().unwrap_or(self.provider_score)
     }
 }
 
@@ -145,20 +231,6 @@ impl Default for Rules {
             provider_scores: BTreeMap::new(),
             review_at: 50,
             block_at: 85,
-        }
-    }
-}
-
-impl Default for Weights {
-    fn default() -> Self {
-        Self {
-            amount_medium: 15,
-            amount_high: 40,
-            velocity_elevated: 20,
-            velocity_high: 40,
-            country_mismatch: 25,
-            provider_score_elevated: 20,
-            provider_score_high: 50,
         }
     }
 }

@@ -50,6 +50,7 @@ fn check(payment: Payment, score: u8, verdict: Verdict, reasons: &[Reason]) {
     assert_eq!(decision.is_flagged(), verdict != Verdict::Approve);
 }
 
+/// Every reason has a case here.
 #[test]
 fn each_rule_by_itself() {
     use Reason::{
@@ -59,22 +60,31 @@ fn each_rule_by_itself() {
     use Verdict::{Approve, Review};
 
     let plain = Payment::plain;
-    check(plain(), 0, Approve, &[]);
-    check(Payment { tier: RiskTier::Unrated, ..plain() }, 0, Approve, &[]);
-    check(Payment { tier: RiskTier::Medium, ..plain() }, 15, Approve, &[AmountMedium]);
-    check(Payment { tier: RiskTier::High, ..plain() }, 40, Approve, &[AmountHigh]);
-    check(Payment { recent: Some(4), ..plain() }, 0, Approve, &[]);
-    check(Payment { recent: Some(5), ..plain() }, 20, Approve, &[VelocityElevated]);
-    check(Payment { recent: Some(14), ..plain() }, 20, Approve, &[VelocityElevated]);
-    check(Payment { recent: Some(15), ..plain() }, 40, Approve, &[VelocityHigh]);
-    check(Payment { recent: Some(u32::MAX), ..plain() }, 40, Approve, &[VelocityHigh]);
-    check(Payment { score: Some(64), ..plain() }, 0, Approve, &[]);
-    check(Payment { score: Some(65), ..plain() }, 20, Approve, &[ProviderScoreElevated]);
-    check(Payment { score: Some(74), ..plain() }, 20, Approve, &[ProviderScoreElevated]);
-    check(Payment { score: Some(75), ..plain() }, 50, Review, &[ProviderScoreHigh]);
-    check(Payment { score: Some(u16::MAX), ..plain() }, 50, Review, &[ProviderScoreHigh]);
     let abroad = Payment { card: Some("US".into()), billing: Some("DE".into()), ..plain() };
-    check(abroad, 25, Approve, &[CountryMismatch]);
+    let cases = [
+        (plain(), 0, Approve, None),
+        (Payment { tier: RiskTier::Unrated, ..plain() }, 0, Approve, None),
+        (Payment { tier: RiskTier::Medium, ..plain() }, 15, Approve, Some(AmountMedium)),
+        (Payment { tier: RiskTier::High, ..plain() }, 40, Approve, Some(AmountHigh)),
+        (Payment { recent: Some(4), ..plain() }, 0, Approve, None),
+        (Payment { recent: Some(5), ..plain() }, 20, Approve, Some(VelocityElevated)),
+        (Payment { recent: Some(14), ..plain() }, 20, Approve, Some(VelocityElevated)),
+        (Payment { recent: Some(15), ..plain() }, 40, Approve, Some(VelocityHigh)),
+        (Payment { recent: Some(u32::MAX), ..plain() }, 40, Approve, Some(VelocityHigh)),
+        (abroad, 25, Approve, Some(CountryMismatch)),
+        (Payment { score: Some(64), ..plain() }, 0, Approve, None),
+        (Payment { score: Some(65), ..plain() }, 20, Approve, Some(ProviderScoreElevated)),
+        (Payment { score: Some(74), ..plain() }, 20, Approve, Some(ProviderScoreElevated)),
+        (Payment { score: Some(75), ..plain() }, 50, Review, Some(ProviderScoreHigh)),
+        (Payment { score: Some(u16::MAX), ..plain() }, 50, Review, Some(ProviderScoreHigh)),
+    ];
+    let mut covered = Vec::new();
+    for (payment, score, verdict, reason) in cases {
+        check(payment, score, verdict, reason.as_slice());
+        covered.extend(reason);
+    }
+    covered.dedup();
+    assert_eq!(covered, Reason::ALL);
 }
 
 #[test]
@@ -190,16 +200,15 @@ fn rules() -> impl Strategy<Value = Rules> {
         |(amount, velocity_weight, score_weight, country, velocity, score, adyen, verdicts)| {
             let byte = |n: u16| u8::try_from(n).unwrap();
             let levels = |(elevated, high)| Levels { elevated, high };
+            let mut weights = Weights::default();
+            (weights.amount_medium, weights.amount_high) = (byte(amount.0), byte(amount.1));
+            (weights.velocity_elevated, weights.velocity_high) =
+                (byte(velocity_weight.0), byte(velocity_weight.1));
+            (weights.provider_score_elevated, weights.provider_score_high) =
+                (byte(score_weight.0), byte(score_weight.1));
+            weights.country_mismatch = country;
             Rules {
-                weights: Weights {
-                    amount_medium: byte(amount.0),
-                    amount_high: byte(amount.1),
-                    velocity_elevated: byte(velocity_weight.0),
-                    velocity_high: byte(velocity_weight.1),
-                    country_mismatch: country,
-                    provider_score_elevated: byte(score_weight.0),
-                    provider_score_high: byte(score_weight.1),
-                },
+                weights,
                 velocity_window_seconds: 3_600,
                 velocity: Levels { elevated: velocity.0.into(), high: velocity.1.into() },
                 provider_score: levels(score),

@@ -1,7 +1,7 @@
 //! Rules from JSON: what is read, what keeps its default, what is refused.
 
 use tollgate_core::ProviderId;
-use tollgate_risk::{Levels, Rules, RulesError};
+use tollgate_risk::{Levels, Reason, Rules, RulesError};
 
 #[test]
 fn json_replaces_what_it_names_and_nothing_else() {
@@ -37,15 +37,7 @@ fn mistakes_are_told_apart() {
     ] {
         assert!(matches!(error(json), RulesError::Json(_)), "{json}");
     }
-    for name in [
-        "amount_medium",
-        "amount_high",
-        "velocity_elevated",
-        "velocity_high",
-        "country_mismatch",
-        "provider_score_elevated",
-        "provider_score_high",
-    ] {
+    for name in Reason::ALL.map(Reason::code) {
         let json = format!(r#"{{"weights":{{"{name}":101}}}}"#);
         assert!(matches!(error(&json), RulesError::Weight(n) if n == name), "{name}");
     }
