@@ -39,25 +39,25 @@ macro_rules! event_types {
 }
 
 event_types! {
-    /// A payment was begun; nothing is promised.
+    /// A payment was begun. No money is promised yet.
     PaymentCreated = "payment.created", Payment;
-    /// Under way at the provider or the bank.
+    /// A payment is under way at the provider or the bank.
     PaymentPending = "payment.pending", Payment;
-    /// Waits for the payer (3-D Secure, a transfer, a voucher).
+    /// A payment waits for the payer (3-D Secure, a transfer, a voucher).
     PaymentRequiresAction = "payment.requires_action", Payment;
     /// Money is reserved, not yet taken.
     PaymentAuthorized = "payment.authorized", Payment;
-    /// Money was taken or is owed for certain.
+    /// Money was taken, or it is certain that it will be.
     PaymentSucceeded = "payment.succeeded", Payment;
-    /// Declined or broken off; no money moved.
+    /// A payment was declined or broken off. No money moved.
     PaymentFailed = "payment.failed", Payment;
-    /// An authorisation was released or the payment withdrawn.
+    /// An authorisation was released, or the payment was withdrawn.
     PaymentCanceled = "payment.canceled", Payment;
-    /// Ran out of time.
+    /// A payment or an authorisation ran out of time.
     PaymentExpired = "payment.expired", Payment;
     /// Taking reserved money failed.
     PaymentCaptureFailed = "payment.capture_failed", Payment;
-    /// Our own: the fraud workflow flagged an earlier event.
+    /// Tollgate's own: the fraud rules flagged an earlier event.
     PaymentFlagged = "payment.flagged", Payment;
     /// A refund was asked for and is under way.
     RefundPending = "refund.pending", Refund;
@@ -71,33 +71,33 @@ event_types! {
     DisputeWarning = "dispute.warning", Dispute;
     /// A chargeback or dispute was opened.
     DisputeOpened = "dispute.opened", Dispute;
-    /// Its state or evidence changed.
+    /// A dispute's state or evidence changed.
     DisputeUpdated = "dispute.updated", Dispute;
-    /// Decided for the merchant, or reversed.
+    /// A dispute was decided for the merchant, or reversed.
     DisputeWon = "dispute.won", Dispute;
-    /// Decided against the merchant, or accepted.
+    /// A dispute was decided against the merchant, or accepted.
     DisputeLost = "dispute.lost", Dispute;
-    /// Over, without it being said for whom.
+    /// A dispute is over, and the provider does not say for whom.
     DisputeClosed = "dispute.closed", Dispute;
     /// A payout or transfer was begun.
     PayoutPending = "payout.pending", Payout;
-    /// It was paid.
+    /// A payout was paid.
     PayoutSucceeded = "payout.succeeded", Payout;
-    /// It failed or came back.
+    /// A payout failed or came back.
     PayoutFailed = "payout.failed", Payout;
-    /// It was withdrawn.
+    /// A payout was withdrawn.
     PayoutCanceled = "payout.canceled", Payout;
     /// A subscription began.
     SubscriptionCreated = "subscription.created", Other;
-    /// Its plan, price or state changed.
+    /// A subscription's plan, price or state changed.
     SubscriptionUpdated = "subscription.updated", Other;
-    /// It ended.
+    /// A subscription ended.
     SubscriptionCanceled = "subscription.canceled", Other;
     /// An invoice or bill was paid.
     InvoicePaid = "invoice.paid", Other;
     /// Collecting an invoice failed.
     InvoicePaymentFailed = "invoice.payment_failed", Other;
-    /// Anything that is not in this list or could not be understood; `unrecognized` says why.
+    /// Anything else, and what cannot be read; `unrecognized` says why.
     PaymentUnrecognized = "payment.unrecognized", Other;
 }
 

@@ -1,6 +1,7 @@
 //! What the tests of the other crates are built from: [`memory`] has every port in memory, [`failure`] makes any
 //! port fail at any call, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
-//! must do, [`schema`] checks published events. A dev-dependency only.
+//! must do, [`schema`] checks published events, and
+//! [`events_page`] writes their documentation. A dev-dependency only.
 
 #![allow(
     clippy::expect_used,
@@ -11,6 +12,7 @@
 )]
 
 pub mod contract;
+pub mod events_page;
 pub mod failure;
 pub mod memory;
 pub mod schema;

@@ -1,0 +1,188 @@
+//! `docs/events.md`, the page for consumers, written from the event's JSON schema and the list of event types.
+
+use serde_json::{Map, Value};
+use tollgate_core::{
+    Authenticity, Category, Currency, Customer, EndpointId, EventType, Facts, Money, PaymentEvent,
+    PaymentMethod, ProviderId, RiskTier, WebhookId, event::Arrival,
+};
+
+use crate::schema;
+
+const HEAD: &str = "\
+<!-- Written by `cargo run -p tollgate-testkit --example events-page > docs/events.md` from
+infra/schema/payment-event.json and crates/core/src/event_type.rs: change those, not this. -->
+
+# Events
+
+The form of an event is [infra/schema/payment-event.json](../infra/schema/payment-event.json), a JSON Schema. What
+Tollgate promises about delivery, order and repeats is in [SEMANTICS.md](SEMANTICS.md).
+
+";
+
+const CONSUMING: &str = "
+## Consuming
+
+- Events come at least once and in any order. Drop repeats by `id`. Sort one payment's events by `occurred_at`.
+- Read `amount.minor_units` as an integer of any size, or `amount.value` as a decimal. Never read money as a float.
+- Do not rely on what the provider claims where `authenticity` is `authenticated`: ask its API before money moves.
+- Log an event of type `payment.unrecognized`, with `provider_event_type` and `unrecognized`. It is not an error of
+  yours: Tollgate knows no meaning for it.
+";
+
+/// The whole page.
+pub fn render() -> String {
+    let root: Value = serde_json::from_str(schema::PAYMENT_EVENT).expect("the schema is JSON");
+    let mut page = format!("{HEAD}{}\n\n## Fields\n\n", text(&root, "description"));
+    page += &row(["field", "type", "present", "meaning"]);
+    page += &row(["---"; 4]);
+    fields(&mut page, &root, &root, "");
+    page += "\n## Event types\n\n";
+    page += &row(["type", "category", "meaning"]);
+    page += &row(["---"; 3]);
+    for kind in EventType::ALL {
+        page += &row([&code(kind.as_str()), &code(kind.category().as_str()), kind.meaning()]);
+    }
+    page += "\n## Categories\n\n";
+    page += &row(["category", "holds"]);
+    page += &row(["---"; 2]);
+    for category in Category::ALL {
+        page += &row([&code(category.as_str()), category.meaning()]);
+    }
+    page + CONSUMING + "\n## Example\n\n```json\n" + &example() + "\n```\n"
+}
+
+/// An event with every field that a payment can have.
+pub fn example() -> String {
+    let some = |text: &'static str| Some(text.into());
+    let facts = Facts {
+        transaction_id: some("pi_3Nxyz"),
+        amount: Some(Money::from_minor(1099, Currency::new("EUR").expect("a code")).expect("in range")),
+        occurred_at: Some("2026-01-02T03:04:05Z".parse().expect("a time")),
+        customer: Customer { id: some("cus_9s6XKzkNRiz8i3"), country: some("DE") },
+        method: PaymentMethod { kind: some("card"), brand: some("visa"), country: some("FR") },
+        provider_risk_score: Some(12),
+        livemode: Some(true),
+        metadata: vec![("order".into(), "1234".into())],
+        ..Facts::new("evt_1Nxyz", "payment_intent.succeeded", EventType::PaymentSucceeded)
+    };
+    let received_at = "2026-01-02T03:04:06.789Z".parse().expect("a time");
+    let arrival = Arrival {
+        webhook_id: &WebhookId::new(received_at, 7),
+        endpoint: &EndpointId::new("stripe-eu").expect("an id"),
+        provider: &ProviderId::new("stripe").expect("an id"),
+        authenticity: Authenticity::Verified,
+        received_at,
+    };
+    let event = PaymentEvent::new(facts, arrival, RiskTier::Low);
+    serde_json::to_string_pretty(&event).expect("an event is JSON")
+}
+
+fn fields(page: &mut String, root: &Value, object: &Value, prefix: &str) {
+    let required = object.get("required").and_then(Value::as_array);
+    let Some(properties) = object.get("properties").and_then(Value::as_object) else { return };
+    for name in ordered(properties, required) {
+        let field = schema::resolve(root, &properties[name]);
+        let path = format!("{prefix}{name}");
+        let is_required = required.is_some_and(|names| names.iter().any(|known| known == name));
+        let present = if is_required { "always" } else { "where known" };
+        *page += &row([&code(&path), &kind(root, name, field), present, text(field, "description")]);
+        let of_null = field.get("oneOf").and_then(Value::as_array).and_then(|options| options.last());
+        let inner = of_null.map_or(field, |option| schema::resolve(root, option));
+        fields(page, root, inner, &format!("{path}."));
+    }
+}
+
+/// The required fields in the order of `required`, then the others. A map of JSON has no order of its own.
+fn ordered<'s>(properties: &'s Map<String, Value>, required: Option<&'s Vec<Value>>) -> Vec<&'s str> {
+    let mut names: Vec<_> = required.into_iter().flatten().filter_map(Value::as_str).collect();
+    for name in properties.keys() {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn kind(root: &Value, name: &str, field: &Value) -> String {
+    if let Some(value) = field.get("const") {
+        return code(value.as_str().expect("a text"));
+    }
+    match name {
+        "type" if field.get("enum").is_some() => return "[event type](#event-types)".to_owned(),
+        "category" => return "[category](#categories)".to_owned(),
+        _ => {}
+    }
+    if let Some(values) = field.get("enum").and_then(Value::as_array) {
+        let values: Vec<_> = values.iter().map(|value| code(value.as_str().expect("a text"))).collect();
+        return values.join(", ");
+    }
+    if let Some(options) = field.get("oneOf").and_then(Value::as_array) {
+        let options: Vec<_> =
+            options.iter().rev().map(|option| kind(root, "", schema::resolve(root, option))).collect();
+        return options.join(" or ");
+    }
+    let names = match &field["type"] {
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        name => Vec::from_iter(name.as_str()),
+    };
+    let mut kind = names.join(" or ");
+    if field.get("format").is_some() {
+        kind = "RFC 3339 time, UTC".to_owned();
+    }
+    if let (Some(least), Some(most)) = (field.get("minimum"), field.get("maximum")) {
+        kind += &format!(", {least} to {most}");
+    }
+    if let (Some(least), Some(most)) = (field.get("minLength"), field.get("maxLength")) {
+        kind += &format!(", {least} to {most} characters");
+    }
+    if let Some(pattern) = field.get("pattern").and_then(Value::as_str) {
+        kind += &format!(", {}", code(pattern));
+    }
+    if let Some(others) = field.get("additionalProperties") {
+        kind += &format!(" of {}s", text(others, "type"));
+    }
+    kind
+}
+
+fn text<'s>(field: &'s Value, key: &str) -> &'s str {
+    field.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> String {
+    format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_current() {
+        let page = include_str!("../../../docs/events.md");
+        assert!(
+            page == render(),
+            "run: cargo run -p tollgate-testkit --example events-page > docs/events.md"
+        );
+    }
+
+    #[test]
+    fn the_example_is_an_event_and_shows_every_field() {
+        schema::check(&example());
+        let root: Value = serde_json::from_str(schema::PAYMENT_EVENT).unwrap();
+        let example: Value = serde_json::from_str(&example()).unwrap();
+        for name in root["properties"].as_object().unwrap().keys().filter(|name| *name != "unrecognized") {
+            assert!(example.get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_meaning() {
+        for line in render().lines().filter(|line| line.starts_with("| ")) {
+            assert!(!line.contains("|  |"), "{line}");
+        }
+    }
+}
