@@ -1,5 +1,5 @@
-//! The providers' own sample payloads, which are not ours to ship: their facts are in `shared_payloads.txt`,
-//! read against each provider's documentation.
+//! The providers' own sample payloads, which we may not publish. Their expected facts are in `shared_payloads.txt`, checked
+//! against each provider's documentation.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +24,7 @@ use describe::describe;
 use tollgate_core::EndpointConfig;
 use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
 
-/// What one file says, and the headers that came with it.
+/// The expected facts of one file, and the headers that came with it.
 #[derive(Default)]
 struct Expected {
     headers: Headers,
@@ -70,7 +70,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 #[ignore = "needs ../shared, run by .ci/run"]
-fn every_shared_payload_says_what_its_provider_means() {
+fn every_shared_payload_gives_its_facts() {
     let folder = shared();
     let mut table = table();
     let mut failures = Vec::new();
@@ -89,12 +89,12 @@ fn every_shared_payload_says_what_its_provider_means() {
             body = braintree::form(std::str::from_utf8(&body).unwrap());
         }
         let received = Received { headers: &expected.headers, query: "", body: &body };
-        let said = match normaliser.normalise(Trusted::for_inspection(received), &config) {
+        let got = match normaliser.normalise(Trusted::for_inspection(received), &config) {
             Ok(events) => events.iter().map(describe).collect(),
             Err(error) => vec![format!("error: {error}")],
         };
-        if said != expected.lines {
-            failures.push(format!("{name}\n<= {}", said.join("\n<= ")));
+        if got != expected.lines {
+            failures.push(format!("{name}\n<= {}", got.join("\n<= ")));
         }
     }
     assert!(failures.is_empty(), "{} files differ:\n{}", failures.len(), failures.join("\n"));

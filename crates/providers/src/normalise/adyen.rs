@@ -18,9 +18,10 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
-    fields::{Flag, Number, Object, Pairs, Text, each, entries},
-    json, money, required, unknown,
+    content::{ContentError, composite, events_without_id, required, unknown},
+    fields::{Flag, Number, Object, Pairs, Text, each, entries, first_moment},
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -37,7 +38,7 @@ struct Envelope<'a> {
     notification_items: Items<'a>,
 }
 
-/// The items, made facts one by one as they are read.
+/// The items, each turned into facts as it is read.
 #[derive(Default)]
 struct Items<'a> {
     facts: Vec<Facts<'a>>,
@@ -98,7 +99,7 @@ fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
     if facts.is_empty() && !without_id.is_empty() {
         return Err(ContentError::MissingField("pspReference"));
     }
-    facts.extend(super::without_id(body, without_id));
+    facts.extend(events_without_id(body, without_id));
     if facts.is_empty() {
         let item: Item<'_> = json::read(body)?;
         if matches!(item.event_code, Text::Absent) {
@@ -280,13 +281,8 @@ fn normalise_platform(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let transfer = event_type.starts_with("balancePlatform.transfer.");
     let id = data.id.some().or_else(|| data.account_holder.or_default().id.some());
     let id = id.ok_or(ContentError::MissingField("data.id"))?;
-    let livemode = match body.environment.as_str() {
-        "live" => Some(true),
-        "test" => Some(false),
-        _ => None,
-    };
-    let occurred_at =
-        [&body.timestamp, &data.updated_at, &data.created_at].into_iter().find_map(Text::moment);
+    let livemode = body.environment.is_live("live", "test");
+    let occurred_at = first_moment([&body.timestamp, &data.updated_at, &data.created_at]);
     // What has no number in a sequence is told apart by when it happened: an account is updated many times.
     let event_id = match (data.sequence_number.text(), body.timestamp.as_str()) {
         (Some(number), _) => composite(&[&id, &event_type, number]),

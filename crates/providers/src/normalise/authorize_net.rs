@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tollgate_core::{EndpointConfig, EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{Id, Number, Object, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =

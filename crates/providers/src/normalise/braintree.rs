@@ -13,7 +13,13 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod, id::hex_sha256};
 
-use super::{ContentError, Normaliser, Read, form::Form, money, unknown, xml::Texts};
+use super::{
+    content::{ContentError, unknown},
+    form::Form,
+    money,
+    normaliser::{Normaliser, Read},
+    xml::Texts,
+};
 
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "braintree", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
@@ -93,7 +99,7 @@ fn currency<'t>(
         .or_else(|| payment("currency-iso-code"))
         .or_else(|| own("merchant-account/currency-iso-code"));
     match code {
-        Some(code) => money::known_code(code),
+        Some(code) => money::parse_currency(code),
         None => money::default_currency(config),
     }
 }

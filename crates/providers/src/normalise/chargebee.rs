@@ -11,9 +11,10 @@ use serde::Deserialize;
 use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{Number, Object, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -101,7 +102,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let content = event.content.or_default();
     let (transaction, invoice) = (content.transaction.or_default(), content.invoice.or_default());
     let amount = match &*event_type {
-        // A subscription's first invoice may stand beside it without having been paid.
+        // A subscription's first invoice may be in the event without having been paid.
         name if name.starts_with("subscription_") => Ok(None),
         _ if transaction.amount.is_absent() => money::minor(invoice.total, &invoice.currency_code, scale),
         _ => money::minor(transaction.amount, &transaction.currency_code, scale),

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
-    fields::{Id, Number, Object, Pairs, Text},
-    json, money, unknown,
+    content::{ContentError, composite, unknown},
+    fields::{Id, Number, Object, Pairs, Text, first_moment},
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const V3: Normaliser =
@@ -85,7 +86,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let data = event.data.or_default();
     let id = data.id.some().ok_or(ContentError::MissingField("data.id"))?;
     let event_id = composite(&[&id, &event_type]);
-    let occurred_at = [&data.created_at, &data.created_datetime].into_iter().find_map(Text::moment);
+    let occurred_at = first_moment([&data.created_at, &data.created_datetime]);
     let occurred_at = event.timestamp.unix_millis().or(occurred_at);
     let Some(kind) = kind(&event_type, data.status.as_str()) else {
         return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::ContentError;
+use super::content::ContentError;
 use crate::scheme::text::form_field;
 
 /// The most fields that are read.
@@ -24,7 +24,7 @@ impl<'a> Form<'a> {
         if text.is_empty() || fields >= MAX_FIELDS { Err(ContentError::NotJson) } else { Ok(Self(text)) }
     }
 
-    /// The value of `name`, if it is there and not empty: the one that verifying reads.
+    /// The value of `name`, if it is there and not empty. Verification reads it by the same function.
     ///
     /// # Errors
     ///

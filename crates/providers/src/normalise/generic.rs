@@ -15,9 +15,10 @@ use serde::Deserialize;
 use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::ContentError,
     fields::{Flag, Number, Pairs, Text},
     json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =

@@ -1,12 +1,17 @@
 //! GitHub-style senders: a signed body whose schema is anyone's.
 //!
+//! Both headers are not signed.
+//!
 //! Event id: the `X-GitHub-Delivery` header. Provider's type: `X-GitHub-Event`. Nothing of the body is known,
 //! so that every event is unrecognized; a sender of our schema takes the endpoint setting
 //! `normaliser = "generic"`.
 
 use tollgate_core::Facts;
 
-use super::{ContentError, Normaliser, Read, unknown};
+use super::{
+    content::{ContentError, header, unknown},
+    normaliser::{Normaliser, Read},
+};
 use crate::Received;
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
@@ -17,7 +22,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
 };
 
 fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
-    let id = received.headers.get("x-github-delivery").filter(|id| !id.is_empty());
+    let id = header(received, "x-github-delivery");
     let id = id.ok_or(ContentError::MissingField("x-github-delivery"))?;
     Ok(unknown(id, received.headers.get("x-github-event").unwrap_or_default()))
 }

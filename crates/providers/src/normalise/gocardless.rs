@@ -11,9 +11,10 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, events_without_id, required, unknown},
     fields::{Object, Pairs, Text, each},
-    json, required, unknown,
+    json,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -26,7 +27,7 @@ struct Delivery<'a> {
     events: Events<'a>,
 }
 
-/// The events, made facts one by one as they are read.
+/// The events, each turned into facts as it is read.
 #[derive(Default)]
 struct Events<'a> {
     facts: Vec<Facts<'a>>,
@@ -68,7 +69,7 @@ fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
     if facts.is_empty() {
         return Err(ContentError::MissingField(if without_id.is_empty() { "events" } else { "events.id" }));
     }
-    facts.extend(super::without_id(body, without_id));
+    facts.extend(events_without_id(body, without_id));
     Ok(facts)
 }
 

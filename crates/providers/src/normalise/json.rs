@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ContentError, fields::Object};
+use super::{content::ContentError, fields::Object};
 
 /// Reads one JSON object, borrowing from `body` wherever a text holds no escapes.
 ///

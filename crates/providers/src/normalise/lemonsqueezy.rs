@@ -11,11 +11,11 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, required, unknown},
     fields::{Flag, Id, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
-    required, unknown,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser = Normaliser {

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, unknown},
     fields::{Flag, Id, Object, Text},
-    json, unknown,
+    json,
+    normaliser::{Normaliser, Read},
 };
 use crate::{Received, scheme::text::form_field};
 
@@ -53,7 +54,7 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let signed = form_field(received.query.as_bytes(), "data.id");
     let signed = signed.map_err(|_| ContentError::InvalidField("data.id"))?.filter(|id| !id.is_empty());
     let (subject, is_other) = match (named, signed) {
-        // What is signed is in lower case, whatever the id is.
+        // The signed id is always in lower case.
         (Some(named), Some(signed)) if !named.eq_ignore_ascii_case(&signed) => (Some(signed), true),
         (Some(named), _) => (Some(named), false),
         (None, signed) => (signed, false),

@@ -15,9 +15,11 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, required, unknown},
     fields::{Number, Object, Text, each},
-    json, money, time, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
+    time,
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -67,8 +69,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Refunds<'a> {
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let body: Body<'_> = json::read(body)?;
-    let id = super::required(body.transaction_id, "transaction_id")?;
-    let status = super::required(body.transaction_status, "transaction_status")?;
+    let id = required(body.transaction_id, "transaction_id")?;
+    let status = required(body.transaction_status, "transaction_status")?;
     let refund = matches!(&*status, "refund" | "partial_refund");
     let event_id = match body.refund_amount.text() {
         Some(refunded) if refund => composite(&[&id, &status, refunded]),

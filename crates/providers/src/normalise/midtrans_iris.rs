@@ -8,9 +8,11 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, required, unknown},
     fields::{Number, Text},
-    json, midtrans, money, required, time, unknown,
+    json, midtrans, money,
+    normaliser::{Normaliser, Read},
+    time,
 };
 
 pub(super) const NORMALISER: Normaliser =

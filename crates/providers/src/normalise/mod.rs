@@ -1,20 +1,22 @@
-//! Provider bodies to canonical facts.
+//! From a provider's body to facts.
 //!
-//! One file per provider says which of its events are which of ours, where its event id comes from and in what
-//! unit it counts money. A [`Normaliser`] is looked up by name once, at start-up; from then on it is one
-//! function.
+//! Each provider has one file. It holds the provider's [`Normaliser`] and says which event types are mapped to which of
+//! ours, where the event id comes from, and in what unit the provider counts money. A new provider is one file, its
+//! `mod` line and its line in `NORMALISERS`. A normaliser is looked up by name once, at start-up.
 //!
 //! What holds for all of them:
 //!
-//! - An event that the file does not name is [`Facts::unrecognized`] with its provider's id.
-//! - An amount that cannot be held exactly makes its event unrecognized; it never becomes another amount.
+//! - An event whose type the file does not name is [`Facts::unrecognized`] with its provider's id.
+//! - An amount that cannot be held exactly makes its event unrecognized. It never becomes another amount.
 //! - A time that cannot be read is absent, and so is any optional field of an unexpected type.
 //! - Names, e-mail addresses, card numbers and the like are not read at all.
 
+mod content;
 mod fields;
 mod form;
 mod json;
 mod money;
+mod normaliser;
 mod time;
 mod xml;
 
@@ -55,12 +57,9 @@ mod wise;
 mod worldpay;
 mod xendit;
 
-use std::{borrow::Cow, fmt};
+use tollgate_core::Currency;
 
-use tollgate_core::{Currency, EndpointConfig, Facts, id::hex_sha256};
-
-use self::fields::Text;
-use crate::{Received, Trusted};
+pub use self::{content::ContentError, normaliser::Normaliser};
 
 /// The endpoint parameters that normalisers read: `default_currency`, for providers that name none (else `XXX`), and
 /// `amount_unit`, `major` or `minor`, for senders of integers whose unit their scheme does not say.
@@ -79,76 +78,6 @@ pub(crate) fn check_parameters(
         return Err(("amount_unit", "is neither major nor minor"));
     }
     Ok(())
-}
-
-/// Content that cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ContentError {
-    /// The body is not JSON (or not the form or XML that this provider sends).
-    #[error("body is not valid JSON")]
-    NotJson,
-    /// A required field is absent.
-    #[error("Missing required field: {0}")]
-    MissingField(&'static str),
-    /// A field has the wrong type or an impossible value.
-    #[error("Invalid field: {0}")]
-    InvalidField(&'static str),
-}
-
-/// The reason given for events that no file here names.
-const UNKNOWN_TYPE: &str = "unknown event type";
-
-/// The text of a field without which there is no event.
-fn required<'a>(text: Text<'a>, name: &'static str) -> Result<Cow<'a, str>, ContentError> {
-    text.some().ok_or(ContentError::MissingField(name))
-}
-
-/// An event id made of several parts, in one allocation.
-fn composite(parts: &[&str]) -> String {
-    parts.join(":")
-}
-
-/// An event that no file here names.
-fn unknown<'a>(event_id: impl Into<Cow<'a, str>>, event_type: impl Into<Cow<'a, str>>) -> Facts<'a> {
-    Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)
-}
-
-/// What stands for the events of a delivery, by their positions, that have no id: the others must not be lost with
-/// them. They go by the body's hash, so that a retry of the same bytes brings the same events.
-fn without_id<'a>(body: &[u8], positions: Vec<usize>) -> Vec<Facts<'a>> {
-    if positions.is_empty() {
-        return Vec::new();
-    }
-    let body = hex_sha256(body);
-    let event =
-        |position| Facts::unrecognized(format!("sha256:{body}:{position}"), "", "required field missing");
-    positions.into_iter().map(event).collect()
-}
-
-/// What a provider's function reads, and how many events it finds.
-#[derive(Clone, Copy)]
-enum Read {
-    /// One event in the body.
-    Body(fn(&[u8]) -> Result<Facts<'_>, ContentError>),
-    /// One event in the body, by the endpoint's parameters.
-    BodyAndSettings(for<'a> fn(&'a [u8], &EndpointConfig) -> Result<Facts<'a>, ContentError>),
-    /// One event in the body and the request's headers or query.
-    Request(for<'a> fn(Received<'a>) -> Result<Facts<'a>, ContentError>),
-    /// One event in the body and the request, by the endpoint's parameters.
-    RequestAndSettings(for<'a> fn(Received<'a>, &EndpointConfig) -> Result<Facts<'a>, ContentError>),
-    /// Several events in the body.
-    Several(fn(&[u8]) -> Result<Vec<Facts<'_>>, ContentError>),
-}
-
-/// How one provider's webhooks become facts. Each provider's file holds its own. Resolved once, at start-up.
-#[derive(Clone, Copy)]
-pub struct Normaliser {
-    /// The catalogue row's name, where there is one.
-    name: &'static str,
-    aliases: &'static [&'static str],
-    /// The headers that it reads, in lower case.
-    headers: &'static [&'static str],
-    read: Read,
 }
 
 /// Every provider's normaliser.
@@ -204,79 +133,7 @@ impl Normaliser {
     pub fn all() -> impl Iterator<Item = Self> {
         NORMALISERS.iter().copied()
     }
-
-    /// Its name.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Other names that find it.
-    pub fn aliases(&self) -> &'static [&'static str] {
-        self.aliases
-    }
-
-    /// The headers that it reads, in lower case: they must be kept with the body to normalise it again.
-    pub fn headers(&self) -> &'static [&'static str] {
-        self.headers
-    }
-
-    /// Whether it reads the request's headers or query besides the body.
-    pub(crate) fn reads_request(&self) -> bool {
-        matches!(self.read, Read::Request(_) | Read::RequestAndSettings(_))
-    }
-
-    /// What the webhook says: at least one event.
-    ///
-    /// # Errors
-    ///
-    /// Content that does not hold even an event id. Whatever does is an event, unrecognized at worst.
-    pub fn normalise<'a>(
-        &self,
-        trusted: Trusted<'a>,
-        config: &EndpointConfig,
-    ) -> Result<Vec<Facts<'a>>, ContentError> {
-        let mut facts = Vec::new();
-        self.normalise_into(trusted, config, &mut facts)?;
-        Ok(facts)
-    }
-
-    /// [`normalise`](Self::normalise), which adds the events to `facts`: a list that serves many webhooks costs no
-    /// allocation for each.
-    ///
-    /// # Errors
-    ///
-    /// As of [`normalise`](Self::normalise); nothing is added then.
-    pub fn normalise_into<'a>(
-        &self,
-        trusted: Trusted<'a>,
-        config: &EndpointConfig,
-        facts: &mut Vec<Facts<'a>>,
-    ) -> Result<(), ContentError> {
-        let received = trusted.received();
-        match self.read {
-            Read::Body(read) => facts.push(read(received.body)?),
-            Read::BodyAndSettings(read) => facts.push(read(received.body, config)?),
-            Read::Request(read) => facts.push(read(received)?),
-            Read::RequestAndSettings(read) => facts.push(read(received, config)?),
-            Read::Several(read) => facts.append(&mut read(received.body)?),
-        }
-        Ok(())
-    }
 }
-
-impl fmt::Debug for Normaliser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Normaliser").field(&self.name).finish()
-    }
-}
-
-impl PartialEq for Normaliser {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Normaliser {}
 
 #[cfg(test)]
 mod tests {

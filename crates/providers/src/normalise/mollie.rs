@@ -9,9 +9,10 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{Number, Object, Pairs, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -84,11 +85,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
             country: entity.country_code.some(),
         },
         method: PaymentMethod { kind: entity.method.some(), ..PaymentMethod::default() },
-        livemode: match entity.mode.as_str() {
-            "live" => Some(true),
-            "test" => Some(false),
-            _ => None,
-        },
+        livemode: entity.mode.is_live("live", "test"),
         metadata: entity.metadata.into_vec(),
         ..Facts::new(event_id, event_type, kind)
     };

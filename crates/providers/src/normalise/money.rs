@@ -1,4 +1,4 @@
-//! Amounts as providers write them, made exact or refused.
+//! Amounts as providers write them: read exactly, or refused with a fixed reason.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::fields::{Number, Text};
 /// An exact amount, none where the provider sent none, or the fixed reason why it cannot be exact.
 pub(super) type Amount = Result<Option<Money>, &'static str>;
 
-/// The reason for an amount whose currency is nowhere to be found.
+/// The reason for an amount without a currency.
 pub(super) const NO_CURRENCY: &str = "amount without a currency";
 const NOT_A_NUMBER: &str = "amount is not a plain number";
 const NOT_WHOLE: &str = "amount is not a whole number of minor units";
@@ -33,7 +33,7 @@ pub(super) fn minor(units: Number<'_>, currency: &Text<'_>, exceptions: Exceptio
         Number::Wrong => return Err(NOT_A_NUMBER),
         Number::Bare(text) | Number::Quoted(text) => text,
     };
-    minor_units(units, known(currency)?, exceptions).map(Some)
+    minor_units(units, read_currency(currency)?, exceptions).map(Some)
 }
 
 /// An integer of minor units of a currency already known.
@@ -44,7 +44,7 @@ pub(super) fn minor_units(
 ) -> Result<Money, &'static str> {
     let digits = units.strip_prefix('-').unwrap_or(units);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        // `10.00` where an integer is due is more likely major units than a strangely written ten.
+        // `10.00` in place of an integer is probably in major units.
         return Err(NOT_WHOLE);
     }
     let units = units.parse().map_err(|_| OUT_OF_RANGE)?;
@@ -57,7 +57,7 @@ pub(super) fn minor_units(
 
 /// A decimal in major units, read from its text.
 pub(super) fn decimal(amount: Number<'_>, currency: &Text<'_>) -> Amount {
-    decimal_in(amount, || known(currency))
+    decimal_in(amount, || read_currency(currency))
 }
 
 /// A decimal in major units of a currency already known.
@@ -66,8 +66,8 @@ pub(super) fn decimal_text(amount: &str, currency: Currency) -> Result<Money, &'
     Money::from_decimal(&plain, currency).map_err(reason)
 }
 
-/// The currency, which every amount needs.
-pub(super) fn known(currency: &Text<'_>) -> Result<Currency, &'static str> {
+/// The currency of an amount.
+pub(super) fn read_currency(currency: &Text<'_>) -> Result<Currency, &'static str> {
     match currency {
         Text::Value(code) if !code.is_empty() => Currency::new(code).map_err(reason),
         Text::Absent | Text::Value(_) => Err(NO_CURRENCY),
@@ -76,17 +76,17 @@ pub(super) fn known(currency: &Text<'_>) -> Result<Currency, &'static str> {
 }
 
 /// A currency code that came as plain text.
-pub(super) fn known_code(code: &str) -> Result<Currency, &'static str> {
+pub(super) fn parse_currency(code: &str) -> Result<Currency, &'static str> {
     Currency::new(code).map_err(reason)
 }
 
 /// The currency of an endpoint whose webhooks name none: its `default_currency` parameter, else ISO 4217's code
 /// for no currency, `XXX`.
 pub(super) fn default_currency(config: &EndpointConfig) -> Result<Currency, &'static str> {
-    known_code(config.parameters.get("default_currency").map_or("XXX", String::as_str))
+    parse_currency(config.parameters.get("default_currency").map_or("XXX", String::as_str))
 }
 
-/// A decimal in major units of a currency that is worked out only when there is an amount.
+/// A decimal in major units. The currency is asked for only when there is an amount.
 pub(super) fn decimal_in(
     amount: Number<'_>,
     currency: impl FnOnce() -> Result<Currency, &'static str>,
@@ -98,7 +98,7 @@ pub(super) fn decimal_in(
     }
 }
 
-/// Puts the amount in, or makes the event unrecognized.
+/// Sets the amount, or makes the event unrecognized for the amount's reason.
 pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
     match amount {
         Ok(amount) => facts.amount = amount,
@@ -119,7 +119,7 @@ fn reason(error: MoneyError) -> &'static str {
     }
 }
 
-/// The same number without a power of ten: JSON serialisers may write `1E+2` for a hundred.
+/// The same number without an exponent: JSON serialisers may write `1E+2` for a hundred.
 fn plain_decimal(text: &str) -> Option<Cow<'_, str>> {
     let Some((mantissa, power)) = text.split_once(['e', 'E']) else {
         return Some(Cow::Borrowed(text));

@@ -11,7 +11,13 @@
 
 use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};
 
-use super::{ContentError, Normaliser, Read, composite, form::Form, money, time, unknown};
+use super::{
+    content::{ContentError, composite, unknown},
+    form::Form,
+    money,
+    normaliser::{Normaliser, Read},
+    time,
+};
 
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "nuvei", aliases: &["safecharge"], headers: &[], read: Read::Body(normalise) };

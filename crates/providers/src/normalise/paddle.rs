@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{First, Number, Object, Pairs, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -59,7 +60,7 @@ struct Totals<'a> {
     total: Number<'a>,
 }
 
-/// The latest attempt stands first.
+/// The latest attempt is first.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Payment<'a> {

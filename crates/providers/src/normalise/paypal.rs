@@ -12,9 +12,10 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{Customer, EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{First, Number, Object, Text, each},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -150,7 +151,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         batch.amount,
         resource.purchase_units.only().unwrap_or_default().amount,
     ];
-    // A subscription's and an order's `amount`, if any, is not what this event moved.
+    // The `amount` of a subscription or an order is not what this event moved.
     let amount = amount.into_iter().find_map(Object::some).unwrap_or_default();
     let value = if amount.value.is_absent() { amount.total } else { amount.value };
     let currency = if amount.currency_code == Text::Absent { amount.currency } else { amount.currency_code };

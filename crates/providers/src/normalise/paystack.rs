@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, required, unknown},
     fields::{Id, Number, Object, Pairs, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -96,11 +97,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     };
     let occurred_at = if event_type == "charge.success" { &data.paid_at } else { &data.updated_at };
     let occurred_at = occurred_at.moment().or_else(|| data.created_at.moment());
-    let livemode = match data.domain.as_str() {
-        "live" => Some(true),
-        "test" => Some(false),
-        _ => None,
-    };
+    let livemode = data.domain.is_live("live", "test");
     let Some(kind) = kind(&event_type, data.status.as_str(), data.resolution.as_str()) else {
         return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, unknown},
     fields::{First, Number, Object, Text},
-    json, money, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =

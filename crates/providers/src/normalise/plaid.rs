@@ -12,9 +12,10 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts, PaymentMethod, Timestamp};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, required, unknown},
     fields::{Number, Text},
-    json, unknown,
+    json,
+    normaliser::{Normaliser, Read},
 };
 use crate::{Headers, Received};
 
@@ -41,7 +42,7 @@ struct Body<'a> {
 
 fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
-    let code = super::required(body.webhook_code, "webhook_code")?;
+    let code = required(body.webhook_code, "webhook_code")?;
     let id = body.payment_id.some().or_else(|| body.transfer_id.some()).or_else(|| body.item_id.some());
     let issued = issued_at(received.headers);
     let moment = match body.timestamp.as_str() {
@@ -51,11 +52,7 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event_id = composite(&[id.as_deref().unwrap_or_default(), &code, &moment]);
     let event_type = [body.webhook_type.as_str(), &*code].join(".");
     let occurred_at = body.timestamp.moment().or(issued);
-    let livemode = match body.environment.as_str() {
-        "production" => Some(true),
-        "sandbox" => Some(false),
-        _ => None,
-    };
+    let livemode = body.environment.is_live("production", "sandbox");
     let status = body.new_payment_status.as_str();
     let Some(kind) =
         (event_type == "PAYMENT_INITIATION.PAYMENT_STATUS_UPDATE").then(|| kind(status)).flatten()

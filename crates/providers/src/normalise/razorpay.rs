@@ -1,5 +1,7 @@
 //! Razorpay and RazorpayX. <https://razorpay.com/docs/webhooks/payloads/>
 //!
+//! The event id's header is not signed.
+//!
 //! Event id: the `x-razorpay-event-id` header, which is not signed; where it is missing,
 //! `{event}:{entity id}:{created_at}`. Transaction: the payment, which is the entity itself or its
 //! `payment_id`; a payout, settlement or subscription is its own.
@@ -13,9 +15,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, header, required, unknown},
     fields::{Number, Object, Pairs, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 use crate::Received;
 
@@ -99,8 +102,8 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         _ => (None, None),
     };
     let known = own.and_then(|own| Some((kind(&event_type, &own)?, own)));
-    let header = received.headers.get("x-razorpay-event-id").filter(|id| !id.is_empty());
-    let event_id = match (header, &known) {
+    let header_id = header(received, "x-razorpay-event-id");
+    let event_id = match (header_id, &known) {
         (Some(id), _) => Cow::Borrowed(id),
         (None, Some((_, entity))) if !entity.id.as_str().is_empty() => {
             let created_at = event.created_at.text().unwrap_or_default();

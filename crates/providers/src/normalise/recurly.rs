@@ -9,9 +9,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{Id, Text},
-    json, required, unknown,
+    json,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =

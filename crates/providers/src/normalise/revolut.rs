@@ -11,9 +11,10 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, required, unknown},
     fields::{Object, Text},
-    json, required, unknown,
+    json,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =

@@ -1,5 +1,7 @@
 //! Shopify. <https://shopify.dev/docs/api/webhooks>
 //!
+//! The headers, with the id and the topic in them, are not signed.
+//!
 //! Event id: the `X-Shopify-Webhook-Id` header, which every retry repeats; none of the headers is signed.
 //! (`X-Shopify-Event-Id` is shared by the webhooks of different topics, so that it would drop all but one.)
 //! Provider's type: `X-Shopify-Topic`. Transaction: the order. Time: `X-Shopify-Triggered-At`, else the
@@ -11,9 +13,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
-    fields::{First, Flag, Id, Number, Object, Text},
-    json, money, unknown,
+    content::{ContentError, unknown},
+    fields::{First, Flag, Id, Number, Object, Text, first_moment},
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 use crate::{Headers, Received};
 
@@ -84,9 +87,9 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let topic = header(received.headers, "x-shopify-topic", "shopify-topic").unwrap_or_default();
     let body: Body<'a> = json::read(received.body)?;
     let triggered = header(received.headers, "x-shopify-triggered-at", "shopify-triggered-at");
-    let occurred_at = triggered.and_then(|text| text.parse().ok()).or_else(|| {
-        [&body.updated_at, &body.processed_at, &body.created_at].into_iter().find_map(Text::moment)
-    });
+    let occurred_at = triggered
+        .and_then(|text| text.parse().ok())
+        .or_else(|| first_moment([&body.updated_at, &body.processed_at, &body.created_at]));
     let refund = body.transactions.count;
     let transaction = body.transactions.only().unwrap_or_default();
     let kind = match topic {

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{First, Number, Object, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 use crate::Received;
 
@@ -41,7 +42,7 @@ struct Data<'a> {
     object: Object<Named<'a>>,
 }
 
-/// The object stands under its own name.
+/// The object is in the field of its own kind.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Named<'a> {

@@ -17,11 +17,11 @@ use std::borrow::Cow;
 use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, header, unknown},
     fields::{Flag, Number, Object, Pairs, Text},
     json,
     money::{self, Amount},
-    unknown,
+    normaliser::{Normaliser, Read},
 };
 use crate::{Received, scheme::variant::is_there};
 
@@ -81,8 +81,7 @@ fn read<'a>(
     received: Received<'a>,
     config: &EndpointConfig,
 ) -> Result<Facts<'a>, ContentError> {
-    let event_id =
-        received.headers.get(id).filter(|id| !id.is_empty()).ok_or(ContentError::MissingField(id))?;
+    let event_id = header(received, id).ok_or(ContentError::MissingField(id))?;
     let body: Body<'a> = json::read(received.body)?;
     let occurred_at = body.timestamp.moment();
     let event_type = body.kind.some().unwrap_or_default();

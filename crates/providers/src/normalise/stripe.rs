@@ -10,11 +10,11 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{Flag, Number, Object, Pairs, Reference, Text},
     json,
     money::{self, Amount},
-    required, unknown,
+    normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
@@ -48,7 +48,7 @@ struct Previous<'a> {
     amount_reversed: Number<'a>,
 }
 
-/// The fields of interest of every kind of object: which of them stand there, the event's type decides.
+/// The fields that are read of every kind of object. Which of them are there depends on the event's type.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Subject<'a> {
@@ -261,7 +261,7 @@ fn less(total: Amount, before: Amount) -> Amount {
     tollgate_core::Money::from_minor(units, total.currency()).map(Some).map_err(|_| "amount is out of range")
 }
 
-/// Decimals by which Stripe counts, where ISO 4217 says otherwise: ISK and UGX keep two for the sake of old
+/// Decimals by which Stripe counts, where ISO 4217 says otherwise: ISK and UGX have two, for old
 /// integrations, MGA has none.
 fn scale(currency: &str) -> Option<u8> {
     match currency {

@@ -1,4 +1,4 @@
-//! Moments that providers write without saying where.
+//! Times that providers write without an offset.
 
 use jiff::{civil::DateTime, tz::Offset};
 use tollgate_core::Timestamp;
@@ -9,7 +9,7 @@ const DATE_LEN: usize = 10;
 /// A date and time (`2026-01-02 03:04:05`, `T` or a space between): with its own offset if it has one, else
 /// `hours` east of UTC.
 pub(super) fn at_offset(text: &str, hours: i8) -> Option<Timestamp> {
-    // Asked for in this order, since a failed parse allocates its error.
+    // The text is looked at first, since a failed parse allocates its error.
     let time = text.get(DATE_LEN..)?;
     if time.ends_with(['Z', 'z']) || time.contains(['+', '-']) {
         return text.parse().ok();

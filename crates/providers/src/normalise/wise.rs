@@ -1,5 +1,7 @@
 //! Wise. <https://docs.wise.com/api-docs/webhooks-notifications>
 //!
+//! The headers are not signed.
+//!
 //! Event id: the `X-Delivery-Id` header, which is not signed; where it is missing,
 //! `{resource id}:{event type}:{state}:{occurred at}`. Transaction: the transfer, `data.resource.id`.
 //!
@@ -12,9 +14,10 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
+    content::{ContentError, composite, header, required, unknown},
     fields::{Id, Number, Object, Text},
-    json, money, required, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 use crate::Received;
 
@@ -58,7 +61,7 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let data = event.data.or_default();
     let state = data.current_state.as_str();
     let resource = data.resource.or_default().id.some();
-    let event_id = match received.headers.get("x-delivery-id").filter(|id| !id.is_empty()) {
+    let event_id = match header(received, "x-delivery-id") {
         Some(id) => Cow::Borrowed(id),
         None => {
             let resource = resource.as_deref().ok_or(ContentError::MissingField("x-delivery-id"))?;

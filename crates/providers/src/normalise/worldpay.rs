@@ -9,9 +9,11 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts};
 
 use super::{
-    ContentError, Normaliser, Read,
+    content::{ContentError, required, unknown},
     fields::{Number, Object, Text},
-    json, money, required, time, unknown,
+    json, money,
+    normaliser::{Normaliser, Read},
+    time,
 };
 
 pub(super) const NORMALISER: Normaliser =

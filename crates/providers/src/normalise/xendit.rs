@@ -13,9 +13,10 @@ use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
-    ContentError, Normaliser, Read, composite,
-    fields::{Number, Object, Pairs, Text},
-    json, money, unknown,
+    content::{ContentError, composite, header, unknown},
+    fields::{Number, Object, Pairs, Text, first_moment},
+    json, money,
+    normaliser::{Normaliser, Read},
 };
 use crate::Received;
 
@@ -63,8 +64,8 @@ struct Subject<'a> {
 
 fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let body: Body<'a> = json::read(received.body)?;
-    let header = received.headers.get("webhook-id").filter(|id| !id.is_empty());
-    let event_id = |id: Option<&str>, word: &str| match (header, id) {
+    let header_id = header(received, "webhook-id");
+    let event_id = |id: Option<&str>, word: &str| match (header_id, id) {
         (Some(header), _) => Ok(Cow::Borrowed(header)),
         (None, Some(id)) => Ok(Cow::Owned(composite(&[id, word]))),
         (None, None) => Err(ContentError::MissingField("webhook-id")),
@@ -74,8 +75,7 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         let id = subject.payment_id.some().or_else(|| subject.id.some());
         let id = id.or_else(|| subject.payment_request_id.some());
         let event_id = event_id(id.as_deref(), &event_type)?;
-        let occurred_at =
-            [&subject.updated, &body.created, &subject.created].into_iter().find_map(Text::moment);
+        let occurred_at = first_moment([&subject.updated, &body.created, &subject.created]);
         let Some(kind) = event_kind(&event_type) else {
             return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
         };
@@ -94,7 +94,7 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let id = body.id.some();
     let status = body.status.some().unwrap_or_default();
     let event_id = event_id(id.as_deref(), &status)?;
-    let occurred_at = [&body.paid_at, &body.updated, &body.created].into_iter().find_map(Text::moment);
+    let occurred_at = first_moment([&body.paid_at, &body.updated, &body.created]);
     let disbursement = body.disbursement_description != Text::Absent
         || body.bank_code != Text::Absent
             && body.payment_method == Text::Absent

@@ -1,12 +1,12 @@
-//! XML bodies, read into a flat list: no document type, no entities of its own, bounded depth and size.
+//! XML bodies, read into a flat list. Document types and custom entities are refused; depth and size are bounded.
 
 use quick_xml::{Reader, events::Event};
 
-use super::ContentError;
+use super::content::ContentError;
 
 const MAX_DEPTH: usize = 32;
 const MAX_TEXTS: usize = 4_096;
-/// Of one element's path, in bytes: every text carries its own.
+/// The longest path of an element, in bytes: every text is kept with its path.
 const MAX_PATH: usize = 1_024;
 
 /// The texts of a document, each under the path of its element (`/notification/kind`), in document order.
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_grow_is_refused() {
+    fn bodies_that_could_grow_are_refused() {
         let bomb = r#"<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x>&b;</x>"#;
         let external = r#"<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>"#;
         let deep = format!("{}{}", "<a>".repeat(33), "</a>".repeat(33));

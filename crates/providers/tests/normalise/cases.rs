@@ -1,7 +1,7 @@
 //! The cases in `tests/bodies/*.txt`. A file is named for its provider and holds cases of this form:
 //!
 //! ```text
-//! == what it shows
+//! == what the case shows
 //! > header-name: value           (any number; `@name: value` sets a parameter of the endpoint,
 //!                                 `@query: …` is the query, `@wrap: bt_payload` sends the body as Braintree's form)
 //! the body, as many lines as it has
@@ -15,7 +15,7 @@ use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
 
 use crate::{braintree::form, describe::describe};
 
-/// One body and what it says.
+/// One body and its expected facts.
 pub struct Case {
     pub provider: String,
     pub name: String,

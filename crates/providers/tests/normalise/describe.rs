@@ -2,7 +2,7 @@
 
 use tollgate_core::Facts;
 
-/// One line: what matters first, then whatever else is known.
+/// One line: what every event has, then the other facts that are known.
 pub fn describe(facts: &Facts<'_>) -> String {
     let transaction = facts.transaction_id.as_deref().unwrap_or("-");
     let amount = facts.amount.map_or("-".to_owned(), |amount| amount.to_string());

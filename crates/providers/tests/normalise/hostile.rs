@@ -1,4 +1,4 @@
-//! What holds for any bytes: an answer, never a panic, and never an event without an id.
+//! Any bytes give facts or an error, never a panic, and never an event without an id.
 
 use proptest::prelude::*;
 use tollgate_core::EndpointConfig;

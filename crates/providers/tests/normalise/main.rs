@@ -1,4 +1,4 @@
-//! What each provider's webhooks say: every case of `tests/bodies/*.txt`, and what holds for any bytes.
+//! The facts of each provider's webhooks: every case of `tests/bodies/*.txt`, and what holds for any bytes.
 
 #![allow(
     clippy::expect_used,
@@ -18,12 +18,12 @@ use cases::Case;
 use tollgate_providers::normalise::Normaliser;
 
 #[test]
-fn every_case_says_what_is_written_beside_it() {
+fn every_case_gives_the_facts_beside_it() {
     let mut failures = Vec::new();
     for case in cases::all() {
-        let said = case.normalise();
-        if said != case.expected {
-            failures.push(format!("{case}\n  expected {:#?}\n  said     {said:#?}", case.expected));
+        let got = case.normalise();
+        if got != case.expected {
+            failures.push(format!("{case}\n  expected {:#?}\n  got      {got:#?}", case.expected));
         }
     }
     assert!(failures.is_empty(), "{} cases differ\n{}", failures.len(), failures.join("\n"));
@@ -36,7 +36,7 @@ fn every_provider_has_cases() {
         let of = |case: &&Case| case.provider == normaliser.name();
         let known = cases.iter().filter(of).count();
         assert!(known >= 3, "{}: {known} cases", normaliser.name());
-        // The generic endpoint's senders are told instead.
+        // A generic endpoint refuses unknown events.
         if normaliser.name() == "generic" {
             continue;
         }

@@ -1,0 +1,60 @@
+//! What every provider's file needs: the error, required fields, event ids, and events that are not recognized.
+
+use std::borrow::Cow;
+
+use tollgate_core::{Facts, id::hex_sha256};
+
+use super::fields::Text;
+use crate::Received;
+
+/// Why a body gives no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// The body is not JSON (or not the form or XML that this provider sends).
+    #[error("body is not valid JSON")]
+    NotJson,
+    /// A required field is absent.
+    #[error("Missing required field: {0}")]
+    MissingField(&'static str),
+    /// A field has the wrong type or an impossible value.
+    #[error("Invalid field: {0}")]
+    InvalidField(&'static str),
+}
+
+/// Why an event is unrecognized whose type its provider's file does not name.
+const UNKNOWN_TYPE: &str = "unknown event type";
+
+/// The text of a field that every event of this provider must have.
+pub(super) fn required<'a>(text: Text<'a>, name: &'static str) -> Result<Cow<'a, str>, ContentError> {
+    text.some().ok_or(ContentError::MissingField(name))
+}
+
+/// A header's value, if it is there and not empty.
+pub(super) fn header<'a>(received: Received<'a>, name: &str) -> Option<&'a str> {
+    received.headers.get(name).filter(|value| !value.is_empty())
+}
+
+/// An event id made of several parts, in one allocation.
+pub(super) fn composite(parts: &[&str]) -> String {
+    parts.join(":")
+}
+
+/// An event whose type its provider's file does not name.
+pub(super) fn unknown<'a>(
+    event_id: impl Into<Cow<'a, str>>,
+    event_type: impl Into<Cow<'a, str>>,
+) -> Facts<'a> {
+    Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)
+}
+
+/// Unrecognized events in place of those that have no id, one for each of their positions in the delivery, so that the
+/// delivery's other events are kept. Their ids are made of the body's hash: a retry of the same bytes has the same ids.
+pub(super) fn events_without_id<'a>(body: &[u8], positions: Vec<usize>) -> Vec<Facts<'a>> {
+    if positions.is_empty() {
+        return Vec::new();
+    }
+    let body = hex_sha256(body);
+    let event =
+        |position| Facts::unrecognized(format!("sha256:{body}:{position}"), "", "required field missing");
+    positions.into_iter().map(event).collect()
+}
