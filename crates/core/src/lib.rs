@@ -1,7 +1,7 @@
-//! What the whole of Tollgate speaks about: exact money, the canonical payment event, ids, endpoint
-//! settings and the verification receipt.
+//! The types that every other crate uses: exact money, the canonical payment event, ids, endpoint settings and the
+//! verification receipt.
 //!
-//! Pure: no clock, no environment, no I/O. Whatever depends on the moment is handed in.
+//! Pure: no clock, no environment, no I/O. The time is always an argument.
 
 pub mod endpoint;
 pub mod event;

@@ -1,4 +1,4 @@
-//! The verification receipt: what was checked, when, with which key, of which bytes.
+//! The verification receipt: what was verified, when, by which key, and for which bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,16 +34,16 @@ impl Authenticity {
     }
 }
 
-/// Proof, kept with the webhook, of the check that let it in.
+/// What verification proved. Kept with the webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Lower-case hex SHA-256 of the exact body.
     pub body_sha256: String,
     /// Where it arrived.
     pub endpoint: EndpointId,
-    /// Whose rule it passed.
+    /// The provider whose scheme it passed.
     pub provider: ProviderId,
-    /// What passing that rule proves.
+    /// What passing that scheme proves.
     pub authenticity: Authenticity,
     /// The active key that verified, by its name; never the key.
     pub key_id: String,

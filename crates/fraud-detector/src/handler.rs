@@ -1,4 +1,4 @@
-//! One payment event in, its assessment out.
+//! Assesses one payment event.
 
 use std::sync::Arc;
 

@@ -25,8 +25,8 @@ impl Decimal {
         Self { units, scale }
     }
 
-    /// How the magnitude of `amount`, its sign aside, compares with this. An amount whose exponent nobody knows
-    /// is taken for whole major units: the largest amount that it can stand for.
+    /// How the magnitude of `amount`, its sign aside, compares with this. An amount without a known exponent is
+    /// taken for whole major units: the largest amount that it can be.
     pub fn compare_magnitude(self, amount: &Money) -> Ordering {
         let magnitude = amount.minor_units().unsigned_abs();
         compare(magnitude, amount.exponent().unwrap_or(0), self.units, self.scale)

@@ -1,6 +1,6 @@
 //! Risk: how large an amount is for its currency, and whether a payment looks like fraud.
 //!
-//! Two questions, both answered from what is handed in and nothing else:
+//! Two functions of their arguments alone:
 //!
 //! - [`Thresholds::tier`] sorts an amount into the [`RiskTier`](tollgate_core::RiskTier) that routes its event.
 //! - [`assess`] weighs a payment against [`Rules`] and the customer's [`History`] and gives a [`Decision`]: a

@@ -1,14 +1,16 @@
-//! The canonical payment event: what a webhook says, in one form for every provider.
-//!
-//! The schema is versioned by [`SCHEMA`] and documented in `infra/schema/payment-event.json`.
+//! The event that is published: what a webhook says, where it arrived, and how it is routed.
 
 use std::{borrow::Cow, fmt::Write, mem};
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    facts::{Customer, Facts, PaymentMethod},
+    metadata,
+};
 use crate::{
-    Authenticity, Category, EndpointId, EventId, EventType, Fingerprint, LedgerKey, Money, ProviderId,
-    Timestamp, WebhookId,
+    Authenticity, Category, EndpointId, EventId, EventType, LedgerKey, Money, ProviderId, Timestamp,
+    WebhookId,
     id::{MAX_PROVIDER_EVENT_ID_LEN, bounded},
 };
 
@@ -29,109 +31,6 @@ pub enum RiskTier {
     High,
 }
 
-/// Who pays.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Customer<'a> {
-    /// The provider's customer or payer id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<Cow<'a, str>>,
-    /// Billing country, as sent (ISO 3166 alpha-2 at most providers).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub country: Option<Cow<'a, str>>,
-}
-
-/// What was paid with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PaymentMethod<'a> {
-    /// The provider's word: `card`, `ideal`, `bank_transfer`, …
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Cow<'a, str>>,
-    /// Card scheme or wallet: `visa`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub brand: Option<Cow<'a, str>>,
-    /// Country that issued the card, as sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub country: Option<Cow<'a, str>>,
-}
-
-/// What one event in a webhook says: the normalisers' output, free of where and when it arrived.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts<'a> {
-    /// The provider's event id, or the documented composite where it has none. Unique per endpoint.
-    pub event_id: Cow<'a, str>,
-    /// The provider's own word for what happened.
-    pub event_type: Cow<'a, str>,
-    /// Ours.
-    pub kind: EventType,
-    /// The payment object that the event is about; events with the same one are ordered.
-    pub transaction_id: Option<Cow<'a, str>>,
-    /// Absent where the provider sends none.
-    pub amount: Option<Money>,
-    /// When it happened, by the provider's clock.
-    pub occurred_at: Option<Timestamp>,
-    /// Who pays.
-    pub customer: Customer<'a>,
-    /// What was paid with.
-    pub method: PaymentMethod<'a>,
-    /// The provider's own fraud score, on its own scale (Stripe 0–100, Adyen 0–100 and above).
-    pub provider_risk_score: Option<u16>,
-    /// False for the provider's test mode; absent where it does not say.
-    pub livemode: Option<bool>,
-    /// The merchant's own key-value pairs, text values only.
-    pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// Why `kind` is [`EventType::PaymentUnrecognized`], as a short fixed phrase.
-    pub unrecognized: Option<&'static str>,
-}
-
-impl<'a> Facts<'a> {
-    /// Facts with nothing known but what happened; the rest is filled in with struct update syntax.
-    pub fn new(
-        event_id: impl Into<Cow<'a, str>>,
-        event_type: impl Into<Cow<'a, str>>,
-        kind: EventType,
-    ) -> Self {
-        Self {
-            event_id: event_id.into(),
-            event_type: event_type.into(),
-            kind,
-            transaction_id: None,
-            amount: None,
-            occurred_at: None,
-            customer: Customer::default(),
-            method: PaymentMethod::default(),
-            provider_risk_score: None,
-            livemode: None,
-            metadata: Vec::new(),
-            unrecognized: None,
-        }
-    }
-
-    /// A webhook that could not be understood, for the fixed reason `why`.
-    pub fn unrecognized(
-        event_id: impl Into<Cow<'a, str>>,
-        event_type: impl Into<Cow<'a, str>>,
-        why: &'static str,
-    ) -> Self {
-        Self { unrecognized: Some(why), ..Self::new(event_id, event_type, EventType::PaymentUnrecognized) }
-    }
-
-    /// The facts that two deliveries of one event must share: type, transaction and exact amount, in one line.
-    /// Retries may differ in everything else (Stripe's `pending_webhooks`).
-    pub fn fingerprint(&self) -> Fingerprint {
-        let (kind, transaction) = (self.kind.as_str(), self.transaction_id.as_deref().unwrap_or_default());
-        let Some(money) = &self.amount else {
-            return Fingerprint::of(format_args!("{kind}\n\n\n\n{transaction}"));
-        };
-        let (units, currency) = (money.minor_units(), money.currency());
-        match money.exponent() {
-            Some(exponent) => {
-                Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n{exponent}\n{transaction}"))
-            }
-            None => Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n\n{transaction}")),
-        }
-    }
-}
-
 /// Where and how an event's webhook arrived.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
@@ -139,7 +38,7 @@ pub struct Arrival<'a> {
     pub webhook_id: &'a WebhookId,
     /// Where it arrived.
     pub endpoint: &'a EndpointId,
-    /// Whose it is.
+    /// The endpoint's provider.
     pub provider: &'a ProviderId,
     /// What its signature proved.
     pub authenticity: Authenticity,
@@ -157,17 +56,17 @@ pub struct PaymentEvent<'a> {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventType,
-    /// Which way it is routed.
+    /// Decides where it is routed.
     pub category: Category,
     /// The endpoint it arrived at.
     pub endpoint: EndpointId,
-    /// Whose event it is.
+    /// The provider whose event it is.
     pub provider: ProviderId,
     /// The provider's id of it.
     pub provider_event_id: Cow<'a, str>,
-    /// The provider's word for it.
+    /// What the provider calls it.
     pub provider_event_type: Cow<'a, str>,
-    /// The delivery that brought it.
+    /// The delivery that brought the event.
     pub webhook_id: WebhookId,
     /// What its signature proved.
     pub authenticity: Authenticity,
@@ -196,7 +95,7 @@ pub struct PaymentEvent<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub livemode: Option<bool>,
     /// The merchant's own key-value pairs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "pairs")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "metadata")]
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Why the type is `payment.unrecognized`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,11 +103,11 @@ pub struct PaymentEvent<'a> {
 }
 
 impl<'a> PaymentEvent<'a> {
-    /// Joins what a webhook says with where and when it arrived.
+    /// An event of the facts and of where and when the webhook arrived.
     ///
     /// Texts are the sender's and may be of any length, while table keys and bus entries are bounded: an id of more
-    /// than [`MAX_PROVIDER_EVENT_ID_LEN`] bytes is replaced by its SHA-256 as in the ledger's key, as is any other text
-    /// so long, and metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive has the bytes.
+    /// than [`MAX_PROVIDER_EVENT_ID_LEN`] bytes is replaced by its SHA-256 as in the ledger's key. So is any other text
+    /// of that length. Metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive keeps the webhook's exact bytes.
     pub fn new(mut facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
         bound(&mut facts);
         let id = EventId::new(arrival.endpoint, &facts.event_id);
@@ -239,13 +138,13 @@ impl<'a> PaymentEvent<'a> {
         }
     }
 
-    /// The key that the ledger knows it by.
+    /// Its key in the ledger.
     pub fn ledger_key(&self) -> LedgerKey {
         LedgerKey::new(&self.endpoint, &self.provider_event_id)
     }
 
-    /// The transaction's partition key: providers number their payments each for itself, and two merchants must
-    /// not share a history.
+    /// The transaction's partition key: two providers or merchants may use the same payment id, and must not share a
+    /// history.
     pub fn transaction_key(&self) -> String {
         [self.endpoint.as_str(), "#", &self.transaction_id].concat()
     }
@@ -261,10 +160,10 @@ impl<'a> PaymentEvent<'a> {
     }
 }
 
-/// A time whose text order is time order.
+/// A time as text with nine decimals, so that text order is time order.
 pub fn nine_decimals(at: Timestamp) -> String {
     let mut text = String::with_capacity("-009999-01-01T00:00:00.000000000Z".len());
-    // A text takes whatever is written.
+    // Writing into a `String` cannot fail.
     let _ = write!(text, "{at:.9}");
     text
 }
@@ -293,43 +192,10 @@ fn bound(facts: &mut Facts<'_>) {
     }
 }
 
-/// Metadata as a JSON object, in the order it came.
-mod pairs {
-    use std::{borrow::Cow, fmt};
-
-    use serde::{Deserializer, Serializer, de};
-
-    type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
-
-    pub(super) fn serialize<S: Serializer>(pairs: &Pairs<'_>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
-    }
-
-    pub(super) fn deserialize<'de, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<'a>, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Pairs<'static>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, String>()? {
-                    pairs.push((Cow::Owned(key), Cow::Owned(value)));
-                }
-                Ok(pairs)
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Currency;
+    use crate::{Currency, Money};
 
     fn event() -> PaymentEvent<'static> {
         let facts = Facts {
@@ -371,18 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_holds_the_payment_facts_and_no_more() {
-        let facts = Facts::new("evt_1", "x", EventType::PaymentSucceeded);
-        let other_word = Facts { event_type: "y".into(), livemode: Some(true), ..facts.clone() };
-        let other_amount = Facts { amount: event().amount, ..facts.clone() };
-        let other_transaction = Facts { transaction_id: Some("t".into()), ..facts.clone() };
-        assert_eq!(facts.fingerprint(), other_word.fingerprint());
-        assert_ne!(facts.fingerprint(), other_amount.fingerprint());
-        assert_ne!(facts.fingerprint(), other_transaction.fingerprint());
-    }
-
-    #[test]
-    fn no_text_of_a_sender_is_too_long_for_a_key_or_an_entry() {
+    fn long_texts_of_a_sender_fit_keys_and_bus_entries() {
         let long = "x".repeat(100_000);
         let facts = Facts {
             transaction_id: Some(long.as_str().into()),

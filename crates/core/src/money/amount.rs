@@ -1,141 +1,14 @@
-//! Exact money: an integer of minor units, a currency and its exponent. No floating point anywhere.
+//! Exact amounts: an integer of minor units, a currency and its exponent.
 
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct};
 
-use crate::inline::Inline;
+use super::{currency::Currency, error::MoneyError};
 
 /// The largest magnitude of minor units that [`Money`] holds: 36 digits, so that a sum of a hundred of them
 /// still fits an `i128`.
 pub const MAX_MINOR_UNITS: i128 = 10_i128.pow(36) - 1;
-
-/// The longest currency code that is kept; ISO 4217 has three letters, crypto assets up to about ten.
-pub const MAX_CURRENCY_LEN: usize = 12;
-
-/// ISO 4217 currencies whose exponent is not two.
-///
-/// Source: ISO 4217 List One, amendment 177 (SIX Financial Information AG, maintenance agency).
-const EXPONENTS_OTHER_THAN_TWO: [(&str, u8); 26] = [
-    ("BHD", 3),
-    ("BIF", 0),
-    ("CLF", 4),
-    ("CLP", 0),
-    ("DJF", 0),
-    ("GNF", 0),
-    ("IQD", 3),
-    ("ISK", 0),
-    ("JOD", 3),
-    ("JPY", 0),
-    ("KMF", 0),
-    ("KRW", 0),
-    ("KWD", 3),
-    ("LYD", 3),
-    ("OMR", 3),
-    ("PYG", 0),
-    ("RWF", 0),
-    ("TND", 3),
-    ("UGX", 0),
-    ("UYI", 0),
-    ("UYW", 4),
-    ("VND", 0),
-    ("VUV", 0),
-    ("XAF", 0),
-    ("XOF", 0),
-    ("XPF", 0),
-];
-
-/// ISO 4217 currencies with two decimals (same source), in alphabetical order.
-const TWO_DECIMALS: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN \
-BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS \
-GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA \
-MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB \
-SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU \
-UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG ZWL";
-
-/// A currency code: three upper-case letters where ISO 4217 knows it, the sender's own text where not.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Currency {
-    code: Inline<MAX_CURRENCY_LEN>,
-    /// `None`: not an ISO 4217 currency that we know.
-    exponent: Option<u8>,
-}
-
-impl Currency {
-    /// Reads a code in any letter case. An unknown code is kept verbatim and [`Currency::is_known`] is false.
-    ///
-    /// # Errors
-    ///
-    /// [`MoneyError::Currency`] when the code is empty, longer than [`MAX_CURRENCY_LEN`] or holds anything but
-    /// ASCII letters, digits, `-`, `_` and `.`.
-    pub fn new(code: &str) -> Result<Self, MoneyError> {
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let plain = Some(code).filter(|code| !code.is_empty() && code.bytes().all(is_plain));
-        let text = plain.and_then(Inline::new).ok_or(MoneyError::Currency)?;
-        let mut currency = Self { code: text, exponent: None };
-        if let Some(exponent) = iso_exponent(code) {
-            currency.code.make_ascii_uppercase();
-            currency.exponent = Some(exponent);
-        }
-        Ok(currency)
-    }
-
-    /// The code: upper case for ISO 4217 currencies, verbatim otherwise.
-    pub fn code(&self) -> &str {
-        self.code.as_str()
-    }
-
-    /// Decimals of the minor unit (JPY 0, USD 2, KWD 3); `None` for a currency that ISO 4217 does not list.
-    pub fn exponent(&self) -> Option<u8> {
-        self.exponent
-    }
-
-    /// Whether ISO 4217 lists it.
-    pub fn is_known(&self) -> bool {
-        self.exponent.is_some()
-    }
-}
-
-impl fmt::Debug for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-
-fn iso_exponent(code: &str) -> Option<u8> {
-    let mut code: [u8; 3] = code.as_bytes().try_into().ok()?;
-    code.make_ascii_uppercase();
-    if let Ok(found) = EXPONENTS_OTHER_THAN_TWO.binary_search_by(|(known, _)| known.as_bytes().cmp(&code)) {
-        return EXPONENTS_OTHER_THAN_TWO.get(found).map(|(_, exponent)| *exponent);
-    }
-    // Each code with the space after it; the last stands by itself.
-    let (listed, last) = TWO_DECIMALS.as_bytes().as_chunks::<4>();
-    let is_listed = listed.binary_search_by(|[a, b, c, _]| [*a, *b, *c].cmp(&code)).is_ok() || *last == code;
-    is_listed.then_some(2)
-}
-
-/// Why an amount is not money that can be held exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MoneyError {
-    /// The text is not a plain decimal: digits, at most one point, an optional leading minus.
-    #[error("amount is not a plain decimal")]
-    NotADecimal,
-    /// More decimals than the currency has, and the extra ones are not zero.
-    #[error("amount has more decimals than its currency")]
-    Inexact,
-    /// Beyond [`MAX_MINOR_UNITS`].
-    #[error("amount is out of range")]
-    OutOfRange,
-    /// The currency code is not one.
-    #[error("currency code is malformed")]
-    Currency,
-}
 
 /// An exact amount of money.
 ///
@@ -165,7 +38,7 @@ impl Money {
     /// [`MoneyError::OutOfRange`].
     pub fn from_minor(minor_units: i128, currency: Currency) -> Result<Self, MoneyError> {
         in_range(minor_units)?;
-        Ok(Self { minor_units, currency, exponent: currency.exponent })
+        Ok(Self { minor_units, currency, exponent: currency.exponent() })
     }
 
     /// An integer in units of 10^-`scale`, for providers whose exponent for a currency is not ISO's (Stripe
@@ -176,7 +49,7 @@ impl Money {
     /// [`MoneyError::Inexact`] when the amount is no whole number of minor units, [`MoneyError::OutOfRange`].
     pub fn from_scaled(units: i128, scale: u8, currency: Currency) -> Result<Self, MoneyError> {
         in_range(units)?;
-        let Some(exponent) = currency.exponent else {
+        let Some(exponent) = currency.exponent() else {
             return Ok(Self { minor_units: units, currency, exponent: Some(scale) });
         };
         let minor_units = if scale > exponent {
@@ -210,7 +83,7 @@ impl Money {
         if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
             return Err(MoneyError::NotADecimal);
         }
-        let fraction = match currency.exponent {
+        let fraction = match currency.exponent() {
             Some(exponent) if fraction.len() > usize::from(exponent) => {
                 let (kept, extra) = fraction.split_at(usize::from(exponent));
                 if extra.bytes().any(|b| b != b'0') {
@@ -242,7 +115,7 @@ impl Money {
     }
 
     /// Decimals of [`minor_units`](Self::minor_units); `None` when the currency is unlisted and its sender gave
-    /// an integer, so that nobody can know.
+    /// an integer, so that it cannot be known.
     pub fn exponent(&self) -> Option<u8> {
         self.exponent
     }
@@ -252,7 +125,7 @@ impl Money {
         let exponent = usize::from(self.exponent?);
         let mut text = String::with_capacity(40);
         let sign = if self.minor_units < 0 { "-" } else { "" };
-        // A text takes whatever is written.
+        // Writing into a `String` cannot fail.
         let _ = write!(text, "{sign}{:0>width$}", self.minor_units.unsigned_abs(), width = exponent + 1);
         if exponent > 0 {
             text.insert(text.len() - exponent, '.');
@@ -369,22 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn unknown_currencies_are_kept_verbatim_and_flagged() {
+    fn an_unlisted_currency_has_no_decimals_to_write() {
         let odd = Currency::new("usdC").unwrap();
-        assert_eq!((odd.code(), odd.is_known()), ("usdC", false));
         assert_eq!(Money::from_minor(5, odd).unwrap().to_decimal(), None);
-        assert_eq!(Currency::new(""), Err(MoneyError::Currency));
-        assert_eq!(Currency::new("US D"), Err(MoneyError::Currency));
-        assert_eq!(Currency::new("ABCDEFGHIJKLM"), Err(MoneyError::Currency));
-    }
-
-    #[test]
-    fn the_currency_table_has_whole_rows() {
-        for code in TWO_DECIMALS.split(' ') {
-            assert_eq!((code.len(), iso_exponent(code)), (3, Some(2)), "{code}");
-        }
-        assert_eq!(iso_exponent("   "), None);
-        assert_eq!(iso_exponent("XYZ"), None);
     }
 
     proptest! {
