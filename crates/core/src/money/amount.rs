@@ -247,6 +247,44 @@ mod tests {
         assert_eq!(Money::from_minor(5, odd).unwrap().to_decimal(), None);
     }
 
+    #[test]
+    fn amounts_have_bounds() {
+        let dollar = Currency::new("USD").unwrap();
+        for sign in [1, -1] {
+            assert!(Money::from_minor(sign * MAX_MINOR_UNITS, dollar).is_ok());
+            assert_eq!(Money::from_minor(sign * (MAX_MINOR_UNITS + 1), dollar), Err(MoneyError::OutOfRange));
+        }
+        let kwd = Currency::new("KWD").unwrap();
+        assert_eq!(Money::from_scaled(MAX_MINOR_UNITS, 2, kwd), Err(MoneyError::OutOfRange));
+        let odd = Currency::new("usdC").unwrap();
+        assert_eq!(Money::from_scaled(MAX_MINOR_UNITS + 1, 2, odd), Err(MoneyError::OutOfRange));
+        assert_eq!(Money::from_scaled(0, 60, dollar), Err(MoneyError::OutOfRange));
+        assert_eq!(money(&format!("0.{}", "0".repeat(300)), "usdC"), Err(MoneyError::OutOfRange));
+    }
+
+    #[test]
+    fn json_is_read_by_its_exact_text_and_else_by_its_units() {
+        let cases = [
+            (r#"{"currency":"USD","minor_units":1,"exponent":2,"value":"10.99"}"#, Some("10.99 USD")),
+            (r#"{"currency":"USD","minor_units":1099,"exponent":2}"#, Some("10.99 USD")),
+            (r#"{"currency":"USD","minor_units":10990,"exponent":3}"#, Some("10.99 USD")),
+            (r#"{"currency":"USD","minor_units":1099}"#, Some("10.99 USD")),
+            (
+                r#"{"currency":"usdC","minor_units":5,"exponent":null,"value":null}"#,
+                Some("5 minor units of usdC"),
+            ),
+            (r#"{"currency":"usdC","minor_units":5,"exponent":1,"value":"0.5"}"#, Some("0.5 usdC")),
+            (r#"{"currency":"USD","minor_units":10991,"exponent":3}"#, None),
+            (r#"{"currency":"USD"}"#, None),
+            (r#"{"currency":"U D","minor_units":1}"#, None),
+            (r#"{"minor_units":1}"#, None),
+        ];
+        for (json, expected) in cases {
+            let money = serde_json::from_str::<Money>(json).ok().map(|money| money.to_string());
+            assert_eq!(money.as_deref(), expected, "{json}");
+        }
+    }
+
     proptest! {
         #[test]
         fn text_and_units_round_trip(units in -MAX_MINOR_UNITS..=MAX_MINOR_UNITS, code in "(USD|JPY|KWD|CLF)") {
@@ -256,6 +294,32 @@ mod tests {
             prop_assert_eq!(Money::from_decimal(&text, currency), Ok(money));
             let json = serde_json::to_string(&money).unwrap();
             prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+        }
+
+        /// Text is read by its digits: an oracle that only moves the point.
+        #[test]
+        fn a_text_is_its_digits(units in prop_oneof![0..1_000_000_i128, 0..=MAX_MINOR_UNITS], scale in 0..=9_usize, negative: bool, code in "(USD|JPY|KWD|CLF|usdC)") {
+            let digits = format!("{units:0>width$}", width = scale + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - scale);
+            let point = if scale == 0 { "" } else { "." };
+            let sign = if negative { "-" } else { "" };
+            let signed = if negative { -units } else { units };
+            let currency = Currency::new(&code).unwrap();
+            let read = Money::from_decimal(&format!("{sign}{whole}{point}{fraction}"), currency);
+            let exponent = currency.exponent().map_or(scale, usize::from);
+            let kept = fraction.get(..exponent).unwrap_or(fraction);
+            let lost = fraction.get(exponent..).unwrap_or_default();
+            let expected = format!("{sign}{whole}{kept:0<exponent$}").parse::<i128>().ok();
+            if lost.bytes().any(|digit| digit != b'0') {
+                prop_assert_eq!(read, Err(MoneyError::Inexact));
+            } else if let Some(expected) = expected.filter(|units| units.abs() <= MAX_MINOR_UNITS) {
+                let read = read.unwrap();
+                prop_assert_eq!((read.minor_units(), read.exponent().map(usize::from)), (expected, Some(exponent)));
+                let scale = u8::try_from(scale).unwrap();
+                prop_assert_eq!(Money::from_scaled(signed, scale, currency), Ok(read));
+            } else {
+                prop_assert_eq!(read, Err(MoneyError::OutOfRange));
+            }
         }
 
         #[test]
