@@ -237,6 +237,7 @@ mod tests {
         let ugx = Currency::new("UGX").unwrap();
         assert_eq!(Money::from_scaled(500_000, 2, ugx).unwrap().minor_units(), 5_000);
         assert_eq!(Money::from_scaled(500_050, 2, ugx), Err(MoneyError::Inexact));
+        assert_eq!(Money::from_scaled(-500_050, 2, ugx), Err(MoneyError::Inexact));
         let kwd = Currency::new("KWD").unwrap();
         assert_eq!(Money::from_scaled(15, 1, kwd).unwrap().minor_units(), 1_500);
     }
@@ -287,10 +288,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_units_round_trip(units in -MAX_MINOR_UNITS..=MAX_MINOR_UNITS, code in "(USD|JPY|KWD|CLF)") {
+        fn text_and_units_round_trip(units in prop_oneof![-1_000_i128..1_000, -MAX_MINOR_UNITS..=MAX_MINOR_UNITS], code in "(USD|JPY|KWD|CLF)") {
             let currency = Currency::new(&code).unwrap();
             let money = Money::from_minor(units, currency).unwrap();
             let text = money.to_decimal().unwrap();
+            prop_assert_eq!(text.starts_with('-'), units < 0);
             prop_assert_eq!(Money::from_decimal(&text, currency), Ok(money));
             let json = serde_json::to_string(&money).unwrap();
             prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
