@@ -5,12 +5,12 @@ use tollgate_core::PaymentEvent;
 
 use crate::rules::{Reason, Rules};
 
-/// What the caller knows of the customer's past, from the transactions table.
+/// The customer's earlier payments, from the transactions table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct History {
     /// Other payments of the same customer in the [`Rules::velocity_window_seconds`] up to this one. `None` where
-    /// the event names no customer; velocity is then no reason. Where the table could not be read, fail and try
-    /// again instead: absent is not the same as few.
+    /// the event names no customer; velocity is then no reason. If the table cannot be read, fail and retry: a
+    /// failed read is not a count of zero.
     pub recent_count: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ impl Verdict {
     }
 }
 
-/// The answer: `{"score":65,"decision":"review","reasons":["amount_high","country_mismatch"]}`.
+/// The result: `{"score":65,"decision":"review","reasons":["amount_high","country_mismatch"]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The points of all reasons, 0 to 100.

@@ -1,7 +1,7 @@
 //! Country codes, as providers send them.
 
-/// Whether two countries are certainly not the same. Only two alpha-2 codes are compared: a name or an alpha-3
-/// code beside one proves nothing.
+/// Whether two countries are different for certain. Only two alpha-2 codes are compared: nothing is known of a
+/// name or an alpha-3 code.
 pub(crate) fn differ(card: Option<&str>, billing: Option<&str>) -> bool {
     match (card.and_then(alpha2), billing.and_then(alpha2)) {
         (Some(card), Some(billing)) => card != billing,

@@ -15,7 +15,7 @@ pub struct Decimal {
     scale: u8,
 }
 
-/// A text that is not such a number.
+/// A text that is not a [`Decimal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a plain decimal: up to 36 digits with at most one point between them, and no sign")]
 pub struct DecimalError;
@@ -25,7 +25,7 @@ impl Decimal {
         Self { units, scale }
     }
 
-    /// How the magnitude of `amount`, its sign aside, compares with this. An amount without a known exponent is
+    /// How the magnitude of `amount`, without its sign, compares with this. An amount without a known exponent is
     /// taken for whole major units: the largest amount that it can be.
     pub fn compare_magnitude(self, amount: &Money) -> Ordering {
         let magnitude = amount.minor_units().unsigned_abs();
@@ -74,8 +74,8 @@ impl PartialEq for Decimal {
 
 impl Eq for Decimal {}
 
-/// `left` × 10^-`left_scale` against `right` × 10^-`right_scale`. The coarser side is brought to the finer scale;
-/// where that does not fit 128 bits, it is larger than anything that does.
+/// `left` × 10^-`left_scale` against `right` × 10^-`right_scale`. The coarser side is converted to the finer scale.
+/// If that does not fit 128 bits, it is the larger one.
 fn compare(left: u128, left_scale: u8, right: u128, right_scale: u8) -> Ordering {
     if left_scale < right_scale {
         return compare(right, right_scale, left, left_scale).reverse();

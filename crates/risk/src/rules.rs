@@ -17,8 +17,8 @@ enum Test {
     History(fn(u32, &Rules) -> bool),
 }
 
-/// One row a rule: its reason and its weight's name, its default weight, the reason that takes its place from a higher
-/// level on, and its test.
+/// One row for each rule: its reason, the name of its weight (and of the reason in JSON), its default weight, the reason
+/// that replaces it at a higher level, and its test.
 macro_rules! fraud_rules {
     ($($(#[doc = $doc:literal])+ $reason:ident, $code:ident: $weight:literal, $stricter:expr, $test:expr;)*) => {
         /// Why a payment is suspicious: a closed list, in the order of a [`Decision`](crate::Decision).
@@ -152,7 +152,7 @@ pub struct Rules {
     pub velocity: Levels<u32>,
     /// The provider's own risk score. Default 65 and 75, where Stripe Radar's "elevated" and "highest" begin.
     pub provider_score: Levels<u16>,
-    /// Other levels for providers whose scale is another.
+    /// The levels of providers that use another scale.
     pub provider_scores: BTreeMap<ProviderId, Levels<u16>>,
     /// The score from which a payment is to be reviewed. Default 50.
     pub review_at: u8,
@@ -160,7 +160,7 @@ pub struct Rules {
     pub block_at: u8,
 }
 
-/// Why a text does not hold rules.
+/// Why rules cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
     /// Not JSON, an unknown field, or a value of the wrong type or out of its type's range.
@@ -178,7 +178,7 @@ pub enum RulesError {
 }
 
 impl Rules {
-    /// Reads rules; what the text does not name keeps its default.
+    /// Reads rules. A setting that the text does not name keeps its default.
     ///
     /// # Errors
     ///
@@ -189,8 +189,8 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Whether every weight is a percentage and every lower level is the lower one, in value and in weight: what
-    /// makes a score never fall when a payment grows more suspicious.
+    /// Checks that every weight is at most 100 and that no lower level is above its higher one, in value or in weight.
+    /// A score then never falls when a payment becomes more suspicious.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Which tier an amount belongs to.
+//! The tier of an amount.
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
@@ -7,7 +7,7 @@ use tollgate_core::{Currency, Money, RiskTier};
 
 use crate::decimal::{Decimal, DecimalError};
 
-/// Where a currency's tiers meet, in major units.
+/// The bounds of a currency's tiers, in major units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The least amount that is medium.
@@ -16,7 +16,7 @@ pub struct Limits {
     pub high: Decimal,
 }
 
-/// The limits of every currency: its own, or the default ones on its decimal value.
+/// The limits of every currency. A currency without limits of its own has the default ones, for its major units.
 ///
 /// ```
 /// use tollgate_core::{Currency, Money, RiskTier};
@@ -34,7 +34,7 @@ pub struct Limits {
 ///
 /// 1,000 and 10,000, but for currencies whose unit is worth much less or much more than a dollar. Theirs are a
 /// round number of about the same worth (the power of ten nearest to the units that a US dollar bought in
-/// 2025; where that is far off, the digit as well). They route events and are no exchange rates.
+/// 2025; where that is far off, the digit as well). They route events. They are not exchange rates.
 ///
 /// | medium | high | currencies |
 /// |---|---|---|
@@ -89,7 +89,7 @@ TRY UAH UYU VUV XPF",
 /// The key of the limits for every currency without its own.
 const DEFAULT_KEY: &str = "default";
 
-/// Why a text does not hold thresholds.
+/// Why thresholds cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ThresholdsError {
     /// Not JSON, or not of the form `{"CODE":{"medium":"…","high":"…"}}`: an unknown or missing field, a number
@@ -102,10 +102,10 @@ pub enum ThresholdsError {
         /// The key.
         key: String,
     },
-    /// A currency occurs twice, perhaps in other letters.
+    /// A currency occurs twice, perhaps in another letter case.
     #[error("thresholds: {key:?} occurs twice")]
     Repeated {
-        /// The key, as it stands the second time.
+        /// The key as written the second time.
         key: String,
     },
     /// A limit is not a plain decimal.
@@ -162,8 +162,8 @@ impl Thresholds {
     /// The tier of an amount: above high is [`High`](RiskTier::High), from medium to high, both included,
     /// [`Medium`](RiskTier::Medium), below that [`Low`](RiskTier::Low).
     ///
-    /// - Negative amounts (some providers' refunds and chargebacks) count by their magnitude: the money that
-    ///   moves is the risk, whichever way it goes.
+    /// - Negative amounts (some providers' refunds and chargebacks) count by their magnitude: the risk is the
+    ///   amount that moves, in either direction.
     /// - A currency without limits of its own takes the default ones, on its decimal value.
     /// - An unlisted currency whose sender wrote an integer has no known exponent. The integer is taken for
     ///   major units, the largest amount that it can mean, so that such an amount may be rated too high and never
@@ -184,7 +184,7 @@ impl Thresholds {
         amount.map_or(RiskTier::Unrated, |amount| self.tier(amount))
     }
 
-    /// The limits that a currency is held to.
+    /// The limits of a currency.
     pub fn limits(&self, currency: Currency) -> &Limits {
         let key = if currency.is_known() { Some(currency) } else { normal(currency.code()) };
         key.and_then(|key| self.by_currency.get(&key)).unwrap_or(&self.default)
@@ -228,7 +228,7 @@ impl Entry {
     }
 }
 
-/// An object's entries, repeats included: a map type would keep the last and hide the mistake.
+/// An object's entries, repeated keys included: a map would keep the last one and hide the mistake.
 struct Entries(Vec<(String, Entry)>);
 
 impl<'de> Deserialize<'de> for Entries {

@@ -11,6 +11,9 @@
 //! reaches an account, not a payer.
 //!
 //! Money: integers in Adyen's own minor units.
+//!
+//! Signed: of each standard item `pspReference`, `originalReference`, the account, the reference, the amount,
+//! `eventCode` and `success`, and nothing else: not `eventDate` or `additionalData`. Platforms: the whole body.
 
 use std::borrow::Cow;
 

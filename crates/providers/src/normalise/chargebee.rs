@@ -6,6 +6,8 @@
 //!
 //! Money: integers in cents: whole units of currencies without decimals, hundredths of all others, also of those
 //! with three decimals. A payment's is its transaction's amount, else its invoice's total.
+//!
+//! Signed: nothing. The sender proves itself by a static password.
 
 use serde::Deserialize;
 use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};

@@ -4,6 +4,8 @@
 //! Transaction: the charge (`charge_id` where a refund or chargeback names one), else `data.id`.
 //!
 //! Money: a decimal JSON number in major units.
+//!
+//! Signed: the whole body in version 4, nothing in version 3, whose sender proves itself by a static token.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};

@@ -1,10 +1,10 @@
 //! GitHub-style senders: a signed body whose schema is anyone's.
 //!
-//! Both headers are not signed.
-//!
 //! Event id: the `X-GitHub-Delivery` header. Provider's type: `X-GitHub-Event`. Nothing of the body is known,
 //! so that every event is unrecognized; a sender of our schema takes the endpoint setting
 //! `normaliser = "generic"`.
+//!
+//! Signed: the whole body, not the headers. Id and type are thus not signed.
 
 use tollgate_core::Facts;
 

@@ -4,10 +4,13 @@
 //! several. Provider's type: the status. Transaction: `transaction_id`.
 //!
 //! Money: a decimal text in major units; IDR where no currency is sent. `refund_amount` is the sum of the refunds so
-//! far: this one's amount is that of the last of `refunds`, absent where there is no such list. Times come without an offset: they are Western Indonesia Time (UTC+7).
+//! far: this one's amount is that of
+//! the last of `refunds`, absent where there is no such list. Times come without an offset: they are Western Indonesia
+//! Time (UTC+7).
 //!
-//! Signed are `order_id`, `status_code` and `gross_amount`, joined, and nothing else. So the two latter must be of
-//! their own form, and what says that money moved must agree with the signed code, 200; else it is unrecognized.
+//! Signed: `order_id`, `status_code` and `gross_amount`, joined, and nothing else: not `transaction_id`, the status or
+//! `refund_amount`. So `status_code` and `gross_amount` must have their own form, and a type that says that money moved
+//! must agree with the signed code, 200. Otherwise the event is unrecognized.
 
 use std::borrow::Cow;
 

@@ -4,6 +4,8 @@
 //! ours, where the event id comes from, and in what unit the provider counts money. A new provider is one file, its
 //! `mod` line and its line in `NORMALISERS`. A normaliser is looked up by name once, at start-up.
 //!
+//! A file says what is signed, unless it is the whole body with everything that the file reads.
+//!
 //! What holds for all of them:
 //!
 //! - An event whose type the file does not name is [`Facts::unrecognized`] with its provider's id.

@@ -6,8 +6,9 @@
 //!
 //! Money: a decimal text in major units. `responseTimeStamp` comes without an offset: it is UTC.
 //!
-//! The amount, currency, time, `PPP_TransactionID` and `Status` are signed joined, so that each must be of its own
-//! form: what could have been split in another place is unrecognized. The rest is not signed.
+//! Signed: the amount, currency, time, `PPP_TransactionID` and `Status`, joined, and `productId`. Not `TransactionID`,
+//! `relatedTransactionId` or `transactionType`. Each signed field must have its own form: values that could have been
+//! split in another place are unrecognized.
 
 use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};
 

@@ -5,6 +5,9 @@
 //! an order's, payout's or subscription's its own.
 //!
 //! Money: decimal texts in major units (`value` in version 2, `total` in version 1).
+//!
+//! Signed: the transmission's id and time, the webhook's id and a CRC-32 of the body. Another body can be made with
+//! the same CRC-32.
 
 use std::borrow::Cow;
 

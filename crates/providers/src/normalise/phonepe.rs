@@ -5,6 +5,8 @@
 //! `orderId` in payments and `originalMerchantOrderId` in refunds, which name no other.
 //!
 //! Money: integers of paise; the currency is INR.
+//!
+//! Signed: nothing. The sender proves itself by a hash of the credentials.
 
 use serde::Deserialize;
 use tollgate_core::{EventType, Facts, PaymentMethod};

@@ -6,6 +6,8 @@
 //!
 //! Money: not in the webhooks; it must be fetched. Only payment initiation says what became of a payment; the
 //! rest (transactions, items, transfer events to be polled) is unrecognized.
+//!
+//! Signed: the `Plaid-Verification` token, with the body's SHA-256 in it.
 
 use base64::Engine as _;
 use serde::Deserialize;

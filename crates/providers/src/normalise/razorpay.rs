@@ -1,13 +1,13 @@
 //! Razorpay and RazorpayX. <https://razorpay.com/docs/webhooks/payloads/>
 //!
-//! The event id's header is not signed.
-//!
-//! Event id: the `x-razorpay-event-id` header, which is not signed; where it is missing,
+//! Event id: the `x-razorpay-event-id` header; where it is missing,
 //! `{event}:{entity id}:{created_at}`. Transaction: the payment, which is the entity itself or its
 //! `payment_id`; a payout, settlement or subscription is its own.
 //!
 //! Money: integers in the smallest unit (paise), as ISO 4217 counts. A settlement names no currency: it is in
 //! INR.
+//!
+//! Signed: the whole body, not the header with the event id.
 
 use std::borrow::Cow;
 

@@ -1,13 +1,13 @@
 //! Shopify. <https://shopify.dev/docs/api/webhooks>
 //!
-//! The headers, with the id and the topic in them, are not signed.
-//!
-//! Event id: the `X-Shopify-Webhook-Id` header, which every retry repeats; none of the headers is signed.
+//! Event id: the `X-Shopify-Webhook-Id` header, which every retry repeats.
 //! (`X-Shopify-Event-Id` is shared by the webhooks of different topics, so that it would drop all but one.)
 //! Provider's type: `X-Shopify-Topic`. Transaction: the order. Time: `X-Shopify-Triggered-At`, else the
 //! object's own.
 //!
 //! Money: decimal texts in major units (`total_price`, `amount`) of the shop's currency.
+//!
+//! Signed: the whole body, not the headers. Event id, topic and time are thus not signed.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};

@@ -4,7 +4,9 @@
 //! or invoice names; a payout or subscription is its own.
 //!
 //! Money: integers in the smallest denomination, as ISO 4217 counts. Live or sandbox: the
-//! `Square-Environment` header, which is not signed.
+//! `Square-Environment` header.
+//!
+//! Signed: the whole body and the URL, not the header with the mode.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};

@@ -1,12 +1,12 @@
 //! Wise. <https://docs.wise.com/api-docs/webhooks-notifications>
 //!
-//! The headers are not signed.
-//!
-//! Event id: the `X-Delivery-Id` header, which is not signed; where it is missing,
+//! Event id: the `X-Delivery-Id` header; where it is missing,
 //! `{resource id}:{event type}:{state}:{occurred at}`. Transaction: the transfer, `data.resource.id`.
 //!
 //! Money: a decimal JSON number in major units, where there is one (balance credits). A credit to a balance is
 //! a payment received; transfers are payouts.
+//!
+//! Signed: the whole body, not the headers with the event id and the test mode.
 
 use std::borrow::Cow;
 

@@ -6,6 +6,8 @@
 //!
 //! Money: a JSON number in major units. Invoices and disbursements stand at the top level, without an `event`;
 //! the newer products stand under `data`.
+//!
+//! Signed: nothing. The sender proves itself by a static token.
 
 use std::borrow::Cow;
 
