@@ -1,8 +1,12 @@
 //! The verification receipt: what was verified, when, by which key, and for which bytes.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, ProviderId, Timestamp, id::hex_sha256};
+use crate::{
+    endpoint::{EndpointId, ProviderId},
+    id::hex_sha256,
+};
 
 /// What a good signature proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{EventType, Fingerprint, Money, Timestamp};
+use crate::{event_type::EventType, id::Fingerprint, money::Money};
 
 /// Who pays.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write, mem};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,9 +10,11 @@ use super::{
     metadata,
 };
 use crate::{
-    Authenticity, Category, EndpointId, EventId, EventType, LedgerKey, Money, ProviderId, Timestamp,
-    WebhookId,
-    id::{MAX_PROVIDER_EVENT_ID_LEN, bounded},
+    endpoint::{EndpointId, ProviderId},
+    event_type::{Category, EventType},
+    id::{EventId, LedgerKey, MAX_PROVIDER_EVENT_ID_LEN, WebhookId, bounded},
+    money::Money,
+    receipt::Authenticity,
 };
 
 /// The schema's name and version. A field is only ever added under one version.
