@@ -7,7 +7,10 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{object::Object, wrong::wrong};
+use super::{
+    object::Object,
+    wrong::{Visited, wrong},
+};
 
 /// The first element of a list, and how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +54,9 @@ pub(in crate::normalise) fn each<'de, D: Deserializer<'de>, T: Deserialize<'de>>
     deserializer: D,
     visit: impl FnMut(T),
 ) -> Result<(), D::Error> {
-    #[derive(Default)]
-    enum Done {
-        #[default]
-        Read,
-        Wrong,
-    }
     struct Lists<T, F>(F, PhantomData<T>);
     impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Lists<T, F> {
-        type Value = Done;
+        type Value = Visited;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list")
@@ -69,12 +66,12 @@ pub(in crate::normalise) fn each<'de, D: Deserializer<'de>, T: Deserialize<'de>>
             while let Some(element) = list.next_element()? {
                 (self.0)(element);
             }
-            Ok(Done::Read)
+            Ok(Visited::All)
         }
 
         wrong!(null bool number text object);
     }
     match deserializer.deserialize_any(Lists(visit, PhantomData))? {
-        Done::Read | Done::Wrong => Ok(()),
+        Visited::All | Visited::Wrong => Ok(()),
     }
 }

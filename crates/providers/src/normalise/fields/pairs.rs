@@ -7,7 +7,10 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{text::Text, wrong::wrong};
+use super::{
+    text::Text,
+    wrong::{Visited, wrong},
+};
 
 /// The most metadata pairs that are kept of one event: Stripe's own limit, the highest of the providers'.
 pub(in crate::normalise) const MAX_METADATA: usize = 50;
@@ -73,15 +76,9 @@ pub(in crate::normalise) fn entries<'de, D: Deserializer<'de>>(
             deserializer.deserialize_str(Keys)
         }
     }
-    #[derive(Default)]
-    enum Done {
-        #[default]
-        Read,
-        Wrong,
-    }
     struct Entries<F>(F);
     impl<'de, F: FnMut(Cow<'de, str>, Text<'de>)> Visitor<'de> for Entries<F> {
-        type Value = Done;
+        type Value = Visited;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -91,12 +88,12 @@ pub(in crate::normalise) fn entries<'de, D: Deserializer<'de>>(
             while let Some((Key(name), value)) = map.next_entry::<Key<'de>, Text<'de>>()? {
                 (self.0)(name, value);
             }
-            Ok(Done::Read)
+            Ok(Visited::All)
         }
 
         wrong!(null bool number text list);
     }
     match deserializer.deserialize_any(Entries(visit))? {
-        Done::Read | Done::Wrong => Ok(()),
+        Visited::All | Visited::Wrong => Ok(()),
     }
 }

@@ -1,5 +1,15 @@
 //! Visitor methods for JSON of another type than the field's.
 
+/// The end of a visit whose elements were handed out one by one.
+#[derive(Default)]
+pub(super) enum Visited {
+    /// Every element was handed out; null has none.
+    #[default]
+    All,
+    /// The value is of another type.
+    Wrong,
+}
+
 /// Visitor methods for the named JSON types: each skips its value and gives `Wrong`; null gives the default.
 macro_rules! wrong {
     ($($method:ident)*) => { $(wrong!(@ $method);)* };
