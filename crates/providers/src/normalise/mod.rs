@@ -8,7 +8,8 @@
 //!
 //! What holds for all of them:
 //!
-//! - An event whose type the file does not name is [`Facts::unrecognized`](tollgate_core::Facts::unrecognized) with its provider's id.
+//! - An event whose type the file does not name is unrecognized
+//!   ([`Facts::unrecognized`](tollgate_core::Facts::unrecognized)) and keeps its provider's id.
 //! - An amount that cannot be held exactly makes its event unrecognized. It never becomes another amount.
 //! - A time that cannot be read is absent, and so is any optional field of an unexpected type.
 //! - Names, e-mail addresses, card numbers and the like are not read at all.
