@@ -7,7 +7,12 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use tollgate_aws::{bus::entry, ledger, prepared::PreparedItems, transactions::rows};
+use tollgate_aws::{
+    bus::entry,
+    ledger,
+    prepared::PreparedItems,
+    transactions::{Row, rows},
+};
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
@@ -165,7 +170,7 @@ impl Transactions for Memory {
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
         let rows = rows(events);
-        let items = PreparedItems::new(&rows, self.is_parallel, |(_, row)| row.item());
+        let items = PreparedItems::new(&rows, self.is_parallel, Row::item);
         self.sink.lock().unwrap().transactions.extend(items.take_all());
         events.iter().map(|_| Ok(())).collect()
     }

@@ -5,6 +5,7 @@ use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration}
 
 use futures_util::{StreamExt, stream};
 use tollgate_pipeline::ports::{PortError, PortResult};
+use tracing::error;
 
 /// Calls in flight at once. At 10 ms a call that is 800 calls a second, past what one function needs.
 const IN_FLIGHT: usize = 8;
@@ -55,8 +56,18 @@ where
             .await;
         pending.clear();
         for (chunk, items) in answers {
+            // Nobody can tell whose answer is missing: all of them stay unanswered.
+            if items.len() != chunk.len() {
+                error!(
+                    asked = chunk.len(),
+                    answered = items.len(),
+                    service = limits.service,
+                    "a call's answers do not match its items"
+                );
+                continue;
+            }
             // A call that is refused for good is refused for one of its items: each is sent by itself, so that
-            // the bad one does not take its neighbours along.
+            // the bad one does not make its neighbours fail.
             let is_refused = |item: &Item<T>| matches!(item, Item::Done(Err(PortError::Permanent { .. })));
             if chunk.len() > 1 && round + 1 < ROUNDS && items.iter().all(is_refused) {
                 suspects.extend(chunk);

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::config::ProvideCredentials;
 pub mod archive;
 mod batch;
 pub mod bus;
+mod dynamodb;
 pub mod endpoints;
 pub mod error;
 pub mod history;

@@ -18,6 +18,7 @@ use tollgate_pipeline::{
 use crate::{
     batch::{Item, Limits, batched},
     error::{build_error, port_error},
+    prepared::PreparedItems,
 };
 
 const SERVICE: &str = "sqs";
@@ -94,22 +95,20 @@ impl ArchiveQueue for SqsArchiveQueue {
         // SendMessageBatch: 10 messages and 1 MiB a call.
         let limits = Limits { service: SERVICE, items: 10, bytes: MAX_MESSAGE_BYTES };
         let sizes: Vec<usize> = messages.iter().map(String::len).collect();
-        batched(limits, &sizes, async |chunk| {
-            let bodies: Vec<&String> = chunk.iter().filter_map(|&i| messages.get(i)).collect();
-            self.send_batch(&bodies).await
-        })
-        .await
+        let bodies = PreparedItems::new(&messages, false, String::clone);
+        batched(limits, &sizes, async |chunk| self.send_batch(bodies.take(chunk)).await).await
     }
 }
 
 impl SqsArchiveQueue {
-    async fn send_batch(&self, bodies: &[&String]) -> Vec<Item<()>> {
-        let fill = |problem: PortError| bodies.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
+    async fn send_batch(&self, bodies: Vec<String>) -> Vec<Item<()>> {
+        let count = bodies.len();
+        let fill = |problem: PortError| (0..count).map(|_| Item::Done(Err(problem.clone()))).collect();
         let entries: Result<Vec<_>, _> = bodies
-            .iter()
+            .into_iter()
             .enumerate()
             .map(|(index, body)| {
-                SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(*body).build()
+                SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
             })
             .collect();
         let Ok(entries) = entries else { return fill(build_error(SERVICE)) };
@@ -119,7 +118,7 @@ impl SqsArchiveQueue {
             Ok(answer) => answer,
             Err(problem) => return fill(port_error(SERVICE, &problem)),
         };
-        (0..bodies.len())
+        (0..count)
             .map(|index| {
                 let id = index.to_string();
                 if answer.successful().iter().any(|entry| entry.id() == id) {

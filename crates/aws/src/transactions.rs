@@ -6,24 +6,19 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{
-    Client,
-    types::{AttributeValue, KeysAndAttributes},
-};
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use tollgate_core::{PaymentEvent, Timestamp, event::nine_decimals};
 use tollgate_pipeline::ports::{Document, PortError, PortResult, Recorded, Transactions};
 
 use crate::{
-    batch::{Item, Limits, batched},
-    error::{build_error, port_error},
-    ledger::{WRITE, number, string, write},
+    batch::batched,
+    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, number, string, text, write},
     prepared::PreparedItems,
 };
 
-const SERVICE: &str = "dynamodb";
 const LATEST: &str = "latest";
-const KEY: [&str; 2] = ["transaction_id", "sort_key"];
-const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
+const TRANSACTION: &str = "transaction_id";
+const KEY: [&str; 2] = [TRANSACTION, "sort_key"];
 
 /// The table `transactions`.
 #[derive(Debug, Clone)]
@@ -43,89 +38,58 @@ impl DynamoTransactions {
     pub fn in_parallel(self, is_parallel: bool) -> Self {
         Self { is_parallel, ..self }
     }
-
-    async fn read(&self, keys: &[&str]) -> Vec<Item<Option<Timestamp>>> {
-        let fail = |problem: PortError| keys.iter().map(|_| Item::Done(Err(problem.clone()))).collect();
-        let wanted = keys.iter().map(|key| {
-            HashMap::from([
-                ("transaction_id".to_owned(), string(*key)),
-                ("sort_key".to_owned(), string(LATEST)),
-            ])
-        });
-        let request = KeysAndAttributes::builder()
-            .set_keys(Some(wanted.collect()))
-            .consistent_read(true)
-            .projection_expression("transaction_id, latest_at")
-            .build();
-        let Ok(request) = request else { return fail(build_error(SERVICE)) };
-        let answer = match self.client.batch_get_item().request_items(&self.table, request).send().await {
-            Ok(answer) => answer,
-            Err(problem) => return fail(port_error(SERVICE, &problem)),
-        };
-        let key_of = |item: &HashMap<String, AttributeValue>, name: &str| {
-            item.get(name).and_then(|value| value.as_s().ok()).cloned()
-        };
-        let found = answer.responses().and_then(|tables| tables.get(&self.table));
-        let found: HashMap<String, String> = found
-            .into_iter()
-            .flatten()
-            .filter_map(|item| Some((key_of(item, "transaction_id")?, key_of(item, "latest_at")?)))
-            .collect();
-        let unread = answer.unprocessed_keys().and_then(|tables| tables.get(&self.table));
-        let unread: Vec<String> = unread
-            .into_iter()
-            .flat_map(KeysAndAttributes::keys)
-            .filter_map(|key| key_of(key, "transaction_id"))
-            .collect();
-        keys.iter()
-            .map(|key| {
-                if unread.iter().any(|unread| unread == key) {
-                    return Item::LeftOver(PortError::retryable(SERVICE, "unprocessed key"));
-                }
-                match found.get(*key).map(|text| text.parse::<Timestamp>()) {
-                    None => Item::Done(Ok(None)),
-                    Some(Ok(at)) => Item::Done(Ok(Some(at))),
-                    Some(Err(_)) => Item::Done(Err(PortError::permanent(SERVICE, "latest_at is no time"))),
-                }
-            })
-            .collect()
-    }
 }
 
 impl Transactions for DynamoTransactions {
     async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+        let read = Read {
+            client: &self.client,
+            table: &self.table,
+            key: TRANSACTION,
+            projection: "transaction_id, latest_at",
+            names: &[],
+        };
+        let key = |key: &&str| {
+            HashMap::from([(TRANSACTION.to_owned(), string(*key)), ("sort_key".to_owned(), string(LATEST))])
+        };
+        let wanted = PreparedItems::new(transaction_keys, false, key);
         batched(READ, &vec![1; transaction_keys.len()], async |chunk| {
-            let keys: Vec<&str> = chunk.iter().filter_map(|&i| transaction_keys.get(i).copied()).collect();
-            self.read(&keys).await
+            read.call(wanted.take(chunk), latest_at).await
         })
         .await
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
         let rows = rows(events);
-        let sizes: Vec<usize> = rows.iter().map(|(_, row)| row.size()).collect();
-        let items = PreparedItems::new(&rows, self.is_parallel, |(_, row)| row.item());
+        let sizes: Vec<usize> = rows.iter().map(Row::size).collect();
+        let items = PreparedItems::new(&rows, self.is_parallel, Row::item);
         let written = batched(WRITE, &sizes, async |chunk| {
             write(&self.client, &self.table, &KEY, items.take(chunk)).await
         })
         .await;
-        let mut results: Vec<PortResult<()>> = events.iter().map(|_| Ok(())).collect();
-        for ((index, _), written) in rows.into_iter().zip(written) {
-            if let (Some(result @ Ok(())), Err(problem)) = (results.get_mut(index), written) {
-                *result = Err(problem);
-            }
-        }
-        results
+        // As many rows for each event as `rows` makes.
+        let mut written = written.into_iter();
+        let mut next = || written.next().unwrap_or(Err(PortError::retryable(SERVICE, "no answer for a row")));
+        let one = |recorded: &Recorded<'_>| {
+            let history = next();
+            if recorded.is_latest { history.and(next()) } else { history }
+        };
+        events.iter().map(one).collect()
     }
 }
 
-/// The rows that events leave, each with its event's place among them.
-pub fn rows<'e>(events: &'e [Recorded<'e>]) -> Vec<(usize, Row<'e>)> {
-    let of = |(index, recorded): (usize, &'e Recorded<'e>)| {
-        let latest = recorded.is_latest.then_some((index, Row::Latest(recorded.document.event)));
-        [Some((index, Row::History(&recorded.document))), latest].into_iter().flatten()
+fn latest_at(item: &Attributes) -> PortResult<Timestamp> {
+    let at = text(item, "latest_at").and_then(|text| text.parse().ok());
+    at.ok_or_else(|| PortError::permanent(SERVICE, "latest_at is no time"))
+}
+
+/// The rows that events leave: each event's history row, and behind it its latest state's where it is that.
+pub fn rows<'e>(events: &'e [Recorded<'e>]) -> Vec<Row<'e>> {
+    let rows_of = |recorded: &'e Recorded<'e>| {
+        let latest = recorded.is_latest.then_some(Row::Latest(recorded.document.event));
+        [Some(Row::History(&recorded.document)), latest].into_iter().flatten()
     };
-    events.iter().enumerate().flat_map(of).collect()
+    events.iter().flat_map(rows_of).collect()
 }
 
 /// A row of the table.
@@ -147,7 +111,7 @@ impl Row<'_> {
     }
 
     /// As DynamoDB takes it.
-    pub fn item(&self) -> HashMap<String, AttributeValue> {
+    pub fn item(&self) -> Attributes {
         match self {
             Self::History(document) => history_item(document),
             Self::Latest(event) => latest_item(event),
@@ -156,7 +120,7 @@ impl Row<'_> {
 }
 
 /// The event in its transaction's history.
-pub fn history_item(document: &Document<'_>) -> HashMap<String, AttributeValue> {
+pub fn history_item(document: &Document<'_>) -> Attributes {
     let event = document.event;
     let mut item = HashMap::with_capacity(16);
     let mut put = |name: &str, value: AttributeValue| _ = item.insert(name.to_owned(), value);
@@ -187,7 +151,7 @@ pub fn history_item(document: &Document<'_>) -> HashMap<String, AttributeValue> 
 }
 
 /// The row that says how far its transaction is.
-pub fn latest_item(event: &PaymentEvent<'_>) -> HashMap<String, AttributeValue> {
+pub fn latest_item(event: &PaymentEvent<'_>) -> Attributes {
     HashMap::from([
         ("transaction_id".to_owned(), string(event.transaction_key())),
         ("sort_key".to_owned(), string(LATEST)),

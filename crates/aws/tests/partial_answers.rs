@@ -1,0 +1,400 @@
+//! The batch adapters against a server that answers as AWS may: some items unprocessed, some entries failed, in another
+//! order, too few, or about something else. The local AWS peer always answers whole.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests only"
+)]
+
+mod server;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use serde_json::{Value, json};
+use tollgate_aws::{
+    bus::EventBridgeBus, ledger::DynamoLedger, queues::SqsArchiveQueue, transactions::DynamoTransactions,
+};
+use tollgate_core::{
+    Authenticity, EndpointId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId, RiskTier, Timestamp,
+    WebhookId, event::Arrival,
+};
+use tollgate_pipeline::ports::{
+    ArchiveQueue, Document, EventBus, Ledger, LedgerEntry, LedgerState, PortError, PortResult, Recorded,
+    Transactions,
+};
+
+use server::Server;
+
+const URL: &str = "http://127.0.0.1/000000000000/archive";
+
+async fn config(server: &Server) -> SdkConfig {
+    let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .credentials_provider(credentials)
+        .region(Region::from_static("us-east-1"))
+        .endpoint_url(server.url())
+        .retry_config(RetryConfig::disabled())
+        .load()
+        .await
+}
+
+async fn ledger(server: &Server) -> DynamoLedger {
+    DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config(server).await), "events")
+}
+
+async fn transactions(server: &Server) -> DynamoTransactions {
+    DynamoTransactions::new(aws_sdk_dynamodb::Client::new(&config(server).await), "transactions")
+}
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_355_200 + second).unwrap()
+}
+
+fn key(event_id: &str) -> LedgerKey {
+    LedgerKey::new(&EndpointId::new("acme").unwrap(), event_id)
+}
+
+/// How each answer reads, in a word.
+fn words<T>(answers: &[PortResult<T>], word: impl Fn(&T) -> String) -> Vec<String> {
+    let one = |answer: &PortResult<T>| match answer {
+        Ok(value) => word(value),
+        Err(PortError::Retryable { .. }) => "retryable".to_owned(),
+        Err(PortError::Permanent { .. }) => "permanent".to_owned(),
+    };
+    answers.iter().map(one).collect()
+}
+
+fn done(answers: &[PortResult<()>]) -> Vec<String> {
+    words(answers, |()| "ok".to_owned())
+}
+
+/// The keys that a BatchGetItem asks for.
+fn asked(request: &Value, table: &str) -> Vec<Value> {
+    request["RequestItems"][table]["Keys"].as_array().unwrap().clone()
+}
+
+/// The items that a BatchWriteItem puts.
+fn put(request: &Value, table: &str) -> Vec<Value> {
+    request["RequestItems"][table].as_array().unwrap().clone()
+}
+
+fn claim(key: &Value, state: &str) -> Value {
+    json!({
+        "event_key": key["event_key"], "state": {"S": state}, "received_at": {"S": time(0).to_string()},
+        "expires_at": {"N": time(100).as_second().to_string()},
+    })
+}
+
+async fn known(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+    let server = Server::start(answer);
+    let keys = ["a", "b", "c"].map(key);
+    let known = ledger(&server).await.known(&keys, time(1)).await;
+    words(&known, |known| known.map_or("absent".to_owned(), |known| known.state.as_str().to_owned()))
+}
+
+#[tokio::test]
+async fn an_unprocessed_key_is_asked_for_again_and_no_answer_is_another_keys() {
+    let mut calls = 0;
+    let found = known(move |operation, request| {
+        calls += 1;
+        assert_eq!(operation, "BatchGetItem");
+        let keys = asked(request, "events");
+        match calls {
+            // `b` is read, `a` is not, `c` is absent.
+            1 => json!({
+                "Responses": {"events": [claim(&keys[1], "processed")]},
+                "UnprocessedKeys": {"events": {"Keys": [keys[0]]}},
+            }),
+            _ => {
+                assert_eq!(keys.len(), 1);
+                json!({"Responses": {"events": [claim(&keys[0], "received")]}, "UnprocessedKeys": {}})
+            }
+        }
+    });
+    assert_eq!(found.await, ["received", "processed", "absent"]);
+}
+
+#[tokio::test]
+async fn items_in_another_order_are_told_apart_by_their_keys() {
+    let found = known(|_, request| {
+        let keys = asked(request, "events");
+        json!({"Responses": {"events": [claim(&keys[2], "processed"), claim(&keys[0], "received")]}})
+    });
+    assert_eq!(found.await, ["received", "absent", "processed"]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_never_read_is_not_absent() {
+    let found = known(|_, request| {
+        let keys = asked(request, "events");
+        let (unread, read): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| key["event_key"]["S"].as_str().unwrap().ends_with('b'));
+        let read: Vec<Value> = read.iter().map(|key| claim(key, "processed")).collect();
+        json!({"Responses": {"events": read}, "UnprocessedKeys": {"events": {"Keys": unread}}})
+    });
+    assert_eq!(found.await, ["processed", "retryable", "processed"]);
+}
+
+#[tokio::test]
+async fn an_answer_about_something_else_is_no_answer() {
+    let strange: [fn(Value) -> Value; 4] = [
+        |mut item| {
+            item.as_object_mut().unwrap().remove("event_key");
+            item
+        },
+        |mut item| {
+            item["event_key"] = json!({"S": "acme#another"});
+            item
+        },
+        |mut item| {
+            item["event_key"] = json!({"N": "1"});
+            item
+        },
+        |mut item| {
+            item["state"] = json!({"S": "unheard of"});
+            item
+        },
+    ];
+    for (number, strange) in strange.into_iter().enumerate() {
+        let found = known(move |_, request| {
+            let keys = asked(request, "events");
+            let others = keys[1..].iter().map(|key| claim(key, "received"));
+            let items: Vec<Value> = others.chain([strange(claim(&keys[0], "processed"))]).collect();
+            json!({"Responses": {"events": items}})
+        });
+        let found = found.await;
+        assert!(matches!(found[0].as_str(), "retryable" | "permanent"), "{number}: {found:?}");
+        assert!(!found.contains(&"absent".to_owned()), "{number}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_entry_counts_as_absent() {
+    let found = known(|_, request| {
+        let keys = asked(request, "events");
+        let entry = |(age, key): (i64, &Value)| {
+            let mut entry = claim(key, "processed");
+            entry["expires_at"] = json!({"N": time(age).as_second().to_string()});
+            entry
+        };
+        json!({"Responses": {"events": (0..).zip(&keys).map(entry).collect::<Vec<_>>()}})
+    });
+    // Asked at second 1.
+    assert_eq!(found.await, ["absent", "absent", "processed"]);
+}
+
+fn entry(event_id: &str) -> LedgerEntry {
+    LedgerEntry {
+        key: key(event_id),
+        state: LedgerState::Processed,
+        webhook_id: WebhookId::new(time(0), 1),
+        fingerprint: "facts".to_owned(),
+        received_at: time(0),
+    }
+}
+
+async fn marked(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+    let server = Server::start(answer);
+    done(&ledger(&server).await.put(&["a", "b", "c"].map(entry)).await)
+}
+
+#[tokio::test]
+async fn an_unprocessed_item_alone_is_sent_again() {
+    let mut calls = 0;
+    let marked_all = marked(move |operation, request| {
+        calls += 1;
+        assert_eq!(operation, "BatchWriteItem");
+        let items = put(request, "events");
+        match calls {
+            1 => json!({"UnprocessedItems": {"events": [items[1]]}}),
+            _ => {
+                assert_eq!(items.len(), 1);
+                assert_eq!(items[0]["PutRequest"]["Item"]["event_key"]["S"], "acme#b");
+                json!({"UnprocessedItems": {}})
+            }
+        }
+    });
+    assert_eq!(marked_all.await, ["ok", "ok", "ok"]);
+    let never = marked(|_, request| {
+        let items = put(request, "events");
+        let left = items.into_iter().filter(|it| it["PutRequest"]["Item"]["event_key"]["S"] == "acme#c");
+        json!({"UnprocessedItems": {"events": left.collect::<Vec<_>>()}})
+    });
+    assert_eq!(never.await, ["ok", "ok", "retryable"]);
+    let strange = marked(
+        |_, _| json!({"UnprocessedItems": {"events": [{"PutRequest": {"Item": {"event_key": {"S": "acme#x"}}}}]}}),
+    );
+    assert_eq!(strange.await, ["retryable"; 3]);
+}
+
+#[tokio::test]
+async fn a_transaction_whose_latest_state_is_unread_is_not_new() {
+    let latest = async |answer: fn(&[Value]) -> Value| {
+        let server = Server::start(move |_, request| answer(&asked(request, "transactions")));
+        let latest = transactions(&server).await.latest(&["acme#t1", "acme#t2"]).await;
+        words(&latest, |at| {
+            at.map_or("none".to_owned(), |at| (at.as_second() - time(0).as_second()).to_string())
+        })
+    };
+    let whole = latest(|keys| {
+        json!({"Responses": {"transactions": [
+            {"transaction_id": keys[1]["transaction_id"], "latest_at": {"S": time(7).to_string()}}]}})
+    });
+    assert_eq!(whole.await, ["none", "7"]);
+    let partial = latest(|keys| {
+        let (unread, read): (Vec<_>, Vec<_>) =
+            keys.iter().partition(|key| key["transaction_id"]["S"] == "acme#t1");
+        let read = read.into_iter().map(
+            |key| json!({"transaction_id": key["transaction_id"], "latest_at": {"S": time(7).to_string()}}),
+        );
+        json!({"Responses": {"transactions": read.collect::<Vec<_>>()},
+            "UnprocessedKeys": {"transactions": {"Keys": unread}}})
+    });
+    assert_eq!(partial.await, ["retryable", "7"]);
+    let broken = latest(
+        |keys| json!({"Responses": {"transactions": [{"transaction_id": keys[0]["transaction_id"]}]}}),
+    );
+    assert_eq!(broken.await, ["permanent", "none"]);
+}
+
+fn event(id: &str) -> PaymentEvent<'static> {
+    let facts = Facts {
+        transaction_id: Some(format!("t-{id}").into()),
+        ..Facts::new(id.to_owned(), "paid", EventType::PaymentSucceeded)
+    };
+    let arrival = Arrival {
+        webhook_id: &WebhookId::new(time(0), 1),
+        endpoint: &EndpointId::new("acme").unwrap(),
+        provider: &ProviderId::new("generic").unwrap(),
+        authenticity: Authenticity::Verified,
+        received_at: time(0),
+    };
+    PaymentEvent::new(facts, arrival, RiskTier::Unrated)
+}
+
+fn events() -> [PaymentEvent<'static>; 3] {
+    ["a", "b", "c"].map(event)
+}
+
+/// Every event is the latest of its transaction, so that it leaves two rows.
+async fn recorded(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+    let server = Server::start(answer);
+    let events = events();
+    let record = |event| Recorded { document: Document { event, json: "{}" }, is_latest: true };
+    done(&transactions(&server).await.record(&events.each_ref().map(record)).await)
+}
+
+#[tokio::test]
+async fn an_event_is_recorded_when_both_its_rows_are() {
+    assert_eq!(recorded(|_, _| json!({"UnprocessedItems": {}})).await, ["ok"; 3]);
+    for is_history in [true, false] {
+        let left = move |_: &str, request: &Value| {
+            let left = put(request, "transactions").into_iter().filter(|row| {
+                let item = &row["PutRequest"]["Item"];
+                item["transaction_id"]["S"] == "acme#t-b" && (item["sort_key"]["S"] != "latest") == is_history
+            });
+            json!({"UnprocessedItems": {"transactions": left.collect::<Vec<_>>()}})
+        };
+        assert_eq!(recorded(left).await, ["ok", "retryable", "ok"], "history row: {is_history}");
+    }
+}
+
+async fn published(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+    let server = Server::start(answer);
+    let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config(&server).await), "bus");
+    let events = events();
+    let ids = events.each_ref().map(|event| format!(r#"{{"id":"{}"}}"#, event.provider_event_id));
+    let documents: Vec<Document<'_>> =
+        events.iter().zip(&ids).map(|(event, json)| Document { event, json }).collect();
+    done(&bus.publish(&documents).await)
+}
+
+fn sent_entries(request: &Value) -> Vec<Value> {
+    request["Entries"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_failed_entry_alone_is_published_again() {
+    let whole = published(|_, request| {
+        let entries = sent_entries(request).iter().map(|_| json!({"EventId": "1"})).collect::<Vec<_>>();
+        json!({"FailedEntryCount": 0, "Entries": entries})
+    });
+    assert_eq!(whole.await, ["ok"; 3]);
+    for (code, outcome) in [
+        ("ThrottlingException", "retryable"),
+        ("InternalFailure", "retryable"),
+        ("MalformedDetail", "permanent"),
+    ] {
+        let mut calls = 0;
+        let partial = published(move |_, request| {
+            calls += 1;
+            let entries = sent_entries(request);
+            if calls > 1 {
+                assert_eq!(entries.len(), 1, "what was published is not published again");
+            }
+            let is_bad = |entry: &Value| entry["Detail"].as_str().unwrap().contains(r#""b""#);
+            let answer = |entry: &Value| match is_bad(entry) {
+                true => json!({"ErrorCode": code, "ErrorMessage": "no"}),
+                false => json!({"EventId": "1"}),
+            };
+            json!({"FailedEntryCount": 1, "Entries": entries.iter().map(answer).collect::<Vec<_>>()})
+        });
+        assert_eq!(partial.await, ["ok", outcome, "ok"], "{code}");
+    }
+    for answered in [0, 2, 4] {
+        let entries = vec![json!({"EventId": "1"}); answered];
+        let other = published(move |_, _| json!({"FailedEntryCount": 0, "Entries": entries}));
+        assert_eq!(other.await, ["retryable"; 3], "{answered} answers for 3 entries");
+    }
+}
+
+async fn queued(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+    let server = Server::start(answer);
+    let queue = SqsArchiveQueue::new(aws_sdk_sqs::Client::new(&config(&server).await), URL);
+    done(&queue.send(["a", "b", "c"].map(str::to_owned).to_vec()).await)
+}
+
+fn sent(entry: &Value) -> Value {
+    // The SDK compares it with the MD5 of what it sent.
+    let md5 = match entry["MessageBody"].as_str().unwrap() {
+        "a" => "0cc175b9c0f1b6a831c399e269772661",
+        "b" => "92eb5ffee6ae2fec3ad71c777531578f",
+        _ => "4a8a08f09d37b73795649038408b5f33",
+    };
+    json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": md5})
+}
+
+#[tokio::test]
+async fn a_failed_message_alone_is_sent_again() {
+    let scrambled = queued(|operation, request| {
+        assert_eq!(operation, "SendMessageBatch");
+        json!({"Successful": sent_entries(request).iter().rev().map(sent).collect::<Vec<_>>(), "Failed": []})
+    });
+    assert_eq!(scrambled.await, ["ok"; 3]);
+    for (is_senders, outcome) in [(false, "retryable"), (true, "permanent")] {
+        let mut calls = 0;
+        let partial = queued(move |_, request| {
+            calls += 1;
+            let entries = sent_entries(request);
+            if calls > 1 {
+                assert_eq!(entries.len(), 1, "what was sent is not sent again");
+            }
+            let (bad, good): (Vec<Value>, Vec<Value>) =
+                entries.into_iter().partition(|entry| entry["MessageBody"] == "b");
+            let failed = bad
+                .iter()
+                .map(|entry| json!({"Id": entry["Id"], "Code": "InternalError", "SenderFault": is_senders}));
+            json!({"Successful": good.iter().map(sent).collect::<Vec<_>>(), "Failed": failed.collect::<Vec<_>>()})
+        });
+        assert_eq!(partial.await, ["ok", outcome, "ok"]);
+    }
+    let silent = queued(|_, request| {
+        let entries = sent_entries(request);
+        let good = entries.iter().filter(|entry| entry["MessageBody"] != "c").map(sent);
+        json!({"Successful": good.collect::<Vec<_>>(), "Failed": []})
+    });
+    assert_eq!(silent.await, ["ok", "ok", "retryable"]);
+}
