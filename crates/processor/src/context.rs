@@ -19,9 +19,9 @@ use crate::settings::Settings;
 
 /// The processor's ports on AWS.
 #[derive(Debug)]
-pub(crate) enum AwsPorts {}
+pub(crate) enum ProcessorPorts {}
 
-impl ProcessPorts for AwsPorts {
+impl ProcessPorts for ProcessorPorts {
     type Endpoints = SsmEndpoints;
     type Clock = SystemClock;
     type Ledger = DynamoLedger;
@@ -35,7 +35,7 @@ impl ProcessPorts for AwsPorts {
 /// The use case on its AWS ports, and where metrics go.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) process: Process<AwsPorts>,
+    pub(crate) process: Process<ProcessorPorts>,
     pub(crate) metrics: Metrics,
     pub(crate) buffers: Buffers,
 }
@@ -50,7 +50,7 @@ impl Context {
         let config = tollgate_aws::sdk_config().await;
         let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), settings.endpoints_path);
         let directory = Directory::new(endpoints, SystemClock, settings.freshness);
-        if !settings.is_awaited {
+        if !settings.is_on_demand_start {
             directory.warm().await?;
         }
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);

@@ -16,9 +16,9 @@ use crate::settings::Settings;
 
 /// Ingest's ports on AWS.
 #[derive(Debug)]
-pub(crate) enum AwsPorts {}
+pub(crate) enum ValidatorPorts {}
 
-impl IngestPorts for AwsPorts {
+impl IngestPorts for ValidatorPorts {
     type Endpoints = SsmEndpoints;
     type Secrets = AwsSecrets;
     type Clock = SystemClock;
@@ -31,7 +31,7 @@ impl IngestPorts for AwsPorts {
 /// The use case on its AWS ports, and where metrics go.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) ingest: Ingest<AwsPorts>,
+    pub(crate) ingest: Ingest<ValidatorPorts>,
     pub(crate) metrics: Metrics,
 }
 
@@ -47,7 +47,7 @@ impl Context {
         let secrets = AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), ssm.clone());
         let endpoints = SsmEndpoints::new(ssm, &settings.endpoints_path);
         let directory = Directory::new(endpoints, SystemClock, settings.freshness);
-        if !settings.is_awaited {
+        if !settings.is_on_demand_start {
             directory.warm().await?;
         }
         let ingest = Ingest {
