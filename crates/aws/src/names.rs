@@ -16,7 +16,7 @@ pub struct Names {
 #[error("a suffix is 1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")]
 pub struct SuffixError;
 
-/// The queues of the road, each of which has a dead-letter queue.
+/// The queues between provider and archive. Each has a dead-letter queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Queue {
     /// Verified webhooks, in no order.
@@ -34,7 +34,7 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// Every queue, in the order of the road.
+    /// Every queue, in the order in which a webhook passes them.
     pub const ALL: [Self; 6] =
         [Self::Intake, Self::IntakeOrdered, Self::Payments, Self::Refunds, Self::Disputes, Self::Archive];
 
@@ -79,12 +79,12 @@ impl Names {
         format!("{stem}-{}", self.suffix)
     }
 
-    /// A queue of the road.
+    /// A queue.
     pub fn queue(&self, queue: Queue) -> String {
         self.named(queue.stem()) + queue.ending()
     }
 
-    /// The dead-letter queue of a queue of the road.
+    /// The dead-letter queue of a queue.
     pub fn dead_letters(&self, queue: Queue) -> String {
         self.named(format_args!("{}-dlq", queue.stem())) + queue.ending()
     }

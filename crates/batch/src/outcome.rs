@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Why a record failed or was set aside: a short fixed code such as `"throttled"` or `"not_json"`. A `'static`
+/// Why a record failed or was quarantined: a short fixed code such as `"throttled"` or `"not_json"`. A `'static`
 /// text cannot hold anything of the record, so it is safe as a log field or a metric's dimension.
 pub type Reason = &'static str;
 

@@ -61,14 +61,14 @@ impl Payloads {
     }
 }
 
-/// Sets each payload aside and lets the runtime decode `null` in its place.
+/// Keeps each payload as it came and lets the runtime decode `null` in its place.
 #[derive(Debug, Clone)]
-struct SetAside<S> {
+struct BypassDeserialization<S> {
     inner: S,
     payloads: Payloads,
 }
 
-impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for SetAside<S> {
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for BypassDeserialization<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -136,7 +136,7 @@ where
 {
     let shared = Arc::new(context);
     let payloads = Payloads::default();
-    let aside = payloads.clone();
+    let bypassed = payloads.clone();
     let service = service_fn(move |event: LambdaEvent<()>| {
         let context = event.context;
         let payload = payloads.take(&context.request_id);
@@ -154,8 +154,8 @@ where
             })
         }
     });
-    let set_aside = layer_fn(move |inner| SetAside { inner, payloads: aside.clone() });
-    Runtime::new(service).layer(TracingLayer::new()).layer(set_aside).run_concurrent().await
+    let bypass = layer_fn(move |inner| BypassDeserialization { inner, payloads: bypassed.clone() });
+    Runtime::new(service).layer(TracingLayer::new()).layer(bypass).run_concurrent().await
 }
 
 /// Logs why the process cannot start, and gives the exit code for it.
@@ -167,7 +167,7 @@ pub fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
 /// Whether an invocation waits for this start. Then only what it needs is fetched, and when it needs it; with
 /// provisioned concurrency and on Managed Instances there is time to fetch before, and to fail before anything is
 /// routed here.
-pub fn is_awaited(source: &dyn Source) -> bool {
+pub fn is_on_demand_start(source: &dyn Source) -> bool {
     source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() == Some("on-demand")
 }
 

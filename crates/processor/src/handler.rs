@@ -60,11 +60,11 @@ async fn process(
     let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
     let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));
     let report = context.process.run(kind, &records, deadline).await?;
-    account(context, &invocation.request_id, kind, &report, started_at);
+    log_and_count(context, &invocation.request_id, kind, &report, started_at);
     Ok(report.response)
 }
 
-fn account(
+fn log_and_count(
     context: &Context,
     request_id: &str,
     kind: Kind,

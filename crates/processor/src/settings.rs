@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     /// Whether a batch has more than one processor to itself.
     pub(crate) is_parallel: bool,
     /// Whether an invocation waits for the start.
-    pub(crate) is_awaited: bool,
+    pub(crate) is_on_demand_start: bool,
 }
 
 /// From so much memory on, in MB, a function has a second processor ("Configure Lambda function memory", developer
@@ -55,7 +55,7 @@ impl Settings {
             // Where several invocations run at once, they have the processors.
             is_parallel: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0_u32) >= TWO_PROCESSORS_MB
                 && reader.parsed("AWS_LAMBDA_MAX_CONCURRENCY", 1_u32) <= 1,
-            is_awaited: start::is_awaited(source),
+            is_on_demand_start: start::is_on_demand_start(source),
         };
         reader.finish(settings)
     }

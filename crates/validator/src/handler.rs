@@ -60,7 +60,7 @@ async fn respond(
         Route::Nowhere => return Answer::error(404, "not found"),
     };
     if request.method != "POST" {
-        return shake_hands(context, endpoint, &request).await;
+        return handle_challenge(context, endpoint, &request).await;
     }
     let incoming = Incoming {
         webhook_id,
@@ -74,12 +74,12 @@ async fn respond(
     };
     let taken = context.ingest.take(incoming).await;
     let answer = Answer::of(&taken);
-    account(context, &incoming, &invocation.request_id, &taken, answer.status);
+    log_and_count(context, &incoming, &invocation.request_id, &taken, answer.status);
     answer
 }
 
 /// The one line that a webhook leaves in the log, unless something is odd, and that its numbers are counted from.
-fn account(
+fn log_and_count(
     context: &Context,
     incoming: &Incoming<'_>,
     request_id: &str,
@@ -150,7 +150,7 @@ fn dimension<'a>(name: &'a str, taken: &Result<Taken, Rejection>) -> &'a str {
 }
 
 /// Anything but a POST is a provider's check of the endpoint, or nothing.
-async fn shake_hands(context: &Context, endpoint: Option<&str>, request: &Request<'_>) -> Answer {
+async fn handle_challenge(context: &Context, endpoint: Option<&str>, request: &Request<'_>) -> Answer {
     let reply = match endpoint {
         Some(endpoint) => context.ingest.handshake(endpoint, &request.method, &request.query).await,
         None => Ok(None),
@@ -183,14 +183,14 @@ struct Answer {
 #[derive(Debug, PartialEq)]
 enum Content {
     /// Ours; the webhook's id is added.
-    Json(Said),
+    Json(JsonBody),
     /// The words of a handshake, with their type.
     Text(&'static str, String),
 }
 
 /// A body of ours.
 #[derive(Debug, Default, PartialEq, Serialize)]
-struct Said {
+struct JsonBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +225,7 @@ struct ResponseHeaders {
 
 impl Answer {
     fn error(status: u16, error: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, content: Content::Json(Said { error: Some(error.into()), ..Said::default() }) }
+        Self { status, content: Content::Json(JsonBody { error: Some(error.into()), ..JsonBody::default() }) }
     }
 
     fn of(taken: &Result<Taken, Rejection>) -> Self {
@@ -237,12 +237,14 @@ impl Answer {
         let (status, said) = match (taken.duplicate, taken.on_duplicate) {
             (false, _) => {
                 let message = Some("Event validated and queued for processing");
-                (200, Said { message, event_id, events: Some(taken.events), ..Said::default() })
+                (200, JsonBody { message, event_id, events: Some(taken.events), ..JsonBody::default() })
             }
             (true, OnDuplicate::Conflict) => {
-                (409, Said { error: Some("Duplicate event".into()), event_id, ..Said::default() })
+                (409, JsonBody { error: Some("Duplicate event".into()), event_id, ..JsonBody::default() })
             }
-            (true, _) => (200, Said { message: Some("Duplicate event"), event_id, ..Said::default() }),
+            (true, _) => {
+                (200, JsonBody { message: Some("Duplicate event"), event_id, ..JsonBody::default() })
+            }
         };
         Self { status, content: Content::Json(said) }
     }
@@ -261,7 +263,7 @@ impl Answer {
     fn into_response(self, webhook_id: &WebhookId) -> Response {
         let (content_type, body) = match self.content {
             Content::Json(said) => {
-                let said = Said { webhook_id: Some(*webhook_id), ..said };
+                let said = JsonBody { webhook_id: Some(*webhook_id), ..said };
                 // It is all text and numbers, which have JSON; an answer without a body is one still.
                 ("application/json", serde_json::to_string(&said).unwrap_or_default())
             }

@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) max_body_bytes: usize,
     pub(crate) freshness: Freshness,
     /// Whether an invocation waits for the start.
-    pub(crate) is_awaited: bool,
+    pub(crate) is_on_demand_start: bool,
 }
 
 impl Settings {
@@ -50,7 +50,7 @@ impl Settings {
                 min_age_seconds: reader.parsed("SECRET_MIN_AGE_SECONDS", freshness.min_age_seconds),
                 ..freshness
             },
-            is_awaited: start::is_awaited(source),
+            is_on_demand_start: start::is_on_demand_start(source),
         };
         reader.finish(settings)
     }

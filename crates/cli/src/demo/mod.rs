@@ -47,7 +47,7 @@ const WAVE: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(300);
 /// Queues that stay empty this long while something is missing will not bring it.
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// For destinations behind the bus, once the road itself is empty.
+/// For destinations behind the bus, once every queue before it is empty.
 const SETTLE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// Kill functions at random throughout
     #[arg(long)]
     chaos: bool,
-    /// The most seconds to wait for the road to be empty
+    /// The most seconds to wait until every queue is empty
     #[arg(long, default_value_t = 240)]
     patience: u64,
     /// The program that reads the archive back
@@ -95,7 +95,7 @@ async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
     let sending = Instant::now();
     let delivered = send(&waves, usize::from(args.at_once), args.count).await?;
     let planned: Vec<Planned> = waves.into_iter().flatten().collect();
-    say!("demo: sent in {} s; waiting until the road is empty", sending.elapsed().as_secs());
+    say!("demo: sent in {} s; waiting until every queue is empty", sending.elapsed().as_secs());
     let waiting = Instant::now();
     let patience = Duration::from_secs(args.patience);
     let mut emptied = wait(&aws, &planned, &delivered, patience).await?;
@@ -182,14 +182,14 @@ enum Emptied {
 impl Emptied {
     fn words(self) -> &'static str {
         match self {
-            Self::Complete => "the road is empty",
+            Self::Complete => "every queue is empty",
             Self::Incomplete => "the queues are empty, yet not everything is processed,",
             Self::OutOfPatience => "out of patience",
         }
     }
 }
 
-/// Until the queues of the road are empty and the ledger holds every accepted event as processed.
+/// Waits until the queues are empty and the ledger holds every accepted event as processed.
 async fn wait(
     aws: &Aws,
     planned: &[Planned],
@@ -218,7 +218,7 @@ async fn wait(
         let is_processed = |key: &&&str| census.ledger.get(**key).is_some_and(|state| state == "processed");
         let processed = keys.iter().filter(is_processed).count();
         bar.set_position(processed as u64);
-        bar.set_message(format!("events processed, {left} messages on the road"));
+        bar.set_message(format!("events processed, {left} messages in the queues"));
         empty_since = if left == 0 { empty_since.or_else(|| Some(Instant::now())) } else { None };
         let ended = match empty_since {
             Some(_) if processed == keys.len() => Some(Emptied::Complete),

@@ -311,7 +311,7 @@ impl<P: IngestPorts> Ingest<P> {
             template.encoding = Encoding::ClaimCheck;
             template.body = serde_json::to_string(&claim_check)
                 .map_err(|_| PortError::permanent("intake", "claim check cannot be written"))?;
-            info!(bytes = claim_check.bytes, "body put aside");
+            info!(bytes = claim_check.bytes, "body stored in the payload bucket");
         }
         let mut slices = slices.into_iter();
         let (Some(first), rest) = (slices.next(), slices) else {
@@ -336,7 +336,7 @@ struct Claimed {
     any_new: bool,
     /// At least one event is not known to be processed: the delivery goes to the queue (again).
     unfinished: bool,
-    /// Known events that came with other payment facts. They are enqueued too, for the processor to set aside.
+    /// Known events that came with other payment facts. They are enqueued too, and the processor quarantines them.
     conflicts: Vec<EventId>,
 }
 

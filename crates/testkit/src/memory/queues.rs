@@ -172,9 +172,9 @@ impl ArchiveQueue for &MemoryArchiveQueue {
     }
 }
 
-/// A message that was set aside.
+/// A quarantined message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
+pub struct Quarantined {
     /// Its FIFO group; `None` from a standard queue.
     pub group: Option<String>,
     /// As it was received.
@@ -187,11 +187,11 @@ pub struct SetAside {
 
 /// The quarantine.
 #[derive(Debug, Default)]
-pub struct MemoryQuarantine(Mutex<Vec<SetAside>>);
+pub struct MemoryQuarantine(Mutex<Vec<Quarantined>>);
 
 impl MemoryQuarantine {
     /// Every message, in order.
-    pub fn messages(&self) -> Vec<SetAside> {
+    pub fn messages(&self) -> Vec<Quarantined> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -199,7 +199,7 @@ impl MemoryQuarantine {
 impl Quarantine for &MemoryQuarantine {
     async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
         let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let message = SetAside {
+        let message = Quarantined {
             group: poison.group.map(str::to_owned),
             body: poison.body.to_owned(),
             attributes: poison.attributes.iter().map(text).collect(),

@@ -86,7 +86,7 @@ async fn many_events_in_a_delivery_are_each_known() {
 }
 
 #[tokio::test]
-async fn other_facts_under_a_known_id_are_set_aside() {
+async fn other_facts_under_a_known_id_are_quarantined() {
     let platform = Platform::open().await;
     for (endpoint, dead_letters) in [("stripe-eu", "IntakeDlqUrl"), ("stripe-us", "IntakeOrderedDlqUrl")] {
         let sender = platform.sender(endpoint).await;
@@ -101,10 +101,10 @@ async fn other_facts_under_a_known_id_are_set_aside() {
         assert_eq!((answer.status, answer.body["message"].as_str()), (200, Some("Duplicate event")));
         platform.until_processed(&[key(&sender, &id)]).await;
         platform
-            .until("the contradiction is set aside", async || {
-                let aside = platform.peek(dead_letters).await;
+            .until("the conflict is quarantined", async || {
+                let quarantined = platform.peek(dead_letters).await;
                 let is_mine = |body: &str| body.contains(&id) && body.contains("999900");
-                aside
+                quarantined
                     .into_iter()
                     .find(|m| is_mine(&m.body) && m.attributes.to_string().contains("conflicting_facts"))
             })

@@ -37,7 +37,7 @@ const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/000000000000";
 
 /// What a function was handed, said and asked.
 #[derive(Default)]
-struct Said {
+struct JsonBody {
     answers: Vec<Value>,
     /// Operation and request of each call, in the order that they came.
     calls: Vec<(String, Value)>,
@@ -55,7 +55,7 @@ struct Cloud {
 
 /// Hands `events` to the real binary of `function`, [`AT_ONCE`] at once. Every invocation's call of `meets_at` is
 /// answered only when as many have made it.
-async fn run(function: &str, meets_at: &'static str, events: Vec<Value>) -> Said {
+async fn run(function: &str, meets_at: &'static str, events: Vec<Value>) -> JsonBody {
     let count = events.len();
     let cloud = Arc::new(Cloud {
         waiting: Mutex::new(events.into_iter().enumerate().collect()),
@@ -106,7 +106,7 @@ async fn run(function: &str, meets_at: &'static str, events: Vec<Value>) -> Said
     }
     let answers = std::mem::take(&mut *cloud.answers.lock().unwrap()).into_values().collect();
     let calls = std::mem::take(&mut *cloud.calls.lock().unwrap());
-    Said { answers, calls }
+    JsonBody { answers, calls }
 }
 
 struct Process(Child);
@@ -237,7 +237,7 @@ fn answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::new(body.to_string().into())).unwrap()
 }
 
-impl Said {
+impl JsonBody {
     fn calls(&self, operation: &str) -> impl Iterator<Item = &Value> {
         self.calls.iter().filter(move |(name, _)| name == operation).map(|(_, request)| request)
     }

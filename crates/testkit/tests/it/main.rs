@@ -1,4 +1,4 @@
-//! The road as it is: the real functions on a local AWS peer, from the HTTP answer to the archive.
+//! The real functions on a local AWS peer, from the HTTP answer to the archive.
 //!
 //! `make test` starts the platform and says where it is in `TOLLGATE_PLATFORM`. Without it these tests fail.
 

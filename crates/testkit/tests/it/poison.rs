@@ -7,7 +7,7 @@ use tollgate_testkit::webhook::Payment;
 use crate::platform::Platform;
 
 #[tokio::test]
-async fn poison_is_set_aside_with_its_reason_and_the_others_go_on() {
+async fn poison_is_quarantined_with_its_reason_and_the_others_go_on() {
     let platform = Platform::open().await;
     for (endpoint, queue, dead_letters) in [
         ("stripe-eu", "IntakeQueueUrl", "IntakeDlqUrl"),
@@ -31,12 +31,12 @@ async fn poison_is_set_aside_with_its_reason_and_the_others_go_on() {
         let reasons = [("no-attributes", "not_an_intake_message"), ("no-endpoint", "not_an_intake_message")];
         for (name, reason) in reasons {
             let body = format!("{transaction}-{name}");
-            let aside = platform
-                .until("poison is set aside", async || {
+            let quarantined = platform
+                .until("poison is quarantined", async || {
                     platform.peek(dead_letters).await.into_iter().find(|message| message.body == body)
                 })
                 .await;
-            let attributes = aside.attributes.to_string();
+            let attributes = quarantined.attributes.to_string();
             assert!(attributes.contains(reason), "{attributes}");
         }
     }
