@@ -258,3 +258,149 @@ impl<'a> Events<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_batch::Outcome::{self, Duplicate, Ok, Poison, Retry};
+    use tollgate_core::{
+        Authenticity, EndpointId, EventType, Facts, ProviderId, RiskTier, Timestamp, WebhookId,
+        event::Arrival,
+    };
+
+    use super::*;
+    use crate::{
+        intake::{Encoding, Notes},
+        process::stride::Progress::{AlreadyProcessed, Done, Failed, Pending},
+    };
+
+    /// One part of a message: whether the message owns its event, and the event's progress.
+    #[derive(Debug, Clone, Copy)]
+    enum Told {
+        Own(Progress),
+        Repeat(Progress),
+        Conflict,
+        Unanswered,
+    }
+    use Told::{Conflict, Own, Repeat, Unanswered};
+
+    const QUARANTINED: Progress = Failed(Poison("refused"));
+    const THROTTLED: Progress = Failed(Retry("throttled"));
+
+    fn payment() -> PaymentEvent<'static> {
+        let arrival = Arrival {
+            webhook_id: &WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            endpoint: &EndpointId::new("acme").unwrap(),
+            provider: &ProviderId::new("generic").unwrap(),
+            authenticity: Authenticity::Verified,
+            received_at: Timestamp::UNIX_EPOCH,
+        };
+        PaymentEvent::new(Facts::new("e", "paid", EventType::PaymentSucceeded), arrival, RiskTier::Unrated)
+    }
+
+    fn queued() -> QueuedMessage<'static> {
+        QueuedMessage {
+            webhook_id: WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            endpoint: EndpointId::new("acme").unwrap(),
+            provider: ProviderId::new("generic").unwrap(),
+            received_at: Timestamp::UNIX_EPOCH,
+            source_ip: "",
+            key_id: "",
+            notes: Notes {
+                authenticity: Authenticity::Verified,
+                body_sha256: "".into(),
+                signed_at: None,
+                conflicts: Vec::new(),
+                only_transaction: None,
+            },
+            request: "{}",
+            encoding: Encoding::Text,
+            body: "",
+            escaped_body: None,
+        }
+    }
+
+    fn outcome(row: Row, told: &[Told]) -> (Outcome, bool) {
+        let mut events = Events::with_capacity(told.len());
+        let mut event = |progress| {
+            events.push(Event {
+                payment: payment(),
+                fingerprint: Facts::new("e", "paid", EventType::PaymentSucceeded).fingerprint(),
+                is_latest: false,
+                json: String::new(),
+                progress,
+            })
+        };
+        let part = |told: &Told| match *told {
+            Own(progress) => Part::Owns(event(progress)),
+            Repeat(progress) => Part::Repeats(event(progress), Box::new(payment())),
+            Conflict => Part::Conflicts,
+            Unanswered => Part::Undecided(Retry("ledger_unavailable")),
+        };
+        let parts: Vec<Part<'_>> = told.iter().map(part).collect();
+        let message = queued();
+        let message = Message { index: 0, message: &message, parts: parts.len(), row };
+        (events.outcome(&message, &parts), events.row_is_due(&parts))
+    }
+
+    #[test]
+    fn a_message_ends_by_its_own_events_and_success_is_proven() {
+        let unresolved = Retry("unresolved");
+        let cases: [(Row, &[Told], Outcome); 18] = [
+            (Row::Queued, &[Own(Done)], Ok),
+            (Row::Queued, &[Own(Done), Repeat(Done), Own(AlreadyProcessed)], Ok),
+            (Row::NotDue, &[Own(AlreadyProcessed)], Duplicate),
+            (Row::NotDue, &[Repeat(Done)], Duplicate),
+            (Row::NotDue, &[], unresolved),
+            (Row::NotDue, &[Own(Pending)], unresolved),
+            (Row::Queued, &[Own(Pending)], unresolved),
+            (Row::Queued, &[Own(Done), Own(Pending)], unresolved),
+            // The message that owns the event did not finish it.
+            (Row::NotDue, &[Repeat(Pending)], unresolved),
+            (Row::Queued, &[Own(Done), Repeat(Pending)], unresolved),
+            (Row::NotDue, &[Unanswered], Retry("ledger_unavailable")),
+            (Row::NotDue, &[Own(Pending), Own(QUARANTINED)], Poison("refused")),
+            (Row::NotDue, &[Own(QUARANTINED), Own(THROTTLED)], Retry("throttled")),
+            (Row::NotDue, &[Repeat(QUARANTINED)], Poison("refused")),
+            (Row::Failed(Poison("archive_row_too_large")), &[Own(Pending)], Poison("archive_row_too_large")),
+            (Row::Queued, &[Own(Done), Conflict], Poison("conflicting_facts")),
+            (Row::NotDue, &[Conflict], Poison("conflicting_facts")),
+            (Row::NotDue, &[Conflict, Own(Pending)], unresolved),
+        ];
+        for (row, told, expected) in cases {
+            assert_eq!(outcome(row, told).0, expected, "{row:?} {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_due_when_the_message_does_something_and_nothing_failed() {
+        let cases: [(&[Told], bool); 9] = [
+            (&[Own(Pending)], true),
+            (&[Own(Pending), Repeat(Pending), Conflict, Own(AlreadyProcessed)], true),
+            (&[], false),
+            (&[Repeat(Pending)], false),
+            (&[Own(AlreadyProcessed)], false),
+            (&[Conflict], false),
+            (&[Own(Pending), Own(THROTTLED)], false),
+            (&[Own(Pending), Repeat(QUARANTINED)], false),
+            (&[Own(Pending), Unanswered], false),
+        ];
+        for (told, expected) in cases {
+            assert_eq!(outcome(Row::NotDue, told).1, expected, "{told:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "index out of bounds")]
+    fn a_wrong_index_fails_the_invocation() {
+        let index = Arena::with_capacity(1).push("of another list");
+        let _ = Arena::<&str>::with_capacity(0)[index];
+    }
+
+    #[test]
+    #[should_panic(expected = "mid")]
+    fn a_wrong_number_of_parts_fails_the_invocation() {
+        let message = queued();
+        let messages = [Message { index: 0, message: &message, parts: 2, row: Row::NotDue }];
+        let _ = with_parts(&messages, &[Part::Conflicts]).count();
+    }
+}
