@@ -39,7 +39,7 @@ impl EventBridgeBus {
     async fn put(&self, entries: Vec<PutEventsRequestEntry>) -> Vec<Item<()>> {
         let count = entries.len();
         match self.client.put_events().set_entries(Some(entries)).send().await {
-            Ok(answer) if answer.entries().len() == count => answer
+            Ok(answer) => answer
                 .entries()
                 .iter()
                 .map(|entry| match entry.error_code() {
@@ -51,14 +51,12 @@ impl EventBridgeBus {
                     Some(code) => Item::LeftOver(PortError::retryable(SERVICE, code)),
                 })
                 .collect(),
-            Ok(_) => fill(count, &PortError::retryable(SERVICE, "results do not match entries")),
-            Err(problem) => fill(count, &port_error(SERVICE, &problem)),
+            Err(problem) => {
+                let problem = port_error(SERVICE, &problem);
+                (0..count).map(|_| Item::Done(Err(problem.clone()))).collect()
+            }
         }
     }
-}
-
-fn fill(count: usize, problem: &PortError) -> Vec<Item<()>> {
-    (0..count).map(|_| Item::Done(Err(problem.clone()))).collect()
 }
 
 /// An event as PutEvents takes it.
