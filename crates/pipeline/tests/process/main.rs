@@ -320,6 +320,29 @@ async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
     }
 }
 
+/// Two deliveries that ingest did not compare, for instance because the ledger had forgotten the first: the facts that
+/// come first in the stride stand.
+#[tokio::test]
+async fn a_conflict_that_ingest_did_not_note_is_found_in_the_stride() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    for (name, value) in &mut batch[1].attributes {
+        if name == attribute::RECEIPT {
+            let mut receipt: serde_json::Value = serde_json::from_str(value).unwrap();
+            assert!(receipt.as_object_mut().unwrap().remove("conflicts").is_some());
+            *value = receipt.to_string();
+        }
+    }
+    let faults = Faults::none();
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((report.summary.ok, report.summary.quarantined, report.conflicts), (1, 1, 1));
+    let amounts: Vec<_> = world.published().iter().map(|e| e.amount.unwrap().minor_units()).collect();
+    assert_eq!(amounts, [1_099]);
+    assert_eq!(world.quarantine.messages()[0].reason, "conflicting_facts");
+}
+
 /// Both in one batch, the contradiction first, and the ledger does not answer: nobody's facts are decided on.
 #[tokio::test]
 async fn without_the_ledger_no_contradiction_takes_the_place_of_what_was_claimed() {
