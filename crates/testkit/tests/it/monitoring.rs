@@ -146,7 +146,10 @@ fn every_reason_for_a_quarantine_is_in_the_runbook() {
         .flat_map(|folder| {
             let files = fs::read_dir(root().join(folder)).unwrap();
             let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-            names.filter(|name| name.ends_with(".rs")).map(move |name| read(&format!("{folder}/{name}")))
+            let source = move |name: String| read(&format!("{folder}/{name}"));
+            // Not the reasons that unit tests make up.
+            let code = |source: String| source.split("#[cfg(test)]").next().unwrap().to_owned();
+            names.filter(|name| name.ends_with(".rs")).map(source).map(code)
         })
         .collect();
     let mut found = 0;
