@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, io::Write};
 
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::{
@@ -157,8 +157,7 @@ fn write_hex(bytes: &[u8], hex: &mut [u8]) {
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest: Digest = digest(&SHA256, bytes);
-    digest.as_ref().try_into().unwrap_or_default()
+    Sha256::digest(bytes).into()
 }
 
 /// The SHA-256 of the text, which is put together on the stack unless it is unusually long.
