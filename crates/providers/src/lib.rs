@@ -12,7 +12,9 @@ pub mod normalise;
 pub mod scheme;
 pub mod secret;
 
+mod asymmetric;
 mod endpoint;
+mod mac;
 mod trusted;
 
 pub use endpoint::{ConfigError, Endpoint, HandshakeReply, Material, MaterialRequest, Verified};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::scheme::key::Key;
+use crate::{mac::are_equal, scheme::key::Key};
 
 /// A signing key's text as its provider gives it. Never shown, wiped when dropped.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ impl Secret {
 
     /// Whether both are the same text, in constant time.
     pub fn is_same(&self, other: &Self) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
+        are_equal(self.0.as_bytes(), other.0.as_bytes())
     }
 
     /// The text, for the one place that makes a key of it.

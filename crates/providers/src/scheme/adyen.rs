@@ -11,7 +11,7 @@ use tollgate_core::Authenticity;
 
 use super::{
     Algorithm, Encoding, KeyForm, KeySpec, Proof, Refusal, Request, SignError, Signed, ToSign, Unsigned,
-    key::{Key, Piece, Strength},
+    key::{Digest, Key, Piece, Strength},
 };
 use crate::{KeyRing, Secret, secret::NamedKey};
 
@@ -174,7 +174,7 @@ fn verify_item<'k>(item: &Item<'_>, keys: &'k KeyRing) -> Result<&'k NamedKey, R
 
 fn mac(key: &Key, content: &str) -> Option<Vec<u8>> {
     let pieces = [Piece::Bytes(Cow::Borrowed(content.as_bytes()))];
-    key.digest(ALGORITHM, &pieces).map(|digest| digest.as_bytes().to_vec())
+    key.digest(ALGORITHM, &pieces).map(Digest::into_bytes)
 }
 
 fn signed_content(item: &Item<'_>) -> Result<String, Refusal> {

@@ -5,17 +5,16 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::{digest, hmac};
 use tollgate_core::Authenticity;
 
 use super::{
     Algorithm, Encoding, KeySpec, MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, SignError,
     Signed, ToSign, Unsigned,
     explain::Steps,
-    key::{Key, Piece, Strength},
+    key::{Digest, Key, Piece, Strength},
     text::{form_field, to_form},
 };
-use crate::{KeyRing, Received, Secret};
+use crate::{KeyRing, Received, Secret, mac::Hash};
 
 const ALGORITHM: Algorithm = Algorithm::HmacSha1;
 
@@ -23,9 +22,7 @@ pub(crate) fn decode_key(secret: &Secret, strength: Strength) -> Result<Key, &'s
     let text = secret.expose();
     // Checked as any other key, then hashed as Braintree does.
     Key::decode(text, &KeySpec::default(), ALGORITHM, strength)?;
-    let hashed = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, hashed.as_ref());
-    Ok(Key::Hmac(std::sync::Arc::new(key)))
+    Key::hmac(Hash::Sha1, &Hash::Sha1.digest([text.as_bytes()]))
 }
 
 pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
@@ -143,5 +140,5 @@ fn matches(key: &Key, payload: &[u8], end: &[u8], candidate: &[u8]) -> bool {
 
 fn mac(key: &Key, parts: &[&[u8]]) -> Option<Vec<u8>> {
     let pieces: Vec<_> = parts.iter().map(|part| Piece::Bytes(Cow::Borrowed(*part))).collect();
-    key.digest(ALGORITHM, &pieces).map(|digest| digest.as_bytes().to_vec())
+    key.digest(ALGORITHM, &pieces).map(Digest::into_bytes)
 }

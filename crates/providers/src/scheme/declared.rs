@@ -307,7 +307,7 @@ impl Declared {
                 .map_err(SignError::Content)?;
             match key.key.digest(self.spec.algorithm, &pieces) {
                 _ if self.spec.algorithm == Algorithm::Token => key.key.token().map(<[u8]>::to_vec),
-                Some(digest) => Some(digest.as_bytes().to_vec()),
+                Some(digest) => Some(digest.into_bytes()),
                 None => key.key.sign(&joined(&pieces)),
             }
             .ok_or(SignError::NoPrivateKey)?

@@ -2,18 +2,15 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    digest, hmac,
-    rand::SystemRandom,
-    rsa,
-    signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, VerificationAlgorithm},
-};
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::text::{from_hex, key_from_base64};
+use crate::{
+    asymmetric::{self, PrivateKey, PublicKey},
+    mac::{Hash, Mac, are_equal},
+};
 
 /// What makes a signature of the signed content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,11 +67,20 @@ impl Algorithm {
         }
     }
 
-    fn public(self) -> Option<&'static dyn VerificationAlgorithm> {
+    fn asymmetric(self) -> Option<asymmetric::Algorithm> {
         match self {
-            Self::RsaPkcs1Sha256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
-            Self::EcdsaP256Sha256 => Some(&signature::ECDSA_P256_SHA256_ASN1),
-            Self::Ed25519 => Some(&signature::ED25519),
+            Self::RsaPkcs1Sha256 => Some(asymmetric::Algorithm::RsaPkcs1Sha256),
+            Self::EcdsaP256Sha256 => Some(asymmetric::Algorithm::EcdsaP256Sha256Asn1),
+            Self::Ed25519 => Some(asymmetric::Algorithm::Ed25519),
+            _ => None,
+        }
+    }
+
+    fn hmac(self) -> Option<Hash> {
+        match self {
+            Self::HmacSha1 => Some(Hash::Sha1),
+            Self::HmacSha256 => Some(Hash::Sha256),
+            Self::HmacSha512 => Some(Hash::Sha512),
             _ => None,
         }
     }
@@ -127,16 +133,10 @@ pub(crate) enum Strength {
 /// A key, ready to use.
 #[derive(Clone)]
 pub(crate) enum Key {
-    Hmac(Arc<hmac::Key>),
+    Hmac(Arc<Mac>),
     Secret(Arc<Zeroizing<Vec<u8>>>),
-    Public { public: ParsedPublicKey, private: Option<Arc<PrivateKey>> },
+    Public { public: PublicKey, private: Option<Arc<PrivateKey>> },
     Jwk(super::plaid::Jwk),
-}
-
-pub(crate) enum PrivateKey {
-    Rsa(rsa::KeyPair),
-    Ecdsa(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
 }
 
 /// One piece of the signed content.
@@ -152,24 +152,27 @@ impl Piece<'_> {
     }
 }
 
-/// The longest digest: SHA-512's.
-const MAX_DIGEST: usize = 64;
-
 /// A digest or MAC of the signed content.
-pub(crate) struct Digest {
-    bytes: [u8; MAX_DIGEST],
-    len: usize,
+#[expect(clippy::large_enum_variant, reason = "one for each webhook, on the stack: a box would cost more")]
+pub(crate) enum Digest {
+    Mac(Mac),
+    Plain(Vec<u8>),
 }
 
 impl Digest {
-    fn new(source: &[u8]) -> Option<Self> {
-        let mut bytes = [0; MAX_DIGEST];
-        bytes.get_mut(..source.len())?.copy_from_slice(source);
-        Some(Self { bytes, len: source.len() })
+    /// To sign with; [`Key::matches`] compares.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Mac(mac) => mac.into_tag(),
+            Self::Plain(bytes) => bytes,
+        }
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    fn is(&self, candidate: &[u8]) -> bool {
+        match self {
+            Self::Mac(mac) => mac.verify(candidate),
+            Self::Plain(bytes) => are_equal(bytes, candidate),
+        }
     }
 }
 
@@ -182,8 +185,8 @@ impl Key {
         strength: Strength,
     ) -> Result<Self, &'static str> {
         check_text(text, spec)?;
-        if let Some(public) = algorithm.public() {
-            return decode_public(text, spec, algorithm, public);
+        if let Some(algorithm) = algorithm.asymmetric() {
+            return decode_public(text, spec, algorithm);
         }
         let bytes = decode_bytes(text, spec)?;
         if bytes.is_empty() {
@@ -192,35 +195,37 @@ impl Key {
         if strength == Strength::Serving {
             check_strength(&bytes, spec)?;
         }
-        Ok(match hmac_algorithm(algorithm) {
-            Some(algorithm) => Self::Hmac(Arc::new(hmac::Key::new(algorithm, &bytes))),
-            None => Self::Secret(Arc::new(bytes)),
-        })
+        match algorithm.hmac() {
+            Some(hash) => Self::hmac(hash, &bytes),
+            None => Ok(Self::Secret(Arc::new(bytes))),
+        }
+    }
+
+    /// An HMAC key of bytes that are known to be good.
+    pub(crate) fn hmac(hash: Hash, bytes: &[u8]) -> Result<Self, &'static str> {
+        let mac = Mac::new(hash, bytes).ok_or("it is not a key of this algorithm")?;
+        Ok(Self::Hmac(Arc::new(mac)))
     }
 
     /// The MAC or digest that `pieces` should have; `None` for public keys.
     pub(crate) fn digest(&self, algorithm: Algorithm, pieces: &[Piece<'_>]) -> Option<Digest> {
         match (self, algorithm) {
             (Self::Hmac(key), _) => {
-                let mut context = hmac::Context::with_key(key);
+                let mut mac = Mac::clone(key);
                 for piece in pieces {
                     if let Piece::Bytes(bytes) = piece {
-                        context.update(bytes);
+                        mac.update(bytes);
                     }
                 }
-                Digest::new(context.sign().as_ref())
+                Some(Digest::Mac(mac))
             }
             (Self::Secret(secret), Algorithm::Sha256 | Algorithm::Sha512 | Algorithm::Token) => {
-                let algorithm =
-                    if algorithm == Algorithm::Sha512 { &digest::SHA512 } else { &digest::SHA256 };
-                let mut context = digest::Context::new(algorithm);
-                for piece in pieces {
-                    context.update(match piece {
-                        Piece::Bytes(bytes) => bytes,
-                        Piece::Secret => secret,
-                    });
-                }
-                Digest::new(context.finish().as_ref())
+                let hash = if algorithm == Algorithm::Sha512 { Hash::Sha512 } else { Hash::Sha256 };
+                let pieces = pieces.iter().map(|piece| match piece {
+                    Piece::Bytes(bytes) => bytes.as_ref(),
+                    Piece::Secret => secret.as_slice(),
+                });
+                Some(Digest::Plain(hash.digest(pieces)))
             }
             _ => None,
         }
@@ -230,10 +235,9 @@ impl Key {
     pub(crate) fn matches(algorithm: Algorithm, expected: &Digest, candidate: &[u8]) -> bool {
         if algorithm == Algorithm::Token {
             // Hashing first hides the token's length as well.
-            let candidate = digest::digest(&digest::SHA256, candidate);
-            return verify_slices_are_equal(expected.as_bytes(), candidate.as_ref()).is_ok();
+            return expected.is(&Hash::Sha256.digest([candidate]));
         }
-        verify_slices_are_equal(expected.as_bytes(), candidate).is_ok()
+        expected.is(candidate)
     }
 
     /// The secret itself, for the providers that send it.
@@ -247,7 +251,7 @@ impl Key {
     /// Whether `candidate` is this public key's signature of `message`.
     pub(crate) fn verifies(&self, message: &[u8], candidate: &[u8]) -> bool {
         match self {
-            Self::Public { public, .. } => public.verify_sig(message, candidate).is_ok(),
+            Self::Public { public, .. } => public.verifies(message, candidate),
             _ => false,
         }
     }
@@ -256,30 +260,6 @@ impl Key {
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let Self::Public { private: Some(private), .. } = self else { return None };
         private.sign(message)
-    }
-}
-
-impl PrivateKey {
-    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let random = SystemRandom::new();
-        match self {
-            Self::Rsa(pair) => {
-                let mut out = vec![0; pair.public_modulus_len()];
-                pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut out).ok()?;
-                Some(out)
-            }
-            Self::Ecdsa(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
-            Self::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
-        }
-    }
-}
-
-fn hmac_algorithm(algorithm: Algorithm) -> Option<hmac::Algorithm> {
-    match algorithm {
-        Algorithm::HmacSha1 => Some(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
-        Algorithm::HmacSha256 => Some(hmac::HMAC_SHA256),
-        Algorithm::HmacSha512 => Some(hmac::HMAC_SHA512),
-        _ => None,
     }
 }
 
@@ -323,55 +303,29 @@ fn check_strength(bytes: &[u8], spec: &KeySpec) -> Result<(), &'static str> {
 /// The prefix and the two lengths of Standard Webhooks' private Ed25519 keys: a seed, or a seed and its public key.
 const ED25519_PRIVATE_PREFIX: &str = "whsk_";
 
-fn decode_public(
-    text: &str,
-    spec: &KeySpec,
-    algorithm: Algorithm,
-    verification: &'static dyn VerificationAlgorithm,
-) -> Result<Key, &'static str> {
+fn decode_public(text: &str, spec: &KeySpec, algorithm: asymmetric::Algorithm) -> Result<Key, &'static str> {
     const BAD: &str = "it is not a key of this algorithm";
+    asymmetric::is_built()?;
     let (public, private) = if spec.form == KeyForm::Pem {
         if text.contains("PRIVATE KEY-----") {
             let der = rustls_pki_types::PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes())
                 .map_err(|_| "it is not a PKCS#8 private key in PEM")?;
-            let private = private_from_pkcs8(der.secret_pkcs8_der(), algorithm).ok_or(BAD)?;
+            let private = PrivateKey::from_pkcs8(algorithm, der.secret_pkcs8_der()).ok_or(BAD)?;
             (private.public(), Some(private))
         } else {
             let der = rustls_pki_types::SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
                 .map_err(|_| "it is not a public key in PEM")?;
             (der.as_ref().to_vec(), None)
         }
-    } else if let (Algorithm::Ed25519, Some(seed)) = (algorithm, text.strip_prefix(ED25519_PRIVATE_PREFIX)) {
+    } else if let (asymmetric::Algorithm::Ed25519, Some(seed)) =
+        (algorithm, text.strip_prefix(ED25519_PRIVATE_PREFIX))
+    {
         let seed = Zeroizing::new(key_from_base64(seed).ok_or("it is not base64")?);
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.get(..32).ok_or(BAD)?).map_err(|_| BAD)?;
-        let private = PrivateKey::Ed25519(pair);
+        let private = PrivateKey::from_ed25519_seed(seed.get(..32).ok_or(BAD)?).ok_or(BAD)?;
         (private.public(), Some(private))
     } else {
         (decode_bytes(text, spec)?.to_vec(), None)
     };
-    let public = ParsedPublicKey::new(verification, public).map_err(|_| BAD)?;
+    let public = PublicKey::new(algorithm, &public).ok_or(BAD)?;
     Ok(Key::Public { public, private: private.map(Arc::new) })
-}
-
-fn private_from_pkcs8(der: &[u8], algorithm: Algorithm) -> Option<PrivateKey> {
-    match algorithm {
-        Algorithm::RsaPkcs1Sha256 => rsa::KeyPair::from_pkcs8(der).ok().map(PrivateKey::Rsa),
-        Algorithm::EcdsaP256Sha256 => {
-            EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der)
-                .ok()
-                .map(PrivateKey::Ecdsa)
-        }
-        Algorithm::Ed25519 => Ed25519KeyPair::from_pkcs8(der).ok().map(PrivateKey::Ed25519),
-        _ => None,
-    }
-}
-
-impl PrivateKey {
-    fn public(&self) -> Vec<u8> {
-        match self {
-            Self::Rsa(pair) => pair.public_key().as_ref().to_vec(),
-            Self::Ecdsa(pair) => pair.public_key().as_ref().to_vec(),
-            Self::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
-        }
-    }
 }

@@ -11,11 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, ParsedPublicKey},
-};
 use serde::{Deserialize, de::IgnoredAny};
 use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 use zeroize::Zeroizing;
@@ -24,7 +19,12 @@ use super::{
     Encoding, Proof, Refusal, Request, SignError, Signed, SpecError, ToSign, Unit, Unsigned, explain::Steps,
     key::Key, template::one_header,
 };
-use crate::{KeyRing, MaterialRequest, Received, Secret, secret::NamedKey};
+use crate::{
+    KeyRing, MaterialRequest, Received, Secret,
+    asymmetric::{self, PrivateKey, PublicKey},
+    mac::are_equal,
+    secret::NamedKey,
+};
 
 /// The header that carries the token.
 pub(crate) const HEADER: &str = "Plaid-Verification";
@@ -72,8 +72,8 @@ pub(crate) enum Jwk {
 
 pub(crate) struct Pinned {
     key_id: String,
-    public: ParsedPublicKey,
-    private: Option<EcdsaKeyPair>,
+    public: PublicKey,
+    private: Option<PrivateKey>,
     /// Whether Plaid has retired it, or says when it will: a key that serves has no such time.
     is_retired: bool,
 }
@@ -128,6 +128,7 @@ struct Token<'a> {
 }
 
 pub(crate) fn decode_key(secret: &Secret) -> Result<Key, &'static str> {
+    asymmetric::is_built()?;
     let text = secret.expose();
     if text.trim().is_empty() {
         return Err("it is empty");
@@ -197,7 +198,9 @@ pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proo
         return Err(Refusal::MaterialUntrusted("it has expired"));
     }
     // The signature first, so that what is said of the claims is known to be true.
-    key.public.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| Refusal::Mismatch)?;
+    if !key.public.verifies(token.signed.as_bytes(), &token.signature) {
+        return Err(Refusal::Mismatch);
+    }
     let issued = token.check_claims(request)?;
     Ok(Proof { authenticity: Authenticity::Verified, key_id: &named.id, signed_at: Some(issued) })
 }
@@ -222,18 +225,17 @@ pub(crate) fn steps(request: Request<'_>) -> Steps {
 
 pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<Signed, SignError> {
     let pinned = keys.iter().find_map(NamedKey::pinned);
-    let (pair, key_id) = pinned
-        .and_then(|key| key.private.as_ref().map(|pair| (pair, &key.key_id)))
+    let (private, key_id) = pinned
+        .and_then(|key| key.private.as_ref().map(|private| (private, &key.key_id)))
         .ok_or(SignError::NoPrivateKey)?;
     let part = |value: serde_json::Value| Encoding::Base64Url.encode(value.to_string().as_bytes());
     let header = part(serde_json::json!({ "alg": "ES256", "kid": key_id, "typ": "JWT" }));
     let hash = hex_sha256(to_sign.body);
     let claims = part(serde_json::json!({ "iat": at.as_second(), "request_body_sha256": hash }));
     let signed = format!("{header}.{claims}");
-    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes());
-    let signature = signature.map_err(|_| SignError::NoPrivateKey)?;
+    let signature = private.sign(signed.as_bytes()).ok_or(SignError::NoPrivateKey)?;
     let mut out = Unsigned::new(to_sign);
-    out.set_header(HEADER, &format!("{signed}.{}", Encoding::Base64Url.encode(signature.as_ref())));
+    out.set_header(HEADER, &format!("{signed}.{}", Encoding::Base64Url.encode(&signature)));
     Ok(out.into_signed())
 }
 
@@ -327,8 +329,9 @@ impl<'a> Token<'a> {
         Unit::Seconds.check(issued, request.now, request.window.unwrap_or(WINDOW))?;
         // The text is compared as it is: lower-case hex only.
         let hash = hex_sha256(request.received.body);
-        verify_slices_are_equal(hash.as_bytes(), claims.request_body_sha256.as_bytes())
-            .map_err(|_| Refusal::BodyAltered)?;
+        if !are_equal(hash.as_bytes(), claims.request_body_sha256.as_bytes()) {
+            return Err(Refusal::BodyAltered);
+        }
         Ok(issued)
     }
 }
@@ -344,12 +347,11 @@ impl Pinned {
         }
         let coordinate = |text: &str| Encoding::Base64Url.decode(text).filter(|bytes| bytes.len() == 32);
         let point = [vec![4], coordinate(&wire.x)?, coordinate(&wire.y)?].concat();
-        let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).ok()?;
+        let public = PublicKey::new(asymmetric::Algorithm::EcdsaP256Sha256Fixed, &point)?;
         let private = match wire.d.as_deref() {
             Some(d) => {
                 let d = Zeroizing::new(coordinate(d)?);
-                let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-                Some(EcdsaKeyPair::from_private_key_and_public_key(algorithm, &d, &point).ok()?)
+                Some(PrivateKey::from_p256_scalar(&d, &point)?)
             }
             None => None,
         };

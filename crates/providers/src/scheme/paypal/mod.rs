@@ -15,7 +15,7 @@ use super::{
     Encoding, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, Unit, explain::Steps, key::Key,
     template::one_header,
 };
-use crate::{KeyRing, MaterialRequest, Received, Secret, scheme::spec::SpecError};
+use crate::{KeyRing, MaterialRequest, Received, Secret, asymmetric, scheme::spec::SpecError};
 
 pub(crate) const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
 const TRANSMISSION_TIME: &str = "PAYPAL-TRANSMISSION-TIME";
@@ -105,8 +105,7 @@ impl PayPal {
         for key in keys.iter() {
             let Some(webhook_id) = key.key.token() else { continue };
             let content = signed_content(id, time, webhook_id, request.received.body);
-            let algorithm = webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256;
-            if leaf.verify_signature(algorithm, &content, &signature).is_ok() {
+            if asymmetric::certificate_verifies(&leaf, &content, &signature) {
                 return Ok(Proof {
                     authenticity: Authenticity::Authenticated,
                     key_id: &key.id,
@@ -222,6 +221,7 @@ impl<'a> Transmission<'a> {
 
 /// The webhook's id at PayPal is the key: it is signed as the audience.
 pub(crate) fn decode_key(secret: &Secret) -> Result<Key, &'static str> {
+    asymmetric::is_built()?;
     let text = secret.expose();
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
         return Err("it is not the id of a PayPal webhook");
