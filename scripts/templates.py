@@ -1,5 +1,6 @@
 """CloudFormation templates as data, for the checks of infra/*.yaml. Needs the pinned tools (scripts/local install)."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """With CloudFormation's short forms, and no key twice."""
 
     def construct_mapping(self, node, deep=False):
@@ -33,25 +34,47 @@ def short_form(loader, suffix, node):
 
 Loader.add_multi_constructor("!", short_form)
 NOTHING = object()
+# The environments that are deployed to AWS, each with its file in infra/params.
+ENVIRONMENTS = ("dev", "prod")
 PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "111122223333",
                      "AWS::URLSuffix": "amazonaws.com", "AWS::StackName": "tollgate"}
 
 
 def load(path):
     """The document, short forms of functions in their long form."""
-    return yaml.load(path.read_text(), Loader)
+    return parse(path.read_text())
 
 
-def resolved(template, given):
-    """The template as it is deployed with these parameters."""
-    document = load(template)
-    parameters = {name: row.get("Default", "given") for name, row in document.get("Parameters", {}).items()}
-    parameters |= {name: value for name, value in given.items() if name in parameters}
-    conditions = document.get("Conditions", {})
+def parse(text):
+    return yaml.load(text, Loader)
 
+
+def environment_parameters(name):
+    """The parameters of an environment's file."""
+    return json.loads((ROOT / f"infra/params/{name}.json").read_text())["Parameters"]
+
+
+def parameters_of(document, given):
+    """The value of each of its parameters, in a deployment with the given ones. Numbers are numbers."""
+    declared = document.get("Parameters", {})
+    values = {name: given.get(name, one.get("Default", "given")) for name, one in declared.items()}
+    return {name: int(value) if declared[name]["Type"] == "Number" else {"true": True, "false": False}.get(value, value)
+            for name, value in values.items()}
+
+
+def refusals(document, given):
+    """Why the template's rules refuse these parameters."""
+    holds = conditions(document, parameters_of(document, given))
+    return [one["AssertDescription"] for rule in document.get("Rules", {}).values()
+            if "RuleCondition" not in rule or holds(rule["RuleCondition"])
+            for one in rule["Assertions"] if not holds(one["Assert"])]
+
+
+def conditions(document, parameters):
+    """A function that says whether a condition holds, which it is given by name or as an expression."""
     def holds(value):
         if isinstance(value, str):
-            return holds(conditions[value])
+            return holds(document["Conditions"][value])
         (function, operands), = value.items()
         if function == "Condition":
             return holds(operands)
@@ -65,13 +88,23 @@ def resolved(template, given):
         return left == right
 
     def plain(value):
+        if isinstance(value, bool):
+            return str(value).lower()
         if not isinstance(value, dict):
             return str(value)
         (function, operand), = value.items()
         if function == "Fn::Join":
             # Of a list that is a parameter, which has its items between commas.
             return operand[0].join(plain(operand[1]).split(","))
-        return str(parameters[operand])
+        return plain(parameters[operand])
+
+    return holds
+
+
+def resolved(document, given):
+    """The resources as they are deployed with these parameters."""
+    parameters = parameters_of(document, given)
+    holds = conditions(document, parameters)
 
     def resolve(value):
         if isinstance(value, list):
@@ -87,8 +120,7 @@ def resolved(template, given):
             if function == "Fn::Sub" and isinstance(operand, str):
                 return substituted(operand)
             if function == "Ref" and operand in parameters:
-                text = parameters[operand]
-                return {"true": True, "false": False}.get(text, text)
+                return parameters[operand]
         whole = {key: resolve(one) for key, one in value.items()}
         return {key: one for key, one in whole.items() if one is not NOTHING}
 
