@@ -79,7 +79,7 @@ impl Tollgate {
         let failures = {
             let event = self.read(payload, &mut buffer);
             let kind = Kind::of_queue(event[0].event_source_arn);
-            let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
+            let records: Vec<Record<'_>> = event.iter().map(record).collect();
             let process = self.process.run(kind, &records, Deadline::at(u64::MAX, 0));
             let report = self.runtime.block_on(process).unwrap();
             report.response.failures().map(str::to_owned).collect()
@@ -96,7 +96,7 @@ impl Tollgate {
         let mut count = 0;
         {
             let event = self.read(payload, &mut buffer);
-            let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
+            let records: Vec<Record<'_>> = event.iter().map(record).collect();
             let show = |event: &PaymentEvent<'_>| {
                 black_box(event);
                 count += 1;
@@ -109,6 +109,17 @@ impl Tollgate {
 
     fn read<'a>(&self, payload: &'a [u8], buffer: &'a mut Buffer) -> Vec<SqsRecord<'a>> {
         sqs::read(payload, buffer, self.process.is_parallel).unwrap()
+    }
+}
+
+/// As the processor's handler does it.
+fn record<'a>(record: &'a SqsRecord<'a>) -> Record<'a> {
+    Record {
+        message_id: record.message_id,
+        group: record.group,
+        body: record.body,
+        escaped_body: Some(record.escaped_body),
+        attributes: record.attributes().into(),
     }
 }
 

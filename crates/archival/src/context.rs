@@ -1,8 +1,8 @@
 //! What the archival function holds: made once, at start-up.
 
 use tollgate_aws::{archive::S3Archive, payloads::S3Payloads};
-use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
-use tollgate_pipeline::{archive::Archiver, ports::Clock};
+use tollgate_lambda::{clock, metrics::Metrics};
+use tollgate_pipeline::archive::Archiver;
 
 use crate::settings::Settings;
 
@@ -22,7 +22,7 @@ impl Context {
                 S3Archive::new(s3, &settings.archive_bucket),
                 S3Payloads::new(config, &settings.payload_bucket),
             ),
-            metrics: Metrics::start("archival", &settings.environment, SystemClock.now()),
+            metrics: Metrics::start("archival", &settings.environment, clock::now()),
         }
     }
 }

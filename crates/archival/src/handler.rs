@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
 use tollgate_lambda::{
-    clock::SystemClock,
+    clock,
     metrics::{Record, Unit},
     sqs::{self, Buffer, NotSqs},
     start::{Invocation, Payload},
 };
 use tollgate_pipeline::{
     archive::{Archived, Message},
-    ports::{Clock, Stored},
+    ports::Stored,
 };
 use tracing::{Instrument, Level, error_span, info};
 
@@ -44,10 +44,10 @@ pub(crate) async fn handle(
         let records = sqs::read(payload.bytes(), &mut buffer, false)?;
         let messages: Vec<Message<'_>> =
             records.iter().map(|record| Message { id: record.message_id, body: record.body }).collect();
-        let now = unix_ms(SystemClock.now());
+        let now = unix_ms(clock::now());
         let remaining = invocation.deadline_ms.saturating_sub(now);
         let deadline = Deadline::new(now, remaining, RESERVE_MS.min(remaining / 2));
-        let has_time = || deadline.has_time(unix_ms(SystemClock.now()));
+        let has_time = || deadline.has_time(unix_ms(clock::now()));
         let archived = context.archiver.archive(&messages, has_time).await?;
         report(&context, &invocation.request_id, &archived);
         Ok(archived.response)
@@ -69,7 +69,7 @@ fn report(context: &Context, request_id: &str, archived: &Archived) {
     let fields = [("request_id", request_id.into())];
     let record = Record { level: Level::INFO, message: "batch done", fields: &fields };
     context.metrics.emit(
-        SystemClock.now(),
+        clock::now(),
         record,
         &[(
             &[],

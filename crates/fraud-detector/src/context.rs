@@ -1,8 +1,11 @@
 //! What the fraud detector holds: made once, at start-up.
 
 use tollgate_aws::{bus::EventBridgeBus, history::DynamoHistory};
-use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
-use tollgate_pipeline::{fraud::FraudCheck, ports::Clock};
+use tollgate_lambda::{
+    clock::{self, SYSTEM_CLOCK, SystemClock},
+    metrics::Metrics,
+};
+use tollgate_pipeline::fraud::FraudCheck;
 
 use crate::settings::Settings;
 
@@ -23,10 +26,10 @@ impl Context {
                 decisions: history.clone(),
                 history,
                 bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), &settings.event_bus_name),
-                clock: SystemClock,
+                clock: SYSTEM_CLOCK,
                 rules: settings.rules,
             },
-            metrics: Metrics::start("fraud-detector", &settings.environment, SystemClock.now()),
+            metrics: Metrics::start("fraud-detector", &settings.environment, clock::now()),
         }
     }
 }

@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use tollgate_core::PaymentEvent;
 use tollgate_lambda::{
-    clock::SystemClock,
+    clock,
     metrics::{Record, Unit},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::{
-    fraud::{Assessment, FraudError, read_event},
-    ports::Clock,
-};
+use tollgate_pipeline::fraud::{Assessment, FraudError, read_event};
 use tracing::{Instrument, Level, error_span, field::Empty};
 
 use crate::context::Context;
@@ -46,7 +43,7 @@ fn report(context: &Context, request_id: &str, event: &PaymentEvent<'_>, assessm
     ];
     let record = Record { level: Level::INFO, message: "assessed", fields: &fields };
     context.metrics.emit(
-        SystemClock.now(),
+        clock::now(),
         record,
         &[(
             &[("decision", decision.verdict.as_str())],

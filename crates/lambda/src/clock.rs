@@ -1,17 +1,17 @@
 //! The one place where functions read the clock.
 
-use tollgate_core::Timestamp;
-use tollgate_pipeline::ports::Clock;
+use jiff::Timestamp;
 
-/// The machine's clock, in whole microseconds: what the archive's columns hold, so that a time read back from there
+/// A function that gives the time. Use cases take it as their clock.
+pub type SystemClock = fn() -> Timestamp;
+
+/// [`now`], as a value.
+pub const SYSTEM_CLOCK: SystemClock = now;
+
+/// The machine's time, in whole microseconds: what the archive's columns hold, so that a time read back from there
 /// is the time that was written everywhere else.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the edge that everything else takes its time from")]
-    fn now(&self) -> Timestamp {
-        let now = Timestamp::now();
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-    }
+#[allow(clippy::disallowed_methods, reason = "this is the edge that everything else takes its time from")]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }

@@ -8,9 +8,8 @@ use std::{
     io::Write as _,
 };
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use tollgate_core::Timestamp;
-use tollgate_pipeline::ports::Clock;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -23,7 +22,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::clock::SystemClock;
+use crate::clock;
 
 /// Sends `tracing` to stdout, where Lambda picks it up. `level` is an `EnvFilter` directive; a malformed one
 /// means `info`. The spans of the AWS SDK and of the runtime are kept from `debug` on: at `info` they would cost a third
@@ -79,7 +78,7 @@ where
             let new: Vec<_> = around.0.iter().filter(|(name, _)| !fields.has(name)).cloned().collect();
             fields.0.extend(new);
         }
-        (self.0)(line(SystemClock.now(), *event.metadata().level(), &fields).as_bytes());
+        (self.0)(line(clock::now(), *event.metadata().level(), &fields).as_bytes());
     }
 }
 

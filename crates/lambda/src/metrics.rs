@@ -2,8 +2,8 @@
 //!
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch user guide.
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tollgate_core::Timestamp;
 use tracing::Level;
 
 use crate::logging::print;

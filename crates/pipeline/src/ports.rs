@@ -52,6 +52,13 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// What a function passes: `tollgate_lambda::clock::SYSTEM_CLOCK`.
+impl Clock for fn() -> Timestamp {
+    fn now(&self) -> Timestamp {
+        self()
+    }
+}
+
 /// Where the endpoints are configured.
 pub trait EndpointSource: Send + Sync {
     /// Every endpoint's configuration; rows that are no configuration are reported and left out.

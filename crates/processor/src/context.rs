@@ -8,10 +8,14 @@ use tollgate_aws::{
     queues::{SqsArchiveQueue, SqsQuarantine},
     transactions::DynamoTransactions,
 };
-use tollgate_lambda::{clock::SystemClock, metrics::Metrics, sqs::Buffers};
+use tollgate_lambda::{
+    clock::{self, SYSTEM_CLOCK, SystemClock},
+    metrics::Metrics,
+    sqs::Buffers,
+};
 use tollgate_pipeline::{
     directory::Directory,
-    ports::{Clock, PortError, ProcessPorts},
+    ports::{PortError, ProcessPorts},
     process::Process,
 };
 
@@ -49,7 +53,7 @@ impl Context {
     pub(crate) async fn new(settings: Settings) -> Result<Self, PortError> {
         let config = tollgate_aws::sdk_config().await;
         let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), settings.endpoints_path);
-        let directory = Directory::new(endpoints, SystemClock, settings.freshness);
+        let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);
         if !settings.is_on_demand_start {
             directory.warm().await?;
         }
@@ -58,7 +62,7 @@ impl Context {
         let is_parallel = settings.is_parallel;
         let process = Process {
             directory,
-            clock: SystemClock,
+            clock: SYSTEM_CLOCK,
             ledger: DynamoLedger::new(dynamodb.clone(), settings.ledger_table).in_parallel(is_parallel),
             transactions: DynamoTransactions::new(dynamodb, settings.transactions_table)
                 .in_parallel(is_parallel),
@@ -74,7 +78,7 @@ impl Context {
             thresholds: settings.thresholds,
             is_parallel,
         };
-        let metrics = Metrics::start("processor", settings.environment, SystemClock.now());
+        let metrics = Metrics::start("processor", settings.environment, clock::now());
         Ok(Self { process, metrics, buffers: Buffers::default() })
     }
 }

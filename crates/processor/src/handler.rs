@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
-    clock::SystemClock,
+    clock,
     metrics::{Record as LogRecord, Unit},
-    sqs::{self, Buffer, NotSqs},
+    sqs::{self, Buffer, NotSqs, SqsRecord},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::{
-    ports::Clock,
-    process::{Record, Report},
-};
+use tollgate_pipeline::process::{Record, Report};
 use tracing::{Instrument, Level, error_span};
 
 use crate::context::Context;
@@ -36,7 +33,7 @@ pub(crate) async fn handle(
     invocation: Invocation,
     payload: Payload,
 ) -> Result<Response, BatchError> {
-    let started_at = SystemClock.now();
+    let started_at = clock::now();
     // One for each invocation under way: on Lambda Managed Instances there are several in one process.
     let mut buffer = context.buffers.take();
     let span = error_span!("batch", request_id = invocation.request_id);
@@ -55,13 +52,23 @@ async fn process(
 ) -> Result<Response, BatchError> {
     let event = sqs::read(payload, buffer, context.process.is_parallel)?;
     let kind = Kind::of_queue(event.first().map(|record| record.event_source_arn).unwrap_or_default());
-    let records: Vec<Record<'_>> = event.iter().map(Record::from).collect();
+    let records: Vec<Record<'_>> = event.iter().map(record).collect();
     let now_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);
     let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
     let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));
     let report = context.process.run(kind, &records, deadline).await?;
     log_and_count(context, &invocation.request_id, kind, &report, started_at);
     Ok(report.response)
+}
+
+fn record<'a>(record: &'a SqsRecord<'a>) -> Record<'a> {
+    Record {
+        message_id: record.message_id,
+        group: record.group,
+        body: record.body,
+        escaped_body: Some(record.escaped_body),
+        attributes: record.attributes().into(),
+    }
 }
 
 fn log_and_count(
@@ -72,7 +79,7 @@ fn log_and_count(
     started_at: tollgate_core::Timestamp,
 ) {
     let summary = &report.summary;
-    let spent = u64::try_from(SystemClock.now().duration_since(started_at).as_millis()).unwrap_or(0);
+    let spent = u64::try_from(clock::now().duration_since(started_at).as_millis()).unwrap_or(0);
     let reasons = format!("{:?}", summary.reasons);
     let fields = [
         ("request_id", request_id.into()),

@@ -4,12 +4,15 @@ use tollgate_aws::{
     endpoints::SsmEndpoints, ledger::DynamoLedger, materials::HttpsMaterials, payloads::S3Payloads,
     queues::SqsIntake, secrets::AwsSecrets,
 };
-use tollgate_lambda::{clock::SystemClock, metrics::Metrics};
+use tollgate_lambda::{
+    clock::{self, SYSTEM_CLOCK, SystemClock},
+    metrics::Metrics,
+};
 use tollgate_pipeline::{
     directory::{Directory, Keys},
     ingest::Ingest,
     materials::KeptMaterials,
-    ports::{Clock, IngestPorts, PortError},
+    ports::{IngestPorts, PortError},
 };
 
 use crate::settings::Settings;
@@ -46,14 +49,14 @@ impl Context {
         let ssm = aws_sdk_ssm::Client::new(&config);
         let secrets = AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), ssm.clone());
         let endpoints = SsmEndpoints::new(ssm, &settings.endpoints_path);
-        let directory = Directory::new(endpoints, SystemClock, settings.freshness);
+        let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);
         if !settings.is_on_demand_start {
             directory.warm().await?;
         }
         let ingest = Ingest {
             directory,
-            keys: Keys::new(secrets, SystemClock, settings.freshness),
-            materials: KeptMaterials::new(HttpsMaterials::new(), SystemClock),
+            keys: Keys::new(secrets, SYSTEM_CLOCK, settings.freshness),
+            materials: KeptMaterials::new(HttpsMaterials::new(), SYSTEM_CLOCK),
             ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), &settings.ledger_table),
             queue: SqsIntake::new(
                 aws_sdk_sqs::Client::new(&config),
@@ -63,6 +66,6 @@ impl Context {
             payloads: S3Payloads::new(config, &settings.payload_bucket),
             max_body_bytes: settings.max_body_bytes,
         };
-        Ok(Self { ingest, metrics: Metrics::start("validator", &settings.environment, SystemClock.now()) })
+        Ok(Self { ingest, metrics: Metrics::start("validator", &settings.environment, clock::now()) })
     }
 }

@@ -6,14 +6,11 @@ use aws_lc_rs::rand;
 use serde::Serialize;
 use tollgate_core::{EndpointId, OnDuplicate, WebhookId};
 use tollgate_lambda::{
-    clock::SystemClock,
+    clock,
     metrics::{Record, Unit},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::{
-    ingest::{Incoming, PROVIDER_HEADER, Rejection, Taken},
-    ports::Clock,
-};
+use tollgate_pipeline::ingest::{Incoming, PROVIDER_HEADER, Rejection, Taken};
 use tracing::{Instrument, Level, error_span, info, warn};
 
 use crate::{
@@ -31,7 +28,7 @@ pub(crate) async fn handle(
     invocation: Invocation,
     payload: Payload,
 ) -> Result<Response, Infallible> {
-    let now = SystemClock.now();
+    let now = clock::now();
     let webhook_id = WebhookId::new(now, random());
     // Of the highest level: at any `LOG_LEVEL`, what is logged says of which webhook.
     let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
@@ -64,7 +61,7 @@ async fn respond(
     }
     let incoming = Incoming {
         webhook_id,
-        received_at: SystemClock.now(),
+        received_at: clock::now(),
         endpoint,
         headers: &request.headers,
         query: &request.query,
@@ -113,7 +110,7 @@ fn log_and_count(
             Record { level: Level::WARN, message: "rejected", fields: &fields }
         }
     };
-    let spent = SystemClock.now().duration_since(incoming.received_at).as_millis();
+    let spent = clock::now().duration_since(incoming.received_at).as_millis();
     let signature_failed = matches!(taken, Err(Rejection::Signature(_)));
     context.metrics.emit(
         incoming.received_at,

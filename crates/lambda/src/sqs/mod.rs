@@ -9,7 +9,6 @@ mod reader;
 use std::sync::{Mutex, PoisonError};
 
 use memchr::memmem;
-use tollgate_pipeline::process::Record;
 
 use self::reader::{Malformed, Parsed, Reader, SLACK, Text};
 
@@ -43,18 +42,6 @@ impl<'a> SqsRecord<'a> {
     /// The message attributes that are texts: name and value.
     pub fn attributes(&self) -> &[(&'a str, &'a str)] {
         self.attributes.get(..self.attribute_count).unwrap_or_default()
-    }
-}
-
-impl<'a> From<&'a SqsRecord<'a>> for Record<'a> {
-    fn from(record: &'a SqsRecord<'a>) -> Self {
-        Self {
-            message_id: record.message_id,
-            group: record.group,
-            body: record.body,
-            escaped_body: Some(record.escaped_body),
-            attributes: record.attributes().into(),
-        }
     }
 }
 

@@ -21,8 +21,7 @@ use tokio::{
     sync::{Barrier, Notify},
     task::JoinSet,
 };
-use tollgate_lambda::clock::SystemClock;
-use tollgate_pipeline::ports::Clock;
+use tollgate_lambda::clock;
 use tollgate_testkit::webhook::{KEY, Payment, Sender, config};
 
 /// `AWS_LAMBDA_MAX_CONCURRENCY`.
@@ -184,7 +183,7 @@ impl Cloud {
         let Some((id, event)) = self.waiting.lock().unwrap().pop_front() else {
             return std::future::pending().await;
         };
-        let deadline = SystemClock.now().as_millisecond() + 60_000;
+        let deadline = clock::now().as_millisecond() + 60_000;
         let mut handed = answer(StatusCode::OK, &event);
         let headers = handed.headers_mut();
         headers.insert("lambda-runtime-aws-request-id", id.into());
@@ -249,7 +248,7 @@ impl JsonBody {
 }
 
 fn http_event(number: usize, sender: &Sender) -> Value {
-    let (id, now) = (format!("evt_{number}"), SystemClock.now());
+    let (id, now) = (format!("evt_{number}"), clock::now());
     let webhook = sender.payment(&Payment::new(&id, format!("pi_{number}"), now), now);
     let headers: Map<String, Value> =
         webhook.headers.iter().map(|(name, value)| (name.to_lowercase(), value.into())).collect();

@@ -23,9 +23,9 @@ use tollgate_aws::{
     endpoints::SsmEndpoints, ledger::DynamoLedger, secrets::AwsSecrets, transactions::DynamoTransactions,
 };
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
-use tollgate_lambda::clock::SystemClock;
+use tollgate_lambda::clock;
 use tollgate_pipeline::fraud::read_event;
-use tollgate_pipeline::ports::{Clock, EndpointSource, Known, Ledger, LedgerState, Secrets};
+use tollgate_pipeline::ports::{EndpointSource, Known, Ledger, LedgerState, Secrets};
 use tollgate_providers::{Headers, Signed};
 use tollgate_testkit::webhook::Sender;
 
@@ -96,7 +96,7 @@ impl Platform {
             .endpoint_url(file["aws_endpoint"].as_str().unwrap())
             .load()
             .await;
-        let since = SystemClock.now();
+        let since = clock::now();
         let unique =
             format!("{:x}{:x}{}", since.as_microsecond(), std::process::id(), TESTS.fetch_add(1, SeqCst));
         let http = Client::builder(TokioExecutor::new()).build_http();
@@ -109,7 +109,7 @@ impl Platform {
     }
 
     pub fn now(&self) -> Timestamp {
-        SystemClock.now()
+        clock::now()
     }
 
     pub fn config(&self) -> &SdkConfig {
