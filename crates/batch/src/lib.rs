@@ -39,6 +39,8 @@
 //! # Ok::<(), tollgate_batch::Unreportable>(())
 //! ```
 //!
+//! [`Batch::run_async`] does the same for futures, several at a time.
+//!
 //! # Many records at a time
 //!
 //! [`Batch`] is a tracker and not a loop, so that a function can work in stages: decode everything, write it in

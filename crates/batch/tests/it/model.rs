@@ -13,11 +13,11 @@ pub enum Act {
 }
 
 impl Act {
-    fn succeeds(self) -> bool {
+    pub fn succeeds(self) -> bool {
         matches!(self, Self::Return(Outcome::Ok | Outcome::Duplicate | Outcome::Quarantined(_)))
     }
 
-    fn perform(self) -> Outcome {
+    pub fn perform(self) -> Outcome {
         match self {
             Self::Return(outcome) => outcome,
             Self::Panic => panic!("as told"),
@@ -65,7 +65,7 @@ impl Case {
     }
 
     /// Whether two records must not run at the same time.
-    fn same_lane(&self, a: usize, b: usize) -> bool {
+    pub fn same_lane(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.records[a], &self.records[b]);
         match self.kind {
             Kind::Standard => a.id == b.id && !a.id.is_empty(),
@@ -73,7 +73,7 @@ impl Case {
         }
     }
 
-    fn earlier_in_lane(&self, index: usize) -> Vec<usize> {
+    pub fn earlier_in_lane(&self, index: usize) -> Vec<usize> {
         (0..index).filter(|earlier| self.same_lane(*earlier, index)).collect()
     }
 }
