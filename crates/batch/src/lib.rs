@@ -7,6 +7,9 @@
 //! makes Lambda take the whole batch for failed. This crate holds those rules and nothing else: no AWS, no
 //! runtime, no clock, no I/O.
 //!
+//! With the feature `aws_lambda_events` it takes events and returns responses of the crate of that name:
+//! `handle_event` is a whole function body.
+//!
 //! # One record at a time
 //!
 //! ```
@@ -105,6 +108,8 @@ mod outcome;
 mod response;
 #[cfg(panic = "unwind")]
 mod run;
+#[cfg(all(feature = "aws_lambda_events", panic = "unwind"))]
+mod sqs;
 
 pub use batch::{Batch, Kind, NotBegun, Unreportable};
 pub use deadline::Deadline;
@@ -112,3 +117,10 @@ pub use deadline::Deadline;
 pub use guard::{Panic, guard, guard_async};
 pub use outcome::{Outcome, PANICKED, Reason, Summary};
 pub use response::Response;
+#[cfg(all(feature = "aws_lambda_events", panic = "unwind"))]
+pub use sqs::{Handled, handle_event};
+
+/// The examples of the README are tests.
+#[cfg(all(doctest, feature = "aws_lambda_events"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
