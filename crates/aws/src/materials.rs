@@ -129,7 +129,7 @@ mod tests {
     use tollgate_core::Timestamp;
     use tollgate_pipeline::{materials::KeptMaterials, ports::Clock};
     use tollgate_providers::{
-        Endpoint, Headers, KeyMaterial, KeyRing, Received, Refusal, Secret, Signed, ToSign,
+        Endpoint, Headers, KeyMaterial, KeyRing, Received, Refusal, Secret, SignedWebhook, ToSign,
     };
 
     use super::*;
@@ -209,7 +209,7 @@ mod tests {
     struct Webhook {
         endpoint: Endpoint,
         keys: KeyRing,
-        signed: Signed,
+        signed: SignedWebhook,
     }
 
     fn now() -> Timestamp {

@@ -3,15 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use tollgate_core::{
     Authenticity, EndpointConfig, EndpointId, PaymentEvent, ProviderId, Timestamp, WebhookId, event::Arrival,
 };
 use tollgate_providers::{
     Endpoint, Headers, Received, Trusted,
-    catalogue::{self, Coded, Provider},
-    scheme::vectors,
+    catalogue::{self, Provider},
+    vectors,
 };
 use tollgate_risk::Thresholds;
 
@@ -38,7 +37,7 @@ pub(crate) struct NormalizeArgs {
     /// The provider's name, as `tollgate providers` lists it
     #[arg(long)]
     provider: String,
-    /// The webhook's body, or Braintree's XML out of it; - for stdin
+    /// The webhook's body, or the content that its provider wraps in it; - for stdin
     file: PathBuf,
     /// A header of the webhook
     #[arg(long = "header", value_name = "NAME: VALUE")]
@@ -65,34 +64,35 @@ pub(crate) fn providers(args: &ProvidersArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.markdown {
-        show!("{}", providers_page::render());
+        show!("{}", providers_page::render()?);
         return Ok(ExitCode::SUCCESS);
     }
     let mut table =
         Table::new(["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"]);
     for row in catalogue::providers() {
-        table.row(cells(row));
+        table.row(cells(row)?);
     }
     show!("{table}");
     Ok(ExitCode::SUCCESS)
 }
 
 /// A row's cells, in the order of both tables.
-pub(crate) fn cells(row: &Provider) -> [String; 7] {
+pub(crate) fn cells(row: &Provider) -> anyhow::Result<[String; 7]> {
+    let scheme = row.info()?;
     let confirmed = match (&row.confirmed_by, &row.unconfirmed) {
         (Some(by), _) => by.clone(),
         (None, Some(why)) => format!("unconfirmed: {why}"),
         (None, None) => String::new(),
     };
-    [
+    Ok([
         row.name.clone(),
-        row.location(),
-        row.algorithm().to_owned(),
-        row.window().map(|seconds| format!("{seconds} s")).unwrap_or_default(),
-        row.authenticity().as_str().to_owned(),
+        scheme.location,
+        scheme.algorithm.to_owned(),
+        scheme.window.map(|seconds| format!("{seconds} s")).unwrap_or_default(),
+        scheme.authenticity.as_str().to_owned(),
         row.event_id.clone(),
         confirmed,
-    ]
+    ])
 }
 
 pub(crate) fn vectors(args: &VectorsArgs) -> anyhow::Result<ExitCode> {
@@ -133,10 +133,7 @@ pub(crate) fn normalize(args: &NormalizeArgs) -> anyhow::Result<ExitCode> {
     let config: EndpointConfig = serde_json::from_value(config)?;
     let rules = Endpoint::new(config)?;
 
-    let mut body = verify::read_file(&args.file)?;
-    if row.coded == Some(Coded::Braintree) && body.trim_ascii_start().starts_with(b"<") {
-        body = format!("bt_payload={}", STANDARD.encode(&body).replace('+', "%2B")).into_bytes();
-    }
+    let body = rules.wrap(verify::read_file(&args.file)?);
     let received = Received { headers: &headers, query: &args.query, body: &body };
     let facts = match rules.normalise(Trusted::for_inspection(received)) {
         Ok(facts) => facts,

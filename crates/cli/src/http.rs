@@ -12,7 +12,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
-use tollgate_providers::{Headers, Signed};
+use tollgate_providers::{Headers, SignedWebhook};
 
 /// API Gateway waits 29 s for a function, so an answer later than this is none.
 const TIMEOUT: Duration = Duration::from_secs(35);
@@ -65,9 +65,9 @@ impl Parcel {
     pub(crate) fn new(
         api: &str,
         endpoint: &tollgate_providers::Endpoint,
-        signed: Signed,
+        signed: SignedWebhook,
     ) -> anyhow::Result<Self> {
-        let Signed { mut headers, query, body } = signed;
+        let SignedWebhook { mut headers, query, body } = signed;
         let mut url = format!("{}/webhook", api.trim_end_matches('/'));
         if endpoint.is_generic() {
             headers.push("X-Provider-ID", endpoint.id().as_str());

@@ -35,21 +35,25 @@ KEY is a file with the key as it is described, and nothing else; several at once
 ";
 
 /// The whole page.
-pub(crate) fn render() -> String {
+///
+/// # Errors
+///
+/// A catalogue row that cannot be used.
+pub(crate) fn render() -> anyhow::Result<String> {
     let mut page = HEAD.to_owned();
     let headings = ["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"];
     page += &line(&headings.map(str::to_owned));
     page += &line(&headings.map(|_| "---".to_owned()));
     for row in catalogue::providers() {
-        let [name, location, algorithm, window, proves, event_id, confirmed] = cells(row);
+        let [name, location, algorithm, window, proves, event_id, confirmed] = cells(row)?;
         let name = format!("[{name}](#{name})");
         page += &line(&[name, location, algorithm, window, proves, event_id, confirmed]);
     }
     page += SETUP;
     for row in catalogue::providers() {
-        page += &setup(row);
+        page += &setup(row)?;
     }
-    page
+    Ok(page)
 }
 
 fn line(cells: &[String]) -> String {
@@ -57,7 +61,7 @@ fn line(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn setup(row: &Provider) -> String {
+fn setup(row: &Provider) -> anyhow::Result<String> {
     let Provider { name, title, source, .. } = row;
     let key = match row.keys_have_ids {
         true => format!("{}: `{{\"keys\":[{{\"id\":\"ID\",\"value\":\"KEY\"}}]}}`", row.key_text),
@@ -65,23 +69,22 @@ fn setup(row: &Provider) -> String {
     };
     let unconfirmed =
         row.unconfirmed.as_ref().map(|why| format!(" **Unconfirmed**: {why}.")).unwrap_or_default();
-    format!(
+    Ok(format!(
         "\n### {name}\n\n{title}. Rule: {source}.{unconfirmed}\n\n\
          1. {}\n2. `{}`; key: {key}.\n3. {}\n",
         row.register.replace("{url}", "URL"),
-        endpoint(row),
+        endpoint(row)?,
         row.know,
-    )
+    ))
 }
 
 /// The provider's row of an endpoints file.
-fn endpoint(row: &Provider) -> String {
+fn endpoint(row: &Provider) -> anyhow::Result<String> {
     let name = &row.name;
-    let signs_url = row.signed().contains("{url}");
-    let url = if signs_url { r#", notification_url = "https://…""# } else { "" };
-    format!(
+    let url = if row.info()?.signs_url { r#", notification_url = "https://…""# } else { "" };
+    Ok(format!(
         r#"endpoints = [{{ id = "{name}", scheme = "{name}", secret = "secretsmanager:tollgate/{{suffix}}/{name}"{url} }}]"#
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -91,13 +94,13 @@ mod tests {
     #[test]
     fn the_page_is_current() {
         let page = include_str!("../../../docs/providers.md");
-        assert!(page == render(), "tollgate providers --markdown > docs/providers.md");
+        assert!(page == render().unwrap(), "tollgate providers --markdown > docs/providers.md");
     }
 
     #[test]
     fn every_row_of_an_endpoints_file_applies() {
         for row in catalogue::providers() {
-            let endpoints = crate::endpoints::from_text(&endpoint(row), "dev");
+            let endpoints = crate::endpoints::from_text(&endpoint(row).unwrap(), "dev");
             assert_eq!(endpoints.map(|all| all.len()), Ok(1), "{}", row.name);
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde_json::json;
 use tollgate_core::{EndpointConfig, Timestamp};
-use tollgate_providers::{Endpoint, KeyRing, Received, Signed, ToSign};
+use tollgate_providers::{Endpoint, KeyRing, Received, SignedWebhook, ToSign};
 
 use crate::{
     aws::Aws,
@@ -85,7 +85,7 @@ impl Signer {
     }
 
     /// Signs at `at`.
-    pub(crate) fn sign(&self, draft: &Draft, at: Timestamp) -> anyhow::Result<Signed> {
+    pub(crate) fn sign(&self, draft: &Draft, at: Timestamp) -> anyhow::Result<SignedWebhook> {
         let to_sign = ToSign { headers: &draft.headers, query: "", body: &draft.body, url: None };
         Ok(self.endpoint.sign(to_sign, &self.ring, at)?)
     }
@@ -100,7 +100,7 @@ impl Signer {
     }
 
     /// Changes one digit of the body so that the signature no longer holds.
-    pub(crate) fn tamper(&self, signed: &mut Signed, at: Timestamp) -> anyhow::Result<()> {
+    pub(crate) fn tamper(&self, signed: &mut SignedWebhook, at: Timestamp) -> anyhow::Result<()> {
         let digits: Vec<usize> =
             (0..signed.body.len()).filter(|i| signed.body.get(*i).is_some_and(u8::is_ascii_digit)).collect();
         // From the middle, where the facts are; most schemes sign every byte, Adyen's a few fields.
@@ -118,7 +118,7 @@ impl Signer {
         bail!("this scheme does not sign the body: nothing in it can be altered so that it is noticed")
     }
 
-    fn accepts(&self, signed: &Signed, at: Timestamp) -> bool {
+    fn accepts(&self, signed: &SignedWebhook, at: Timestamp) -> bool {
         self.verifies(Received { headers: &signed.headers, query: &signed.query, body: &signed.body }, at)
     }
 

@@ -14,7 +14,7 @@ use tollgate_pipeline::{
     intake::{Content, Encoding},
     ports::{Clock, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError},
 };
-use tollgate_providers::{Refusal, Signed};
+use tollgate_providers::{Refusal, SignedWebhook};
 use tollgate_testkit::{
     failure::{Fault, Faults},
     memory::world::{LIMIT, World, read},
@@ -61,11 +61,11 @@ async fn every_row_of_the_table_of_answers() {
     let stripe = || sender("stripe", "stripe").payment(&payment("evt_1"), noon());
     let with_body = |body: &str| sender("stripe", "stripe").sign("", body.as_bytes(), noon());
     let generic = |body: &str| sender("acme", "generic").sign("", body.as_bytes(), noon());
-    let altered = |mut webhook: Signed| {
+    let altered = |mut webhook: SignedWebhook| {
         webhook.body.push(b' ');
         webhook
     };
-    let without = |mut webhook: Signed, name: &str| {
+    let without = |mut webhook: SignedWebhook, name: &str| {
         webhook.headers.remove(name);
         webhook
     };
@@ -76,7 +76,7 @@ async fn every_row_of_the_table_of_answers() {
     };
     let other_key = Sender::new(config("stripe", "stripe"), OTHER_KEY).payment(&payment("evt_1"), noon());
     let body = payment("evt_g").of("10.99", "USD").body("generic");
-    let cases: Vec<(&str, Option<&str>, Signed, &str)> = vec![
+    let cases: Vec<(&str, Option<&str>, SignedWebhook, &str)> = vec![
         ("accepted", Some("stripe"), stripe(), "accepted evt_1 1"),
         ("accepted, generic", None, generic(&body), "accepted evt_g 1"),
         ("accepted, generic by its name", Some("acme"), generic(&body), "accepted evt_g 1"),
@@ -425,7 +425,7 @@ async fn a_paypal_transmission_stands_for_one_body() {
         ("Paypal-Cert-Url", "https://api.paypal.com/v1/notifications/certs/CERT-1".to_owned()),
         ("Paypal-Auth-Algo", "SHA256withRSA".to_owned()),
     ];
-    let webhook = |body: &str| Signed {
+    let webhook = |body: &str| SignedWebhook {
         headers: headers.iter().cloned().collect(),
         query: String::new(),
         body: text(body).into_bytes(),

@@ -22,7 +22,9 @@ use tollgate_providers::{
 
 /// Every row of the catalogue that is an HMAC-SHA256 over the body, and a key of its form.
 fn schemes() -> Vec<(&'static str, String)> {
-    let is_measured = |row: &&Provider| row.algorithm() == "hmac-sha256" && row.signed().contains("{body}");
+    let is_measured = |row: &&Provider| {
+        row.info().is_ok_and(|info| info.algorithm == "hmac-sha256" && info.signed.contains("{body}"))
+    };
     let key = |row: &Provider| match row.scheme.as_ref().map(|scheme| scheme.key.form) {
         Some(KeyForm::Base64) => "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".to_owned(),
         Some(KeyForm::Hex) => "5ac3".repeat(16),

@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::{hint::black_box, time::Duration};
 use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_providers::{
-    Endpoint, Headers, KeyMaterial, KeyRing, Received, Secret, Signed, ToSign,
+    Endpoint, Headers, KeyMaterial, KeyRing, Received, Secret, SignedWebhook, ToSign,
     catalogue::{self, Provider},
     scheme::KeyForm,
 };
@@ -19,8 +19,9 @@ const SIZES: [usize; 4] = [512, 2 * 1024, 64 * 1024, 1024 * 1024];
 
 /// Every row of the catalogue whose rule is an HMAC over the body, and a key of its form.
 fn schemes() -> Vec<(&'static str, String)> {
-    let is_measured =
-        |row: &&Provider| row.algorithm().starts_with("hmac") && row.signed().contains("{body}");
+    let is_measured = |row: &&Provider| {
+        row.info().is_ok_and(|info| info.algorithm.starts_with("hmac") && info.signed.contains("{body}"))
+    };
     let key = |row: &Provider| match row.scheme.as_ref().map(|scheme| (scheme.key.form, scheme.key.bytes)) {
         Some((KeyForm::Base64, _)) => "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".to_owned(),
         Some((KeyForm::Hex, bytes)) => "5ac3".repeat(bytes.unwrap_or(32) / 2),
@@ -32,7 +33,7 @@ fn schemes() -> Vec<(&'static str, String)> {
 struct Subject {
     endpoint: Endpoint,
     keys: KeyRing,
-    signed: Signed,
+    signed: SignedWebhook,
 }
 
 fn now() -> Timestamp {

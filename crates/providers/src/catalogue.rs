@@ -1,11 +1,23 @@
 //! The catalogue: one row a provider, read from `catalogue.toml` once.
 
-use std::sync::{LazyLock, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{LazyLock, OnceLock},
+};
 
 use serde::{Deserialize, Serialize};
-use tollgate_core::Authenticity;
 
-use crate::scheme::{OneOrMany, SchemeSpec, paypal, plaid};
+use crate::{
+    normalise,
+    scheme::{
+        coded,
+        declared::{
+            Declared,
+            spec::{SchemeSpec, SpecError},
+        },
+        interface::{Scheme, SchemeInfo},
+    },
+};
 
 const TEXT: &str = include_str!("../catalogue.toml");
 /// What every row begins with.
@@ -80,9 +92,9 @@ pub struct Provider {
     /// The rule as data. Exactly one of this and `coded`.
     #[serde(default)]
     pub scheme: Option<SchemeSpec>,
-    /// The rule's code, where data cannot say it.
+    /// The name of the rule's code, where data cannot say it.
     #[serde(default)]
-    pub coded: Option<Coded>,
+    pub coded: Option<String>,
 }
 
 /// Who makes a provider's keys.
@@ -98,100 +110,50 @@ pub enum KeyMaker {
     ProviderAlone,
 }
 
-/// The rules that are code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Coded {
-    /// Every item of a batch is signed for itself, over fields.
-    Adyen,
-    /// Pairs of key id and signature over a form field.
-    Braintree,
-    /// Certificates and a CRC.
-    Paypal,
-    /// A JSON Web Token.
-    Plaid,
-}
-
 impl Provider {
-    /// Where the signature is: a header or a field of the body.
-    pub fn location(&self) -> String {
-        let Some(scheme) = &self.scheme else {
-            return match self.coded {
-                Some(Coded::Adyen) => "additionalData.hmacSignature of each item in the body".to_owned(),
-                Some(Coded::Braintree) => "form field bt_signature".to_owned(),
-                Some(Coded::Paypal) => paypal::HEADERS.join(", "),
-                Some(Coded::Plaid) => plaid::HEADER.to_owned(),
-                None => String::new(),
-            };
-        };
-        let signature = &scheme.signature;
-        let family = scheme.families.first().map(String::as_str).unwrap_or_default();
-        match (&signature.header, &signature.form, &signature.json) {
-            (Some(name), _, _) => {
-                name.strip_prefix('*').map_or_else(|| name.clone(), |n| format!("{family}{n}"))
+    /// What its scheme is, without the settings of an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// A row whose rule cannot be used. The tests say that there is none.
+    pub fn info(&self) -> Result<SchemeInfo, SpecError> {
+        self.scheme(&BTreeMap::new()).map(|scheme| scheme.info())
+    }
+
+    /// Its scheme for an endpoint with these `parameters`.
+    pub(crate) fn scheme(&self, parameters: &BTreeMap<String, String>) -> Result<Box<dyn Scheme>, SpecError> {
+        match (&self.scheme, self.coded.as_deref()) {
+            (Some(spec), None) => {
+                check_parameters(parameters, &[])?;
+                Ok(Box::new(Declared::new(spec.clone())?))
             }
-            (_, Some(name), _) => format!("form field {name}"),
-            (_, _, Some(name)) => format!("field {name} of the JSON body"),
-            _ => String::new(),
-        }
-    }
-
-    /// The algorithm, as the catalogue writes it.
-    pub fn algorithm(&self) -> &'static str {
-        match (&self.scheme, self.coded) {
-            (Some(scheme), _) => scheme.algorithm.as_str(),
-            (None, Some(Coded::Adyen)) => "hmac-sha256",
-            (None, Some(Coded::Braintree)) => "hmac-sha1",
-            (None, Some(Coded::Paypal)) => "rsa-pkcs1-sha256",
-            (None, Some(Coded::Plaid)) => "ecdsa-p256-sha256",
-            (None, None) => "",
-        }
-    }
-
-    /// What is signed, in the words of the catalogue.
-    pub fn signed(&self) -> &str {
-        match (&self.scheme, self.coded) {
-            (Some(scheme), _) => &scheme.signed,
-            (None, Some(Coded::Adyen)) => {
-                "pspReference:originalReference:merchantAccountCode:merchantReference:amount.value:\
-                 amount.currency:eventCode:success"
+            (None, Some(name)) => {
+                let coded = coded::find(name);
+                let coded = coded.ok_or_else(|| SpecError::new("coded", "no scheme in code is called so"))?;
+                check_parameters(parameters, coded.parameters)?;
+                (coded.build)(parameters)
             }
-            (None, Some(Coded::Braintree)) => "{form:bt_payload}",
-            (None, Some(Coded::Paypal)) => {
-                "{header:PAYPAL-TRANSMISSION-ID}|{header:PAYPAL-TRANSMISSION-TIME}|{webhook id}|{crc32 of body}"
-            }
-            (None, Some(Coded::Plaid)) => "JWT whose claim request_body_sha256 is the body's",
-            (None, None) => "",
+            _ => Err(SpecError::new("scheme", "exactly one of scheme and coded is wanted")),
         }
-    }
-
-    /// Half-width of the timestamp's window in seconds, where there is one.
-    pub fn window(&self) -> Option<u32> {
-        match (&self.scheme, self.coded) {
-            (Some(scheme), _) => scheme.timestamp.as_ref().and_then(|timestamp| timestamp.window),
-            (None, Some(Coded::Paypal)) => Some(paypal::WINDOW),
-            (None, Some(Coded::Plaid)) => Some(plaid::WINDOW),
-            _ => None,
-        }
-    }
-
-    /// How an entry of the signature's text is written.
-    pub fn entries(&self) -> Vec<&str> {
-        self.scheme
-            .as_ref()
-            .map(|scheme| OneOrMany::iter(&scheme.signature.entry).collect())
-            .unwrap_or_default()
-    }
-
-    /// What a good signature proves.
-    pub fn authenticity(&self) -> Authenticity {
-        let scheme = crate::endpoint::scheme_of(self, &std::collections::BTreeMap::new());
-        scheme.map_or(Authenticity::Authenticated, |scheme| scheme.authenticity())
     }
 
     /// The name of the normaliser.
     pub fn normaliser(&self) -> &str {
         self.normaliser.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// Whether all of `parameters` are read, by the normalisers or (`known`) by the scheme, and can be used.
+pub(crate) fn check_parameters(
+    parameters: &BTreeMap<String, String>,
+    known: &[&str],
+) -> Result<(), SpecError> {
+    normalise::check_parameters(parameters)
+        .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
+    let is_known = |name: &str| known.contains(&name) || normalise::PARAMETERS.contains(&name);
+    match parameters.keys().find(|name| !is_known(name)) {
+        Some(name) => Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter")),
+        None => Ok(()),
     }
 }
 
@@ -209,7 +171,7 @@ pub fn find(name: &str) -> Option<&'static Provider> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -230,8 +192,8 @@ mod tests {
             for line in [&row.register, &row.key_text, &row.know] {
                 assert!(!line.is_empty() && !line.contains('\n'), "{}: set-up in three lines", row.name);
             }
-            let scheme = crate::endpoint::scheme_of(row, &BTreeMap::new());
-            assert!(scheme.is_ok(), "{}: {scheme:?}", row.name);
+            let info = row.info();
+            assert!(info.is_ok(), "{}: {info:?}", row.name);
         }
     }
 }

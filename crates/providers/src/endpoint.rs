@@ -1,20 +1,29 @@
 //! Endpoints, built once from their configuration.
 
-use std::collections::BTreeMap;
-
 use tollgate_core::{
     Authenticity, Delivery, EndpointConfig, EndpointId, Facts, OnDuplicate, ProviderId, Timestamp,
     id::hex_sha256,
 };
 
 use crate::{
-    ContentError, Headers, KeyError, KeyMaterial, KeyRing, Received, Refusal, Trusted,
-    catalogue::{self, Coded, Provider},
-    normalise::Normaliser,
-    scheme::{
-        Explanation, KeyRequest, Request, Scheme, SchemeSpec, SignError, Signed, SpecError, ToSign,
-        braintree, declared::Declared, explain, key::Strength, paypal::PayPal, plaid::Plaid,
+    catalogue,
+    headers::Headers,
+    key::{
+        algorithm::Strength,
+        ring::{KeyError, KeyMaterial, KeyRing},
     },
+    material::{Material, MaterialRequest},
+    normalise::{ContentError, Normaliser},
+    refusal::Refusal,
+    request::Received,
+    scheme::{
+        declared::Declared,
+        declared::spec::{SchemeSpec, SpecError},
+        explain::{Explanation, explain},
+        interface::{HandshakeReply, Request, Scheme, SchemeInfo},
+        sign::{SignError, SignedWebhook, ToSign},
+    },
+    trusted::{Trusted, Verified},
 };
 
 /// The name of the scheme whose senders follow our own schema.
@@ -35,78 +44,15 @@ pub struct ConfigError {
     pub problem: String,
 }
 
-/// Something public that must be fetched before a webhook can be verified.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum MaterialRequest {
-    /// A PEM certificate chain at this https URL, already checked to be on one of the provider's own hosts.
-    Certificate {
-        /// Where it is.
-        url: String,
-    },
-    /// A JSON Web Key by its id, from the provider's API.
-    JsonWebKey(KeyRequest),
-}
-
-/// What was fetched: the certificate chain's PEM or the JWK's JSON, unchecked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Material(pub Vec<u8>);
-
-/// The answer to a provider that asks whether an endpoint is there and holds the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandshakeReply {
-    /// Always 200; a handshake that cannot be answered is a [`Refusal`].
-    pub status: u16,
-    /// `text/plain` or `application/json`.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: String,
-}
-
 /// One endpoint, ready to serve.
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
     provider: ProviderId,
-    scheme: Scheme,
+    scheme: Box<dyn Scheme>,
+    info: SchemeInfo,
     normaliser: Option<Normaliser>,
     kept: Vec<String>,
-}
-
-/// A webhook whose signature is good. Only [`Endpoint::verify`] makes one.
-#[derive(Debug, Clone, Copy)]
-pub struct Verified<'a> {
-    received: Received<'a>,
-    authenticity: Authenticity,
-    key_id: &'a str,
-    signed_at: Option<Timestamp>,
-    transmission_id: Option<&'a str>,
-}
-
-impl<'a> Verified<'a> {
-    /// The webhook.
-    pub fn received(&self) -> Received<'a> {
-        self.received
-    }
-
-    /// What the signature proves.
-    pub fn authenticity(&self) -> Authenticity {
-        self.authenticity
-    }
-
-    /// The key that verified.
-    pub fn key_id(&self) -> &'a str {
-        self.key_id
-    }
-
-    /// The signed timestamp, where there is one.
-    pub fn signed_at(&self) -> Option<Timestamp> {
-        self.signed_at
-    }
-
-    /// The signed id under which one body may come, where the signature does not cover the body (PayPal).
-    pub fn transmission_id(&self) -> Option<&'a str> {
-        self.transmission_id
-    }
 }
 
 impl Endpoint {
@@ -130,13 +76,13 @@ impl Endpoint {
                         &format!("no provider is called {name:?}: `tollgate providers` lists them"),
                     )
                 })?;
-                let scheme = scheme_of(row, &config.parameters).map_err(spec_error)?;
+                let scheme = row.scheme(&config.parameters).map_err(spec_error)?;
                 (row.name.clone(), scheme, Normaliser::named(row.normaliser()))
             }
             None => {
                 let (name, scheme) = custom(&config.scheme)
                     .map_err(|error| fail(&joined("scheme", &error.at), &error.problem))?;
-                check_parameters(&config.parameters, &[]).map_err(spec_error)?;
+                catalogue::check_parameters(&config.parameters, &[]).map_err(spec_error)?;
                 (name, scheme, None)
             }
         };
@@ -148,11 +94,12 @@ impl Endpoint {
             ),
             None => normaliser,
         };
-        check_settings(&config, &scheme).map_err(|(field, problem)| fail(field, problem))?;
-        let mut kept = scheme.headers();
+        let info = scheme.info();
+        check_settings(&config, &info).map_err(|(field, problem)| fail(field, problem))?;
+        let mut kept = info.headers.clone();
         kept.push("Content-Type".to_owned());
         kept.extend(normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned()));
-        Ok(Self { config, provider, scheme, normaliser, kept })
+        Ok(Self { config, provider, scheme, info, normaliser, kept })
     }
 
     /// Its name.
@@ -188,7 +135,7 @@ impl Endpoint {
 
     /// What a good signature of this scheme proves.
     pub fn authenticity(&self) -> Authenticity {
-        self.scheme.authenticity()
+        self.info.authenticity
     }
 
     /// Decodes the active keys for this scheme, refusing weak and ill-formed ones.
@@ -201,7 +148,7 @@ impl Endpoint {
     }
 
     pub(crate) fn keys_of(&self, keys: &[KeyMaterial], strength: Strength) -> Result<KeyRing, KeyError> {
-        KeyRing::prepare(keys, self.scheme.has_key_ids(), |secret| self.scheme.decode_key(secret, strength))
+        KeyRing::prepare(keys, self.info.names_keys, |secret| self.scheme.decode_key(secret, strength))
     }
 
     /// What must be fetched before [`verify`](Self::verify) can decide, if anything; asked after everything that
@@ -217,7 +164,7 @@ impl Endpoint {
         keys: &KeyRing,
         now: Timestamp,
     ) -> Result<Option<MaterialRequest>, Refusal> {
-        self.scheme.material_for(self.request(received, None, now), keys)
+        self.scheme.fetch(self.request(received, None, now), keys)
     }
 
     /// Whether the webhook is genuine.
@@ -233,13 +180,7 @@ impl Endpoint {
         now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
         let proof = self.scheme.verify(self.request(received, material, now), keys)?;
-        Ok(Verified {
-            received,
-            authenticity: proof.authenticity,
-            key_id: proof.key_id,
-            signed_at: proof.signed_at,
-            transmission_id: self.scheme.transmission_id(received),
-        })
+        Ok(Verified::new(received, proof, self.scheme.transmission_id(received)))
     }
 
     /// The same verdict, check by check, with the signed content and the likely cause. It shows the body: for the
@@ -251,23 +192,28 @@ impl Endpoint {
         material: Option<&Material>,
         now: Timestamp,
     ) -> Explanation {
-        explain::explain(&self.scheme, self.request(received, material, now), keys)
+        explain(self.scheme.as_ref(), self.request(received, material, now), keys)
     }
 
     /// Signs a webhook as the provider would at `at`, with the first key. `to_sign.url` is taken from the
-    /// configuration. Braintree: the body given is the notification's XML.
+    /// configuration. Where the provider wraps its content, the body given is the content.
     ///
     /// # Errors
     ///
     /// A public key where a private one is needed (PayPal can never be signed for), or a body without what the
     /// scheme signs.
-    pub fn sign(&self, to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<Signed, SignError> {
+    pub fn sign(
+        &self,
+        to_sign: ToSign<'_>,
+        keys: &KeyRing,
+        at: Timestamp,
+    ) -> Result<SignedWebhook, SignError> {
         let url = self.config.notification_url.as_deref().or(to_sign.url);
         self.scheme.sign(ToSign { url, ..to_sign }, keys, at)
     }
 
-    /// The answer to a handshake; `None` when the request is not one and the provider knows none. Braintree's
-    /// `GET ?bt_challenge=…` is.
+    /// The answer to a request by which the provider asks whether the endpoint is there; `None` for any other request
+    /// and where the provider asks nothing.
     ///
     /// # Errors
     ///
@@ -278,13 +224,13 @@ impl Endpoint {
         query: &str,
         keys: &KeyRing,
     ) -> Result<Option<HandshakeReply>, Refusal> {
-        match self.scheme {
-            Scheme::Braintree if method.eq_ignore_ascii_case("GET") => {
-                let body = braintree::answer_challenge(query, keys)?;
-                Ok(Some(HandshakeReply { status: 200, content_type: "text/plain", body }))
-            }
-            _ => Ok(None),
-        }
+        self.scheme.challenge(method, query, keys)
+    }
+
+    /// The body of a delivery whose content is `content`, for providers that wrap it; others' as it is. Not signed: for
+    /// inspection.
+    pub fn wrap(&self, content: Vec<u8>) -> Vec<u8> {
+        self.scheme.wrap(content)
     }
 
     /// The headers that verifying again or normalising needs.
@@ -333,14 +279,7 @@ impl Endpoint {
 
     /// The key ids that the webhook names, for vectors that do not say whose their keys are.
     pub(crate) fn named_key_ids(&self, received: Received<'_>) -> Vec<String> {
-        match &self.scheme {
-            Scheme::Declared(scheme) => {
-                let candidates = scheme.read(received).map(|reading| reading.candidates).unwrap_or_default();
-                candidates.into_iter().filter_map(|candidate| candidate.key_id).collect()
-            }
-            Scheme::Braintree => braintree::named_key_ids(received),
-            _ => Vec::new(),
-        }
+        self.scheme.named_key_ids(received)
     }
 
     fn request<'r>(
@@ -354,37 +293,8 @@ impl Endpoint {
     }
 }
 
-/// The scheme of a catalogue row.
-pub(crate) fn scheme_of(row: &Provider, parameters: &BTreeMap<String, String>) -> Result<Scheme, SpecError> {
-    let known: &[&str] = match row.coded {
-        Some(Coded::Paypal) => &PayPal::PARAMETERS,
-        Some(Coded::Plaid) => &Plaid::PARAMETERS,
-        _ => &[],
-    };
-    check_parameters(parameters, known)?;
-    match (&row.scheme, row.coded) {
-        (Some(spec), _) => Ok(Scheme::Declared(Box::new(Declared::new(spec.clone())?))),
-        (None, Some(Coded::Adyen)) => Ok(Scheme::Adyen),
-        (None, Some(Coded::Braintree)) => Ok(Scheme::Braintree),
-        (None, Some(Coded::Paypal)) => Ok(Scheme::PayPal(Box::new(PayPal::new(parameters)?))),
-        (None, Some(Coded::Plaid)) => Ok(Scheme::Plaid(Plaid::new(parameters)?)),
-        (None, None) => Err(SpecError::new("scheme", "the catalogue row has no scheme")),
-    }
-}
-
-/// Whether all of `parameters` are read, by the normalisers or (`known`) by the scheme, and can be used.
-fn check_parameters(parameters: &BTreeMap<String, String>, known: &[&str]) -> Result<(), SpecError> {
-    crate::normalise::check_parameters(parameters)
-        .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
-    let is_known = |name: &str| known.contains(&name) || crate::normalise::PARAMETERS.contains(&name);
-    match parameters.keys().find(|name| !is_known(name)) {
-        Some(name) => Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter")),
-        None => Ok(()),
-    }
-}
-
 /// A scheme given in the configuration: the table of a catalogue row's scheme, with a `name` beside it.
-fn custom(table: &serde_json::Value) -> Result<(String, Scheme), SpecError> {
+fn custom(table: &serde_json::Value) -> Result<(String, Box<dyn Scheme>), SpecError> {
     let mut table = table.clone();
     let Some(fields) = table.as_object_mut() else {
         return Err(SpecError::new("", "a provider's name or a table is wanted"));
@@ -399,24 +309,24 @@ fn custom(table: &serde_json::Value) -> Result<(String, Scheme), SpecError> {
     };
     let scheme = Declared::new(SchemeSpec::read(&table)?)?;
     scheme.check_custom()?;
-    Ok((name, Scheme::Declared(Box::new(scheme))))
+    Ok((name, Box::new(scheme)))
 }
 
 fn joined(field: &str, at: &str) -> String {
     if at.is_empty() { field.to_owned() } else { format!("{field}.{at}") }
 }
 
-fn check_settings(config: &EndpointConfig, scheme: &Scheme) -> Result<(), (&'static str, &'static str)> {
+fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&'static str, &'static str)> {
     if let Some(seconds) = config.tolerance_seconds {
         if !(1..=86_400).contains(&seconds) {
             return Err(("tolerance_seconds", "1 to 86,400 are wanted"));
         }
-        if !scheme.has_window() {
+        if !scheme.signs_time {
             return Err(("tolerance_seconds", "this scheme signs no timestamp"));
         }
     }
     let url = config.notification_url.as_deref();
-    if scheme.uses_url() && url.is_none_or(str::is_empty) {
+    if scheme.signs_url && url.is_none_or(str::is_empty) {
         return Err(("notification_url", "this scheme signs it, so it is wanted"));
     }
     if url.is_some_and(|url| url.chars().any(|c| c.is_control() || c.is_whitespace())) {

@@ -8,29 +8,26 @@
 
 pub mod catalogue;
 pub mod headers;
+pub mod key;
 pub mod normalise;
 pub mod scheme;
-pub mod secret;
+pub mod vectors;
 
 mod asymmetric;
 mod endpoint;
 mod mac;
+mod material;
+mod refusal;
+mod request;
+mod text;
 mod trusted;
 
-pub use endpoint::{ConfigError, Endpoint, HandshakeReply, Material, MaterialRequest, Verified};
+pub use endpoint::{ConfigError, Endpoint};
 pub use headers::Headers;
+pub use key::{KeyError, KeyMaterial, KeyRing, Secret};
+pub use material::{KeyRequest, Material, MaterialRequest};
 pub use normalise::ContentError;
-pub use scheme::{Explanation, KeyRequest, Refusal, SignError, Signed, ToSign};
-pub use secret::{KeyError, KeyMaterial, KeyRing, Secret};
-pub use trusted::Trusted;
-
-/// A webhook as it arrived: nothing of it is believed yet.
-#[derive(Debug, Clone, Copy)]
-pub struct Received<'a> {
-    /// Every header, in any letter case.
-    pub headers: &'a Headers,
-    /// The query string as sent, percent-encoded, without the `?`; empty when there was none.
-    pub query: &'a str,
-    /// The exact bytes.
-    pub body: &'a [u8],
-}
+pub use refusal::Refusal;
+pub use request::Received;
+pub use scheme::{Explanation, HandshakeReply, SignError, SignedWebhook, ToSign};
+pub use trusted::{Trusted, Verified};

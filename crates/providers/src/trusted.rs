@@ -1,6 +1,51 @@
 //! The bytes that normalisers may read.
 
-use crate::{Received, Verified};
+use tollgate_core::{Authenticity, Timestamp};
+
+use crate::{request::Received, scheme::interface::Proof};
+
+/// A webhook whose signature is good. Only [`Endpoint::verify`](crate::Endpoint::verify)
+/// makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Verified<'a> {
+    received: Received<'a>,
+    authenticity: Authenticity,
+    key_id: &'a str,
+    signed_at: Option<Timestamp>,
+    transmission_id: Option<&'a str>,
+}
+
+impl<'a> Verified<'a> {
+    pub(crate) fn new(received: Received<'a>, proof: Proof<'a>, transmission_id: Option<&'a str>) -> Self {
+        let Proof { authenticity, key_id, signed_at } = proof;
+        Self { received, authenticity, key_id, signed_at, transmission_id }
+    }
+
+    /// The webhook.
+    pub fn received(&self) -> Received<'a> {
+        self.received
+    }
+
+    /// What the signature proves.
+    pub fn authenticity(&self) -> Authenticity {
+        self.authenticity
+    }
+
+    /// The key that verified.
+    pub fn key_id(&self) -> &'a str {
+        self.key_id
+    }
+
+    /// The signed timestamp, where there is one.
+    pub fn signed_at(&self) -> Option<Timestamp> {
+        self.signed_at
+    }
+
+    /// The signed id under which one body may come, where the signature does not cover the body (PayPal).
+    pub fn transmission_id(&self) -> Option<&'a str> {
+        self.transmission_id
+    }
+}
 
 /// A webhook whose content may be acted on, because its signature was verified. The normalisers take nothing else.
 ///

@@ -114,7 +114,7 @@ fn what_published_vectors_confirm_is_there() {
         };
         let lines: Vec<&str> = text.lines().filter(published).collect();
         assert!(!lines.is_empty(), "{provider}");
-        let report = tollgate_providers::scheme::vectors::run(&lines.join("\n"));
+        let report = tollgate_providers::vectors::run(&lines.join("\n"));
         assert_eq!((report.passed, report.failed), (lines.len(), vec![]), "{provider}");
     }
 }

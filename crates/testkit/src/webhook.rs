@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_core::{Delivery, EndpointConfig, EndpointId, OnDuplicate, Timestamp};
-use tollgate_providers::{Endpoint, Headers, KeyMaterial, KeyRing, Secret, Signed, ToSign};
+use tollgate_providers::{Endpoint, Headers, KeyMaterial, KeyRing, Secret, SignedWebhook, ToSign};
 
 /// A key that every scheme here takes: Adyen reads it as hex, Standard Webhooks as base64, the others as text.
 pub const KEY: &str = "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592";
@@ -62,7 +62,7 @@ impl Sender {
     }
 
     /// A body, signed as its provider would at `at`. `event_id` is for providers that send it in a header.
-    pub fn sign(&self, event_id: &str, body: &[u8], at: Timestamp) -> Signed {
+    pub fn sign(&self, event_id: &str, body: &[u8], at: Timestamp) -> SignedWebhook {
         let mut headers = Headers::new();
         headers.push("Content-Type", "application/json");
         match self.endpoint.provider().as_str() {
@@ -76,7 +76,7 @@ impl Sender {
     }
 
     /// A body that is no JSON, signed at `at`. As `application/json` a gateway would hand it over as text.
-    pub fn sign_bytes(&self, body: &[u8], at: Timestamp) -> Signed {
+    pub fn sign_bytes(&self, body: &[u8], at: Timestamp) -> SignedWebhook {
         let mut webhook = self.sign("", body, at);
         webhook.headers.remove("Content-Type");
         webhook.headers.push("Content-Type", "application/octet-stream");
@@ -84,7 +84,7 @@ impl Sender {
     }
 
     /// A payment's webhook.
-    pub fn payment(&self, payment: &Payment, at: Timestamp) -> Signed {
+    pub fn payment(&self, payment: &Payment, at: Timestamp) -> SignedWebhook {
         let body = payment.body(self.endpoint.provider().as_str());
         self.sign(&payment.event_id, body.as_bytes(), at)
     }

@@ -18,7 +18,7 @@ use tollgate_pipeline::{
     intake::attribute,
     ports::{Clock, LedgerState, PortError},
 };
-use tollgate_providers::Signed;
+use tollgate_providers::SignedWebhook;
 use tollgate_testkit::{
     failure::{Fault, Faults},
     memory::{
@@ -55,7 +55,7 @@ fn payment(event_id: &str) -> Payment {
     Payment::new(event_id, format!("pi_{event_id}"), noon())
 }
 
-async fn take(world: &World, endpoint: &str, webhook: &Signed) {
+async fn take(world: &World, endpoint: &str, webhook: &SignedWebhook) {
     world.take(Some(endpoint), webhook).await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tollgate_batch::Kind;
 use tollgate_core::Delivery;
 use tollgate_pipeline::ports::LedgerState;
-use tollgate_providers::Signed;
+use tollgate_providers::SignedWebhook;
 use tollgate_testkit::{
     failure::{Faults, draw},
     memory::{
@@ -22,7 +22,7 @@ use crate::{later, noon, process, sender, world};
 #[derive(Debug)]
 struct Hook {
     endpoint: &'static str,
-    webhook: Signed,
+    webhook: SignedWebhook,
     /// The provider event ids in it, each with the amount it says.
     events: Vec<(String, Option<i128>)>,
     acknowledged: bool,

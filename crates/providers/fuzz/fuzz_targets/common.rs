@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 
 use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_providers::{
-    Endpoint, Headers, KeyMaterial, KeyRing, Secret, Signed, ToSign, catalogue,
+    Endpoint, Headers, KeyMaterial, KeyRing, Secret, SignedWebhook, ToSign, catalogue,
     scheme::{Algorithm, KeyForm},
 };
 
 pub struct Subject {
     pub endpoint: Endpoint,
     pub keys: KeyRing,
-    pub signed: Option<Signed>,
+    pub signed: Option<SignedWebhook>,
 }
 
 pub fn now() -> Timestamp {
@@ -34,7 +34,7 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
     }
 }
 
-pub fn sign(endpoint: &Endpoint, keys: &KeyRing, body: &[u8]) -> Option<Signed> {
+pub fn sign(endpoint: &Endpoint, keys: &KeyRing, body: &[u8]) -> Option<SignedWebhook> {
     let headers = Headers::new();
     let to_sign = ToSign { headers: &headers, query: "data.id=1", body, url: None };
     endpoint.sign(to_sign, keys, now()).ok()

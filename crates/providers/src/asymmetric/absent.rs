@@ -1,6 +1,6 @@
 //! By nobody: the types have no values, and nothing verifies.
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 
 #[derive(Clone)]
 pub(crate) enum PublicKey {}

@@ -10,7 +10,7 @@ use aws_lc_rs::{
     },
 };
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A public key, with the one algorithm that it serves.
 #[derive(Clone)]

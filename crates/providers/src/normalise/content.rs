@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tollgate_core::{Facts, id::hex_sha256};
 
 use super::fields::Text;
-use crate::Received;
+use crate::request::Received;
 
 /// Why a body gives no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

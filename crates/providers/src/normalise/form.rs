@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::content::ContentError;
-use crate::scheme::text::form_field;
+use crate::text::form_field;
 
 /// The most fields that are read.
 const MAX_FIELDS: usize = 512;

@@ -12,7 +12,7 @@ use super::{
     content::{ContentError, header, unknown},
     normaliser::{Normaliser, Read},
 };
-use crate::Received;
+use crate::request::Received;
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "github",

@@ -15,7 +15,7 @@ use super::{
     json,
     normaliser::{Normaliser, Read},
 };
-use crate::{Received, scheme::text::form_field};
+use crate::{request::Received, text::form_field};
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "mercadopago",

@@ -5,7 +5,7 @@ use std::fmt;
 use tollgate_core::{EndpointConfig, Facts};
 
 use super::content::ContentError;
-use crate::{Received, Trusted};
+use crate::{request::Received, trusted::Trusted};
 
 /// What a provider's function reads, and how many events it finds.
 #[derive(Clone, Copy)]

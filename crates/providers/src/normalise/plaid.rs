@@ -19,7 +19,7 @@ use super::{
     json,
     normaliser::{Normaliser, Read},
 };
-use crate::{Headers, Received};
+use crate::{headers::Headers, request::Received};
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "plaid",

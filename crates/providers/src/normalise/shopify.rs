@@ -18,7 +18,7 @@ use super::{
     json, money,
     normaliser::{Normaliser, Read},
 };
-use crate::{Headers, Received};
+use crate::{headers::Headers, request::Received};
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "shopify",

@@ -23,7 +23,7 @@ use super::{
     money::{self, Amount},
     normaliser::{Normaliser, Read},
 };
-use crate::{Received, scheme::variant::is_there};
+use crate::request::Received;
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "standard_webhooks",
@@ -72,7 +72,8 @@ fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Fact
 
 /// Of the two families of headers the whole one is verified, Svix's own first: its id is the signed one.
 fn normalise_svix<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
-    let is_svix = ["svix-id", "svix-timestamp", "svix-signature"].iter().all(|name| is_there(received, name));
+    let is_svix =
+        ["svix-id", "svix-timestamp", "svix-signature"].iter().all(|name| received.has_header(name));
     read(if is_svix { "svix-id" } else { "webhook-id" }, received, config)
 }
 

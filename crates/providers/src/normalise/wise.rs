@@ -19,7 +19,7 @@ use super::{
     json, money,
     normaliser::{Normaliser, Read},
 };
-use crate::Received;
+use crate::request::Received;
 
 pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "wise",

@@ -20,7 +20,7 @@ use super::{
     json, money,
     normaliser::{Normaliser, Read},
 };
-use crate::Received;
+use crate::request::Received;
 
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "xendit", aliases: &[], headers: &["webhook-id"], read: Read::Request(normalise) };

@@ -7,13 +7,25 @@
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, de};
-use tollgate_core::Authenticity;
+use tollgate_core::{Authenticity, Timestamp};
 
 use super::{
-    Algorithm, Encoding, KeyForm, KeySpec, Proof, Refusal, Request, SignError, Signed, ToSign, Unsigned,
-    key::{Digest, Key, Piece, Strength},
+    interface::{Coded, Proof, Request, Scheme, SchemeInfo, Steps},
+    sign::{SignError, SignedWebhook, ToSign, Unsigned},
 };
-use crate::{KeyRing, Secret, secret::NamedKey};
+use crate::{
+    key::{
+        Algorithm, KeyForm, KeySpec,
+        algorithm::Strength,
+        decoded::{Digest, Key, Piece},
+        ring::{KeyRing, NamedKey},
+        secret::Secret,
+    },
+    refusal::Refusal,
+    text::Encoding,
+};
+
+pub(super) const CODED: Coded = Coded { name: "adyen", parameters: &[], build: |_| Ok(Box::new(Adyen)) };
 
 /// The most items in one notification. Adyen sends one by JSON and few by SOAP.
 const MAX_ITEMS: usize = 100;
@@ -101,50 +113,81 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-pub(crate) fn decode_key(secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
-    let spec = KeySpec { form: KeyForm::Hex, bytes: Some(32), ..KeySpec::default() };
-    Key::decode(secret.expose(), &spec, ALGORITHM, strength)
-}
+/// Adyen's scheme.
+#[derive(Debug)]
+struct Adyen;
 
-pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
-    let notification = read(request.received.body)?;
-    let mut verified_by: Option<&'k NamedKey> = None;
-    for (index, Envelope { item }) in notification.items.iter().enumerate() {
-        let key = match verify_item(item, keys) {
-            Err(Refusal::Mismatch) if notification.items.len() > 1 => return Err(Refusal::Item(index)),
-            outcome => outcome?,
-        };
-        // The first item's key is the one recorded; while a key is rolled the items of one batch may differ.
-        verified_by.get_or_insert(key);
+impl Scheme for Adyen {
+    fn info(&self) -> SchemeInfo {
+        SchemeInfo {
+            location: "additionalData.hmacSignature of each item in the body".to_owned(),
+            algorithm: ALGORITHM.as_str(),
+            signed: "pspReference:originalReference:merchantAccountCode:merchantReference:amount.value:\
+                     amount.currency:eventCode:success"
+                .to_owned(),
+            window: None,
+            signs_time: false,
+            signs_url: false,
+            names_keys: false,
+            authenticity: Authenticity::Authenticated,
+            headers: Vec::new(),
+        }
     }
-    let key = verified_by.ok_or(Refusal::Malformed("body (no notification items)"))?;
-    Ok(Proof { authenticity: Authenticity::Authenticated, key_id: &key.id, signed_at: None })
-}
 
-pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing) -> Result<Signed, SignError> {
-    let key = keys.iter().next().ok_or(SignError::NoPrivateKey)?;
-    let mut body: serde_json::Value = serde_json::from_slice(to_sign.body).map_err(|_| SignError::Body)?;
-    let items = body.get_mut("notificationItems").and_then(|items| items.as_array_mut());
-    for item in items.ok_or(SignError::Body)? {
-        let item = item.get_mut("NotificationRequestItem").ok_or(SignError::Body)?;
-        let text = item.to_string();
-        let fields: Item<'_> = serde_json::from_str(&text).map_err(|_| SignError::Body)?;
-        let content = signed_content(&fields).map_err(SignError::Content)?;
-        let digest = mac(&key.key, &content).ok_or(SignError::NoPrivateKey)?;
-        let signature = Encoding::Base64.encode(&digest);
-        let fields = item.as_object_mut().ok_or(SignError::Body)?;
-        let additional = fields.entry("additionalData").or_insert_with(|| serde_json::json!({}));
-        let additional = additional.as_object_mut().ok_or(SignError::Body)?;
-        additional.insert("hmacSignature".to_owned(), signature.into());
+    fn decode_key(&self, secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
+        let spec = KeySpec { form: KeyForm::Hex, bytes: Some(32), ..KeySpec::default() };
+        Key::decode(secret.expose(), &spec, ALGORITHM, strength)
     }
-    let mut out = Unsigned::new(to_sign);
-    out.set_body(body.to_string().into_bytes());
-    Ok(out.into_signed())
-}
 
-/// The signed contents, for a person to look at.
-pub(crate) fn signed_contents(body: &[u8]) -> Result<Vec<String>, Refusal> {
-    read(body)?.items.iter().map(|envelope| signed_content(&envelope.item)).collect()
+    fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
+        let notification = read(request.received.body)?;
+        let mut verified_by: Option<&'k NamedKey> = None;
+        for (index, Envelope { item }) in notification.items.iter().enumerate() {
+            let key = match verify_item(item, keys) {
+                Err(Refusal::Mismatch) if notification.items.len() > 1 => return Err(Refusal::Item(index)),
+                outcome => outcome?,
+            };
+            // The first item's key is the one recorded; while a key is rolled the items of one batch may differ.
+            verified_by.get_or_insert(key);
+        }
+        let key = verified_by.ok_or(Refusal::Malformed("body (no notification items)"))?;
+        Ok(Proof { authenticity: Authenticity::Authenticated, key_id: &key.id, signed_at: None })
+    }
+
+    fn sign(&self, to_sign: ToSign<'_>, keys: &KeyRing, _at: Timestamp) -> Result<SignedWebhook, SignError> {
+        let key = keys.iter().next().ok_or(SignError::NoPrivateKey)?;
+        let mut body: serde_json::Value =
+            serde_json::from_slice(to_sign.body).map_err(|_| SignError::Body)?;
+        let items = body.get_mut("notificationItems").and_then(|items| items.as_array_mut());
+        for item in items.ok_or(SignError::Body)? {
+            let item = item.get_mut("NotificationRequestItem").ok_or(SignError::Body)?;
+            let text = item.to_string();
+            let fields: Item<'_> = serde_json::from_str(&text).map_err(|_| SignError::Body)?;
+            let content = signed_content(&fields).map_err(SignError::Content)?;
+            let digest = mac(&key.key, &content).ok_or(SignError::NoPrivateKey)?;
+            let signature = Encoding::Base64.encode(&digest);
+            let fields = item.as_object_mut().ok_or(SignError::Body)?;
+            let additional = fields.entry("additionalData").or_insert_with(|| serde_json::json!({}));
+            let additional = additional.as_object_mut().ok_or(SignError::Body)?;
+            additional.insert("hmacSignature".to_owned(), signature.into());
+        }
+        let mut out = Unsigned::new(to_sign);
+        out.set_body(body.to_string().into_bytes());
+        Ok(out.into_signed())
+    }
+
+    fn steps(&self, request: Request<'_>, _keys: &KeyRing) -> Steps {
+        let contents = read(request.received.body).and_then(|notification| {
+            let contents = notification.items.iter().map(|envelope| signed_content(&envelope.item));
+            contents.collect::<Result<Vec<_>, _>>()
+        });
+        Steps {
+            checks: Vec::new(),
+            signature: None,
+            content: contents.ok().map(|all| all.join("\n").into_bytes()),
+            mismatch: Cow::Borrowed("another key signed it, or one of the signed fields was changed"),
+        }
+    }
 }
 
 fn read(body: &[u8]) -> Result<Notification<'_>, Refusal> {

@@ -5,82 +5,141 @@
 
 use std::borrow::Cow;
 
-use tollgate_core::Authenticity;
+use tollgate_core::{Authenticity, Timestamp};
 
 use super::{
-    Algorithm, Encoding, KeySpec, MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, SignError,
-    Signed, ToSign, Unsigned,
-    explain::Steps,
-    key::{Digest, Key, Piece, Strength},
-    text::{form_field, to_form},
+    interface::{
+        Coded, HandshakeReply, MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Request, Scheme, SchemeInfo, Steps,
+    },
+    sign::{SignError, SignedWebhook, ToSign, Unsigned},
 };
-use crate::{KeyRing, Received, Secret, mac::Hash};
+use crate::{
+    key::{
+        Algorithm, KeySpec,
+        algorithm::Strength,
+        decoded::{Digest, Key, Piece},
+        ring::KeyRing,
+        secret::Secret,
+    },
+    mac::Hash,
+    refusal::Refusal,
+    request::Received,
+    text::{Encoding, form_field, to_form},
+};
+
+pub(super) const CODED: Coded =
+    Coded { name: "braintree", parameters: &[], build: |_| Ok(Box::new(Braintree)) };
 
 const ALGORITHM: Algorithm = Algorithm::HmacSha1;
 
-pub(crate) fn decode_key(secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
-    let text = secret.expose();
-    // Checked as any other key, then hashed as Braintree does.
-    Key::decode(text, &KeySpec::default(), ALGORITHM, strength)?;
-    Key::hmac(Hash::Sha1, &Hash::Sha1.digest([text.as_bytes()]))
-}
+/// Braintree's scheme.
+#[derive(Debug)]
+struct Braintree;
 
-pub(crate) fn verify<'k>(request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
-    let (signatures, payload) = read(request.received)?;
-    let pairs = pairs(&signatures)?;
-    let mut known_id = false;
-    for key in keys.iter() {
-        // The first pair with our public key decides, as in the SDK.
-        let Some((_, signature)) = pairs.iter().find(|(public, _)| *public == key.named()) else { continue };
-        known_id = true;
-        let Some(candidate) = Encoding::Hex.decode(signature) else { continue };
-        if ["", "\n"].iter().any(|end| matches(&key.key, payload.as_bytes(), end.as_bytes(), &candidate)) {
-            return Ok(Proof { authenticity: Authenticity::Verified, key_id: &key.id, signed_at: None });
+impl Scheme for Braintree {
+    fn info(&self) -> SchemeInfo {
+        SchemeInfo {
+            location: "form field bt_signature".to_owned(),
+            algorithm: ALGORITHM.as_str(),
+            signed: "{form:bt_payload}".to_owned(),
+            window: None,
+            signs_time: false,
+            signs_url: false,
+            names_keys: true,
+            authenticity: Authenticity::Verified,
+            headers: Vec::new(),
         }
     }
-    Err(if known_id { Refusal::Mismatch } else { Refusal::UnknownKeyId })
-}
 
-/// The checks before the signature's, for a person to look at.
-pub(crate) fn steps(request: Request<'_>, keys: &KeyRing) -> Steps {
-    let mut steps = Steps {
-        checks: Vec::new(),
-        content: None,
-        mismatch: "the private key kept under this public key is not its own, or bt_payload was decoded and written \
-                   anew",
-    };
-    let form = read(request.received);
-    steps.content = form.as_ref().ok().map(|(_, payload)| payload.as_bytes().to_vec());
-    let signatures = form.and_then(|(signatures, _)| {
-        let found = pairs(&signatures)?.into_iter().map(|(public, _)| public.to_owned()).collect();
-        Ok::<Vec<String>, Refusal>(found)
-    });
-    let count = signatures.as_ref().map(|found| format!("{} pair(s) of key and signature", found.len()));
-    steps.checks.push(("form is whole and well-formed", count.map_err(Refusal::clone)));
-    if let Ok(named) = signatures {
-        let known = named.iter().find(|id| keys.iter().any(|key| key.named() == **id));
-        let known = known.map(|id| format!("public key {id:?} is active")).ok_or(Refusal::UnknownKeyId);
-        steps.checks.push(("public key is known", known));
+    fn decode_key(&self, secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
+        let text = secret.expose();
+        // Checked as any other key, then hashed as Braintree does.
+        Key::decode(text, &KeySpec::default(), ALGORITHM, strength)?;
+        Key::hmac(Hash::Sha1, &Hash::Sha1.digest([text.as_bytes()]))
     }
-    steps
-}
 
-/// The public keys that the webhook names.
-pub(crate) fn named_key_ids(received: Received<'_>) -> Vec<String> {
-    let signatures = read(received).map(|(signatures, _)| signatures).unwrap_or_default();
-    pairs(&signatures).unwrap_or_default().into_iter().map(|(public, _)| public.to_owned()).collect()
-}
+    fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
+        let (signatures, payload) = read(request.received)?;
+        let pairs = pairs(&signatures)?;
+        let mut known_id = false;
+        for key in keys.iter() {
+            // The first pair with our public key decides, as in the SDK.
+            let Some((_, signature)) = pairs.iter().find(|(public, _)| *public == key.named()) else {
+                continue;
+            };
+            known_id = true;
+            let Some(candidate) = Encoding::Hex.decode(signature) else { continue };
+            if ["", "\n"].iter().any(|end| matches(&key.key, payload.as_bytes(), end.as_bytes(), &candidate))
+            {
+                return Ok(Proof { authenticity: Authenticity::Verified, key_id: &key.id, signed_at: None });
+            }
+        }
+        Err(if known_id { Refusal::Mismatch } else { Refusal::UnknownKeyId })
+    }
 
-/// Signs `to_sign.body`, which is the notification's XML.
-pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing) -> Result<Signed, SignError> {
-    let key = keys.iter().next().ok_or(SignError::NoPrivateKey)?;
-    let payload = Encoding::Base64.encode(to_sign.body);
-    let signature = mac(&key.key, &[payload.as_bytes()]).ok_or(SignError::NoPrivateKey)?;
-    let signature = format!("{}|{}", key.named(), Encoding::Hex.encode(&signature));
-    let mut out = Unsigned::new(to_sign);
-    out.default_header("Content-Type", "application/x-www-form-urlencoded");
-    out.set_body(to_form(&[("bt_signature", &signature), ("bt_payload", &payload)]).into_bytes());
-    Ok(out.into_signed())
+    fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
+        let mut steps = Steps {
+            checks: Vec::new(),
+            signature: None,
+            content: None,
+            mismatch: Cow::Borrowed(
+                "the private key kept under this public key is not its own, or bt_payload was decoded and written anew",
+            ),
+        };
+        let form = read(request.received);
+        steps.content = form.as_ref().ok().map(|(_, payload)| payload.as_bytes().to_vec());
+        let signatures = form.and_then(|(signatures, _)| {
+            let found = pairs(&signatures)?.into_iter().map(|(public, _)| public.to_owned()).collect();
+            Ok::<Vec<String>, Refusal>(found)
+        });
+        let count = signatures.as_ref().map(|found| format!("{} pair(s) of key and signature", found.len()));
+        steps.checks.push(("form is whole and well-formed", count.map_err(Refusal::clone)));
+        if let Ok(named) = signatures {
+            let known = named.iter().find(|id| keys.iter().any(|key| key.named() == **id));
+            let known = known.map(|id| format!("public key {id:?} is active")).ok_or(Refusal::UnknownKeyId);
+            steps.checks.push(("public key is known", known));
+        }
+        steps
+    }
+
+    fn named_key_ids(&self, received: Received<'_>) -> Vec<String> {
+        let signatures = read(received).map(|(signatures, _)| signatures).unwrap_or_default();
+        pairs(&signatures).unwrap_or_default().into_iter().map(|(public, _)| public.to_owned()).collect()
+    }
+
+    /// Signs `to_sign.body`, which is the notification's XML.
+    fn sign(&self, to_sign: ToSign<'_>, keys: &KeyRing, _at: Timestamp) -> Result<SignedWebhook, SignError> {
+        let key = keys.iter().next().ok_or(SignError::NoPrivateKey)?;
+        let payload = Encoding::Base64.encode(to_sign.body);
+        let signature = mac(&key.key, &[payload.as_bytes()]).ok_or(SignError::NoPrivateKey)?;
+        let signature = format!("{}|{}", key.named(), Encoding::Hex.encode(&signature));
+        let mut out = Unsigned::new(to_sign);
+        out.default_header("Content-Type", "application/x-www-form-urlencoded");
+        out.set_body(to_form(&[("bt_signature", &signature), ("bt_payload", &payload)]).into_bytes());
+        Ok(out.into_signed())
+    }
+
+    /// `GET ?bt_challenge=…`.
+    fn challenge(
+        &self,
+        method: &str,
+        query: &str,
+        keys: &KeyRing,
+    ) -> Result<Option<HandshakeReply>, Refusal> {
+        if !method.eq_ignore_ascii_case("GET") {
+            return Ok(None);
+        }
+        let body = answer_challenge(query, keys)?;
+        Ok(Some(HandshakeReply { status: 200, content_type: "text/plain", body }))
+    }
+
+    /// The notification's XML as a form.
+    fn wrap(&self, content: Vec<u8>) -> Vec<u8> {
+        if !content.trim_ascii_start().starts_with(b"<") {
+            return content;
+        }
+        to_form(&[("bt_payload", &Encoding::Base64.encode(&content))]).into_bytes()
+    }
 }
 
 /// The answer to Braintree's `GET ?bt_challenge=…`, which asks whether the destination holds the key.
@@ -88,7 +147,7 @@ pub(crate) fn sign(to_sign: ToSign<'_>, keys: &KeyRing) -> Result<Signed, SignEr
 /// # Errors
 ///
 /// A challenge that is missing or not 20 to 32 lower-case hex digits.
-pub(crate) fn answer_challenge(query: &str, keys: &KeyRing) -> Result<String, Refusal> {
+fn answer_challenge(query: &str, keys: &KeyRing) -> Result<String, Refusal> {
     let challenge = form_field(query.as_bytes(), "bt_challenge")?;
     let challenge = challenge.ok_or_else(|| Refusal::Missing("bt_challenge".to_owned()))?;
     if !is_challenge(&challenge) {

@@ -1,7 +1,6 @@
 //! Signing as a provider would: for tests, the demo and load.
 
-use super::{Refusal, text::to_form};
-use crate::{Headers, Received};
+use crate::{headers::Headers, refusal::Refusal, request::Received, text::to_form};
 
 /// A webhook to be signed.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +17,7 @@ pub struct ToSign<'a> {
 
 /// A signed webhook, ready to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct SignedWebhook {
     /// Every header, those given first.
     pub headers: Headers,
     /// The query string.
@@ -93,7 +92,7 @@ impl Unsigned {
         Ok(())
     }
 
-    pub(crate) fn into_signed(self) -> Signed {
-        Signed { headers: self.headers, query: self.query, body: self.body }
+    pub(crate) fn into_signed(self) -> SignedWebhook {
+        SignedWebhook { headers: self.headers, query: self.query, body: self.body }
     }
 }

@@ -28,7 +28,7 @@ fn another_key_does_not() {
         case.keys = ring(&case.endpoint, &[("1", &key_text(row, 2))]);
         let refusal = case.verify().unwrap_err();
         let expected = match refusal {
-            Refusal::WrongToken => row.algorithm() == "token",
+            Refusal::WrongToken => row.info().unwrap().algorithm == "token",
             Refusal::Item(0) => row.name == "adyen",
             refusal => refusal == Refusal::Mismatch,
         };
@@ -118,7 +118,7 @@ fn a_header_that_comes_twice_is_refused() {
 #[test]
 fn the_window_has_two_sides() {
     for row in signable() {
-        let Some(window) = row.window().map(i64::from) else { continue };
+        let Some(window) = row.info().unwrap().window.map(i64::from) else { continue };
         let case = case(row);
         assert!(case.verify_at(NOW + window).is_ok(), "{}", row.name);
         assert!(case.verify_at(NOW - window).is_ok(), "{}", row.name);
@@ -146,7 +146,7 @@ fn a_verified_body_is_what_was_signed() {
         let verified =
             case.endpoint.verify(received(&case.signed), &case.keys, None, crate::providers::now());
         let authenticity = verified.unwrap().authenticity();
-        assert_eq!(authenticity, row.authenticity(), "{}", row.name);
+        assert_eq!(authenticity, row.info().unwrap().authenticity, "{}", row.name);
         case.signed.body.push(b'\n');
         // A form has no end of its own: what is added belongs to its last field.
         let bound = authenticity == Authenticity::Verified || row.name == "nuvei";
@@ -158,7 +158,7 @@ fn a_verified_body_is_what_was_signed() {
 fn authenticated_only_are_those_that_do_not_bind_the_body() {
     let names: Vec<_> = providers()
         .iter()
-        .filter(|row| row.authenticity() == Authenticity::Authenticated)
+        .filter(|row| row.info().unwrap().authenticity == Authenticity::Authenticated)
         .map(|row| row.name.as_str())
         .collect();
     let expected = [
@@ -177,7 +177,9 @@ fn authenticated_only_are_those_that_do_not_bind_the_body() {
 
 #[test]
 fn an_empty_body_is_a_body_unless_the_sdk_refuses_it() {
-    for row in signable().filter(|row| row.scheme.is_some() && row.authenticity() == Authenticity::Verified) {
+    for row in signable()
+        .filter(|row| row.scheme.is_some() && row.info().unwrap().authenticity == Authenticity::Verified)
+    {
         let endpoint = endpoint(&row.name);
         let keys = ring(&endpoint, &[("1", &key_text(row, 1))]);
         let signed = sign(&endpoint, &keys, b"", NOW);

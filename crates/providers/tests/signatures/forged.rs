@@ -1,11 +1,15 @@
 //! What must not be made of a signature that is good: what was signed and what is read are the same.
 
 use tollgate_core::{EventType, Facts};
-use tollgate_providers::{Endpoint, Headers, KeyRing, Received, Refusal, Signed, catalogue};
+use tollgate_providers::{Endpoint, Headers, KeyRing, Received, Refusal, SignedWebhook, catalogue};
 
 use crate::providers::{NOW, case, endpoint, now, received, ring, sign};
 
-fn facts<'a>(endpoint: &Endpoint, keys: &'a KeyRing, signed: &'a Signed) -> Result<Facts<'a>, Refusal> {
+fn facts<'a>(
+    endpoint: &Endpoint,
+    keys: &'a KeyRing,
+    signed: &'a SignedWebhook,
+) -> Result<Facts<'a>, Refusal> {
     let verified = endpoint.verify(received(signed), keys, None, now())?;
     let mut facts = endpoint.normalise(verified.into()).map_err(|_| Refusal::Malformed("content"))?;
     assert_eq!(facts.len(), 1);
@@ -13,8 +17,8 @@ fn facts<'a>(endpoint: &Endpoint, keys: &'a KeyRing, signed: &'a Signed) -> Resu
 }
 
 /// A body under the headers and query of a signed webhook.
-fn with_body(signed: &Signed, body: impl AsRef<[u8]>) -> Signed {
-    Signed { body: body.as_ref().to_vec(), ..signed.clone() }
+fn with_body(signed: &SignedWebhook, body: impl AsRef<[u8]>) -> SignedWebhook {
+    SignedWebhook { body: body.as_ref().to_vec(), ..signed.clone() }
 }
 
 #[test]
@@ -26,7 +30,7 @@ fn an_answered_challenge_is_no_notification() {
     let pair = endpoint.handshake("GET", &query, &keys).unwrap().unwrap().body;
     let xml = "<notification><kind>transaction_settled</kind><timestamp>2026-01-02T03:04:05Z</timestamp>\
                <subject><transaction><id>t</id><amount>9</amount></transaction></subject></notification>";
-    let signed = Signed { headers: Headers::new(), query: String::new(), body: Vec::new() };
+    let signed = SignedWebhook { headers: Headers::new(), query: String::new(), body: Vec::new() };
     for end in ["", "%0A", "\n"] {
         let forged = format!("{xml}<!--&bt_signature={pair}&bt_payload={challenge}{end}&x=-->");
         let verdict = facts(&endpoint, &keys, &with_body(&signed, forged)).map(|facts| facts.kind);

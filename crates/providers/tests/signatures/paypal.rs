@@ -4,7 +4,7 @@ use aws_lc_rs::{rand::SystemRandom, rsa::KeySize, signature::RSA_PKCS1_SHA256};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use tollgate_core::{Authenticity, EndpointConfig};
-use tollgate_providers::{Endpoint, Headers, Material, MaterialRequest, Received, Refusal, Signed};
+use tollgate_providers::{Endpoint, Headers, Material, MaterialRequest, Received, Refusal, SignedWebhook};
 
 use crate::providers::{Case, JSON, NOW, at, config, ring};
 
@@ -77,7 +77,8 @@ pub fn case() -> Case {
     let settings = settings(&[("trust_roots", &authority.pem), ("certificate", &leaf.pem)]);
     let endpoint = Endpoint::new(settings).unwrap();
     let keys = ring(&endpoint, &[("1", WEBHOOK_ID)]);
-    let signed = Signed { headers: transmission(&leaf, JSON), query: String::new(), body: JSON.to_vec() };
+    let signed =
+        SignedWebhook { headers: transmission(&leaf, JSON), query: String::new(), body: JSON.to_vec() };
     Case { endpoint, keys, signed }
 }
 

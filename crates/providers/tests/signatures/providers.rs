@@ -13,7 +13,7 @@ use base64::{
 };
 use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_providers::{
-    Endpoint, Headers, KeyMaterial, KeyRing, Received, Refusal, Secret, Signed, ToSign,
+    Endpoint, Headers, KeyMaterial, KeyRing, Received, Refusal, Secret, SignedWebhook, ToSign,
     catalogue::{self, Provider},
     scheme::{Algorithm, KeyForm},
 };
@@ -37,7 +37,7 @@ pub fn at(second: i64) -> Timestamp {
 pub struct Case {
     pub endpoint: Endpoint,
     pub keys: KeyRing,
-    pub signed: Signed,
+    pub signed: SignedWebhook,
 }
 
 /// Every row that can be signed for: all but PayPal, whose private keys nobody else has.
@@ -76,13 +76,13 @@ pub fn case(row: &Provider) -> Case {
     Case { endpoint, keys, signed }
 }
 
-pub fn sign(endpoint: &Endpoint, keys: &KeyRing, body: &[u8], second: i64) -> Signed {
+pub fn sign(endpoint: &Endpoint, keys: &KeyRing, body: &[u8], second: i64) -> SignedWebhook {
     let headers: Headers = [("Content-Type", "text/plain"), ("x-request-id", "r-1")].into_iter().collect();
     let to_sign = ToSign { headers: &headers, query: "data.id=ord01&type=order", body, url: None };
     endpoint.sign(to_sign, keys, at(second)).unwrap()
 }
 
-pub fn received(signed: &Signed) -> Received<'_> {
+pub fn received(signed: &SignedWebhook) -> Received<'_> {
     Received { headers: &signed.headers, query: &signed.query, body: &signed.body }
 }
 

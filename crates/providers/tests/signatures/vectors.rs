@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use tollgate_providers::scheme::vectors::run;
+use tollgate_providers::vectors::run;
 
 #[test]
 fn the_sdks_signatures_verify() {

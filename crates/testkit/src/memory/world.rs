@@ -14,7 +14,7 @@ use tollgate_pipeline::{
     ports::{Clock, IngestPorts, ProcessPorts},
     process::{Process, Record, Report},
 };
-use tollgate_providers::Signed;
+use tollgate_providers::SignedWebhook;
 use tollgate_risk::Thresholds;
 
 use super::{
@@ -153,7 +153,7 @@ impl World {
     /// # Errors
     ///
     /// The use case's.
-    pub async fn take(&self, endpoint: Option<&str>, webhook: &Signed) -> Result<Taken, Rejection> {
+    pub async fn take(&self, endpoint: Option<&str>, webhook: &SignedWebhook) -> Result<Taken, Rejection> {
         let faults = Faults::none();
         self.take_on(&self.intake(&faults), endpoint, webhook).await
     }
@@ -167,7 +167,7 @@ impl World {
         &self,
         intake: &Intake<'_>,
         endpoint: Option<&str>,
-        webhook: &Signed,
+        webhook: &SignedWebhook,
     ) -> Result<Taken, Rejection> {
         self.clock.advance_ms(1);
         let now = self.clock.now();

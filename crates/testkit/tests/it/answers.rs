@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tollgate_core::{Timestamp, WebhookId};
-use tollgate_providers::Signed;
+use tollgate_providers::SignedWebhook;
 use tollgate_testkit::webhook::{OTHER_KEY, Payment, Sender, config};
 
 use crate::platform::{Answer, Platform};
@@ -94,7 +94,7 @@ async fn whoever_forges_a_signature_is_told_nothing() {
     let at = |seconds: i64| Timestamp::from_second(platform.now().as_second() + seconds).unwrap();
     let good = |name: &str| sender.payment(&payment(name), platform.now());
     let forger = Sender::new(config("stripe-eu", "stripe"), OTHER_KEY);
-    let changed = |mut webhook: Signed, change: fn(&mut Signed)| {
+    let changed = |mut webhook: SignedWebhook, change: fn(&mut SignedWebhook)| {
         change(&mut webhook);
         webhook
     };

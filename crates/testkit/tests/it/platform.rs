@@ -26,7 +26,7 @@ use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::clock;
 use tollgate_pipeline::fraud::read_event;
 use tollgate_pipeline::ports::{EndpointSource, Known, Ledger, LedgerState, Secrets};
-use tollgate_providers::{Headers, Signed};
+use tollgate_providers::{Headers, SignedWebhook};
 use tollgate_testkit::webhook::Sender;
 
 /// From a webhook's answer to the last of its traces, on a busy machine.
@@ -172,7 +172,7 @@ impl Platform {
     }
 
     /// Sends a webhook through the API, once. `None` is the generic path.
-    pub async fn send(&self, endpoint: Option<&str>, webhook: &Signed) -> Answer {
+    pub async fn send(&self, endpoint: Option<&str>, webhook: &SignedWebhook) -> Answer {
         let path = endpoint.map(|name| format!("/{name}")).unwrap_or_default();
         let query = if webhook.query.is_empty() { String::new() } else { format!("?{}", webhook.query) };
         let url = format!("{}/webhook{path}{query}", self.file["api_url"].as_str().unwrap());

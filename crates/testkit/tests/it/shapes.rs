@@ -3,17 +3,17 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use tollgate_core::LedgerKey;
-use tollgate_providers::Signed;
+use tollgate_providers::SignedWebhook;
 use tollgate_testkit::webhook::Payment;
 
 use crate::platform::Platform;
 
-fn single(webhook: &Signed) -> Map<String, Value> {
+fn single(webhook: &SignedWebhook) -> Map<String, Value> {
     // As the HTTP API hands them over: names in lower case.
     webhook.headers.iter().map(|(name, value)| (name.to_lowercase(), value.into())).collect()
 }
 
-fn rest(endpoint: &str, webhook: &Signed, is_base64: bool) -> Value {
+fn rest(endpoint: &str, webhook: &SignedWebhook, is_base64: bool) -> Value {
     let multi: Map<String, Value> =
         webhook.headers.iter().map(|(name, value)| (name.to_uppercase(), json!([value]))).collect();
     json!({
@@ -26,7 +26,7 @@ fn rest(endpoint: &str, webhook: &Signed, is_base64: bool) -> Value {
     })
 }
 
-fn version_2(path: &str, domain: &str, webhook: &Signed, is_base64: bool) -> Value {
+fn version_2(path: &str, domain: &str, webhook: &SignedWebhook, is_base64: bool) -> Value {
     json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
         "headers": single(webhook),
@@ -38,7 +38,7 @@ fn version_2(path: &str, domain: &str, webhook: &Signed, is_base64: bool) -> Val
     })
 }
 
-fn body(webhook: &Signed, is_base64: bool) -> String {
+fn body(webhook: &SignedWebhook, is_base64: bool) -> String {
     if is_base64 { STANDARD.encode(&webhook.body) } else { String::from_utf8(webhook.body.clone()).unwrap() }
 }
 
@@ -46,7 +46,7 @@ fn body(webhook: &Signed, is_base64: bool) -> String {
 async fn each_event_shape_is_taken() {
     let platform = Platform::open().await;
     let sender = platform.sender("stripe-eu").await;
-    type Shape = fn(&Signed, bool) -> Value;
+    type Shape = fn(&SignedWebhook, bool) -> Value;
     let shapes: [(&str, Shape); 3] = [
         ("rest", |webhook, is_base64| rest("stripe-eu", webhook, is_base64)),
         ("api", |webhook, is_base64| {

@@ -8,24 +8,39 @@
 mod name;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject as _};
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 use tollgate_core::{Authenticity, Timestamp};
 
 use super::{
-    Encoding, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, Unit, explain::Steps, key::Key,
-    template::one_header,
+    declared::spec::SpecError,
+    interface::{Coded, MAX_SIGNATURE_TEXT, Proof, Request, Scheme, SchemeInfo, Steps},
+    sign::{SignError, SignedWebhook, ToSign},
 };
-use crate::{KeyRing, MaterialRequest, Received, Secret, asymmetric, scheme::spec::SpecError};
+use crate::{
+    asymmetric,
+    key::{Algorithm, algorithm::Strength, decoded::Key, ring::KeyRing, secret::Secret},
+    material::MaterialRequest,
+    refusal::Refusal,
+    request::Received,
+    text::{Encoding, Unit},
+};
 
-pub(crate) const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
+/// Its parameters: `trust_roots` (PEM, instead of DigiCert's), `intermediates` (PEM, added), `certificate` (PEM chain,
+/// leaf first; then nothing is fetched).
+pub(super) const CODED: Coded = Coded {
+    name: "paypal",
+    parameters: &["trust_roots", "intermediates", "certificate"],
+    build: |parameters| Ok(Box::new(PayPal::new(parameters)?)),
+};
+
+const TRANSMISSION_ID: &str = "PAYPAL-TRANSMISSION-ID";
 const TRANSMISSION_TIME: &str = "PAYPAL-TRANSMISSION-TIME";
 const TRANSMISSION_SIG: &str = "PAYPAL-TRANSMISSION-SIG";
 const CERT_URL: &str = "PAYPAL-CERT-URL";
 const AUTH_ALGO: &str = "PAYPAL-AUTH-ALGO";
 
 /// Every header that verifying reads.
-pub(crate) const HEADERS: [&str; 5] =
-    [TRANSMISSION_ID, TRANSMISSION_TIME, TRANSMISSION_SIG, CERT_URL, AUTH_ALGO];
+const HEADERS: [&str; 5] = [TRANSMISSION_ID, TRANSMISSION_TIME, TRANSMISSION_SIG, CERT_URL, AUTH_ALGO];
 
 /// The only algorithm PayPal uses, as it writes it.
 const ALGORITHM: &str = "SHA256withRSA";
@@ -38,7 +53,7 @@ const CERT_URL_PREFIXES: [&str; 2] = [
 
 /// Half-width of the transmission time's window, in seconds. PayPal states none; each retry is a new transmission
 /// with a time of its own.
-pub(crate) const WINDOW: u32 = 300;
+const WINDOW: u32 = 300;
 
 /// DigiCert's roots that PayPal's certificates have been issued under, from Mozilla's list.
 const ROOTS: &str = include_str!("roots.pem");
@@ -51,7 +66,7 @@ const MAX_CHAIN: usize = 8;
 
 /// PayPal's scheme with its trust roots.
 #[derive(Debug, Clone)]
-pub(crate) struct PayPal {
+struct PayPal {
     roots: Vec<TrustAnchor<'static>>,
     intermediates: Vec<CertificateDer<'static>>,
     /// A chain that was supplied, so that nothing need be fetched.
@@ -59,14 +74,10 @@ pub(crate) struct PayPal {
 }
 
 impl PayPal {
-    /// The settings that `parameters` may hold: `trust_roots` (PEM, instead of DigiCert's), `intermediates` (PEM,
-    /// added), `certificate` (PEM chain, leaf first; then nothing is fetched).
-    pub(crate) const PARAMETERS: [&str; 3] = ["trust_roots", "intermediates", "certificate"];
-
     /// # Errors
     ///
     /// The first parameter that holds no certificates.
-    pub(crate) fn new(parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
+    fn new(parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let read = |name: &str, pem: &str| {
             let found = certificates(pem.as_bytes());
             found
@@ -86,58 +97,6 @@ impl PayPal {
         let pinned =
             given("certificate").map(|pem| read("certificate", pem).map(|_| pem.as_bytes().to_vec()));
         Ok(Self { roots: roots.collect::<Result<_, _>>()?, intermediates, pinned: pinned.transpose()? })
-    }
-
-    /// The certificate to fetch, after everything that can be checked without it.
-    pub(crate) fn material_for(&self, request: Request<'_>) -> Result<Option<MaterialRequest>, Refusal> {
-        Transmission::read(request)?;
-        let url = certificate_url(request.received)?;
-        Ok(match self.pinned {
-            Some(_) => None,
-            None => Some(MaterialRequest::Certificate { url: url.to_owned() }),
-        })
-    }
-
-    pub(crate) fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
-        let Transmission { id, time, sent, signature } = Transmission::read(request)?;
-        let chain = self.chain(request)?;
-        let leaf = leaf_of(&chain)?;
-        for key in keys.iter() {
-            let Some(webhook_id) = key.key.token() else { continue };
-            let content = signed_content(id, time, webhook_id, request.received.body);
-            if asymmetric::certificate_verifies(&leaf, &content, &signature) {
-                return Ok(Proof {
-                    authenticity: Authenticity::Authenticated,
-                    key_id: &key.id,
-                    signed_at: Some(sent),
-                });
-            }
-        }
-        Err(Refusal::Mismatch)
-    }
-
-    /// The checks before the signature's, for a person to look at.
-    pub(crate) fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
-        let mut steps = Steps {
-            checks: Vec::new(),
-            content: None,
-            mismatch: "another webhook's id is kept here, or the body was changed: written anew, or decoded",
-        };
-        let read = Transmission::read(request);
-        if let (Ok(Transmission { id, time, .. }), Some(key)) =
-            (&read, keys.iter().find_map(|it| it.key.token()))
-        {
-            steps.content = Some(signed_content(id, time, key, request.received.body));
-        }
-        let is_whole = read.is_ok();
-        let sent = read.map(|read| format!("sent at {}, within the window", read.sent));
-        steps.checks.push(("headers are whole, well-formed and recent", sent));
-        if is_whole {
-            let trusted =
-                self.chain(request).map(|_| "PayPal's, and issued by a trusted authority".to_owned());
-            steps.checks.push(("certificate is PayPal's", trusted));
-        }
-        steps
     }
 
     /// The certificate of the request and those with it, trusted.
@@ -186,6 +145,95 @@ impl PayPal {
     }
 }
 
+impl Scheme for PayPal {
+    fn info(&self) -> SchemeInfo {
+        SchemeInfo {
+            location: HEADERS.join(", "),
+            algorithm: Algorithm::RsaPkcs1Sha256.as_str(),
+            signed: "{header:PAYPAL-TRANSMISSION-ID}|{header:PAYPAL-TRANSMISSION-TIME}|{webhook id}|{crc32 of body}"
+                .to_owned(),
+            window: Some(WINDOW),
+            signs_time: true,
+            signs_url: false,
+            names_keys: false,
+            authenticity: Authenticity::Authenticated,
+            headers: HEADERS.map(str::to_owned).to_vec(),
+        }
+    }
+
+    fn fetch(&self, request: Request<'_>, _keys: &KeyRing) -> Result<Option<MaterialRequest>, Refusal> {
+        Transmission::read(request)?;
+        let url = certificate_url(request.received)?;
+        Ok(match self.pinned {
+            Some(_) => None,
+            None => Some(MaterialRequest::Certificate { url: url.to_owned() }),
+        })
+    }
+
+    fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
+        let Transmission { id, time, sent, signature } = Transmission::read(request)?;
+        let chain = self.chain(request)?;
+        let leaf = leaf_of(&chain)?;
+        for key in keys.iter() {
+            let Some(webhook_id) = key.key.token() else { continue };
+            let content = signed_content(id, time, webhook_id, request.received.body);
+            if asymmetric::certificate_verifies(&leaf, &content, &signature) {
+                return Ok(Proof {
+                    authenticity: Authenticity::Authenticated,
+                    key_id: &key.id,
+                    signed_at: Some(sent),
+                });
+            }
+        }
+        Err(Refusal::Mismatch)
+    }
+
+    fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
+        let mut steps = Steps {
+            checks: Vec::new(),
+            signature: None,
+            content: None,
+            mismatch: Cow::Borrowed(
+                "another webhook's id is kept here, or the body was changed: written anew, or decoded",
+            ),
+        };
+        let read = Transmission::read(request);
+        if let (Ok(Transmission { id, time, .. }), Some(key)) =
+            (&read, keys.iter().find_map(|it| it.key.token()))
+        {
+            steps.content = Some(signed_content(id, time, key, request.received.body));
+        }
+        let is_whole = read.is_ok();
+        let sent = read.map(|read| format!("sent at {}, within the window", read.sent));
+        steps.checks.push(("headers are whole, well-formed and recent", sent));
+        if is_whole {
+            let trusted =
+                self.chain(request).map(|_| "PayPal's, and issued by a trusted authority".to_owned());
+            steps.checks.push(("certificate is PayPal's", trusted));
+        }
+        steps
+    }
+
+    /// Only PayPal has the private key.
+    fn sign(&self, _: ToSign<'_>, _: &KeyRing, _: Timestamp) -> Result<SignedWebhook, SignError> {
+        Err(SignError::NoPrivateKey)
+    }
+
+    /// The webhook's id at PayPal is the key: it is signed as the audience.
+    fn decode_key(&self, secret: &Secret, _strength: Strength) -> Result<Key, &'static str> {
+        asymmetric::is_built()?;
+        let text = secret.expose();
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err("it is not the id of a PayPal webhook");
+        }
+        Ok(Key::Secret(std::sync::Arc::new(zeroize::Zeroizing::new(text.as_bytes().to_vec()))))
+    }
+
+    fn transmission_id<'a>(&self, received: Received<'a>) -> Option<&'a str> {
+        received.headers.get(TRANSMISSION_ID)
+    }
+}
+
 /// What the headers say, in form and in time.
 struct Transmission<'a> {
     id: &'a str,
@@ -198,9 +246,9 @@ impl<'a> Transmission<'a> {
     fn read(request: Request<'a>) -> Result<Self, Refusal> {
         let received = request.received;
         let field = |name: &str| {
-            one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.to_ascii_lowercase()))
+            received.one_header(name)?.ok_or_else(|| Refusal::Missing(name.to_ascii_lowercase()))
         };
-        let signature = one_header(received, TRANSMISSION_SIG)?.ok_or(Refusal::HeaderMissing)?;
+        let signature = received.one_header(TRANSMISSION_SIG)?.ok_or(Refusal::HeaderMissing)?;
         let (id, time) = (field(TRANSMISSION_ID)?, field(TRANSMISSION_TIME)?);
         if field(AUTH_ALGO)? != ALGORITHM {
             return Err(Refusal::Malformed("algorithm"));
@@ -219,18 +267,8 @@ impl<'a> Transmission<'a> {
     }
 }
 
-/// The webhook's id at PayPal is the key: it is signed as the audience.
-pub(crate) fn decode_key(secret: &Secret) -> Result<Key, &'static str> {
-    asymmetric::is_built()?;
-    let text = secret.expose();
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        return Err("it is not the id of a PayPal webhook");
-    }
-    Ok(Key::Secret(std::sync::Arc::new(zeroize::Zeroizing::new(text.as_bytes().to_vec()))))
-}
-
 /// What PayPal signs.
-pub(crate) fn signed_content(id: &str, time: &str, webhook_id: &[u8], body: &[u8]) -> Vec<u8> {
+fn signed_content(id: &str, time: &str, webhook_id: &[u8], body: &[u8]) -> Vec<u8> {
     let mut content = format!("{id}|{time}|").into_bytes();
     content.extend_from_slice(webhook_id);
     content.extend_from_slice(format!("|{}", crc32fast::hash(body)).as_bytes());
@@ -238,7 +276,7 @@ pub(crate) fn signed_content(id: &str, time: &str, webhook_id: &[u8], body: &[u8
 }
 
 fn certificate_url(received: Received<'_>) -> Result<&str, Refusal> {
-    let url = one_header(received, CERT_URL)?;
+    let url = received.one_header(CERT_URL)?;
     let url = url.ok_or_else(|| Refusal::Missing(CERT_URL.to_ascii_lowercase()))?;
     let name = CERT_URL_PREFIXES.iter().find_map(|prefix| url.strip_prefix(prefix));
     let plain = |name: &str| {

@@ -6,7 +6,7 @@ use base64::{Engine as _, alphabet, engine::general_purpose as engines};
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Timestamp, id::to_hex};
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// How signature bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

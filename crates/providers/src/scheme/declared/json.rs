@@ -7,7 +7,7 @@ use serde::{
     de::{self, IgnoredAny},
 };
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// The text at `name` in the object that `body` is. Numbers are not texts: their spelling is not kept everywhere.
 ///

@@ -20,7 +20,7 @@ pub enum Refusal {
     /// version, a separator within a signed value.
     #[error("{0} malformed")]
     Malformed(&'static str),
-    /// More candidate signatures than [`MAX_CANDIDATES`](super::MAX_CANDIDATES).
+    /// More candidate signatures than [`MAX_CANDIDATES`](crate::scheme::MAX_CANDIDATES).
     #[error("too many candidate signatures")]
     TooManyCandidates,
     /// The signed timestamp lies before the window.

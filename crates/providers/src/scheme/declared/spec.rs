@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     key::{Algorithm, KeySpec},
     text::{Encoding, Unit},
 };

@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 
 use super::{
-    Algorithm, Encoding, Refusal, Unit,
     entry::Pattern,
     json,
-    key::Piece,
     spec::{SchemeSpec, SpecError, TimestampSpec},
-    template::{Part, Template, Values, one_header},
-    text::form_field,
+    template::{Part, Template, Values},
 };
-use crate::Received;
+use crate::{
+    key::{Algorithm, decoded::Piece},
+    refusal::Refusal,
+    request::Received,
+    text::{Encoding, Unit, form_field},
+};
 
 /// The scheme with one family of header names.
 #[derive(Debug, Clone)]
@@ -113,7 +115,7 @@ impl Variant {
     }
 
     pub(super) fn is_whole(&self, received: Received<'_>) -> bool {
-        let present = |name: &str| is_there(received, name);
+        let present = |name: &str| received.has_header(name);
         let timestamp = match &self.timestamp {
             Some(TimestampSource::Header(name)) => present(name) || self.signed_without_timestamp.is_some(),
             _ => true,
@@ -243,7 +245,7 @@ impl Variant {
 impl Source {
     pub(super) fn value<'a>(&self, received: Received<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
         let found = match self {
-            Self::Header(name) => one_header(received, name)?.map(Cow::Borrowed),
+            Self::Header(name) => received.one_header(name)?.map(Cow::Borrowed),
             Self::Form(name) => form_field(received.body, name)?,
             Self::Json(name) => json::text_field(received.body, name)?.map(Cow::Owned),
         };
@@ -252,15 +254,10 @@ impl Source {
 
     pub(super) fn is_present(&self, received: Received<'_>) -> bool {
         match self {
-            Self::Header(name) => is_there(received, name),
+            Self::Header(name) => received.has_header(name),
             Self::Form(_) | Self::Json(_) => true,
         }
     }
-}
-
-/// Whether a header is there and not empty. The normaliser of Svix asks the same, for the id that was signed.
-pub(crate) fn is_there(received: Received<'_>, name: &str) -> bool {
-    received.headers.get(name).is_some_and(|value| !value.is_empty())
 }
 
 /// The entries of a list, or its whole text where nothing separates entries.

@@ -1,38 +1,58 @@
-//! The engine: verifies and signs any scheme that can be said as data.
+//! The scheme that is data: verifies and signs whatever a catalogue row can say.
+
+mod changes;
+mod entry;
+mod json;
+pub(crate) mod spec;
+mod template;
+mod variant;
 
 use std::borrow::Cow;
 
 use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 
-use super::{
-    Algorithm, MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Refusal, Request, SignError, Signed, ToSign,
-    Unsigned,
-    key::{Key, Piece, Strength},
+use self::{
     spec::{SchemeSpec, SpecError},
-    template::{Part, Template, one_header},
+    template::{Part, Template},
     variant::{Entries, Source, TimestampSource, Variant, check_spec},
 };
-use crate::{KeyRing, Received, Secret, secret::NamedKey};
+use super::{
+    interface::{MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Request, Scheme, SchemeInfo, Steps},
+    sign::{SignError, SignedWebhook, ToSign, Unsigned},
+};
+use crate::{
+    key::{
+        Algorithm,
+        algorithm::Strength,
+        decoded::{Key, Piece},
+        ring::{KeyRing, NamedKey},
+        secret::Secret,
+    },
+    refusal::Refusal,
+    request::Received,
+};
 
 /// A scheme, compiled from its data and checked whole.
 #[derive(Debug, Clone)]
 pub(crate) struct Declared {
     spec: SchemeSpec,
     variants: Vec<Variant>,
+    /// Whether the body is part of the signed content.
+    authenticity: Authenticity,
 }
 
 /// What a webhook's signature says, read but not yet believed.
 #[derive(Debug)]
-pub(crate) struct Reading<'a> {
+struct Reading<'a> {
     variant: &'a Variant,
-    pub(crate) candidates: Vec<Candidate>,
-    pub(crate) timestamp: Option<Cow<'a, str>>,
+    candidates: Vec<Candidate>,
+    timestamp: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Candidate {
-    pub(crate) key_id: Option<String>,
-    pub(crate) bytes: Vec<u8>,
+struct Candidate {
+    key_id: Option<String>,
+    bytes: Vec<u8>,
 }
 
 impl Declared {
@@ -50,7 +70,12 @@ impl Declared {
         for variant in &variants {
             variant.check_content(&spec)?;
         }
-        Ok(Self { spec, variants })
+        let binds = |template: &Template| template.parts().any(|part| *part == Part::Body);
+        let body_is_signed = variants.iter().all(|variant| {
+            binds(&variant.signed) && variant.signed_without_timestamp.as_ref().is_none_or(binds)
+        });
+        let authenticity = if body_is_signed { Authenticity::Verified } else { Authenticity::Authenticated };
+        Ok(Self { spec, variants, authenticity })
     }
 
     /// What is asked of a scheme that nobody has set yet: that its content can be split in one place only.
@@ -58,30 +83,9 @@ impl Declared {
         self.variants.iter().try_for_each(|variant| variant.check_custom(&self.spec))
     }
 
-    pub(crate) fn spec(&self) -> &SchemeSpec {
-        &self.spec
-    }
-
-    /// What a good signature proves: whether the body is part of the signed content.
-    pub(crate) fn authenticity(&self) -> Authenticity {
-        let binds = |template: &Template| template.parts().any(|part| *part == Part::Body);
-        let all = self.variants.iter().all(|variant| {
-            binds(&variant.signed) && variant.signed_without_timestamp.as_ref().is_none_or(binds)
-        });
-        if all { Authenticity::Verified } else { Authenticity::Authenticated }
-    }
-
-    pub(crate) fn has_key_ids(&self) -> bool {
-        self.variants.iter().any(Variant::has_key_ids)
-    }
-
-    pub(crate) fn uses_url(&self) -> bool {
-        self.variants.iter().any(|variant| variant.signed.parts().any(|part| *part == Part::Url))
-    }
-
     /// Every header that verifying reads and that may be kept. A static token, or a hash of nothing but the key, is as
     /// good as the key, and is not.
-    pub(crate) fn headers(&self) -> Vec<String> {
+    fn headers(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for variant in &self.variants {
             let is_of_the_key_alone = |part: &Part| matches!(part, Part::Secret | Part::Literal(_));
@@ -105,24 +109,35 @@ impl Declared {
         names
     }
 
-    pub(crate) fn decode_key(&self, secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
-        Key::decode(secret.expose(), &self.spec.key, self.spec.algorithm, strength)
+    /// Where the signature is, in words; of a header family's first.
+    fn location(&self) -> String {
+        match self.variants.first().map(|variant| &variant.source) {
+            Some(Source::Header(name)) => name.clone(),
+            Some(Source::Form(name)) => format!("form field {name}"),
+            Some(Source::Json(name)) => format!("field {name} of the JSON body"),
+            None => String::new(),
+        }
     }
 
-    /// The whole check.
-    pub(crate) fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
-        let reading = self.read(request.received)?;
-        let signed_at = self.check_time(&reading, request)?;
-        let pieces = self.content(&reading, request)?;
-        let key = self.find_key(&reading, &pieces, keys)?;
-        Ok(Proof { authenticity: self.authenticity(), key_id: &key.id, signed_at })
+    /// Which common change of the body, undone, makes the signature good.
+    fn change_undone(
+        &self,
+        reading: &Reading<'_>,
+        request: Request<'_>,
+        keys: &KeyRing,
+    ) -> Option<&'static str> {
+        changes::undone(request.received.body, |body| {
+            let request = Request { received: Received { body, ..request.received }, ..request };
+            let pieces = self.content(reading, request);
+            pieces.is_ok_and(|pieces| self.find_key(reading, &pieces, keys).is_ok())
+        })
     }
 
     /// Finds and decodes the candidate signatures and the timestamp's text.
-    pub(crate) fn read<'a>(&'a self, received: Received<'a>) -> Result<Reading<'a>, Refusal> {
+    fn read<'a>(&'a self, received: Received<'a>) -> Result<Reading<'a>, Refusal> {
         let variant = self.choose(received).ok_or(Refusal::HeaderMissing)?;
         for name in &variant.require {
-            one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.clone()))?;
+            received.one_header(name)?.ok_or_else(|| Refusal::Missing(name.clone()))?;
         }
         if self.spec.require_body && received.body.is_empty() {
             return Err(Refusal::Missing("body".to_owned()));
@@ -133,14 +148,14 @@ impl Declared {
         }
         let key_id = match &variant.key_id_header {
             Some(name) => {
-                Some(one_header(received, name)?.ok_or_else(|| Refusal::Missing(name.clone()))?.to_owned())
+                Some(received.one_header(name)?.ok_or_else(|| Refusal::Missing(name.clone()))?.to_owned())
             }
             None => None,
         };
         let mut reading = Reading { variant, candidates: Vec::new(), timestamp: None };
         if let Some(TimestampSource::Header(name)) = &variant.timestamp {
             reading.timestamp =
-                one_header(received, name).map_err(|_| Refusal::DuplicateTimestamp)?.map(Cow::Borrowed);
+                received.one_header(name).map_err(|_| Refusal::DuplicateTimestamp)?.map(Cow::Borrowed);
         }
         self.read_entries(&mut reading, &text, key_id.as_deref())?;
         let optional = self.spec.timestamp.as_ref().is_none_or(|timestamp| timestamp.optional);
@@ -210,11 +225,7 @@ impl Declared {
     }
 
     /// The signed moment, within its window.
-    pub(crate) fn check_time(
-        &self,
-        reading: &Reading<'_>,
-        request: Request<'_>,
-    ) -> Result<Option<Timestamp>, Refusal> {
+    fn check_time(&self, reading: &Reading<'_>, request: Request<'_>) -> Result<Option<Timestamp>, Refusal> {
         let (Some(spec), Some(text)) = (&self.spec.timestamp, reading.timestamp.as_deref()) else {
             return Ok(None);
         };
@@ -226,7 +237,7 @@ impl Declared {
     }
 
     /// The signed content.
-    pub(crate) fn content<'a>(
+    fn content<'a>(
         &'a self,
         reading: &'a Reading<'a>,
         request: Request<'a>,
@@ -235,7 +246,7 @@ impl Declared {
     }
 
     /// The key whose signature one of the candidates is.
-    pub(crate) fn find_key<'k>(
+    fn find_key<'k>(
         &self,
         reading: &Reading<'_>,
         pieces: &[Piece<'_>],
@@ -277,14 +288,36 @@ impl Declared {
             }
         }
     }
+}
 
-    /// Signs as the provider would, with the first key.
-    pub(crate) fn sign(
-        &self,
-        to_sign: ToSign<'_>,
-        keys: &KeyRing,
-        at: Timestamp,
-    ) -> Result<Signed, SignError> {
+impl Scheme for Declared {
+    fn info(&self) -> SchemeInfo {
+        let timestamp = self.spec.timestamp.as_ref();
+        SchemeInfo {
+            location: self.location(),
+            algorithm: self.spec.algorithm.as_str(),
+            signed: self.spec.signed.clone(),
+            window: timestamp.and_then(|timestamp| timestamp.window),
+            signs_time: timestamp.is_some(),
+            signs_url: self
+                .variants
+                .iter()
+                .any(|variant| variant.signed.parts().any(|part| *part == Part::Url)),
+            names_keys: self.variants.iter().any(Variant::has_key_ids),
+            authenticity: self.authenticity,
+            headers: self.headers(),
+        }
+    }
+
+    fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
+        let reading = self.read(request.received)?;
+        let signed_at = self.check_time(&reading, request)?;
+        let pieces = self.content(&reading, request)?;
+        let key = self.find_key(&reading, &pieces, keys)?;
+        Ok(Proof { authenticity: self.authenticity, key_id: &key.id, signed_at })
+    }
+
+    fn sign(&self, to_sign: ToSign<'_>, keys: &KeyRing, at: Timestamp) -> Result<SignedWebhook, SignError> {
         let (Some(variant), Some(key)) = (self.variants.first(), keys.iter().next()) else {
             return Err(SignError::NoPrivateKey);
         };
@@ -321,6 +354,65 @@ impl Declared {
         }
         Ok(out.into_signed())
     }
+
+    fn decode_key(&self, secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
+        Key::decode(secret.expose(), &self.spec.key, self.spec.algorithm, strength)
+    }
+
+    fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
+        const FORM: &str = "signature is there and well-formed";
+        let mut steps = Steps {
+            checks: Vec::new(),
+            signature: None,
+            content: None,
+            mismatch: Cow::Borrowed(
+                "another key signed it (another endpoint's, the test mode's, or one since rolled), or the body was \
+                 changed in more than its white space",
+            ),
+        };
+        let reading = match self.read(request.received) {
+            Ok(reading) => reading,
+            Err(refusal) => {
+                steps.checks.push((FORM, Err(refusal)));
+                return steps;
+            }
+        };
+        steps.checks.push((FORM, Ok(format!("{} candidate(s)", reading.candidates.len()))));
+        if let Some(text) = reading.timestamp.as_deref() {
+            let outcome = self.check_time(&reading, request).map(|_| format!("{text} is within its window"));
+            steps.checks.push(("timestamp", outcome));
+        }
+        let pieces = match self.content(&reading, request) {
+            Ok(pieces) => pieces,
+            Err(refusal) => {
+                steps.checks.push(("signed content", Err(refusal)));
+                return steps;
+            }
+        };
+        steps.content = Some(shown(&pieces));
+        let signature = self.find_key(&reading, &pieces, keys).map(|key| key.id.clone());
+        if signature == Err(Refusal::Mismatch)
+            && let Some(how) = self.change_undone(&reading, request, keys)
+        {
+            steps.mismatch = Cow::Owned(format!("the key is right, but {how}"));
+        }
+        steps.signature = Some(signature);
+        steps
+    }
+
+    fn named_key_ids(&self, received: Received<'_>) -> Vec<String> {
+        let candidates = self.read(received).map(|reading| reading.candidates).unwrap_or_default();
+        candidates.into_iter().filter_map(|candidate| candidate.key_id).collect()
+    }
+}
+
+/// The content for a person to look at, without the secret.
+fn shown(pieces: &[Piece<'_>]) -> Vec<u8> {
+    let bytes = pieces.iter().map(|piece| match piece {
+        Piece::Bytes(bytes) => bytes.as_ref(),
+        Piece::Secret => b"{secret}",
+    });
+    bytes.collect::<Vec<_>>().concat()
 }
 
 /// The pieces as one text, for algorithms that take no pieces. A body alone is not copied.

@@ -3,132 +3,17 @@
 use std::{borrow::Cow, sync::Arc};
 
 use rustls_pki_types::pem::PemObject as _;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::text::{from_hex, key_from_base64};
+use super::{
+    algorithm::{Algorithm, KeyForm, KeySpec, Strength},
+    jwk::Jwk,
+};
 use crate::{
     asymmetric::{self, PrivateKey, PublicKey},
     mac::{Hash, Mac, are_equal},
+    text::{from_hex, key_from_base64},
 };
-
-/// What makes a signature of the signed content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Algorithm {
-    /// HMAC with SHA-1, for providers that never moved on.
-    HmacSha1,
-    /// HMAC with SHA-256.
-    HmacSha256,
-    /// HMAC with SHA-512.
-    HmacSha512,
-    /// RSA, PKCS#1 v1.5 padding, SHA-256, 2,048 to 8,192 bits.
-    RsaPkcs1Sha256,
-    /// ECDSA on P-256 with SHA-256, ASN.1 signatures.
-    EcdsaP256Sha256,
-    /// Ed25519.
-    Ed25519,
-    /// Plain SHA-256 of a content that holds the secret.
-    Sha256,
-    /// Plain SHA-512 of a content that holds the secret.
-    Sha512,
-    /// The secret itself, sent along: it authenticates the sender and signs nothing.
-    Token,
-}
-
-impl Algorithm {
-    /// Length of a signature in bytes, where it is fixed.
-    pub(crate) fn signature_len(self) -> Option<usize> {
-        match self {
-            Self::HmacSha1 => Some(20),
-            Self::HmacSha256 | Self::Sha256 => Some(32),
-            Self::HmacSha512 | Self::Sha512 | Self::Ed25519 => Some(64),
-            Self::RsaPkcs1Sha256 | Self::EcdsaP256Sha256 | Self::Token => None,
-        }
-    }
-
-    /// Whether the secret is part of the signed content.
-    pub(crate) fn takes_secret_in_content(self) -> bool {
-        matches!(self, Self::Sha256 | Self::Sha512 | Self::Token)
-    }
-
-    /// The text used in the catalogue.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::HmacSha1 => "hmac-sha1",
-            Self::HmacSha256 => "hmac-sha256",
-            Self::HmacSha512 => "hmac-sha512",
-            Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
-            Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
-            Self::Ed25519 => "ed25519",
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-            Self::Token => "token",
-        }
-    }
-
-    fn asymmetric(self) -> Option<asymmetric::Algorithm> {
-        match self {
-            Self::RsaPkcs1Sha256 => Some(asymmetric::Algorithm::RsaPkcs1Sha256),
-            Self::EcdsaP256Sha256 => Some(asymmetric::Algorithm::EcdsaP256Sha256Asn1),
-            Self::Ed25519 => Some(asymmetric::Algorithm::Ed25519),
-            _ => None,
-        }
-    }
-
-    fn hmac(self) -> Option<Hash> {
-        match self {
-            Self::HmacSha1 => Some(Hash::Sha1),
-            Self::HmacSha256 => Some(Hash::Sha256),
-            Self::HmacSha512 => Some(Hash::Sha512),
-            _ => None,
-        }
-    }
-}
-
-/// How a key's text becomes its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyForm {
-    /// The text's own bytes.
-    #[default]
-    Utf8,
-    /// Hexadecimal, either case.
-    Hex,
-    /// Standard base64; padding may be absent.
-    Base64,
-    /// A PEM public key; or a PKCS#8 private key, where webhooks are to be signed.
-    Pem,
-}
-
-/// How the provider gives its keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct KeySpec {
-    /// How the text becomes bytes. Default utf8.
-    pub form: KeyForm,
-    /// Text before an encoded key (`whsec_`), removed where it is there. Only for hex and base64.
-    pub prefix: Option<String>,
-    /// The fewest bytes after decoding. Default 8.
-    pub min_bytes: usize,
-    /// The exact number of bytes after decoding, where the provider fixes it.
-    pub bytes: Option<usize>,
-    /// Text that every key holds (`:` in `user:password`).
-    pub contains: Option<String>,
-}
-
-impl Default for KeySpec {
-    fn default() -> Self {
-        Self { form: KeyForm::Utf8, prefix: None, min_bytes: 8, bytes: None, contains: None }
-    }
-}
-
-/// Whether short keys are refused. Test vectors of providers use short ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Strength {
-    Serving,
-    TestVector,
-}
 
 /// A key, ready to use.
 #[derive(Clone)]
@@ -136,7 +21,7 @@ pub(crate) enum Key {
     Hmac(Arc<Mac>),
     Secret(Arc<Zeroizing<Vec<u8>>>),
     Public { public: PublicKey, private: Option<Arc<PrivateKey>> },
-    Jwk(super::plaid::Jwk),
+    Jwk(Jwk),
 }
 
 /// One piece of the signed content.
@@ -185,7 +70,7 @@ impl Key {
         strength: Strength,
     ) -> Result<Self, &'static str> {
         check_text(text, spec)?;
-        if let Some(algorithm) = algorithm.asymmetric() {
+        if let Some(algorithm) = asymmetric_algorithm(algorithm) {
             return decode_public(text, spec, algorithm);
         }
         let bytes = decode_bytes(text, spec)?;
@@ -195,7 +80,7 @@ impl Key {
         if strength == Strength::Serving {
             check_strength(&bytes, spec)?;
         }
-        match algorithm.hmac() {
+        match hmac_hash(algorithm) {
             Some(hash) => Self::hmac(hash, &bytes),
             None => Ok(Self::Secret(Arc::new(bytes))),
         }
@@ -260,6 +145,24 @@ impl Key {
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let Self::Public { private: Some(private), .. } = self else { return None };
         private.sign(message)
+    }
+}
+
+fn asymmetric_algorithm(algorithm: Algorithm) -> Option<asymmetric::Algorithm> {
+    match algorithm {
+        Algorithm::RsaPkcs1Sha256 => Some(asymmetric::Algorithm::RsaPkcs1Sha256),
+        Algorithm::EcdsaP256Sha256 => Some(asymmetric::Algorithm::EcdsaP256Sha256Asn1),
+        Algorithm::Ed25519 => Some(asymmetric::Algorithm::Ed25519),
+        _ => None,
+    }
+}
+
+fn hmac_hash(algorithm: Algorithm) -> Option<Hash> {
+    match algorithm {
+        Algorithm::HmacSha1 => Some(Hash::Sha1),
+        Algorithm::HmacSha256 => Some(Hash::Sha256),
+        Algorithm::HmacSha512 => Some(Hash::Sha512),
+        _ => None,
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::{Refusal, json, key::Piece, text::form_field};
-use crate::Received;
+use super::json;
+use crate::{key::decoded::Piece, refusal::Refusal, request::Received, text::form_field};
 
 /// The signed content, compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,7 +245,7 @@ impl Part {
             Self::Timestamp => text(values.timestamp),
             Self::Url => text(values.url),
             Self::Secret => Some(Piece::Secret),
-            Self::Header(name) => text(one_header(values.received, name)?),
+            Self::Header(name) => text(values.received.one_header(name)?),
             Self::Query(name) => field(values.received.query.as_bytes(), name)?,
             Self::Form(name) => field(values.received.body, name)?,
             Self::Json(name) => json::text_field(values.received.body, name)?.map(owned),
@@ -270,16 +270,5 @@ impl Part {
             Self::Url => "notification_url".to_owned(),
             Self::Literal(_) | Self::Body | Self::Secret => "value".to_owned(),
         })
-    }
-}
-
-/// The one value of a header; an empty one counts as absent.
-pub(crate) fn one_header<'a>(received: Received<'a>, name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values =
-        received.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    match (values.next(), values.next()) {
-        (_, Some(_)) => Err(Refusal::Duplicate(name.to_owned())),
-        (Some(""), None) | (None, None) => Ok(None),
-        (Some(value), None) => Ok(Some(value)),
     }
 }

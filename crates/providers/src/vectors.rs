@@ -10,8 +10,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 
-use super::{Encoding, key::Strength};
-use crate::{Endpoint, Headers, KeyMaterial, Material, Received, Secret};
+use crate::{
+    catalogue,
+    endpoint::Endpoint,
+    headers::Headers,
+    key::{KeyMaterial, Secret, algorithm::Strength},
+    material::Material,
+    request::Received,
+    text::Encoding,
+};
 
 /// One line.
 #[derive(Debug, Clone, Deserialize)]
@@ -120,7 +127,7 @@ fn check(vector: &Vector) -> Result<(), String> {
 pub fn verdict(vector: &Vector) -> Result<Result<String, String>, String> {
     let body = Encoding::Base64.decode(&vector.body_base64).ok_or("body_base64 is not base64")?;
     let now = Timestamp::from_second(vector.now).map_err(|error| error.to_string())?;
-    let Some(row) = crate::catalogue::find(&vector.provider) else {
+    let Some(row) = catalogue::find(&vector.provider) else {
         return Err(format!("unknown provider {:?}", vector.provider));
     };
     let endpoint = match Endpoint::new(config(vector, row.name.as_str())?) {

@@ -1,0 +1,11 @@
+//! Keys: their texts, what verifies with them, and the ring of those that are active at once.
+
+pub(crate) mod algorithm;
+pub(crate) mod decoded;
+pub(crate) mod jwk;
+pub(crate) mod ring;
+pub(crate) mod secret;
+
+pub use algorithm::{Algorithm, KeyForm, KeySpec};
+pub use ring::{KeyError, KeyMaterial, KeyRing};
+pub use secret::Secret;
