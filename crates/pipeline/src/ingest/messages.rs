@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use tollgate_core::{Delivery, Facts, LedgerKey, WebhookId, id::hex_sha256};
 use tollgate_providers::{Endpoint, Verified};
 
-use super::{Claimed, Incoming};
+use super::{claimed::Claimed, request::Incoming};
 use crate::{
     intake::{IntakeMessage, Notes, RequestParts, encode},
     normalising::fifo_group,

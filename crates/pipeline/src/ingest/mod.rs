@@ -1,20 +1,21 @@
 //! Taking a webhook in: verify, claim, make durable, answer. In that order, so that an answer of success is never
 //! earlier than the webhook's safety, and a crash at any point loses nothing that was acknowledged.
 
+mod claimed;
 mod messages;
+mod request;
 
 use std::{collections::HashSet, iter::once, sync::Arc};
 
 use futures_util::{StreamExt, stream};
-use tollgate_core::{
-    Authenticity, EventId, Facts, LedgerKey, OnDuplicate, Timestamp, WebhookId, id::hex_sha256,
-};
-use tollgate_providers::{
-    ContentError, Endpoint, HandshakeReply, Headers, KeyRing, Received, Refusal, Trusted, Verified,
-};
+use tollgate_core::{Facts, LedgerKey, Timestamp, id::hex_sha256};
+use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
 
-use self::messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages};
+use self::{
+    claimed::Claimed,
+    messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages},
+};
 use crate::{
     directory::{Directory, Keys},
     intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES},
@@ -24,98 +25,13 @@ use crate::{
     },
 };
 
+pub use self::request::{Incoming, PROVIDER_HEADER, Rejection, Taken};
+
 /// How many events of one delivery are claimed at once.
 const CLAIMS_IN_FLIGHT: usize = 16;
 
 /// How many messages of one delivery are sent at once.
 const SENDS_IN_FLIGHT: usize = 8;
-
-/// The header that names the endpoint on the generic path.
-pub const PROVIDER_HEADER: &str = "X-Provider-ID";
-
-/// A request, as the front door handed it over.
-#[derive(Debug, Clone, Copy)]
-pub struct Incoming<'a> {
-    /// Ours, for this delivery.
-    pub webhook_id: &'a WebhookId,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// The name in the path; `None` on the generic path.
-    pub endpoint: Option<&'a str>,
-    /// Every header.
-    pub headers: &'a Headers,
-    /// The raw query string.
-    pub query: &'a str,
-    /// The exact bytes.
-    pub body: &'a [u8],
-    /// The sender's address as the front door saw it.
-    pub source_ip: &'a str,
-    /// `X-Amzn-Trace-Id`.
-    pub trace: Option<&'a str>,
-}
-
-/// A webhook that is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    /// The provider's id of the (first) event.
-    pub event_id: String,
-    /// How many events the delivery holds.
-    pub events: usize,
-    /// Whether every one of them was known before.
-    pub duplicate: bool,
-    /// How the endpoint wants a repeat answered.
-    pub on_duplicate: OnDuplicate,
-    /// What the signature proved.
-    pub authenticity: Authenticity,
-    /// Known event ids that came back with other payment facts.
-    pub conflicts: usize,
-}
-
-/// Why a webhook was not taken. Nothing of it was kept, unless another delivery had brought it before.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// No such endpoint.
-    #[error("unknown endpoint")]
-    UnknownEndpoint,
-    /// The generic path without [`PROVIDER_HEADER`].
-    #[error("Missing required header: {PROVIDER_HEADER}")]
-    NoProvider,
-    /// Longer than the limit, in bytes.
-    #[error("body is over the limit of {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
-    /// Not genuine. For the operator's eyes; the caller is told only that it is so.
-    #[error("invalid signature: {0}")]
-    Signature(Refusal),
-    /// Generic endpoint only: the content does not follow our schema.
-    #[error("{0}")]
-    Content(ContentError),
-    /// A dependency is down; the sender should try again.
-    #[error("unavailable: {0}")]
-    Unavailable(PortError),
-}
-
-impl Rejection {
-    /// A short fixed word for logs and metrics.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownEndpoint => "unknown_endpoint",
-            Self::NoProvider => "provider_header_missing",
-            Self::TooLarge { .. } => "body_too_large",
-            Self::Signature(refusal) => refusal.code(),
-            Self::Content(_) => "invalid_content",
-            Self::Unavailable(_) => "unavailable",
-        }
-    }
-}
-
-impl From<PortError> for Rejection {
-    fn from(problem: PortError) -> Self {
-        Self::Unavailable(problem)
-    }
-}
 
 /// The use case and the ports it needs.
 #[derive(Debug)]
@@ -328,16 +244,6 @@ impl<P: IngestPorts> Ingest<P> {
             .await;
         sent.into_iter().collect()
     }
-}
-
-#[derive(Debug, Default)]
-struct Claimed {
-    /// At least one event was not known before.
-    any_new: bool,
-    /// At least one event is not known to be processed: the delivery goes to the queue (again).
-    unfinished: bool,
-    /// Known events that came with other payment facts. They are enqueued too, and the processor quarantines them.
-    conflicts: Vec<EventId>,
 }
 
 /// What the webhook says; at a provider's endpoint always at least one event, understood or not.

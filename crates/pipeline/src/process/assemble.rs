@@ -5,7 +5,7 @@ use tollgate_core::PaymentEvent;
 
 use super::{
     decode::{Decoded, DecodedEvent},
-    retry,
+    record::retry,
     steps::claims::{Claim, Claims},
     stride::{Arena, Event, Message, Part, Progress, Row, Stride},
 };

@@ -7,7 +7,7 @@ use tollgate_core::{EventId, Facts, Fingerprint, PaymentEvent, event::Arrival};
 use tollgate_risk::Thresholds;
 use tracing::warn;
 
-use super::{Ended, open::Opened};
+use super::{open::Opened, record::Ended};
 use crate::{
     intake::QueuedMessage,
     normalising::{fifo_group, read_facts, unrecognized_facts},

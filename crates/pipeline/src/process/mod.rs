@@ -12,49 +12,31 @@ mod decode;
 mod open;
 mod parallel;
 mod quarantine;
+mod record;
 mod steps;
 mod stride;
 mod strides;
-
-use std::{borrow::Cow, fmt::Display};
+mod use_case;
 
 use tollgate_batch::{Batch, Deadline, Kind, Outcome, Response, Summary, Unreportable};
 use tollgate_core::PaymentEvent;
-use tollgate_risk::Thresholds;
 use tracing::warn;
 
-use self::{assemble::assemble, decode::Decoded, open::Opened, parallel::SHARES, strides::strides};
-use crate::{
-    directory::Directory,
-    ports::{Clock, PortError, ProcessPorts},
+use self::{
+    assemble::assemble,
+    decode::Decoded,
+    open::Opened,
+    parallel::SHARES,
+    record::{Ended, Indexed},
+    strides::strides,
 };
+use crate::ports::ProcessPorts;
 
-pub use self::parallel::{PARALLEL_FROM, init_thread_pool};
-
-/// One SQS record of the batch.
-#[derive(Debug, Clone)]
-pub struct Record<'a> {
-    /// What a failure is reported by.
-    pub message_id: &'a str,
-    /// The FIFO group; `None` on a standard queue.
-    pub group: Option<&'a str>,
-    /// The message body.
-    pub body: &'a str,
-    /// The body as it stands between quotes in the batch's JSON, if it is available. The archive takes it as it is.
-    pub escaped_body: Option<&'a str>,
-    /// The message attributes' texts.
-    pub attributes: Cow<'a, [(&'a str, &'a str)]>,
-}
-
-/// A record and its index in the batch.
-#[derive(Debug, Clone, Copy)]
-struct Indexed<'r, 'b> {
-    index: usize,
-    record: &'r Record<'b>,
-}
-
-/// The index of a record in the batch, and how the record ended.
-type Ended = (usize, Outcome);
+pub use self::{
+    parallel::{PARALLEL_FROM, init_thread_pool},
+    record::Record,
+    use_case::Process,
+};
 
 /// The result of a batch.
 #[derive(Debug)]
@@ -67,31 +49,6 @@ pub struct Report {
     pub published: usize,
     /// Conflicts: events with other facts than their id was claimed with.
     pub conflicts: usize,
-}
-
-/// The use case and the ports it needs.
-#[derive(Debug)]
-pub struct Process<P: ProcessPorts> {
-    /// The endpoints, for their normalisers.
-    pub directory: Directory<P::Endpoints, P::Clock>,
-    /// The time.
-    pub clock: P::Clock,
-    /// The ledger.
-    pub ledger: P::Ledger,
-    /// The transaction history.
-    pub transactions: P::Transactions,
-    /// The event bus.
-    pub bus: P::Bus,
-    /// The archive queue.
-    pub archive: P::ArchiveQueue,
-    /// Large bodies.
-    pub payloads: P::Payloads,
-    /// Where poison goes.
-    pub quarantine: P::Quarantine,
-    /// What makes an amount medium or high.
-    pub thresholds: Thresholds,
-    /// Whether there is more than one processor to work on.
-    pub is_parallel: bool,
 }
 
 impl<P: ProcessPorts> Process<P> {
@@ -174,11 +131,6 @@ impl<P: ProcessPorts> Process<P> {
         decoded.events.iter().for_each(|event| show(&event.payment));
         decoded.messages.len()
     }
-
-    fn now_ms(&self) -> u64 {
-        // Before 1970 there is no deadline either.
-        u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0)
-    }
 }
 
 /// The result of a stride.
@@ -186,19 +138,4 @@ struct StrideResult {
     ended: Vec<Ended>,
     published: usize,
     conflicts: usize,
-}
-
-/// Keeps Ok values and records failures.
-fn keep_ok<T>(results: impl Iterator<Item = Result<T, Ended>>, ended: &mut Vec<Ended>) -> Vec<T> {
-    results.filter_map(|result| result.map_err(|failure| ended.push(failure)).ok()).collect()
-}
-
-fn poison(reason: &'static str, problem: &dyn Display, message_id: &str) -> Outcome {
-    warn!(error = %problem, message_id, reason, "message refused");
-    Outcome::Poison(reason)
-}
-
-fn retry(reason: &'static str, problem: &PortError) -> Outcome {
-    warn!(error = %problem, reason, "record will be retried");
-    Outcome::Retry(reason)
 }

@@ -10,7 +10,11 @@ use tollgate_batch::Outcome;
 use tollgate_core::EndpointId;
 use tollgate_providers::Endpoint;
 
-use super::{Ended, Indexed, Process, keep_ok, parallel::SHARES, poison, retry};
+use super::{
+    parallel::SHARES,
+    record::{Ended, Indexed, keep_ok, poison, retry},
+    use_case::Process,
+};
 use crate::{
     intake::{ClaimCheck, Content, Dequeued, QueuedBody, QueuedMessage},
     ports::{PayloadSource, PortError, ProcessPorts},

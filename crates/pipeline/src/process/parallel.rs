@@ -5,7 +5,7 @@ use std::thread;
 use rayon::prelude::*;
 use tracing::warn;
 
-use super::Process;
+use super::use_case::Process;
 use crate::ports::ProcessPorts;
 
 /// From this many records on, work on them is shared between threads. With fewer, waking the other thread costs what

@@ -10,7 +10,7 @@ use tollgate_batch::Outcome;
 use tollgate_core::{Fingerprint, PaymentEvent};
 use tracing::warn;
 
-use super::{Ended, retry};
+use super::record::{Ended, retry};
 use crate::{
     intake::QueuedMessage,
     ports::{Document, PortError},

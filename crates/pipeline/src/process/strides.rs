@@ -1,6 +1,6 @@
 //! Cutting a wave of records into strides.
 
-use super::Indexed;
+use super::record::Indexed;
 use crate::intake::{Encoding, attribute};
 
 /// Records that go through the steps together. Enough to fill every batch call many times over, and few enough that the

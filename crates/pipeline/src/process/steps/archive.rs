@@ -11,7 +11,7 @@ use crate::{
     process::{
         Process,
         answers::Answers,
-        retry,
+        record::retry,
         stride::{Events, Message, Part, Row, Stride},
     },
 };

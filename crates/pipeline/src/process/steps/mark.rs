@@ -5,7 +5,7 @@ use crate::{
     process::{
         Process,
         answers::Answers,
-        retry,
+        record::retry,
         stride::{Part, Progress, Row, Stride, with_parts},
     },
 };

@@ -1,0 +1,40 @@
+//! What the processor needs.
+
+use tollgate_risk::Thresholds;
+
+use crate::{
+    directory::Directory,
+    ports::{Clock, ProcessPorts},
+};
+
+/// The use case and the ports it needs.
+#[derive(Debug)]
+pub struct Process<P: ProcessPorts> {
+    /// The endpoints, for their normalisers.
+    pub directory: Directory<P::Endpoints, P::Clock>,
+    /// The time.
+    pub clock: P::Clock,
+    /// The ledger.
+    pub ledger: P::Ledger,
+    /// The transaction history.
+    pub transactions: P::Transactions,
+    /// The event bus.
+    pub bus: P::Bus,
+    /// The archive queue.
+    pub archive: P::ArchiveQueue,
+    /// Large bodies.
+    pub payloads: P::Payloads,
+    /// Where poison goes.
+    pub quarantine: P::Quarantine,
+    /// What makes an amount medium or high.
+    pub thresholds: Thresholds,
+    /// Whether there is more than one processor to work on.
+    pub is_parallel: bool,
+}
+
+impl<P: ProcessPorts> Process<P> {
+    pub(super) fn now_ms(&self) -> u64 {
+        // Before 1970 there is no deadline either.
+        u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0)
+    }
+}
