@@ -10,60 +10,60 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Send webhooks through the real functions on a local AWS peer, and count what arrived
-	@scripts/demo
+	@scripts/local/demo
 
 up: ## Start the platform on this machine and keep it up (SUFFIX=dev)
-	@scripts/local up --suffix $(SUFFIX)
+	@scripts/local/platform up --suffix $(SUFFIX)
 
 down: ## Stop it (SUFFIX=dev)
-	@scripts/local down --suffix $(SUFFIX)
+	@scripts/local/platform down --suffix $(SUFFIX)
 
 status: ## Show what of it runs (SUFFIX=dev)
-	@scripts/local status --suffix $(SUFFIX)
+	@scripts/local/platform status --suffix $(SUFFIX)
 
 test: ## Unit, property and integration tests, against a platform of their own
-	@scripts/test
+	@scripts/check/test
 
 race: ## The processor against its rivals on one batch, equal outputs asserted (benches/COMPARE.md)
-	@scripts/race
+	@benches/drivers/race
 
 bench: ## Criterion benches: the processor by size, provider and failures; archive encoding; verification and its overhead
 	@cargo bench --workspace --bench processor --bench archive --bench verify --bench overhead
 
 bench-function: ## CPU, AWS calls and bytes of a webhook in the real functions, and their cold starts
-	@scripts/bench-function
+	@benches/drivers/functions
 
 lint: ## What CI checks beside the tests
-	@scripts/lint
+	@scripts/check/lint
 
 fmt: ## Format the code
 	@cargo fmt --all
 
 images: ## Build the arm64 images (FUNCTION=processor builds one)
-	@scripts/images $(FUNCTION)
+	@scripts/operate/build-images $(FUNCTION)
 
 peers: ## Start a registry and an AWS peer on this machine, for `make push deploy ENV=local`
-	@scripts/local peers --suffix local
+	@scripts/local/platform peers --suffix local
 
 push: ## Push the images to ECR (ENV=dev), or to this machine's registry (ENV=local)
 ifeq ($(ENV),local)
-	@scripts/local push --suffix local
+	@scripts/local/platform push --suffix local
 else
-	@scripts/push $(environment) $(params)
+	@scripts/operate/push-images $(environment) $(params)
 endif
 
 deploy: ## Deploy what was pushed to AWS (ENV=dev reads infra/params/dev.json), or to this machine's peer (ENV=local)
 ifeq ($(ENV),local)
-	@scripts/local deploy --suffix local
+	@scripts/local/platform deploy --suffix local
 else
-	@scripts/deploy $(environment) $(params)
+	@scripts/operate/deploy $(environment) $(params)
 endif
 
 diff: ## Show what deploy would change (ENV=dev)
-	@scripts/diff $(environment) $(params)
+	@scripts/operate/diff $(environment) $(params)
 
 outputs: ## Print URLs and names of a deployment (ENV=dev)
-	@scripts/outputs $(environment)
+	@scripts/operate/outputs $(environment)
 
 destroy: ## Remove a deployment and all that it holds (ENV=dev CONFIRM=yes)
-	@scripts/destroy $(environment) $(if $(filter yes,$(CONFIRM)),--yes)
+	@scripts/operate/destroy $(environment) $(if $(filter yes,$(CONFIRM)),--yes)

@@ -28,7 +28,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// As JSON, for `scripts/race` to compare with other contestants'.
+    /// As JSON, for `benches/drivers/race` to compare with other contestants'.
     pub fn to_json(&self) -> Value {
         let entry = |entry: &PutEventsRequestEntry| {
             json!({

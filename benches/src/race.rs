@@ -9,7 +9,7 @@
 //!
 //! A turn begins with the bytes that Lambda hands over. `go N` answers with the nanoseconds of N turns as a JSON list,
 //! freeing the outputs included; `make N` leaves that out, since in a function it is part of sending them. `count`
-//! answers with the allocations of one turn; `dump` writes the outputs of one turn. `scripts/race` is the other side.
+//! answers with the allocations of one turn; `dump` writes the outputs of one turn. `benches/drivers/race` is the other side.
 
 use std::{hint::black_box, io::BufRead, time::Instant};
 

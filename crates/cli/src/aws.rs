@@ -20,12 +20,12 @@ pub(crate) struct Target {
     /// AWS region [default: the platform file's, else the environment's, else us-east-1]
     #[arg(long)]
     pub(crate) region: Option<String>,
-    /// The file that `scripts/local up` writes; says all of the above
+    /// The file that `scripts/local/platform up` writes; says all of the above
     #[arg(long, value_name = "FILE", env = "TOLLGATE_PLATFORM")]
     pub(crate) platform: Option<PathBuf>,
 }
 
-/// What `scripts/local up` says of the local platform.
+/// What `scripts/local/platform up` says of the local platform.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Platform {
     pub(crate) aws_endpoint: String,

@@ -63,7 +63,7 @@ struct Outcome {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let platform = args.target.platform.as_ref().map(Platform::read).transpose()?;
     let url = args.url.clone().or_else(|| platform.map(|platform| platform.api_url));
-    let url = url.context("where to? --url, or --platform with the file that scripts/local wrote")?;
+    let url = url.context("where to? --url, or --platform with the file that `make up` wrote")?;
     let signers = signers(&args).await?;
     let seed = args.seed.clone().unwrap_or_else(|| clock::now().as_nanosecond().to_string());
     let total = args.rate.saturating_mul(args.duration);

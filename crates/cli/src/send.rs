@@ -109,7 +109,7 @@ async fn resolve(args: &Args) -> anyhow::Result<(Signer, String)> {
     let key = args.key.read()?;
     let platform = args.target.platform.as_ref().map(crate::aws::Platform::read).transpose()?;
     let url = args.url.clone().or_else(|| platform.map(|platform| platform.api_url));
-    let url = url.context("where to? --url, or --platform with the file that scripts/local wrote")?;
+    let url = url.context("where to? --url, or --platform with the file that `make up` wrote")?;
     let signer = match (&args.scheme, key) {
         (Some(scheme), Some(key)) => {
             let endpoint = ad_hoc(&args.endpoint, scheme, args.notification_url.as_deref())?;

@@ -72,7 +72,7 @@ struct Line {
 }
 
 fn archive_read<T: DeserializeOwned>(arguments: &[&str]) -> Vec<T> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/archive-read");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/operate/read-archive");
     let output = Command::new(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! Prints webhooks that we sign, as vectors: what `scripts/vectors check` gives to the providers' own SDKs.
+//! Prints webhooks that we sign, as vectors: what `scripts/check/sdk-vectors check` gives to the providers' own SDKs.
 
 use std::collections::BTreeMap;
 

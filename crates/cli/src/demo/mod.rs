@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 240)]
     patience: u64,
     /// The program that reads the archive back
-    #[arg(long, default_value = "scripts/archive-read")]
+    #[arg(long, default_value = "scripts/operate/read-archive")]
     archive_reader: PathBuf,
     #[command(flatten)]
     target: Target,
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let aws = args.target.connect().await?;
-    let platform = aws.platform.clone().context("the demo needs --platform: see scripts/local")?;
+    let platform = aws.platform.clone().context("the demo needs --platform: see scripts/local/platform")?;
     let signers = signers(&aws).await?;
     let seed = args.seed.clone().unwrap_or_else(|| clock::now().as_nanosecond().to_string());
     let waves = plan::plan(&signers, &platform.api_url, &seed, args.count, WAVE, clock::now())?;

@@ -82,11 +82,11 @@ impl Platform {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let path = std::env::var_os("TOLLGATE_PLATFORM").expect(
             "no platform: these tests run against the local platform, which `make test` starts \
-             (or `scripts/local run -- cargo test -p tollgate-testkit`)",
+             (or `scripts/local/platform run -- cargo test -p tollgate-testkit`)",
         );
         let path = PathBuf::from(path);
-        let text =
-            std::fs::read(&path).expect("TOLLGATE_PLATFORM names the platform.json of `scripts/local up`");
+        let text = std::fs::read(&path)
+            .expect("TOLLGATE_PLATFORM names the platform.json of `scripts/local/platform up`");
         let file: Value = serde_json::from_slice(&text).expect("platform.json is JSON");
         let held = File::create(path.with_file_name("tests.lock")).unwrap();
         lock(&held).unwrap();
@@ -356,7 +356,7 @@ pub fn root() -> PathBuf {
 }
 
 fn read_archive(folder: &Path) -> Vec<Value> {
-    let output = Command::new(root().join("scripts/archive-read")).arg(folder).output().unwrap();
+    let output = Command::new(root().join("scripts/operate/read-archive")).arg(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

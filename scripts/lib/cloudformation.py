@@ -1,0 +1,137 @@
+"""CloudFormation templates as data, for the checks of infra/*.yaml. Needs the pinned tools (scripts/local/install-tools)."""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Loader(yaml.CSafeLoader):
+    """With CloudFormation's short forms, and no key twice."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"twice: {', '.join(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def short_form(loader, suffix, node):
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", short_form)
+NOTHING = object()
+# The environments that are deployed to AWS, each with its file in infra/params.
+ENVIRONMENTS = ("dev", "prod")
+PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "111122223333",
+                     "AWS::URLSuffix": "amazonaws.com", "AWS::StackName": "tollgate"}
+
+
+def load(path):
+    """The document, short forms of functions in their long form."""
+    return parse(path.read_text())
+
+
+def parse(text):
+    return yaml.load(text, Loader)
+
+
+def environment_parameters(name):
+    """The parameters of an environment's file."""
+    return json.loads((ROOT / f"infra/params/{name}.json").read_text())["Parameters"]
+
+
+def parameters_of(document, given):
+    """The value of each of its parameters, in a deployment with the given ones. Numbers are numbers."""
+    declared = document.get("Parameters", {})
+    values = {name: given.get(name, one.get("Default", "given")) for name, one in declared.items()}
+    return {name: int(value) if declared[name]["Type"] == "Number" else {"true": True, "false": False}.get(value, value)
+            for name, value in values.items()}
+
+
+def refusals(document, given):
+    """Why the template's rules refuse these parameters."""
+    holds = conditions(document, parameters_of(document, given))
+    return [one["AssertDescription"] for rule in document.get("Rules", {}).values()
+            if "RuleCondition" not in rule or holds(rule["RuleCondition"])
+            for one in rule["Assertions"] if not holds(one["Assert"])]
+
+
+def conditions(document, parameters):
+    """A function that says whether a condition holds, which it is given by name or as an expression."""
+    def holds(value):
+        if isinstance(value, str):
+            return holds(document["Conditions"][value])
+        (function, operands), = value.items()
+        if function == "Condition":
+            return holds(operands)
+        if function == "Fn::Not":
+            return not holds(operands[0])
+        if function == "Fn::And":
+            return all(map(holds, operands))
+        if function == "Fn::Or":
+            return any(map(holds, operands))
+        left, right = map(plain, operands)  # Fn::Equals
+        return left == right
+
+    def plain(value):
+        if isinstance(value, bool):
+            return str(value).lower()
+        if not isinstance(value, dict):
+            return str(value)
+        (function, operand), = value.items()
+        if function == "Fn::Join":
+            # Of a list that is a parameter, which has its items between commas.
+            return operand[0].join(plain(operand[1]).split(","))
+        return plain(parameters[operand])
+
+    return holds
+
+
+def resolved(document, given):
+    """The resources as they are deployed with these parameters."""
+    parameters = parameters_of(document, given)
+    holds = conditions(document, parameters)
+
+    def resolve(value):
+        if isinstance(value, list):
+            return [one for one in map(resolve, value) if one is not NOTHING]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            (function, operand), = value.items()
+            if function == "Fn::If":
+                return resolve(operand[1] if holds(operand[0]) else operand[2])
+            if function == "Ref" and operand == "AWS::NoValue":
+                return NOTHING
+            if function == "Fn::Sub" and isinstance(operand, str):
+                return substituted(operand)
+            if function == "Ref" and operand in parameters:
+                return parameters[operand]
+        whole = {key: resolve(one) for key, one in value.items()}
+        return {key: one for key, one in whole.items() if one is not NOTHING}
+
+    def substituted(text):
+        # The rules know an ARN with an ending as a Join only, and a name with a reference in it not at all.
+        arn = re.fullmatch(r"\$\{(\w+)\.Arn\}(.+)", text)
+        if arn:
+            return {"Fn::Join": ["", [{"Fn::GetAtt": [arn[1], "Arn"]}, arn[2]]]}
+        known = {**PSEUDO_PARAMETERS, **parameters}
+        return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(known.get(found[1], found[1])), text)
+
+    resources = {name: resource for name, resource in document["Resources"].items()
+                 if "Condition" not in resource or holds(resource["Condition"])}
+    return {"Resources": resolve(resources)}

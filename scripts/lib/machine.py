@@ -1,0 +1,155 @@
+"""What the scripts in Python share of this machine: pinned tools, files, ports, processes, the local AWS peer."""
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ROOT / ".local"
+REGION = "us-east-1"
+# Not secrets: the peer takes any.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
+               "AWS_REGION": REGION}
+
+
+# A function's crate and binary: its name, and its image's repository, without the suffix.
+FUNCTIONS = {"validator": "webhook-validator", "processor": "webhook-processor", "archival": "transaction-archival",
+             "fraud-detector": "fraud-detector"}
+
+
+class Failure(Exception):
+    """Something that the user can act on."""
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Runs a script's `main`, and ends the process with what it found."""
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"{Path(sys.argv[0]).name}: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read has seen enough; nothing must be written at the end, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def about(doc: str | None) -> str:
+    """The first line of a script's documentation."""
+    return (doc or "").split("\n", 1)[0]
+
+
+def logical(function: str) -> str:
+    """Its logical name in the templates, with which those of its parameters and outputs begin."""
+    return function.title().replace("-", "")
+
+
+def suffix(text: str) -> str:
+    if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError("1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")
+    return text
+
+
+def say(text: str) -> None:
+    print(f"{Path(sys.argv[0]).name}: {text}", flush=True)
+
+
+def replace(path: Path, value: object) -> None:
+    """A reader sees the whole file, or the one before."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=2) + "\n")
+    part.replace(path)
+
+
+def private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def install(tool: str) -> Path:
+    """A virtual environment with the exact packages of scripts/requirements, made once."""
+    pins = ROOT / "scripts/requirements" / f"{tool}.txt"
+    home = LOCAL / "tools" / tool
+    marker = home / "installed"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with (home.parent / f"{tool}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not marker.exists() or marker.read_text() != pins.read_text():
+            say(f"installing {tool} (once)")
+            log = home.parent / f"{tool}.log"
+            with log.open("w") as out:
+                for command in ([sys.executable, "-m", "venv", "--clear", home],
+                                [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input",
+                                 "--no-deps", "--requirement", pins]):
+                    if subprocess.run(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=600).returncode:
+                        raise Failure(f"{tool} cannot be installed:\n{tail(log)}")
+            marker.write_text(pins.read_text())
+    return home / "bin"
+
+
+def base_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+
+
+def aws_json(aws: Path, endpoint: str, *arguments: str) -> Any:
+    command = [aws, "--endpoint-url", endpoint, "--output", "json", "--cli-connect-timeout", "5",
+               "--cli-read-timeout", "30", *arguments]
+    done = subprocess.run(command, env={**base_environment(), **CREDENTIALS}, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=60)
+    if done.returncode:
+        raise Failure(f"aws {' '.join(arguments)}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def refuses(url: str) -> bool:
+    """That it is there, and lets nobody in without a password."""
+    try:
+        urllib.request.urlopen(url, timeout=2).close()
+    except urllib.error.HTTPError as error:
+        return error.code == 401
+    except OSError:
+        return False
+    raise Failure(f"{url} lets anybody in")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def started(pid: int) -> str | None:
+    """When a living process began, in the kernel's ticks; None for one that is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def tail(path: Path, lines: int = 30) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"

@@ -1,0 +1,315 @@
+"""What push, deploy, diff, destroy and outputs share: options, the AWS CLI, and the stacks of one environment."""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from machine import CREDENTIALS, LOCAL, ROOT, Failure, install, say, suffix
+
+# In the order in which they are deployed. Ends of the stacks' names, and their templates.
+TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
+GONE = "does not exist"
+# Types of resources whose removal takes data along: what a key encrypted is lost with it.
+HOLDERS = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket")
+
+
+def options(description: str) -> ArgumentParser:
+    parser = argparse.ArgumentParser(prog=str(Path(sys.argv[0]).resolve().relative_to(ROOT)), description=description,
+                                     epilog="Credentials and region come from the environment or the profile, as for any "
+                                            "aws command; the variable AWS names the executable.")
+    parser.add_argument("--suffix", type=suffix, help="which environment: the end of every name")
+    parser.add_argument("--endpoint-url", help="of a local AWS peer; AWS itself otherwise")
+    parser.add_argument("--platform", type=Path, metavar="FILE",
+                        help="instead of both, what scripts/local/platform wrote of a platform on this machine (platform.json)")
+    return parser
+
+
+def parse(parser: ArgumentParser) -> Namespace:
+    given = parser.parse_intermixed_args()
+    if given.platform:
+        try:
+            platform = json.loads(given.platform.read_text())
+            given.suffix, given.endpoint_url = platform["suffix"], platform["aws_endpoint"]
+        except (OSError, ValueError, LookupError) as problem:
+            raise Failure(f"{given.platform}: {problem}") from None
+        os.environ.update({**CREDENTIALS, "AWS": str(install("awscli") / "aws")})
+    elif not given.suffix:
+        parser.error("--suffix or --platform is missing")
+    return given
+
+
+def change_options(description: str) -> ArgumentParser:
+    """Of what makes or shows a change."""
+    parser = options(description)
+    parser.add_argument("--params", required=True, type=Path, help="the environment's parameters and tags")
+    parser.add_argument("parameters", nargs="*", type=assignment, metavar="Parameter=Value",
+                        help="over --params, and over the images that scripts/operate/push-images pushed for this environment last")
+    return parser
+
+
+def assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isalnum():
+        raise argparse.ArgumentTypeError(f"not Parameter=Value: {text}")
+    return name, value
+
+
+class Aws:
+    """The AWS CLI, versions 1 and 2."""
+
+    def __init__(self, endpoint_url: str | None) -> None:
+        self.command = [os.environ.get("AWS", "aws"), "--cli-connect-timeout", "10", "--cli-read-timeout", "60"]
+        if not shutil.which(self.command[0]):
+            raise Failure(f"the AWS CLI is missing (AWS={self.command[0]})")
+        self.environment = {**os.environ, "AWS_PAGER": ""}
+        if endpoint_url:
+            self.command += ["--endpoint-url", endpoint_url]
+            # The option does not reach the upload of a template, the variable not every service.
+            self.environment["AWS_ENDPOINT_URL"] = endpoint_url
+        self.region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or self.configured_region()
+        self.environment["AWS_DEFAULT_REGION"] = self.region  # version 1 of the CLI knows no other name
+        self.account = self.json("sts", "get-caller-identity")["Account"]
+        self.registry = f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+        self.is_local = bool(endpoint_url)
+
+    def configured_region(self) -> str:
+        done = subprocess.run([self.command[0], "configure", "get", "region"], capture_output=True, text=True)
+        if not done.stdout.strip():
+            raise Failure("no region: set AWS_REGION")
+        return done.stdout.strip()
+
+    def json(self, *arguments: object) -> Any:
+        """The answer, or a failure with the service's words."""
+        return json.loads(self.text(*arguments) or "{}")
+
+    def text(self, *arguments: object) -> str:
+        done = subprocess.run([*self.command, "--output", "json", *map(str, arguments)], env=self.environment,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise Failure(f"aws {' '.join(map(str, arguments[:2]))}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """The running command, its output in one pipe."""
+        return subprocess.Popen([*self.command, *map(str, arguments)], env=self.environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+class Stack:
+    """One stack of an environment."""
+
+    def __init__(self, aws: Aws, environment: str, name: str, template: Path) -> None:
+        self.aws, self.environment, self.name, self.template = aws, environment, name, template
+
+    def describe(self) -> dict[str, Any] | None:
+        """As CloudFormation has it, or None."""
+        try:
+            return self.aws.json("cloudformation", "describe-stacks", "--stack-name", self.name)["Stacks"][0]
+        except Failure as failure:
+            if GONE in str(failure):
+                return None
+            raise
+
+    def outputs(self) -> dict[str, str]:
+        stack = self.describe()
+        return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])} if stack else {}
+
+    def resources(self) -> list[dict[str, Any]]:
+        # The CLI puts its pages together; describe-stack-resources has no second page, and ends after 100.
+        listed = self.aws.json("cloudformation", "list-stack-resources", "--stack-name", self.name)
+        return [one for one in listed["StackResourceSummaries"] if one["ResourceStatus"] != "DELETE_COMPLETE"]
+
+    def command(self, bucket: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> list[str]:
+        """What deploys it, or with one more option makes a change set."""
+        own = declared(self.template)
+        given = {"EnvironmentSuffix": self.environment, **{name: parameters[name] for name in parameters if name in own}}
+        tags = {"Environment": self.environment, **tags}
+        return ["cloudformation", "deploy", "--stack-name", self.name, "--template-file", str(self.template),
+                "--s3-bucket", bucket, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_IAM",
+                "--no-fail-on-empty-changeset", "--parameter-overrides", *pairs(given), "--tags", *pairs(tags)]
+
+    def changes(self, command: list[str]) -> tuple[list[dict[str, Any]], bool]:
+        """What the command would change, and whether the stack is new."""
+        is_new = self.describe() is None
+        output, _ = (child := self.aws.start(*command, "--no-execute-changeset")).communicate()
+        change_set = re.search(r"arn:\S+:changeSet/\S+", output)
+        if child.returncode or not (change_set or "No changes" in output):
+            raise Failure(f"{self.name}: no change set can be made:\n{output.strip()}")
+        if not change_set:
+            return [], is_new
+        try:
+            described = self.aws.json("cloudformation", "describe-change-set", "--change-set-name", change_set[0])
+            return [change["ResourceChange"] for change in described["Changes"]], is_new
+        finally:
+            self.aws.json("cloudformation", "delete-change-set", "--change-set-name", change_set[0])
+            if is_new:
+                # Making a change set made a stack without resources.
+                self.aws.json("cloudformation", "delete-stack", "--stack-name", self.name)
+
+    def keep_data(self, command: list[str]) -> None:
+        """Fails where the command would remove what holds data, or put something empty in its place."""
+        if not self.describe():
+            return
+        lost = [f"{change['LogicalResourceId']} ({change['ResourceType']})" for change in self.changes(command)[0]
+                if change["ResourceType"] in HOLDERS and (change["Action"] == "Remove" or change.get("Replacement") == "True")]
+        if lost:
+            raise Failure(f"{self.name}: this would remove {', '.join(lost)}. A key that is gone takes along all that it "
+                          "encrypted (docs/runbook.md, Remove what holds data). Say --remove-data if nobody needs it")
+
+    def deploy(self, command: list[str]) -> None:
+        began = time.monotonic()
+        before = self.describe()
+        if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
+            say(f"{self.name} never came to be; removing what its first deployment left")
+            self.remove()
+        child = self.aws.start(*command)
+        try:
+            output = self.watch(child, began)
+        finally:
+            child.kill()
+        seconds = time.monotonic() - began
+        if child.returncode == 0:
+            say(f"{self.name}: {'nothing to change' if 'No changes' in output else 'done'}, {seconds:.0f} s")
+            return
+        print(output, file=sys.stderr)
+        after = self.describe()
+        if not after or (before and after.get("LastUpdatedTime") == before.get("LastUpdatedTime")):
+            raise Failure(f"{self.name} was not touched")
+        raise Failure(f"{self.name} is {after['StackStatus']} after {seconds:.0f} s; what failed, the first cause first:\n"
+                      f"{reasons(self.events())}")
+
+    def watch(self, child: subprocess.Popen[str], began: float) -> str:
+        """The command's output, when it has ended. Says meanwhile how far it is: a change in AWS takes minutes."""
+        while True:
+            try:
+                return child.communicate(timeout=10)[0].strip()
+            except subprocess.TimeoutExpired:
+                seconds = time.monotonic() - began
+                try:
+                    states = [one["ResourceStatus"] for one in self.resources()]
+                except Failure:
+                    states = []
+                done = sum(state.endswith("_COMPLETE") for state in states)
+                say(f"{self.name}: {seconds:.0f} s, {done} of {len(states)} resources begun are done")
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened since the last change of the stack began, oldest first."""
+        happened = []
+        with contextlib.suppress(Failure):
+            for event in self.aws.json("cloudformation", "describe-stack-events", "--stack-name", self.name,
+                                       "--max-items", 500)["StackEvents"]:
+                happened.insert(0, event)
+                if event.get("PhysicalResourceId") == event["StackId"] and event["ResourceStatus"] in (
+                        "CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+                    break
+        return happened
+
+    def remove(self) -> None:
+        """Deletes it and waits."""
+        stack = self.describe()
+        if not stack:
+            return
+        # By id: a deleted stack has no name any more.
+        self.aws.json("cloudformation", "delete-stack", "--stack-name", stack["StackId"])
+        began = time.monotonic()
+        while True:
+            stack = self.describe()
+            if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
+                say(f"{self.name} is removed")
+                return
+            if stack["StackStatus"] == "DELETE_FAILED":
+                raise Failure(f"{self.name} cannot be removed whole:\n{reasons(self.events())}")
+            if time.monotonic() - began > 3600:
+                raise Failure(f"{self.name} is still being removed after an hour")
+            time.sleep(0.5 if time.monotonic() - began < 5 else 5)
+
+
+def stacks(aws: Aws, environment: str) -> list[Stack]:
+    return [Stack(aws, environment, f"tollgate-{environment}{ending}", template) for ending, template in TEMPLATES.items()]
+
+
+def reasons(events: list[dict[str, Any]]) -> str:
+    """What failed and why, the first cause first; what was only cancelled because of it, as a count."""
+    failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
+    caused = [event for event in failed if "cancelled" not in event.get("ResourceStatusReason", "cancelled")]
+    lines = [f"  {event['LogicalResourceId']} ({event['ResourceType']}), {event['ResourceStatus']}: "
+             f"{event['ResourceStatusReason']}" for event in caused]
+    if len(caused) < len(failed):
+        lines.append(f"  {len(failed) - len(caused)} others were cancelled")
+    return "\n".join(lines) or "  no event says why"
+
+
+def declared(template: Path) -> set[str]:
+    """The names of a template's parameters. Our templates indent by two; nothing here reads YAML."""
+    section = re.search(r"^Parameters:\n(.*?)^\S", template.read_text(), re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^  (\w+):", section[1], re.MULTILINE)) if section else set()
+
+
+def settings(given: Namespace, aws: Aws) -> tuple[dict[str, str], dict[str, str]]:
+    """Parameters and tags: the images that were pushed, over them the environment's file, over that the arguments."""
+    pushed = pushed_file(given.suffix)
+    try:
+        file = json.loads(given.params.read_text())
+        images = json.loads(pushed.read_text()).values() if pushed.exists() else []
+        over = {**file.get("Parameters", {}), **dict(given.parameters)}
+        images = [one for one in images if one["parameter"] not in over]
+        for one in images:
+            if not aws.is_local and one["uri"].partition("/")[0] != aws.registry:
+                raise Failure(f"{one['uri']} was pushed to another registry than {aws.registry}: push to this account and region")
+            say(f"{one['parameter']}: {one['tag']}, {one['digest']}")
+        parameters = {one["parameter"]: one["uri"] for one in images} | over
+    except (OSError, ValueError, LookupError) as problem:
+        raise Failure(f"{given.params}, {pushed}: {problem}") from None
+    unknown = set(parameters) - set().union(*map(declared, TEMPLATES.values()))
+    if unknown:
+        raise Failure(f"no template has a parameter {', '.join(sorted(unknown))}")
+    return parameters, file.get("Tags", {})
+
+
+def pushed_file(environment: str) -> Path:
+    """What scripts/operate/push-images pushed for an environment last, and scripts/operate/deploy deploys."""
+    return LOCAL / f"images/pushed-{environment}.json"
+
+
+def pairs(mapping: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in mapping.items()]
+
+
+def template_bucket(aws: Aws) -> str:
+    """The bucket through which templates travel, which are larger than a request may be. Made when it is missing."""
+    bucket = f"tollgate-deploy-{aws.account}-{aws.region}"
+    try:
+        aws.json("s3api", "head-bucket", "--bucket", bucket, "--expected-bucket-owner", aws.account)
+        return bucket
+    except Failure as failure:
+        if "(404)" not in str(failure):
+            raise Failure(f"the bucket {bucket} is not this account's to use: {failure}") from None
+    say(f"creating the bucket {bucket} for templates")
+    location = [] if aws.region == "us-east-1" else ["--create-bucket-configuration", f"LocationConstraint={aws.region}"]
+    aws.json("s3api", "create-bucket", "--bucket", bucket, *location)
+    aws.json("s3api", "put-public-access-block", "--bucket", bucket, "--public-access-block-configuration",
+             "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true")
+    aws.json("s3api", "put-bucket-encryption", "--bucket", bucket, "--server-side-encryption-configuration",
+             json.dumps({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}))
+    arn = f"arn:aws:s3:::{bucket}"
+    aws.json("s3api", "put-bucket-policy", "--bucket", bucket, "--policy", json.dumps({
+        "Version": "2012-10-17",
+        "Statement": [{"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+                       "Resource": [arn, f"{arn}/*"], "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}))
+    return bucket
+
+
+def show(outputs: Mapping[str, str]) -> None:
+    width = max(map(len, outputs), default=0)
+    for name in sorted(outputs):
+        print(f"{name:{width}}  {outputs[name]}")
