@@ -50,7 +50,7 @@ impl Archive for S3Archive {
             .config_override(Builder::new().timeout_config(timeouts));
         match put.send().await {
             Ok(_) => Ok(Stored::New),
-            // Also the answer to a second attempt whose first one arrived and was not heard of.
+            // The SDK also gets this answer when it repeats a put whose first answer was lost.
             Err(problem)
                 if problem.as_service_error().and_then(ProvideErrorMetadata::code)
                     == Some("PreconditionFailed") =>

@@ -1,5 +1,5 @@
-//! The one chunker for batch calls: splits by count and bytes, keeps a few calls in flight, sends what a call left
-//! over again, and gives each item its own result.
+//! Batch calls: splits items by count and bytes, keeps a few calls in flight, repeats items that a call did not
+//! process, and gives each item its own result.
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
 
@@ -9,7 +9,7 @@ use tracing::error;
 
 /// Calls in flight at once. At 10 ms a call that is 800 calls a second, past what one function needs.
 const IN_FLIGHT: usize = 8;
-/// Rounds for items that a successful call left over (`UnprocessedItems`, failed entries).
+/// The most calls for an item that successful calls did not process (`UnprocessedItems`, failed entries).
 const ROUNDS: u32 = 4;
 /// The first pause between rounds; it doubles, and half of it is random.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -22,7 +22,7 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-/// What became of one item in a call.
+/// The result of one item in a call.
 #[derive(Debug)]
 pub(crate) enum Item<T> {
     Done(PortResult<T>),
@@ -56,7 +56,7 @@ where
             .await;
         pending.clear();
         for (chunk, items) in answers {
-            // Nobody can tell whose answer is missing: all of them stay unanswered.
+            // It is unknown which answer is missing, so all items stay unanswered.
             if items.len() != chunk.len() {
                 error!(
                     asked = chunk.len(),
@@ -66,7 +66,7 @@ where
                 );
                 continue;
             }
-            // A call that is refused for good is refused for one of its items: each is sent by itself, so that
+            // A call that is refused permanently has a bad item in it: each item is sent by itself, so that
             // the bad one does not make its neighbours fail.
             let is_refused = |item: &Item<T>| matches!(item, Item::Done(Err(PortError::Permanent { .. })));
             if chunk.len() > 1 && round + 1 < ROUNDS && items.iter().all(is_refused) {

@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use tollgate_pipeline::ports::PortError;
 
-/// Error codes that a later try will meet again: what is asked for is wrong in itself, or is not there. Everything else
-/// is worth another try, because a wrong "permanent" loses the chance and a wrong "retryable" only costs a receive. That
-/// goes for what is forbidden or not set up too (`AccessDenied`, `ResourceNotFoundException`): a role, a key's policy or a
+/// Error codes of permanent failures: the request is wrong, or what it names is not there. Every other error is
+/// retryable: a wrong "permanent" gives up a webhook that could pass, a wrong "retryable" costs one more receive. Calls
+/// that are forbidden or need a resource that is not set up are retryable too (`AccessDenied`, `ResourceNotFoundException`): a role, a key's policy or a
 /// table that is missing for a minute must not make poison of every webhook of that minute.
 const PERMANENT: [&str; 8] = [
     "InvalidMessageContents",
@@ -35,7 +35,7 @@ pub fn port_error<E: ProvideErrorMetadata, R>(service: &'static str, error: &Sdk
     }
 }
 
-/// Whether an error of [`port_error`] says that we may not, which passes only when somebody lets us.
+/// Whether an error of [`port_error`] says that the call is not permitted: it stays so until a policy changes.
 pub(crate) fn is_forbidden(problem: &PortError) -> bool {
     matches!(problem, PortError::Retryable { detail, .. } if detail.starts_with("AccessDenied"))
 }

@@ -81,7 +81,7 @@ impl Decisions for DynamoHistory {
             .table_name(&self.table)
             .key("transaction_id", text(event.transaction_key()))
             .key("sort_key", text(event.sort_key()))
-            // The four are only ever written together, so the first decision stands as a whole.
+            // The four attributes are always written together, so the first decision is kept as a whole.
             .update_expression(
                 "SET fraud_score = if_not_exists(fraud_score, :score), \
                  fraud_decision = if_not_exists(fraud_decision, :decision), \

@@ -12,8 +12,8 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 
-/// One connector for all services, made when it is first used. The SDK's own would give each client a connector and
-/// each connector its own certificate store, and would make every one twice: once to see that it can be made.
+/// One connector for all services, made when it is first used. The SDK's default makes a connector for each client, a
+/// certificate store for each connector, and each of them twice: once to check that it can be made.
 #[derive(Debug, Default)]
 pub(crate) struct SharedHttps(OnceLock<SharedHttpConnector>);
 

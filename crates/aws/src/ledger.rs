@@ -65,7 +65,7 @@ impl Claims for DynamoLedger {
                 let state = state_of(known)?;
                 let fingerprint = text(known, FINGERPRINT)
                     .ok_or_else(|| PortError::retryable(SERVICE, "entry without a fingerprint"))?;
-                // Our own put, made again because its first answer did not arrive.
+                // Our own put, which the SDK repeated because its first answer did not arrive.
                 let is_ours = text(known, WEBHOOK_ID) == Some(entry.webhook_id.as_str());
                 if is_ours && state == LedgerState::Received && fingerprint == entry.fingerprint {
                     return Ok(Claim::New);
@@ -77,7 +77,7 @@ impl Claims for DynamoLedger {
     }
 
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
-        // No endpoint's name holds a colon, so this is nobody's event.
+        // No endpoint's name holds a colon, so this is no event's key.
         let conflict_key = format!("conflict:{key}:{webhook_id}");
         self.client
             .put_item()

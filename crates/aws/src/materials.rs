@@ -1,5 +1,5 @@
-//! Public material over https: the certificates that some schemes name in their headers, and the keys that Plaid
-//! hands out to those who have an account.
+//! Public material over https: the certificates that some schemes name in their headers, and the keys that Plaid's API
+//! gives to account holders.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -58,7 +58,7 @@ impl HttpsMaterials {
         let request = HttpRequest::get(url).map_err(|_| PortError::permanent(SERVICE, "not a URL"))?;
         match self.call(request).await? {
             Answer { status: 200, body } => Ok(body),
-            // Whoever named it made it up, or means one that was withdrawn.
+            // The sender made the URL up, or the certificate was withdrawn.
             Answer { status: 404 | 410, .. } => Err(PortError::permanent(SERVICE, "no such certificate")),
             Answer { status, .. } => Err(PortError::retryable(SERVICE, format!("status {status}"))),
         }
@@ -76,7 +76,7 @@ impl HttpsMaterials {
             Answer { status: 400, body } if contains(&body, UNKNOWN_KEY_ID) => {
                 Err(PortError::permanent(SERVICE, "no such key"))
             }
-            // Wrong credentials among them: the webhook may be genuine, and is to come again when they are right.
+            // Wrong credentials are among these answers: the webhook may be genuine, so its sender must retry.
             Answer { status, .. } => Err(PortError::retryable(SERVICE, format!("status {status}"))),
         }
     }

@@ -1,4 +1,4 @@
-//! The names of AWS resources: the one place that knows them.
+//! The names of AWS resources. They are defined here and nowhere else.
 //!
 //! Every name ends in the environment's suffix (`-dev`), as the template in `infra/` makes them. Bucket names
 //! are shared by all of AWS, so they hold the account's number too.
@@ -89,17 +89,17 @@ impl Names {
         self.named(format_args!("{}-dlq", queue.stem())) + queue.ending()
     }
 
-    /// Where EventBridge leaves what a rule's target would not take.
+    /// Where EventBridge sends events that a rule's target refused.
     pub fn eventbridge_dead_letters(&self) -> String {
         self.named("eventbridge-dlq")
     }
 
-    /// Where the fraud workflow leaves payments that it failed on.
+    /// Where the fraud workflow sends payments that it failed on.
     pub fn workflow_dead_letters(&self) -> String {
         self.named("transaction-workflow-dlq")
     }
 
-    /// Where Lambda leaves asynchronous invocations of the functions that failed for good.
+    /// Where Lambda sends asynchronous invocations that failed after all retries.
     pub fn functions_dead_letters(&self) -> String {
         self.named("asynchronous-invocations-dlq")
     }

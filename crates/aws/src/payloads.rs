@@ -14,7 +14,7 @@ const SERVICE: &str = "s3";
 #[derive(Debug, Clone)]
 pub struct S3Payloads {
     config: SdkConfig,
-    /// Made when a body is that large, which few are: to make it takes a tenth of a function's start.
+    /// Made for the first large body: few bodies are large, and making it takes a tenth of a function's start.
     client: OnceLock<Client>,
     bucket: String,
 }

@@ -136,7 +136,7 @@ impl SqsArchiveQueue {
     }
 }
 
-/// The quarantine: each intake's dead-letter queue, where a message keeps all it needs to be redriven.
+/// The quarantine: each intake's dead-letter queue. A message there keeps everything that a redrive needs.
 #[derive(Debug, Clone)]
 pub struct SqsQuarantine {
     client: Client,
@@ -168,7 +168,7 @@ impl Quarantine for SqsQuarantine {
             .set_message_attributes(Some(attributes(all)?));
         let request = match poison.group {
             None => request.queue_url(&self.fast_url),
-            // By its own id, since two messages of a group may have one body.
+            // Deduplicated by its message id, since two messages of a group may have the same body.
             Some(group) => request
                 .queue_url(&self.ordered_url)
                 .message_group_id(group)

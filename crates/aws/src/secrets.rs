@@ -52,7 +52,7 @@ impl AwsSecrets {
                 Ok((previous, _)) => add(&mut keys, parse("previous", &previous)),
                 // Parameter Store keeps a hundred versions: an older one may be gone.
                 Err(PortError::Permanent { .. }) => {}
-                // Or be encrypted under a key that is no longer ours to use; the current one serves.
+                // Or it is encrypted under a key that we may no longer use. The current version is enough.
                 Err(problem) if is_forbidden(&problem) => {
                     warn!(error = %problem, name, "a key's previous version cannot be read");
                 }
@@ -82,7 +82,7 @@ impl Secrets for AwsSecrets {
 }
 
 /// Adds the older version's keys. A list may keep an id from one version to the next: with the same key it is one
-/// key; with another, the older stays under a name of its own, since webhooks signed with it may be on their way.
+/// key; with another, the older stays under a name of its own, since webhooks signed with it may still arrive.
 fn add(keys: &mut Vec<KeyMaterial>, older: Vec<KeyMaterial>) {
     for mut key in older {
         match keys.iter().find(|known| known.id == key.id) {

@@ -1,8 +1,8 @@
 //! The transaction history in DynamoDB.
 //!
-//! An event is the item (`transaction_id`, `occurred_at#event id`). Beside a transaction's events stands one item
-//! with the sort key `latest` and the latest `occurred_at` that was known when it was last written: what
-//! `superseded` is told from. It is a hint; the history itself is the truth.
+//! An event is the item (`transaction_id`, `occurred_at#event id`). Each transaction also has one item with the sort key
+//! `latest`. It holds the latest `occurred_at` that was known when it was last written; `superseded` is computed from
+//! it. It is a hint: the history itself is the truth.
 
 use std::collections::HashMap;
 
@@ -83,7 +83,7 @@ fn latest_at(item: &Attributes) -> PortResult<Timestamp> {
     at.ok_or_else(|| PortError::permanent(SERVICE, "latest_at is no time"))
 }
 
-/// The rows that events leave: each event's history row, and behind it its latest state's where it is that.
+/// The rows of events: each event's history row, followed by the row of the latest state where the event is the latest.
 pub fn rows<'e>(events: &'e [Recorded<'e>]) -> Vec<Row<'e>> {
     let rows_of = |recorded: &'e Recorded<'e>| {
         let latest = recorded.is_latest.then_some(Row::Latest(recorded.document.event));

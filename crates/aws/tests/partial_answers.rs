@@ -57,7 +57,7 @@ fn key(event_id: &str) -> LedgerKey {
     LedgerKey::new(&EndpointId::new("acme").unwrap(), event_id)
 }
 
-/// How each answer reads, in a word.
+/// Each answer as a short text.
 fn words<T>(answers: &[PortResult<T>], word: impl Fn(&T) -> String) -> Vec<String> {
     let one = |answer: &PortResult<T>| match answer {
         Ok(value) => word(value),

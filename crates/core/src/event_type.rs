@@ -118,7 +118,7 @@ macro_rules! categories {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// What belongs to it, in a short sentence for consumers: its documentation.
+            /// What it contains, in one short sentence: its documentation for consumers.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
             }

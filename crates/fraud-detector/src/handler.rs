@@ -13,7 +13,7 @@ use tracing::{Instrument, Level, error_span, field::Empty};
 
 use crate::context::Context;
 
-/// Assesses the payment event that the state machine hands over.
+/// Assesses the payment event that the state machine passes.
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,

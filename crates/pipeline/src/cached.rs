@@ -83,7 +83,7 @@ impl<T> Cached<T> {
             (Some(value), None) => return Ok(Arc::clone(value)),
             (None, None) => self.refresh.lock().await,
         };
-        // Whoever held the lock before us may have just read it.
+        // The task that held the lock before us may have just read it.
         if let Some((value, false)) = self.current(clock.now()) {
             return Ok(value);
         }

@@ -62,7 +62,7 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
         if let Some(endpoint) = self.all().await?.get(&id) {
             return Ok(Some(Arc::clone(endpoint)));
         }
-        // Whoever sent or enqueued this may know of an endpoint that was added since our reading.
+        // The endpoint may have been added after we last read the configuration.
         if self.endpoints.expire(self.clock.now(), self.freshness.min_age_seconds) {
             return Ok(self.all().await?.get(&id).cloned());
         }
@@ -124,7 +124,7 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
         cached.get(&self.clock, ttl, retry, || self.read(endpoint)).await
     }
 
-    /// The endpoint's keys read again after a bad signature; `None` where the reading at hand is too young for a
+    /// The endpoint's keys read again after a bad signature; `None` where the last reading is too recent for a
     /// rotation to have been missed, or nothing newer can be had.
     pub async fn again(&self, endpoint: &Endpoint) -> Option<Arc<KeyRing>> {
         let cached = self.cached(endpoint.id());

@@ -1,4 +1,4 @@
-//! The fraud check: the workflow hands over a payment event, and is told what to do with the payment.
+//! The fraud check: the workflow passes a payment event and gets the decision on the payment.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub enum FraudError {
     /// The event is not in the transaction history (yet). Trying again can help.
     #[error("event is not in the transaction history")]
     NotRecorded,
-    /// A call to the world failed.
+    /// An external call failed.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -69,7 +69,7 @@ impl FraudError {
 ///
 /// # Errors
 ///
-/// [`FraudError::Malformed`], without a word of the input.
+/// [`FraudError::Malformed`]; it holds nothing of the input.
 pub fn read_event(input: &str) -> Result<PaymentEvent<'static>, FraudError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {

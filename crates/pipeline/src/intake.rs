@@ -23,7 +23,7 @@ pub mod attribute {
     pub const ENDPOINT: &str = "endpoint";
     /// The provider's name.
     pub const PROVIDER: &str = "provider";
-    /// The stable id of the first event, for whoever looks into the queue.
+    /// The stable id of the first event, for people who look into the queue.
     pub const EVENT_ID: &str = "event_id";
     /// RFC 3339.
     pub const RECEIVED_AT: &str = "received_at";
@@ -212,7 +212,7 @@ pub struct QueuedMessage<'a> {
     pub encoding: Encoding,
     /// The message body.
     pub body: &'a str,
-    /// The same as it stands between quotes in JSON, where it is at hand.
+    /// The same text as it stands between quotes in JSON, if it is available.
     pub escaped_body: Option<&'a str>,
 }
 
@@ -308,7 +308,7 @@ impl Deref for QueuedBody<'_> {
 }
 
 /// A webhook that came out of the intake queue. Ingest verified it before it sent the message, and the queue's policy
-/// lets nobody else send. Only [`QueuedMessage::webhook`] makes one.
+/// lets no one else send. Only [`QueuedMessage::webhook`] makes one.
 #[derive(Debug)]
 pub struct Dequeued<'a> {
     /// Empty unless the normaliser reads it.

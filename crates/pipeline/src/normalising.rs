@@ -9,7 +9,7 @@ use tollgate_core::{
 use tollgate_providers::{ContentError, Endpoint, Trusted};
 use tracing::error;
 
-/// Adds the facts of a webhook's events to `facts`, which the caller hands over empty: at least one, or an error.
+/// Adds the facts of a webhook's events to `facts`, which must be empty: at least one, or an error.
 ///
 /// # Errors
 ///

@@ -21,7 +21,7 @@ pub enum PortError {
         /// The service's error code or a fixed phrase; never data.
         detail: String,
     },
-    /// Refused for good: trying the same call again cannot help.
+    /// Permanent: repeating the same call cannot help.
     #[error("{service}: {detail}")]
     Permanent {
         /// Which service.
@@ -118,7 +118,7 @@ pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// What claiming an event found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody had it: it is ours.
+    /// The event was not claimed before; now it is ours.
     New,
     /// It was there already.
     Known {

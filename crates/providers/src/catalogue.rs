@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-/// One provider, or one product of it that signs in its own way.
+/// One provider, or one product of a provider with a scheme of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
@@ -84,7 +84,7 @@ pub struct Provider {
     /// Who makes the keys.
     #[serde(default)]
     pub key_made_by: KeyMaker,
-    /// What whoever sets it up must know.
+    /// What an operator must know to set it up.
     pub know: String,
     /// The normaliser, where it is not the one called as the provider.
     #[serde(default)]
@@ -101,12 +101,12 @@ pub struct Provider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyMaker {
-    /// Whoever sets the endpoint up: the text is given to the provider.
+    /// The operator, who gives the text to the provider.
     You,
     /// The provider; a key that is made here serves tests only.
     #[default]
     Provider,
-    /// The provider, and nobody else can: public keys, credentials, keys that go by its ids.
+    /// The provider only: public keys, credentials, keys with ids of the provider.
     ProviderAlone,
 }
 

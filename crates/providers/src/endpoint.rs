@@ -152,7 +152,7 @@ impl Endpoint {
     }
 
     /// What must be fetched before [`verify`](Self::verify) can decide, if anything; asked after everything that
-    /// can be checked without it: a webhook that is too old, malformed or of another body makes nobody fetch, and a
+    /// can be checked without it: a webhook that is too old, malformed or of another body causes no fetch, and a
     /// key that is in the ring already is not asked for.
     ///
     /// # Errors

@@ -116,7 +116,7 @@ impl<P: IngestPorts> Ingest<P> {
             .or_else(|| incoming.headers.get(PROVIDER_HEADER))
             .ok_or(Rejection::NoProvider)?;
         let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
-        // The generic path leads to senders of our own schema and to nobody else.
+        // The generic path is for senders of our own schema only.
         if on_generic_path && !endpoint.is_generic() {
             return Err(Rejection::UnknownEndpoint);
         }
@@ -133,7 +133,7 @@ impl<P: IngestPorts> Ingest<P> {
         let material = match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
             Some(request) => match self.materials.fetch(&request).await {
                 Ok(material) => Some(material),
-                // There is no such thing, as far as the provider knows: the check without it says so.
+                // The provider says that it does not exist. Without it, verification refuses the webhook.
                 Err(PortError::Permanent { .. }) => None,
                 Err(problem) => return Err(problem.into()),
             },

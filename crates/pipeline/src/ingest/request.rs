@@ -73,7 +73,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// A short fixed word for logs and metrics.
+    /// A short fixed code for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownEndpoint => "unknown_endpoint",

@@ -14,7 +14,7 @@ pub(super) struct Answers<Q, T> {
 }
 
 impl<Q, T> Answers<Q, T> {
-    /// Checks the number of answers. Where it is wrong, nobody can tell whose answer is missing: every question is
+    /// Checks the number of answers. Where it is wrong, it is unknown which answer is missing: every question is
     /// then answered with a retryable failure.
     pub(super) fn checked(asked: Vec<Q>, answers: Vec<PortResult<T>>) -> Self {
         if asked.len() == answers.len() {

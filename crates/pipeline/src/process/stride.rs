@@ -228,7 +228,7 @@ impl<'a> Events<'a> {
         parts.iter().any(owns) && !parts.iter().any(|part| self.failure(part).is_some())
     }
 
-    /// How a message ends: by its own row and its own events, whatever became of the messages beside it. `Ok` and
+    /// How a message ends: by its own row and its own events, independent of other messages. `Ok` and
     /// `Duplicate` need every event done; anything that is not proven is a retry.
     fn outcome(&self, message: &Message<'a>, parts: &[Part<'a>]) -> Outcome {
         let failures = || parts.iter().filter_map(|part| self.failure(part));

@@ -1,4 +1,4 @@
-//! By nobody: the types have no values, and nothing verifies.
+//! Without aws-lc: the types have no values, and nothing verifies.
 
 use super::algorithm::Algorithm;
 

@@ -1,4 +1,4 @@
-//! By aws-lc.
+//! Public-key signatures by aws-lc.
 
 use aws_lc_rs::{
     rand::SystemRandom,

@@ -116,7 +116,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
 fn kind(event_type: &str, status: &str) -> Option<EventType> {
     use EventType::*;
     let (family, _) = event_type.split_once('.')?;
-    // Version 3 shouts some of its words.
+    // Version 3 writes some statuses in upper case.
     let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(status));
     let (succeeded, failed) =
         (is(&["successful", "succeeded", "completed", "success"]), is(&["failed", "error", "declined"]));

@@ -1,4 +1,4 @@
-//! What went wrong with one webhook, in words: for the operator's tool, not where webhooks are taken in.
+//! Why one webhook was refused, in words, for the operator's tool.
 
 use serde::Serialize;
 use tollgate_core::Authenticity;
@@ -20,7 +20,7 @@ pub struct Check {
     pub detail: String,
 }
 
-/// How one webhook fared, check by check.
+/// The result of each check of one webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// What the signature proves, when it is good.

@@ -1,9 +1,9 @@
 //! Visitor methods for JSON of another type than the field's.
 
-/// The end of a visit whose elements were handed out one by one.
+/// Where a visit of a list's elements ends.
 #[derive(Default)]
 pub(super) enum Visited {
-    /// Every element was handed out; null has none.
+    /// Every element was visited; null has none.
     #[default]
     All,
     /// The value is of another type.
