@@ -1,0 +1,147 @@
+//! The message as the validator sends it.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use tollgate_core::{Authenticity, Delivery, EndpointId, EventId, ProviderId, Timestamp, WebhookId};
+use tollgate_providers::Headers;
+
+use super::body::Encoding;
+
+/// SQS: the largest message, attributes counted, in bytes (Amazon SQS quotas, "Message size").
+pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
+
+/// The message attributes' names: SQS takes ten at most.
+pub mod attribute {
+    /// A [`WebhookId`](tollgate_core::WebhookId).
+    pub const WEBHOOK_ID: &str = "webhook_id";
+    /// The endpoint's name.
+    pub const ENDPOINT: &str = "endpoint";
+    /// The provider's name.
+    pub const PROVIDER: &str = "provider";
+    /// The stable id of the first event, for people who look into the queue.
+    pub const EVENT_ID: &str = "event_id";
+    /// RFC 3339.
+    pub const RECEIVED_AT: &str = "received_at";
+    /// The sender's address as the front door saw it.
+    pub const SOURCE_IP: &str = "source_ip";
+    /// The key that verified.
+    pub const KEY_ID: &str = "key_id";
+    /// How the body is carried: [`Encoding`](super::Encoding).
+    pub const ENCODING: &str = "encoding";
+    /// The rest of the receipt, and notes to the processor: JSON.
+    pub const RECEIPT: &str = "receipt";
+    /// The headers and the query that verifying again needs: JSON.
+    pub const REQUEST: &str = "request";
+    /// Set by the processor on quarantined messages: why. Takes the place of [`EVENT_ID`].
+    pub const REASON: &str = "reason";
+}
+
+/// What accompanies the body besides the plain attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes<'a> {
+    /// What the signature proved.
+    pub authenticity: Authenticity,
+    /// Of the exact body.
+    #[serde(borrow)]
+    pub body_sha256: Cow<'a, str>,
+    /// The signed timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<Timestamp>,
+    /// The stable ids of events that were claimed with other payment facts: no effect is made of them while the
+    /// ledger holds that claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<EventId>,
+    /// An ordered delivery of several payments is sent once for each: this message is for this one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_transaction: Option<String>,
+}
+
+/// The parts of the request, besides the body, that verifying again needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestParts {
+    /// Kept headers.
+    pub headers: Headers,
+    /// The raw query string.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
+}
+
+/// A verified webhook on its way to the processor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeMessage {
+    /// The delivery.
+    pub webhook_id: WebhookId,
+    /// Where it arrived.
+    pub endpoint: EndpointId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// The first event's stable id.
+    pub event_id: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Who sent it.
+    pub source_ip: String,
+    /// The key that verified.
+    pub key_id: String,
+    /// The rest of the receipt.
+    pub notes: Notes<'static>,
+    /// Headers and query.
+    pub request: RequestParts,
+    /// How `body` carries the bytes.
+    pub encoding: Encoding,
+    /// The message body.
+    pub body: String,
+    /// Which queue.
+    pub delivery: Delivery,
+    /// FIFO: the payment object.
+    pub group: String,
+    /// FIFO: the ledger key's event id (and the payment, where one delivery makes several messages).
+    pub deduplication_id: String,
+    /// `X-Amzn-Trace-Id`, passed on as SQS's `AWSTraceHeader`.
+    pub trace: Option<String>,
+}
+
+impl IntakeMessage {
+    /// The attributes, at most ten, every value in characters that SQS takes and none empty.
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (attribute::WEBHOOK_ID, self.webhook_id.to_string()),
+            (attribute::ENDPOINT, self.endpoint.to_string()),
+            (attribute::PROVIDER, self.provider.to_string()),
+            (attribute::EVENT_ID, self.event_id.clone()),
+            (attribute::RECEIVED_AT, self.received_at.to_string()),
+            (attribute::SOURCE_IP, self.source_ip.clone()),
+            (attribute::KEY_ID, self.key_id.clone()),
+            (attribute::ENCODING, self.encoding.as_str().to_owned()),
+            (attribute::RECEIPT, ascii_json(&self.notes)),
+            (attribute::REQUEST, ascii_json(&self.request)),
+        ]
+    }
+
+    /// What SQS counts: the body, and each attribute's name, type and value.
+    pub fn size(&self) -> usize {
+        let attributes: usize =
+            self.attributes().iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
+        self.body.len() + attributes
+    }
+}
+
+/// JSON in ASCII alone, so that any text can travel in an attribute.
+fn ascii_json(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned());
+    if json.is_ascii() && !json.contains('\u{7f}') {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,9 @@
+//! The message between the validator and the processor: a webhook's exact bytes, and what is known of them.
+
+mod body;
+mod message;
+mod queued;
+
+pub use body::{ClaimCheck, Content, Encoding, IntakeError, decode, encode, is_sqs_character};
+pub use message::{IntakeMessage, MAX_MESSAGE_BYTES, Notes, RequestParts, attribute};
+pub use queued::{Dequeued, QueuedBody, QueuedMessage};
