@@ -154,6 +154,10 @@ fn record<'a>(reader: &mut Reader<'a>) -> Parsed<SqsRecord<'a>> {
     let mut record = SqsRecord::default();
     let mut has_body = false;
     reader.object(|reader, name| {
+        // As if the field were absent.
+        if reader.take_null() {
+            return Ok(());
+        }
         match name {
             "messageId" => record.message_id = reader.string()?.text,
             "body" => {

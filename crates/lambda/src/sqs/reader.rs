@@ -112,6 +112,13 @@ impl<'a> Reader<'a> {
         Ok(Text { text: unescaped.unwrap_or(escaped), escaped })
     }
 
+    /// Passes over `null`, if that is the value; whether it was.
+    pub(super) fn take_null(&mut self) -> bool {
+        let is_null = self.peek() == Some(b'n') && self.rest().starts_with(b"null");
+        self.at += if is_null { 4 } else { 0 };
+        is_null
+    }
+
     /// Passes over a value.
     pub(super) fn skip(&mut self) -> Parsed<()> {
         let mut open = 0_usize;
