@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench; criterion's macro makes undocumented items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tollgate_archive::{Entry, encode};
 use tollgate_benches::{
     batch::{Plan, generate},
     contestants::tollgate::Tollgate,
 };
-use tollgate_pipeline::archive::{Entry, Row, encode, unpack};
+use tollgate_pipeline::archive::{Row, unpack};
 
 fn archive(c: &mut Criterion) {
     let mut group = c.benchmark_group("archive");

@@ -1,8 +1,8 @@
 //! What the archival function holds: made once, at start-up.
 
+use tollgate_archive::Archiver;
 use tollgate_aws::{archive::S3Archive, payloads::S3Payloads};
 use tollgate_lambda::{clock, metrics::Metrics};
-use tollgate_pipeline::archive::Archiver;
 
 use crate::settings::Settings;
 

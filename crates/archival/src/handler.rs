@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tollgate_archive::{Archived, Message};
 use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
 use tollgate_lambda::{
@@ -10,10 +11,7 @@ use tollgate_lambda::{
     sqs::{self, Buffer, NotSqs},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::{
-    archive::{Archived, Message},
-    ports::Stored,
-};
+use tollgate_pipeline::ports::Stored;
 use tracing::{Instrument, Level, error_span, info};
 
 use crate::context::Context;

@@ -1,5 +1,6 @@
 //! The use cases, free of AWS: [`ingest`] takes a webhook in, [`process`] turns intake batches into payment
-//! events, [`archive`] keeps them, [`fraud`] assesses payments. Each is given the [`ports`] it needs and no others.
+//! events, [`fraud`] assesses payments. Each is given the [`ports`] it needs and no others. [`intake`] and [`archive`]
+//! are the messages between the functions.
 
 pub mod archive;
 mod cached;

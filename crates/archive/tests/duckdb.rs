@@ -6,12 +6,13 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, de::DeserializeOwned};
+use tollgate_archive::{Entry, encode};
 use tollgate_core::{
     Authenticity, Currency, EndpointId, EventType, Facts, Money, PaymentEvent, ProviderId, Receipt, RiskTier,
     Timestamp, WebhookId, event::Arrival, id::hex_sha256,
 };
 use tollgate_pipeline::{
-    archive::{Entry, Outcome, Row, encode},
+    archive::{Outcome, Row},
     intake::{Encoding, RequestParts},
 };
 

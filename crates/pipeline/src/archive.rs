@@ -1,4 +1,5 @@
-//! One archived webhook, and how rows travel through the archive queue: JSON lines, as many as a message holds.
+//! The archive queue's messages, from the processor to the archival function: one JSON line for each archived webhook,
+//! as many as a message holds.
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Authenticity, EndpointId, PaymentEvent, ProviderId, Receipt, Timestamp, WebhookId};

@@ -15,19 +15,10 @@ use parquet::{
 };
 use tollgate_core::{Timestamp, id::hex_sha256};
 
-use super::{
+use crate::{
     columns::{SCHEMA, record_batch, schema},
-    row::Row,
+    entry::Entry,
 };
-
-/// A webhook as it is archived.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Everything but the bytes; its `encoding` and `body` are the queue's and are not archived.
-    pub row: Row<'static>,
-    /// The exact bytes that the provider sent.
-    pub body: Vec<u8>,
-}
 
 /// Rows that Parquet cannot hold.
 #[derive(Debug, thiserror::Error)]

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use tollgate_batch::{Batch, Kind, Outcome, Reason, Response, Summary, Unreportable, guard};
 use tollgate_core::id::hex_sha256;
-use tracing::{error, warn};
-
-use super::{
-    object::{Entry, encode, key, partition},
-    row::{Row, unpack},
-};
-use crate::{
+use tollgate_pipeline::{
+    archive::{Row, unpack},
     intake::{ClaimCheck, Content, decode},
     ports::{Archive, PayloadSource, PortError, Stored},
+};
+use tracing::{error, warn};
+
+use crate::{
+    entry::Entry,
+    object::{encode, key, partition},
 };
 
 /// How many bytes of bodies one object holds at most, but for a single body that is larger: 32 MiB. A batch that

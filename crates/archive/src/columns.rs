@@ -13,7 +13,7 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use tollgate_core::{Money, PaymentEvent, RiskTier, Timestamp};
 
-use super::object::Entry;
+use crate::entry::Entry;
 
 /// The archive's schema, as it stands in every object's metadata. A column is only ever added under one version.
 pub const SCHEMA: &str = "tollgate.archive/1";

@@ -11,13 +11,14 @@ use arrow_array::{
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
+use tollgate_archive::{Archived, Archiver, Entry, Message, encode, schema};
 use tollgate_core::{
     Authenticity, Currency, EventType, Facts, Money, PaymentEvent, Receipt, RiskTier, Timestamp, WebhookId,
     event::Arrival, id::hex_sha256, money::MAX_MINOR_UNITS,
 };
 use tollgate_core::{EndpointId, ProviderId};
 use tollgate_pipeline::{
-    archive::{Archived, Archiver, Message, Outcome, Packing, Row, encode, schema},
+    archive::{Outcome, Packing, Row},
     intake::{self, ClaimCheck, Encoding, RequestParts},
     ports::{PortError, Stored},
 };
@@ -394,6 +395,6 @@ fn amounts_of_28_digits_and_the_widest_are_exact() {
         .iter()
         .map(|text| event(&row.webhook_id, Some(Money::from_decimal(text, usd).unwrap())))
         .collect();
-    let entry = tollgate_pipeline::archive::Entry { row: row.clone(), body: b"{}".to_vec() };
+    let entry = Entry { row: row.clone(), body: b"{}".to_vec() };
     check(&encode(&[entry]).unwrap(), &[(row, b"{}".to_vec())]);
 }
