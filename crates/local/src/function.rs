@@ -1,25 +1,21 @@
-//! A function: its queue of invocations and the copies that share it.
+//! A function: the copies that share its queue of invocations.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     rc::Rc,
 };
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::{
     copy::{Copy, Phase},
     invocation::{Fault, Invocation, Outcome},
     log::Log,
+    queue::Queue,
     spec::{Host, Spec},
 };
-
-/// Invocations that may wait for a copy; more are throttled.
-pub const MAX_WAITING: usize = 1_000;
 
 /// One function, as long as the runner lives; its settings and copies change under it.
 #[derive(Debug)]
@@ -132,49 +128,5 @@ impl Function {
         for copy in &copies {
             copy.stopped().await;
         }
-    }
-}
-
-/// Invocations that wait for a copy, in the order they came.
-#[derive(Debug, Default)]
-pub struct Queue {
-    waiting: RefCell<VecDeque<Invocation>>,
-    arrived: Notify,
-}
-
-impl Queue {
-    /// The next invocation whose caller still waits.
-    pub async fn next(&self) -> Invocation {
-        loop {
-            if let Some(invocation) = self.pop() {
-                return invocation;
-            }
-            self.arrived.notified().await;
-        }
-    }
-
-    /// The same, if there is one now.
-    pub fn pop(&self) -> Option<Invocation> {
-        let mut waiting = self.waiting.borrow_mut();
-        std::iter::from_fn(|| waiting.pop_front()).find(|invocation| !invocation.reply.is_closed())
-    }
-
-    fn push(&self, invocation: Invocation) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.retain(|invocation| !invocation.reply.is_closed());
-        if waiting.len() >= MAX_WAITING {
-            return false;
-        }
-        waiting.push_back(invocation);
-        self.arrived.notify_one();
-        true
-    }
-
-    fn clear(&self) {
-        self.waiting.borrow_mut().clear();
-    }
-
-    fn len(&self) -> usize {
-        self.waiting.borrow().len()
     }
 }

@@ -12,6 +12,7 @@ mod function;
 mod http;
 mod invocation;
 mod log;
+mod queue;
 mod runtime_api;
 mod spec;
 
