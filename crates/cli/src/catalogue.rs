@@ -9,12 +9,11 @@ use tollgate_core::{
 };
 use tollgate_providers::{
     Endpoint, Headers, Received, Trusted,
-    catalogue::{self, Provider},
-    vectors,
+    catalogue, vectors,
 };
 use tollgate_risk::Thresholds;
 
-use crate::{clock, providers_page, table::Table, verify};
+use crate::{clock, provider_cells, providers_page, table::Table, verify};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProvidersArgs {
@@ -67,32 +66,12 @@ pub(crate) fn providers(args: &ProvidersArgs) -> anyhow::Result<ExitCode> {
         show!("{}", providers_page::render()?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table =
-        Table::new(["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"]);
+    let mut table = Table::new(provider_cells::HEADINGS);
     for row in catalogue::providers() {
-        table.row(cells(row)?);
+        table.row(provider_cells::cells(row)?);
     }
     show!("{table}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// A row's cells, in the order of both tables.
-pub(crate) fn cells(row: &Provider) -> anyhow::Result<[String; 7]> {
-    let scheme = row.info()?;
-    let confirmed = match (&row.confirmed_by, &row.unconfirmed) {
-        (Some(by), _) => by.clone(),
-        (None, Some(why)) => format!("unconfirmed: {why}"),
-        (None, None) => String::new(),
-    };
-    Ok([
-        row.name.clone(),
-        scheme.location,
-        scheme.algorithm.to_owned(),
-        scheme.window.map(|seconds| format!("{seconds} s")).unwrap_or_default(),
-        scheme.authenticity.as_str().to_owned(),
-        row.event_id.clone(),
-        confirmed,
-    ])
 }
 
 pub(crate) fn vectors(args: &VectorsArgs) -> anyhow::Result<ExitCode> {

@@ -13,6 +13,7 @@ mod demo;
 mod endpoints;
 mod http;
 mod load;
+mod provider_cells;
 mod providers_page;
 mod send;
 mod signer;

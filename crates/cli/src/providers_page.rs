@@ -2,7 +2,7 @@
 
 use tollgate_providers::catalogue::{self, Provider};
 
-use crate::catalogue::cells;
+use crate::provider_cells::{HEADINGS, cells};
 
 const HEAD: &str = "\
 <!-- Written by `tollgate providers --markdown` from crates/providers/catalogue.toml: change that, not this. -->
@@ -41,9 +41,8 @@ KEY is a file with the key as it is described, and nothing else; several at once
 /// A catalogue row that cannot be used.
 pub(crate) fn render() -> anyhow::Result<String> {
     let mut page = HEAD.to_owned();
-    let headings = ["provider", "signature in", "algorithm", "window", "proves", "event id", "confirmed by"];
-    page += &line(&headings.map(str::to_owned));
-    page += &line(&headings.map(|_| "---".to_owned()));
+    page += &line(&HEADINGS.map(str::to_owned));
+    page += &line(&HEADINGS.map(|_| "---".to_owned()));
     for row in catalogue::providers() {
         let [name, location, algorithm, window, proves, event_id, confirmed] = cells(row)?;
         let name = format!("[{name}](#{name})");

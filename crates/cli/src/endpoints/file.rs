@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tollgate_core::EndpointConfig;
 use tollgate_providers::Endpoint;
 
-use super::Reference;
+use super::keys::Reference;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
