@@ -5,7 +5,7 @@ use tollgate_pipeline::ports::{Claim, Claims, LedgerEntry, LedgerState};
 use tollgate_providers::{Received, Trusted};
 use tollgate_testkit::webhook::{Payment, Sender, adyen, adyen_event_id};
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 fn key(sender: &Sender, event_id: &str) -> LedgerKey {
     LedgerKey::new(sender.endpoint().id(), event_id)

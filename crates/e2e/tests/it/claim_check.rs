@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use tollgate_core::LedgerKey;
 use tollgate_testkit::webhook::Payment;
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 const MIB: usize = 1_048_576;
 

@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use tollgate_core::LedgerKey;
 use tollgate_testkit::webhook::Payment;
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 #[tokio::test]
 async fn poison_is_quarantined_with_its_reason_and_the_others_go_on() {

@@ -1,4 +1,6 @@
-//! The running platform, as the tests see it.
+//! The running platform, as the tests of this crate see it.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -37,12 +39,16 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// An HTTP answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
+    /// The HTTP status.
     pub status: u16,
+    /// By name, in lower case.
     pub headers: BTreeMap<String, String>,
+    /// Its JSON; null where it is none.
     pub body: Value,
 }
 
 impl Answer {
+    /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -51,7 +57,9 @@ impl Answer {
 /// A message in a queue, looked at without receiving it.
 #[derive(Debug, Clone)]
 pub struct Peeked {
+    /// The message body.
     pub body: String,
+    /// The message attributes, as the peer shows them.
     pub attributes: Value,
 }
 
@@ -108,10 +116,12 @@ impl Platform {
         format!("it{}{name}", self.unique)
     }
 
+    /// The time.
     pub fn now(&self) -> Timestamp {
         clock::now()
     }
 
+    /// The AWS SDK's configuration for the peer.
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
@@ -121,26 +131,32 @@ impl Platform {
         self.file["outputs"][name].as_str().unwrap_or_else(|| panic!("the stack has no output {name}"))
     }
 
+    /// The environment's suffix.
     pub fn suffix(&self) -> &str {
         self.file["suffix"].as_str().unwrap()
     }
 
+    /// The ledger table.
     pub fn ledger(&self) -> DynamoLedger {
         DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("LedgerTable"))
     }
 
+    /// The transaction table.
     pub fn transactions(&self) -> DynamoTransactions {
         DynamoTransactions::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("TransactionsTable"))
     }
 
+    /// A client of SQS.
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
+    /// A client of S3.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         tollgate_aws::s3_client(&self.config)
     }
 
+    /// The stores of keys.
     pub fn secrets(&self) -> AwsSecrets {
         let manager = aws_sdk_secretsmanager::Client::new(&self.config);
         AwsSecrets::new(manager, aws_sdk_ssm::Client::new(&self.config))
@@ -193,6 +209,7 @@ impl Platform {
         self.http("POST", &url, &Headers::new(), Vec::new()).await.is_success()
     }
 
+    /// Sends an HTTP request.
     pub async fn http(&self, method: &str, url: &str, headers: &Headers, body: Vec<u8>) -> Answer {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers.iter() {
@@ -329,6 +346,7 @@ impl Platform {
         self.until_within(BOUND, what, look).await
     }
 
+    /// Likewise, within `bound`.
     pub async fn until_within<T>(
         &self,
         bound: Duration,
@@ -351,7 +369,7 @@ impl Platform {
 }
 
 /// The repository's root.
-pub fn root() -> PathBuf {
+fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

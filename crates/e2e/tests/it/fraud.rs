@@ -2,7 +2,7 @@
 
 use tollgate_core::{EventType, LedgerKey};
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 fn body(id: &str, at: tollgate_core::Timestamp, card_country: &str) -> String {
     format!(

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tollgate_core::LedgerKey;
 use tollgate_testkit::webhook::Payment;
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 const WEBHOOKS: usize = 200;
 const AT_ONCE: usize = 8;

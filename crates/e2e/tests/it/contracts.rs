@@ -13,7 +13,7 @@ use tollgate_testkit::{
     },
 };
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 fn noon() -> Timestamp {
     "2026-01-02T12:00:00Z".parse().unwrap()

@@ -1,12 +1,11 @@
-//! What the template gives each function, against what its code reads and calls. Needs no platform.
+//! What the template gives each function, against what its code reads and calls.
 
 use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
+use tollgate_infra::{read, root};
 use tollgate_pipeline::{fraud::FraudError, ports::PortError};
 use yaml_rust2::{Yaml, YamlLoader};
-
-use crate::platform::root;
 
 /// A function, by crate, logical name, and what it does through which adapter of `crates/aws`.
 struct Function {
@@ -110,15 +109,13 @@ const CALLS: [(&str, &[&str]); 11] = [
     ("transactions.rs", &[]),
 ];
 
-fn read(path: &str) -> String {
-    let text = fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"));
-    // Only what is built into the function counts.
-    text.split("#[cfg(test)]").next().unwrap().to_owned()
+/// A source file without its unit tests: only what is built into the function counts.
+fn code(path: &str) -> String {
+    read(path).split("#[cfg(test)]").next().unwrap().to_owned()
 }
 
 fn resources() -> Yaml {
-    let text = fs::read_to_string(root().join("infra/tollgate.yaml")).unwrap();
-    YamlLoader::load_from_str(&text).unwrap().remove(0)["Resources"].clone()
+    YamlLoader::load_from_str(&read("infra/tollgate.yaml")).unwrap().remove(0)["Resources"].clone()
 }
 
 #[test]
@@ -128,7 +125,7 @@ fn each_function_is_given_the_variables_that_it_reads() {
         let variables = &resources[function.logical]["Properties"]["Environment"]["Variables"];
         let given: BTreeSet<String> =
             variables.as_hash().unwrap().keys().map(|name| name.as_str().unwrap().to_owned()).collect();
-        let settings = read(&format!("crates/{}/src/settings.rs", function.name));
+        let settings = code(&format!("crates/{}/src/settings.rs", function.name));
         let is_name = |text: &&str| {
             // Lambda itself sets those of its own prefix.
             let is_ours = text.len() > 3 && !text.starts_with("AWS_LAMBDA_");
@@ -136,7 +133,7 @@ fn each_function_is_given_the_variables_that_it_reads() {
         };
         let mut wanted: BTreeSet<String> =
             settings.split('"').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect();
-        assert!(read("crates/lambda/src/start.rs").contains(r#""LOG_LEVEL""#));
+        assert!(code("crates/lambda/src/start.rs").contains(r#""LOG_LEVEL""#));
         wanted.insert("LOG_LEVEL".to_owned());
         assert_eq!(given, wanted, "{}: the template on the left, settings.rs on the right", function.name);
     }
@@ -173,7 +170,7 @@ fn each_function_may_do_what_it_does_and_no_more() {
 #[test]
 fn the_code_makes_the_calls_that_this_test_knows_of() {
     for function in &FUNCTIONS {
-        let context = read(&format!("crates/{}/src/context.rs", function.name));
+        let context = code(&format!("crates/{}/src/context.rs", function.name));
         let made: BTreeSet<&str> = context
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| {
@@ -185,7 +182,7 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
         assert_eq!(made, known, "{}: context.rs on the left", function.name);
     }
     for (file, calls) in CALLS {
-        let source = read(&format!("crates/aws/src/{file}"));
+        let source = code(&format!("crates/aws/src/{file}"));
         let known: BTreeSet<&str> = calls.iter().copied().collect();
         let made: BTreeSet<&str> =
             OPERATIONS.into_iter().filter(|operation| source.contains(&format!(".{operation}()"))).collect();
@@ -194,7 +191,7 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
     let files: BTreeSet<String> = fs::read_dir(root().join("crates/aws/src"))
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| read(&format!("crates/aws/src/{name}")).contains(".send()"))
+        .filter(|name| code(&format!("crates/aws/src/{name}")).contains(".send()"))
         .collect();
     let known: BTreeSet<String> =
         CALLS.iter().filter(|(_, calls)| !calls.is_empty()).map(|(file, _)| (*file).to_owned()).collect();

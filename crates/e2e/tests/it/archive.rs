@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tollgate_testkit::webhook::{Payment, adyen};
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 #[tokio::test]
 async fn what_was_sent_is_read_back_byte_for_byte() {

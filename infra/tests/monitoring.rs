@@ -1,26 +1,18 @@
 //! infra/monitoring.yaml against what it watches, against the metrics that the code emits, and against the runbook.
-//! Needs no platform.
 
 use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
-use yaml_rust2::{Yaml, YamlLoader};
-
-use crate::platform::root;
+use tollgate_infra::{read, root, section};
+use yaml_rust2::Yaml;
 
 /// A metric of ours: its function, its name, and the names of its dimensions beside environment and function.
 type Metric = (String, String, BTreeSet<String>);
 /// A dimension's name and value.
 type Dimension = (String, String);
 
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"))
-}
-
 fn resources(template: &str) -> Vec<(String, Yaml)> {
-    let template = YamlLoader::load_from_str(&read(template)).unwrap().remove(0);
-    let resources = template["Resources"].as_hash().unwrap();
-    resources.iter().map(|(name, resource)| (name.as_str().unwrap().to_owned(), resource.clone())).collect()
+    section(template, "Resources")
 }
 
 fn of_type(resources: &[(String, Yaml)], kind: &str) -> Vec<(String, Yaml)> {

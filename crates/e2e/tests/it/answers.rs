@@ -5,7 +5,7 @@ use tollgate_core::{Timestamp, WebhookId};
 use tollgate_providers::SignedWebhook;
 use tollgate_testkit::webhook::{OTHER_KEY, Payment, Sender, config};
 
-use crate::platform::{Answer, Platform};
+use tollgate_e2e::{Answer, Platform};
 
 const ACCEPTED: &str = "Event validated and queued for processing";
 

@@ -6,7 +6,7 @@ use tollgate_core::LedgerKey;
 use tollgate_providers::SignedWebhook;
 use tollgate_testkit::webhook::Payment;
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 fn single(webhook: &SignedWebhook) -> Map<String, Value> {
     // As the HTTP API hands them over: names in lower case.

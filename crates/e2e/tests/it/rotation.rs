@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 const THIRD_KEY: &str = "a third key, of which nobody knew";
 /// Every copy of the validator has its own reading: so many answers in a row are taken for all of them.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tollgate_testkit::webhook::Payment;
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 #[tokio::test]
 async fn every_amount_arrives_as_it_was_written() {

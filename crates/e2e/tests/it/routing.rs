@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tollgate_core::{Category, RiskTier};
 use tollgate_testkit::webhook::Payment;
 
-use crate::platform::Platform;
+use tollgate_e2e::Platform;
 
 #[tokio::test]
 async fn each_category_has_its_queue() {

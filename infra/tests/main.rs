@@ -1,0 +1,6 @@
+//! The templates against what they watch and deploy, the metrics that the code emits, and the runbook. Needs no platform.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+mod monitoring;
+mod template;
