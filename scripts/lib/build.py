@@ -5,21 +5,26 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 
 from machine import FUNCTIONS, ROOT, Failure, say
 
 BINARIES = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug").resolve()
 # The other programs that it needs, besides the functions.
 TOOLS = ("tollgate", "tollgate-local")
+# The package of each, where it has another name.
+PACKAGES = {"tollgate": "tollgate-cli", **{name: f"tollgate-{name}" for name in FUNCTIONS}}
 
 
-def build() -> None:
-    """Only the programs that the platform runs, with the features of the whole workspace: a selection of packages has
-    other features and would build all dependencies again. Shows its progress, as the first time takes minutes."""
+def build(others: Sequence[str]) -> None:
+    """Only the programs that the platform runs, and `others`, with the features of the whole workspace: a selection of
+    packages has other features and would build all dependencies again. Shows its progress, as the first time takes
+    minutes."""
     say("building the programs (the first time about five minutes on two cores)")
-    packages = [f"--package=tollgate-{name}" for name in (*FUNCTIONS, "cli", "local")]
+    programs = (*FUNCTIONS, *TOOLS, *others)
+    packages = [f"--package={PACKAGES.get(name, name)}" for name in programs]
     total = len(cargo("tree", *packages, "--edges=normal,build", "--prefix=none", "--format={p}"))
-    command = ["cargo", "build", "--quiet", "--workspace", *[f"--bin={name}" for name in (*FUNCTIONS, *TOOLS)],
+    command = ["cargo", "build", "--quiet", "--workspace", *[f"--bin={name}" for name in programs],
                "--message-format=json-render-diagnostics"]
     built: set[str] = set()
     began, ended = time.monotonic(), threading.Event()

@@ -44,6 +44,8 @@ class Options:
     # Whether the programs are built first, and the endpoints of the demo applied.
     builds: bool
     endpoints: bool
+    # Other programs of ours that are built with them.
+    programs: Sequence[str]
     # Whether it stays up when a function does not start or the endpoints cannot be applied.
     keeps_going: bool
 
@@ -122,7 +124,7 @@ class Platform:
         peer = install("ministack")
         install("awscli")
         if options.builds:
-            build()
+            build(options.programs)
         runner_url = self.start_runner(init_timeout)
         return self.start_peer(peer / "ministack", runner_url), runner_url
 

@@ -10,7 +10,7 @@ use tollgate_aws::names::Names;
 
 /// Where the environment is.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct Target {
+pub struct Target {
     /// Environment suffix of the resources' names [default: the platform file's, else dev]
     #[arg(long, env = "TOLLGATE_SUFFIX")]
     pub(crate) suffix: Option<String>,
@@ -27,28 +27,37 @@ pub(crate) struct Target {
 
 /// What `scripts/local/platform up` says of the local platform.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Platform {
-    pub(crate) aws_endpoint: String,
-    pub(crate) region: String,
-    pub(crate) account_id: String,
-    pub(crate) suffix: String,
-    pub(crate) api_url: String,
+pub struct Platform {
+    /// The AWS peer's URL.
+    pub aws_endpoint: String,
+    /// The region that it plays.
+    pub region: String,
+    /// The account that it plays.
+    pub account_id: String,
+    /// The environment's suffix.
+    pub suffix: String,
+    /// What `/webhook/…` follows.
+    pub api_url: String,
+    /// The control listener of the runner.
     #[serde(default)]
-    pub(crate) runner_url: Option<String>,
+    pub runner_url: Option<String>,
     /// Where the functions' logs are.
     #[serde(default)]
-    pub(crate) log_dir: Option<PathBuf>,
+    pub log_dir: Option<PathBuf>,
     /// Functions' names in AWS by their logical names.
     #[serde(default)]
-    pub(crate) functions: BTreeMap<String, String>,
+    pub functions: BTreeMap<String, String>,
 }
 
 /// A target made ready.
 #[derive(Debug, Clone)]
-pub(crate) struct Aws {
-    pub(crate) config: SdkConfig,
-    pub(crate) names: Names,
-    pub(crate) platform: Option<Platform>,
+pub struct Aws {
+    /// For the SDK's clients.
+    pub config: SdkConfig,
+    /// Its resources' names.
+    pub names: Names,
+    /// Where it is a local platform: its file.
+    pub platform: Option<Platform>,
 }
 
 impl Platform {
@@ -60,7 +69,11 @@ impl Platform {
 
 impl Target {
     /// Reads the platform file and the SDK's own configuration. No call is made yet.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Aws> {
+    ///
+    /// # Errors
+    ///
+    /// When the platform file does not read, or the suffix fits no resource's name.
+    pub async fn connect(&self) -> anyhow::Result<Aws> {
         let platform = self.platform.as_ref().map(Platform::read).transpose()?;
         let from_platform = |f: fn(&Platform) -> &String| platform.as_ref().map(f).cloned();
         let suffix = self.suffix.clone().or_else(|| from_platform(|p| &p.suffix));
@@ -90,7 +103,11 @@ impl Target {
 
 impl Aws {
     /// The account's number, which bucket names hold.
-    pub(crate) async fn account(&self) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not say it.
+    pub async fn account(&self) -> anyhow::Result<String> {
         if let Some(platform) = &self.platform {
             return Ok(platform.account_id.clone());
         }

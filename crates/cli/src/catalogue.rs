@@ -7,10 +7,7 @@ use serde_json::json;
 use tollgate_core::{
     Authenticity, EndpointConfig, EndpointId, PaymentEvent, ProviderId, Timestamp, WebhookId, event::Arrival,
 };
-use tollgate_providers::{
-    Endpoint, Headers, Received, Trusted,
-    catalogue, vectors,
-};
+use tollgate_providers::{Endpoint, Headers, Received, Trusted, catalogue, vectors};
 use tollgate_risk::Thresholds;
 
 use crate::{clock, provider_cells, providers_page, table::Table, verify};

@@ -4,6 +4,6 @@ use tollgate_core::Timestamp;
 
 /// Now.
 #[allow(clippy::disallowed_methods, reason = "this is the edge that everything else takes its time from")]
-pub(crate) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::now()
 }

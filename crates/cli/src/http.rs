@@ -21,39 +21,45 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// An HTTP client: connections are kept, TLS roots are the system's.
 #[derive(Debug, Clone)]
-pub(crate) struct Sender {
+pub struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A request, ready to be sent more than once.
 #[derive(Debug, Clone)]
-pub(crate) struct Parcel {
-    pub(crate) uri: Uri,
-    pub(crate) headers: Headers,
-    pub(crate) body: Bytes,
+pub struct Parcel {
+    /// Where it goes.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its exact bytes.
+    pub body: Bytes,
 }
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
     /// From `Retry-After`, in seconds.
-    pub(crate) retry_after: Option<u64>,
-    pub(crate) body: Value,
+    pub retry_after: Option<u64>,
+    /// Its JSON; null where it is none.
+    pub body: Value,
 }
 
 impl Answer {
     /// The text under `name` in the body.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.body.get(name)?.as_str()
     }
 
-    pub(crate) fn is_success(&self) -> bool {
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// Whether the event had been accepted before.
-    pub(crate) fn is_duplicate(&self) -> bool {
+    pub fn is_duplicate(&self) -> bool {
         let said = self.text("message").or_else(|| self.text("error"));
         matches!(self.status, 200 | 409) && said == Some("Duplicate event")
     }
@@ -62,7 +68,11 @@ impl Answer {
 impl Parcel {
     /// A signed webhook for `api`, the URL that `/webhook/…` follows. The generic scheme's senders call
     /// `/webhook` and name themselves in a header.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    ///
+    /// When `api` is no URL.
+    pub fn new(
         api: &str,
         endpoint: &tollgate_providers::Endpoint,
         signed: SignedWebhook,
@@ -83,7 +93,12 @@ impl Parcel {
 }
 
 impl Sender {
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    /// A client without connections yet.
+    ///
+    /// # Errors
+    ///
+    /// When the system's TLS roots do not read.
+    pub fn new() -> anyhow::Result<Self> {
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .context("reading the system's TLS roots")?
@@ -98,7 +113,7 @@ impl Sender {
     /// # Errors
     ///
     /// When no whole answer came: whether it arrived is then not known.
-    pub(crate) async fn send(&self, parcel: &Parcel) -> anyhow::Result<Answer> {
+    pub async fn send(&self, parcel: &Parcel) -> anyhow::Result<Answer> {
         let mut request = Request::post(parcel.uri.clone());
         for (name, value) in parcel.headers.iter() {
             request = request.header(name, value);

@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -18,6 +17,7 @@ use crate::{
     aws::{Platform, Target},
     clock,
     http::{Parcel, Sender},
+    progress::progress,
     signer::Signer,
     table::Table,
     webhook::{self, BUILT_IN, Kind, Sample},
@@ -222,13 +222,6 @@ fn report(
         })
     );
     if good == total { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {per_sec}, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style).with_message(what.to_owned())
 }
 
 #[cfg(test)]

@@ -6,17 +6,20 @@ use std::{fmt, io::Write};
 const PIPE_CLOSED: i32 = 141;
 
 /// Prints a line.
+#[macro_export]
 macro_rules! say {
     () => { $crate::out::write(format_args!("\n")) };
     ($($text:tt)*) => { $crate::out::write(format_args!("{}\n", format_args!($($text)*))) };
 }
 
 /// Prints text as it is.
+#[macro_export]
 macro_rules! show {
     ($($text:tt)*) => { $crate::out::write(format_args!($($text)*)) };
 }
 
-pub(crate) fn write(text: fmt::Arguments<'_>) {
+/// Writes to standard output; the process ends where nobody reads it any more.
+pub fn write(text: fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     if out.write_fmt(text).and_then(|()| out.flush()).is_err() {
         std::process::exit(PIPE_CLOSED);

@@ -49,17 +49,19 @@ pub(crate) fn ad_hoc(id: &str, scheme: &str, url: Option<&str>) -> anyhow::Resul
 
 /// One endpoint with its keys.
 #[derive(Debug, Clone)]
-pub(crate) struct Signer {
-    pub(crate) endpoint: std::sync::Arc<Endpoint>,
+pub struct Signer {
+    /// The endpoint.
+    pub endpoint: std::sync::Arc<Endpoint>,
     ring: std::sync::Arc<KeyRing>,
 }
 
 impl Signer {
     /// Signs for `endpoint` with the first of `keys`.
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        keys: Vec<tollgate_providers::KeyMaterial>,
-    ) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the scheme cannot use them.
+    pub fn new(endpoint: Endpoint, keys: Vec<tollgate_providers::KeyMaterial>) -> anyhow::Result<Self> {
         let ring = endpoint.keys(keys).with_context(|| format!("endpoint {}", endpoint.id()))?;
         Ok(Self { endpoint: endpoint.into(), ring: ring.into() })
     }
@@ -71,27 +73,39 @@ impl Signer {
     }
 
     /// Likewise, for an endpoint already read.
-    pub(crate) async fn from_store(aws: &Aws, endpoint: Endpoint) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the key is missing, or does not read.
+    pub async fn from_store(aws: &Aws, endpoint: Endpoint) -> anyhow::Result<Self> {
         let reference = Reference::parse(&endpoint.config().secret)?;
         let keys = KeyStore::new(aws).active(&reference).await?;
         Self::new(endpoint, keys)
     }
 
     /// The signer of somebody who does not hold the endpoint's key.
-    pub(crate) fn forger(&self) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When no key can be made up for the scheme.
+    pub fn forger(&self) -> anyhow::Result<Self> {
         let key = endpoints::random_key(&self.endpoint)?.context("no key can be made up for this scheme")?;
         let ring = self.endpoint.keys(key.keys("forged"))?;
         Ok(Self { endpoint: self.endpoint.clone(), ring: ring.into() })
     }
 
     /// Signs at `at`.
-    pub(crate) fn sign(&self, draft: &Draft, at: Timestamp) -> anyhow::Result<SignedWebhook> {
+    ///
+    /// # Errors
+    ///
+    /// When the scheme does not sign such a body.
+    pub fn sign(&self, draft: &Draft, at: Timestamp) -> anyhow::Result<SignedWebhook> {
         let to_sign = ToSign { headers: &draft.headers, query: "", body: &draft.body, url: None };
         Ok(self.endpoint.sign(to_sign, &self.ring, at)?)
     }
 
     /// Whether the scheme signs the time, so that a webhook can be too old.
-    pub(crate) fn signs_time(&self, draft: &Draft, at: Timestamp) -> bool {
+    pub fn signs_time(&self, draft: &Draft, at: Timestamp) -> bool {
         let hour_ago = at.checked_sub(jiff::SignedDuration::from_hours(1)).unwrap_or(at);
         match self.sign(draft, hour_ago) {
             Ok(signed) => !self.accepts(&signed, at),
@@ -100,7 +114,11 @@ impl Signer {
     }
 
     /// Changes one digit of the body so that the signature no longer holds.
-    pub(crate) fn tamper(&self, signed: &mut SignedWebhook, at: Timestamp) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When the scheme does not sign the body.
+    pub fn tamper(&self, signed: &mut SignedWebhook, at: Timestamp) -> anyhow::Result<()> {
         let digits: Vec<usize> =
             (0..signed.body.len()).filter(|i| signed.body.get(*i).is_some_and(u8::is_ascii_digit)).collect();
         // From the middle, where the facts are; most schemes sign every byte, Adyen's a few fields.
@@ -123,7 +141,7 @@ impl Signer {
     }
 
     /// Whether the endpoint takes it for genuine.
-    pub(crate) fn verifies(&self, received: Received<'_>, at: Timestamp) -> bool {
+    pub fn verifies(&self, received: Received<'_>, at: Timestamp) -> bool {
         self.endpoint.verify(received, &self.ring, None, at).is_ok()
     }
 }

@@ -35,14 +35,17 @@ pub(crate) struct Status {
 
 /// One queue.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct QueueStatus {
-    pub(crate) name: String,
-    pub(crate) dead_letters: bool,
+pub struct QueueStatus {
+    /// The whole name.
+    pub name: String,
+    /// Whether it is a dead-letter queue.
+    pub dead_letters: bool,
     /// Waiting.
-    pub(crate) visible: u64,
+    pub visible: u64,
     /// Being worked on.
-    pub(crate) in_flight: u64,
-    pub(crate) delayed: u64,
+    pub in_flight: u64,
+    /// Not to be received yet.
+    pub delayed: u64,
 }
 
 /// So many of something.
@@ -83,7 +86,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Asks for every queue's depth.
-pub(crate) async fn queues(aws: &Aws) -> anyhow::Result<Vec<QueueStatus>> {
+///
+/// # Errors
+///
+/// When a queue is missing or AWS does not answer.
+pub async fn queues(aws: &Aws) -> anyhow::Result<Vec<QueueStatus>> {
     let mut queues: Vec<(String, bool)> = Vec::new();
     for queue in Queue::ALL {
         queues.push((aws.names.queue(queue), false));
@@ -115,7 +122,11 @@ async fn read(aws: &Aws) -> anyhow::Result<Status> {
 }
 
 /// The URL of a queue.
-pub(crate) async fn queue_url(sqs: &aws_sdk_sqs::Client, name: &str) -> anyhow::Result<String> {
+///
+/// # Errors
+///
+/// When there is no queue of that name or AWS does not answer.
+pub async fn queue_url(sqs: &aws_sdk_sqs::Client, name: &str) -> anyhow::Result<String> {
     let answer = sqs.get_queue_url().queue_name(name).send().await.map_err(aws_sdk_sqs::Error::from);
     let answer = answer.with_context(|| format!("queue {name}"))?;
     answer.queue_url.with_context(|| format!("queue {name} has no URL"))

@@ -6,19 +6,19 @@ use console::measure_text_width;
 
 /// Rows of text under headings.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table without rows. Columns whose cells are all numbers are set to the right.
-    pub(crate) fn new(headings: impl Into<Vec<&'static str>>) -> Self {
+    pub fn new(headings: impl Into<Vec<&'static str>>) -> Self {
         Self { headings: headings.into(), rows: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
         self.rows.push(cells.into_iter().map(|cell| cell.to_string()).collect());
     }
 }

@@ -7,7 +7,7 @@ use tollgate_providers::Headers;
 
 /// What a webhook is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Money was taken.
     Payment,
     /// Money was given back.
@@ -29,39 +29,43 @@ impl Kind {
 }
 
 /// The providers whose bodies are built in.
-pub(crate) const BUILT_IN: [&str; 6] =
-    ["generic", "stripe", "adyen", "square", "razorpay", "standard_webhooks"];
+pub const BUILT_IN: [&str; 6] = ["generic", "stripe", "adyen", "square", "razorpay", "standard_webhooks"];
 
 /// What a webhook is to say.
 #[derive(Debug, Clone)]
-pub(crate) struct Sample {
-    pub(crate) kind: Kind,
-    pub(crate) money: Money,
+pub struct Sample {
+    /// What happened.
+    pub kind: Kind,
+    /// The amount.
+    pub money: Money,
     /// Names the event and its payment: 24 hex digits or more, the same for the same webhook.
-    pub(crate) id: String,
-    pub(crate) at: Timestamp,
+    pub id: String,
+    /// When it happened.
+    pub at: Timestamp,
     /// Events in the delivery; only Adyen sends more than one.
-    pub(crate) items: usize,
+    pub items: usize,
 }
 
 /// A webhook before it is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Draft {
-    pub(crate) headers: Headers,
-    pub(crate) body: Vec<u8>,
+pub struct Draft {
+    /// Its headers, without a signature.
+    pub headers: Headers,
+    /// Its exact bytes.
+    pub body: Vec<u8>,
     /// The provider's id of each event in it.
-    pub(crate) event_ids: Vec<String>,
+    pub event_ids: Vec<String>,
 }
 
 /// 32 hex digits that name webhook `serial` of `seed`.
-pub(crate) fn id(seed: &str, serial: u64) -> String {
+pub fn id(seed: &str, serial: u64) -> String {
     let mut id = hex_sha256(format!("{seed}/{serial}").as_bytes());
     id.truncate(32);
     id
 }
 
 /// The webhook of `provider` that says `sample`; `None` where no body is built in.
-pub(crate) fn draft(provider: &str, sample: &Sample) -> Option<Draft> {
+pub fn draft(provider: &str, sample: &Sample) -> Option<Draft> {
     let (body, event_ids) = match provider {
         "generic" => generic(sample),
         "stripe" => stripe(sample),
@@ -85,7 +89,7 @@ pub(crate) fn draft(provider: &str, sample: &Sample) -> Option<Draft> {
 impl Draft {
     /// Lengthens the body to `bytes` with a field that no provider has. A body that is longer already, or that is
     /// no JSON object, stays as it is.
-    pub(crate) fn pad_to(&mut self, bytes: usize) {
+    pub fn pad_to(&mut self, bytes: usize) {
         const FIELD: &str = r#","padding":""}"#;
         if let Some(inside) = self.body.strip_suffix(b"}") {
             let fill = bytes.saturating_sub(inside.len() + FIELD.len());
@@ -101,7 +105,7 @@ impl Draft {
 
     /// What a broken sender would deliver: half a body. On a provider's endpoint the event is known by the body's
     /// hash then.
-    pub(crate) fn break_off(&mut self) {
+    pub fn break_off(&mut self) {
         let half = self.body.len() / 2;
         self.body.truncate(half);
     }

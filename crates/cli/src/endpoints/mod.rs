@@ -173,7 +173,11 @@ async fn write(ssm: &aws_sdk_ssm::Client, aws: &Aws, config: &EndpointConfig) ->
 }
 
 /// Every endpoint of the environment, by name.
-pub(crate) async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
+///
+/// # Errors
+///
+/// When AWS does not answer, or a parameter is no configuration.
+pub async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
     let ssm = aws_sdk_ssm::Client::new(&aws.config);
     let mut pages = ssm.get_parameters_by_path().path(aws.names.endpoints_path()).into_paginator().send();
     let mut endpoints = Vec::new();

@@ -8,7 +8,7 @@ use aws_sdk_sqs::{
 use tollgate_aws::names::Queue;
 use tollgate_pipeline::intake::attribute;
 
-use crate::{aws::Aws, status};
+use tollgate_cli::{aws::Aws, status};
 
 /// Sends back what was dead-lettered by too many receives; what was quarantined with a reason stays. How many.
 pub(crate) async fn redrive(aws: &Aws) -> anyhow::Result<u64> {

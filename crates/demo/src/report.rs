@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::{
+use tollgate_cli::{say, signer::Signer, table::Table};
+
+use crate::{
     census::{Census, Example},
     deliver::{Delivered, Ending},
     plan::{self, Planned},
     verdict::Verdict,
 };
-use crate::{signer::Signer, table::Table};
 
 /// Problems that are shown; there may be thousands.
 const SHOWN: usize = 20;

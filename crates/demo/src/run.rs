@@ -1,16 +1,8 @@
-//! `tollgate demo`: real webhooks through a whole platform, counted where they end.
-
-mod census;
-mod chaos;
-mod deliver;
-mod plan;
-mod redrive;
-mod report;
-mod verdict;
+//! The whole demo, step by step.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -19,27 +11,29 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tollgate_aws::names::Queue;
-use tollgate_core::RiskTier;
-use tollgate_providers::Endpoint;
-
-use self::{
-    census::{Census, Example},
-    chaos::Chaos,
-    deliver::{Delivered, Ending},
-    plan::{Class, Planned},
-};
-use crate::{
-    aws::{Aws, Platform, Target},
-    clock,
+use tollgate_cli::{
+    aws::{Aws, Platform},
+    clock, endpoints,
     http::Sender,
-    load::progress,
+    progress::progress,
+    say,
     signer::Signer,
     status,
     webhook::{BUILT_IN, Kind},
 };
+use tollgate_core::RiskTier;
+use tollgate_providers::Endpoint;
 
-/// The fewest webhooks and endpoints that show what is to be shown.
-const LEAST_WEBHOOKS: u64 = 300;
+use crate::{
+    arguments::Arguments,
+    census::{Census, Example},
+    chaos::Chaos,
+    deliver::{self, Delivered, Ending},
+    plan::{self, Class, Planned},
+    redrive, report, verdict,
+};
+
+/// The fewest endpoints that show what is to be shown.
 const LEAST_ENDPOINTS: usize = 5;
 /// Webhooks between one set of repeats and the next.
 const WAVE: u64 = 200;
@@ -50,38 +44,8 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 /// For destinations behind the bus, once every queue before it is empty.
 const SETTLE: Duration = Duration::from_secs(20);
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// How many webhooks
-    #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(LEAST_WEBHOOKS..=100_000))]
-    count: u64,
-    /// The same seed gives the same webhooks, apart from their time [default: the time]
-    #[arg(long)]
-    seed: Option<String>,
-    /// Requests at once
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
-    at_once: u16,
-    /// Kill functions at random throughout
-    #[arg(long)]
-    chaos: bool,
-    /// The most seconds to wait until every queue is empty
-    #[arg(long, default_value_t = 240)]
-    patience: u64,
-    /// The program that reads the archive back
-    #[arg(long, default_value = "scripts/operate/read-archive")]
-    archive_reader: PathBuf,
-    #[command(flatten)]
-    target: Target,
-}
-
-pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    tokio::select! {
-        done = demonstrate(&args) => done,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-    }
-}
-
-async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
+/// Sends, waits, counts and judges; whether everything is as it must be.
+pub(crate) async fn demonstrate(args: &Arguments) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let aws = args.target.connect().await?;
     let platform = aws.platform.clone().context("the demo needs --platform: see scripts/local/platform")?;
@@ -136,7 +100,7 @@ async fn demonstrate(args: &Args) -> anyhow::Result<ExitCode> {
 /// Every endpoint of the environment whose provider's bodies are built in.
 async fn signers(aws: &Aws) -> anyhow::Result<Vec<Signer>> {
     let mut signers = Vec::new();
-    for config in crate::endpoints::stored(aws).await? {
+    for config in endpoints::stored(aws).await? {
         let endpoint = Endpoint::new(config)?;
         if BUILT_IN.contains(&endpoint.provider().as_str()) {
             signers.push(Signer::from_store(aws, endpoint).await?);
@@ -262,7 +226,7 @@ fn follow(planned: &[Planned], index: usize) -> Example {
 }
 
 async fn count(
-    args: &Args,
+    args: &Arguments,
     aws: &Aws,
     planned: &[Planned],
     delivered: &[Delivered],

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tollgate_core::{EventId, LedgerKey, Money, RiskTier, Timestamp, id::hex_sha256};
 use tollgate_providers::Endpoint;
 
-use crate::{
+use tollgate_cli::{
     http::Parcel,
     signer::Signer,
     webhook::{self, Draft, Kind, Sample},

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 
-use super::plan::{Class, Planned};
-use crate::http::{Answer, Sender};
+use tollgate_cli::http::{Answer, Sender};
+
+use crate::plan::{Class, Planned};
 
 /// Attempts at one webhook. A provider goes on for days; the pauses here add up to half a minute.
 const ATTEMPTS: u32 = 16;

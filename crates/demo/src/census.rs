@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use tollgate_aws::names::Queue;
 
-use crate::{aws::Aws, status};
+use tollgate_cli::{aws::Aws, status};
 
 /// Between two looks at a queue that is not complete yet.
 const PAUSE: Duration = Duration::from_millis(200);

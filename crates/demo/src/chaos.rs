@@ -11,7 +11,7 @@ use hyper_util::{
 };
 use tokio::task::JoinHandle;
 
-use super::plan::Choices;
+use crate::plan::Choices;
 
 /// Between two kills, in milliseconds.
 const PAUSE_MILLIS: (u64, u64) = (200, 600);

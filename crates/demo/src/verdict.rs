@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{
+use tollgate_cli::webhook::Kind;
+use tollgate_core::RiskTier;
+
+use crate::{
     census::{Census, Copies, Wanted},
     deliver::{Delivered, Ending},
     plan::{Fate, Planned},
 };
-use crate::webhook::Kind;
-use tollgate_core::RiskTier;
 
 /// The figures of the last line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -293,7 +294,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::plan::tests::{signers, small};
+    use crate::plan::tests::{signers, small};
 
     fn names() -> Vec<String> {
         signers().iter().map(|signer| signer.endpoint.id().to_string()).collect()

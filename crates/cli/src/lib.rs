@@ -1,0 +1,81 @@
+//! `tollgate`: the operator's tool. `docs/cli.md` describes it. What is public here is shared with the demo.
+//!
+//! Exit codes: 0 done or valid, 1 the answer is no (a refused webhook, an invalid signature, a lost event),
+//! 2 the question could not be put (usage, a file that does not read, AWS that does not answer).
+
+#[macro_use]
+pub mod out;
+
+pub mod aws;
+mod catalogue;
+pub mod clock;
+pub mod endpoints;
+pub mod http;
+mod load;
+pub mod progress;
+mod provider_cells;
+mod providers_page;
+mod send;
+pub mod signer;
+pub mod status;
+pub mod table;
+mod verify;
+pub mod webhook;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about = "Payment webhooks: configure, send, verify, watch")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write, list and rotate endpoints
+    Endpoints(endpoints::Args),
+    /// Send signed webhooks, as an endpoint's provider would
+    Send(send::Args),
+    /// Send signed webhooks at a rate and measure the answers
+    Load(load::Args),
+    /// Say whether a captured request is genuine, and why not
+    Verify(verify::Args),
+    /// Run a file of signature vectors
+    Vectors(catalogue::VectorsArgs),
+    /// List the providers and their rules
+    Providers(catalogue::ProvidersArgs),
+    /// Print the payment events that a body holds
+    Normalize(catalogue::NormalizeArgs),
+    /// Count what is in queues, tables and buckets
+    Status(status::Args),
+}
+
+/// The whole tool: reads the command line, does what it says, and says how the process ends.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(problem) => return refuse(&problem.into()),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Endpoints(args) => endpoints::run(args).await,
+            Command::Send(args) => send::run(args).await,
+            Command::Load(args) => load::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
+            Command::Vectors(args) => catalogue::vectors(&args),
+            Command::Providers(args) => catalogue::providers(&args),
+            Command::Normalize(args) => catalogue::normalize(&args),
+            Command::Status(args) => status::run(args).await,
+        }
+    });
+    done.unwrap_or_else(|problem| refuse(&problem))
+}
+
+fn refuse(problem: &anyhow::Error) -> ExitCode {
+    eprintln!("tollgate: {problem:#}");
+    ExitCode::from(2)
+}
