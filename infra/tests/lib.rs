@@ -1,12 +1,21 @@
-//! The repository's files, as the tests of the templates read them.
+//! The repository's files, as the tests of the templates read them, and what of a template is written by a program.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, and a tool that is run by hand"
+)]
+
+mod written;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+pub use written::monitoring;
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The repository's root.

@@ -3,4 +3,5 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod monitoring;
+mod queues;
 mod template;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use tollgate_core::Queue;
+
 /// Names of one environment's resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -15,44 +17,6 @@ pub struct Names {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a suffix is 1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")]
 pub struct SuffixError;
-
-/// The queues between provider and archive. Each has a dead-letter queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Queue {
-    /// Verified webhooks, in no order.
-    Intake,
-    /// Verified webhooks, in order for each payment.
-    IntakeOrdered,
-    /// Payment events for consumers.
-    Payments,
-    /// Refund events for consumers.
-    Refunds,
-    /// Dispute events for consumers.
-    Disputes,
-    /// Rows for the archive.
-    Archive,
-}
-
-impl Queue {
-    /// Every queue, in the order in which a webhook passes them.
-    pub const ALL: [Self; 6] =
-        [Self::Intake, Self::IntakeOrdered, Self::Payments, Self::Refunds, Self::Disputes, Self::Archive];
-
-    fn stem(self) -> &'static str {
-        match self {
-            Self::Intake => "webhook-intake",
-            Self::IntakeOrdered => "webhook-intake-ordered",
-            Self::Payments => "payments-queue",
-            Self::Refunds => "refunds-queue",
-            Self::Disputes => "disputes-queue",
-            Self::Archive => "archive-queue",
-        }
-    }
-
-    fn ending(self) -> &'static str {
-        if matches!(self, Self::IntakeOrdered) { ".fifo" } else { "" }
-    }
-}
 
 impl Names {
     /// Names that end in `suffix`.

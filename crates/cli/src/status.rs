@@ -6,7 +6,7 @@ use anyhow::Context;
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use tollgate_aws::names::Queue;
+use tollgate_core::Queue;
 
 use crate::{
     aws::{Aws, Target},
@@ -93,8 +93,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub async fn queues(aws: &Aws) -> anyhow::Result<Vec<QueueStatus>> {
     let mut queues: Vec<(String, bool)> = Vec::new();
     for queue in Queue::ALL {
-        queues.push((aws.names.queue(queue), false));
-        queues.push((aws.names.dead_letters(queue), true));
+        queues.push((aws.names.queue(*queue), false));
+        queues.push((aws.names.dead_letters(*queue), true));
     }
     queues.push((aws.names.eventbridge_dead_letters(), true));
     queues.push((aws.names.workflow_dead_letters(), true));

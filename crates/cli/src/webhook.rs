@@ -2,7 +2,7 @@
 //! function of a seed.
 
 use serde_json::{Map, Value, json};
-use tollgate_core::{Currency, Money, Timestamp, id::hex_sha256};
+use tollgate_core::{Category, Currency, Money, Timestamp, id::hex_sha256};
 use tollgate_providers::Headers;
 
 /// What a webhook is about.
@@ -17,13 +17,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Payment, Self::Refund, Self::Dispute];
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Payment, Self::Refund, Self::Dispute];
 
-    fn word(self) -> &'static str {
+    /// Where an event that says this is routed.
+    pub fn category(self) -> Category {
         match self {
-            Self::Payment => "payment",
-            Self::Refund => "refund",
-            Self::Dispute => "dispute",
+            Self::Payment => Category::Payment,
+            Self::Refund => Category::Refund,
+            Self::Dispute => Category::Dispute,
         }
     }
 }
@@ -126,7 +128,7 @@ fn generic(sample: &Sample) -> (String, Vec<String>) {
     let amount = sample.money.to_decimal().unwrap_or_default();
     let body = json!({
         "event_id": id,
-        "transaction_type": sample.kind.word(),
+        "transaction_type": sample.kind.category().as_str(),
         "status": status,
         "transaction_id": format!("order-{}", short(sample, 16)),
         "amount": amount,

@@ -9,6 +9,7 @@ pub mod event_type;
 pub mod id;
 mod inline;
 pub mod money;
+mod queue;
 pub mod receipt;
 
 pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
@@ -17,4 +18,5 @@ pub use event_type::{Category, EventType};
 pub use id::{EventId, Fingerprint, LedgerKey, WebhookId};
 pub use jiff::Timestamp;
 pub use money::{Currency, Money, MoneyError};
+pub use queue::{Queue, Reader};
 pub use receipt::{Authenticity, Receipt};

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
-use tollgate_aws::names::Queue;
+use tollgate_core::Queue;
 
 use tollgate_cli::{aws::Aws, status};
 
@@ -32,10 +32,8 @@ pub(crate) struct Census {
     pub(crate) ledger: BTreeMap<String, String>,
     /// Transaction records by event id.
     pub(crate) transactions: Copies,
-    /// Messages by event id in the payments, refunds and disputes queues.
-    pub(crate) payments: Copies,
-    pub(crate) refunds: Copies,
-    pub(crate) disputes: Copies,
+    /// Messages by event id in each of the consumers' queues.
+    pub(crate) routed: BTreeMap<Queue, Copies>,
     /// Payments that the fraud workflow flagged: a message each in the payments queue.
     pub(crate) flagged: Copies,
     /// Alerts of medium value, and notices of high value, by event id.
@@ -68,9 +66,8 @@ pub(crate) struct Example {
 /// What queues must hold before they are believed to be complete.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
-    pub(crate) payments: BTreeSet<String>,
-    pub(crate) refunds: BTreeSet<String>,
-    pub(crate) disputes: BTreeSet<String>,
+    /// By event id, in each of the consumers' queues.
+    pub(crate) routed: BTreeMap<Queue, BTreeSet<String>>,
     pub(crate) medium: BTreeSet<String>,
     pub(crate) high: BTreeSet<String>,
 }
@@ -109,23 +106,15 @@ impl Census {
         deadline: Instant,
     ) -> anyhow::Result<()> {
         let sqs = aws_sdk_sqs::Client::new(&aws.config);
-        for (queue, wanted) in [
-            (Queue::Payments, &wanted.payments),
-            (Queue::Refunds, &wanted.refunds),
-            (Queue::Disputes, &wanted.disputes),
-        ] {
+        for queue in consumers() {
             let url = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
             loop {
                 let bodies = receive_all(&sqs, &url).await?;
                 for body in &bodies {
-                    self.routed(queue, body, example);
+                    self.count_routed(queue, body, example);
                 }
-                let found = match queue {
-                    Queue::Refunds => &self.refunds,
-                    Queue::Disputes => &self.disputes,
-                    _ => &self.payments,
-                };
-                if wanted.iter().all(|id| found.contains_key(id)) || Instant::now() >= deadline {
+                let mut wanted = wanted.routed.get(&queue).into_iter().flatten();
+                if wanted.all(|id| self.copies(queue, id) > 0) || Instant::now() >= deadline {
                     break;
                 }
                 sleep(PAUSE).await;
@@ -146,18 +135,21 @@ impl Census {
         Ok(())
     }
 
-    fn routed(&mut self, queue: Queue, body: &str, example: &Example) {
+    /// How often an event was found in a queue.
+    pub(crate) fn copies(&self, queue: Queue, id: &str) -> u64 {
+        self.routed.get(&queue).and_then(|found| found.get(id)).copied().unwrap_or_default()
+    }
+
+    fn count_routed(&mut self, queue: Queue, body: &str, example: &Example) {
         let envelope: Value = serde_json::from_str(body).unwrap_or_default();
         let detail = envelope.get("detail").unwrap_or(&Value::Null);
         let id = field(detail, "id").to_owned();
         if id == example.event_id {
             self.example.insert("queue", envelope.clone());
         }
-        let copies = match (queue, field(detail, "type")) {
-            (_, "payment.flagged") => &mut self.flagged,
-            (Queue::Refunds, _) => &mut self.refunds,
-            (Queue::Disputes, _) => &mut self.disputes,
-            _ => &mut self.payments,
+        let copies = match field(detail, "type") {
+            "payment.flagged" => &mut self.flagged,
+            _ => self.routed.entry(queue).or_default(),
         };
         *copies.entry(id).or_default() += 1;
     }
@@ -279,6 +271,11 @@ impl Census {
         }
         Ok(())
     }
+}
+
+/// The consumers' queues.
+pub(crate) fn consumers() -> impl Iterator<Item = Queue> {
+    Queue::ALL.iter().copied().filter(|queue| queue.is_for_consumers())
 }
 
 #[derive(Debug, Deserialize)]
@@ -406,11 +403,17 @@ mod tests {
     fn flagged_payments_are_counted_for_themselves() {
         let mut census = Census::default();
         let message = |id: &str, kind: &str| json!({"detail": {"id": id, "type": kind}}).to_string();
-        census.routed(Queue::Payments, &message("evt_1", "payment.succeeded"), &Example::default());
-        census.routed(Queue::Payments, &message("evt_1", "payment.succeeded"), &Example::default());
-        census.routed(Queue::Payments, &message("evt_2", "payment.flagged"), &Example::default());
-        census.routed(Queue::Refunds, &message("evt_3", "refund.succeeded"), &Example::default());
-        assert_eq!(census.payments, Copies::from([("evt_1".to_owned(), 2)]));
-        assert_eq!((census.flagged.len(), census.refunds.len()), (1, 1));
+        for (queue, id, kind) in [
+            (Queue::Payments, "evt_1", "payment.succeeded"),
+            (Queue::Payments, "evt_1", "payment.succeeded"),
+            (Queue::Payments, "evt_2", "payment.flagged"),
+            (Queue::Refunds, "evt_3", "refund.succeeded"),
+        ] {
+            census.count_routed(queue, &message(id, kind), &Example::default());
+        }
+        assert_eq!(census.copies(Queue::Payments, "evt_1"), 2);
+        assert_eq!(census.copies(Queue::Payments, "evt_2"), 0);
+        assert_eq!(census.copies(Queue::Refunds, "evt_3"), 1);
+        assert_eq!(census.flagged, Copies::from([("evt_2".to_owned(), 1)]));
     }
 }

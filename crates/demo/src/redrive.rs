@@ -5,7 +5,7 @@ use aws_sdk_sqs::{
     Client,
     types::{Message, MessageSystemAttributeName as System},
 };
-use tollgate_aws::names::Queue;
+use tollgate_core::Queue;
 use tollgate_pipeline::intake::attribute;
 
 use tollgate_cli::{aws::Aws, status};
@@ -14,7 +14,7 @@ use tollgate_cli::{aws::Aws, status};
 pub(crate) async fn redrive(aws: &Aws) -> anyhow::Result<u64> {
     let sqs = Client::new(&aws.config);
     let mut moved = 0;
-    for queue in [Queue::Intake, Queue::IntakeOrdered, Queue::Archive] {
+    for &queue in Queue::ALL.iter().filter(|queue| !queue.is_for_consumers()) {
         let from = status::queue_url(&sqs, &aws.names.dead_letters(queue)).await?;
         let to = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
         loop {

@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
-use tollgate_aws::names::Queue;
 use tollgate_cli::{
     aws::{Aws, Platform},
     clock, endpoints,
@@ -21,7 +20,7 @@ use tollgate_cli::{
     status,
     webhook::{BUILT_IN, Kind},
 };
-use tollgate_core::RiskTier;
+use tollgate_core::{Queue, RiskTier};
 use tollgate_providers::Endpoint;
 
 use crate::{
@@ -166,7 +165,8 @@ async fn wait(
         .filter(|(_, delivered)| delivered.ending == Ending::Accepted)
         .flat_map(|(planned, _)| planned.events.iter().map(|event| event.key.as_str()))
         .collect();
-    let road = [Queue::Intake, Queue::IntakeOrdered, Queue::Archive].map(|queue| aws.names.queue(queue));
+    let own = Queue::ALL.iter().filter(|queue| !queue.is_for_consumers());
+    let own: Vec<String> = own.map(|queue| aws.names.queue(*queue)).collect();
     let bar = progress(keys.len() as u64, "events processed");
     let end = Instant::now() + patience;
     let mut empty_since = None;
@@ -174,7 +174,7 @@ async fn wait(
         let queues = status::queues(aws).await?;
         let left: u64 = queues
             .iter()
-            .filter(|queue| road.contains(&queue.name))
+            .filter(|queue| own.contains(&queue.name))
             .map(|queue| queue.visible + queue.in_flight + queue.delayed)
             .sum();
         let mut census = Census::default();

@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, fmt};
 
 use tollgate_cli::webhook::Kind;
-use tollgate_core::RiskTier;
+use tollgate_core::{Queue, RiskTier};
 
 use crate::{
-    census::{Census, Copies, Wanted},
+    census::{Census, Copies, Wanted, consumers},
     deliver::{Delivered, Ending},
     plan::{Fate, Planned},
 };
@@ -73,12 +73,9 @@ pub(crate) fn wanted(planned: &[Planned], delivered: &[Delivered]) -> Wanted {
     let mut wanted = Wanted::default();
     for event in accepted(planned, delivered).flat_map(|planned| &planned.events) {
         let id = event.id.as_str().to_owned();
-        match event.kind {
-            Some(Kind::Payment) => wanted.payments.insert(id.clone()),
-            Some(Kind::Refund) => wanted.refunds.insert(id.clone()),
-            Some(Kind::Dispute) => wanted.disputes.insert(id.clone()),
-            None => false,
-        };
+        if let Some(queue) = queue(event.kind) {
+            wanted.routed.entry(queue).or_default().insert(id.clone());
+        }
         match event.tier {
             RiskTier::Medium => wanted.medium.insert(id),
             RiskTier::High => wanted.high.insert(id),
@@ -138,14 +135,13 @@ pub(crate) fn judge(
     verdict
 }
 
+/// The queue of such events; `None` where they are on the bus only.
+fn queue(kind: Option<Kind>) -> Option<Queue> {
+    Queue::of(kind?.category())
+}
+
 fn is_routed(census: &Census, kind: Option<Kind>, id: &str) -> bool {
-    match kind {
-        Some(Kind::Payment) => census.payments.contains_key(id),
-        Some(Kind::Refund) => census.refunds.contains_key(id),
-        Some(Kind::Dispute) => census.disputes.contains_key(id),
-        // On the bus only.
-        None => true,
-    }
+    queue(kind).is_none_or(|queue| census.copies(queue, id) > 0)
 }
 
 impl Verdict {
@@ -209,9 +205,13 @@ impl Verdict {
             note: String::new(),
         });
         self.add("transactions", &events, &census.transactions, String::new());
-        self.add("payments-queue", &wanted.payments, &census.payments, flagged);
-        self.add("refunds-queue", &wanted.refunds, &census.refunds, String::new());
-        self.add("disputes-queue", &wanted.disputes, &census.disputes, String::new());
+        let (no_events, no_copies) = (BTreeSet::new(), Copies::new());
+        for queue in consumers() {
+            let expected = wanted.routed.get(&queue).unwrap_or(&no_events);
+            let found = census.routed.get(&queue).unwrap_or(&no_copies);
+            let note = if queue == Queue::Payments { flagged.clone() } else { String::new() };
+            self.add(queue.stem(), expected, found, note);
+        }
         self.add("alerts, medium value", &wanted.medium, &census.medium_alerts, String::new());
         self.add("alerts, high value", &wanted.high, &census.high_notices, String::new());
         let failed = census.failed_runs;
@@ -279,9 +279,7 @@ impl Verdict {
                 let id = event.id.as_str();
                 let found = census.ledger.contains_key(&event.key)
                     || census.transactions.contains_key(id)
-                    || census.payments.contains_key(id)
-                    || census.refunds.contains_key(id)
-                    || census.disputes.contains_key(id);
+                    || consumers().any(|queue| census.copies(queue, id) > 0);
                 if found {
                     self.problems
                         .push(format!("{id} ({:?}): refused, and yet it had effects", planned.class));
@@ -322,12 +320,9 @@ mod tests {
                 let id = event.id.as_str().to_owned();
                 census.ledger.insert(event.key.clone(), "processed".to_owned());
                 census.transactions.insert(id.clone(), 1);
-                match event.kind {
-                    Some(Kind::Payment) => census.payments.insert(id.clone(), 1),
-                    Some(Kind::Refund) => census.refunds.insert(id.clone(), 1),
-                    Some(Kind::Dispute) => census.disputes.insert(id.clone(), 1),
-                    None => None,
-                };
+                if let Some(queue) = queue(event.kind) {
+                    census.routed.entry(queue).or_default().insert(id.clone(), 1);
+                }
                 match event.tier {
                     RiskTier::Medium => census.medium_alerts.insert(id, 1),
                     RiskTier::High => {
@@ -368,17 +363,23 @@ mod tests {
     #[test]
     fn whatever_is_missing_is_lost() {
         type Remove = fn(&mut Census) -> bool;
-        let removals: [Remove; 6] = [
+        let removals: [Remove; 3] = [
             |census| census.ledger.pop_first().is_some(),
             |census| census.transactions.pop_first().is_some(),
-            |census| census.payments.pop_first().is_some(),
-            |census| census.refunds.pop_first().is_some(),
-            |census| census.disputes.pop_first().is_some(),
             |census| census.archive.pop_first().is_some(),
         ];
         for (number, remove) in removals.into_iter().enumerate() {
             let (verdict, _) = check(|_, census| assert!(remove(census)));
             assert_eq!(verdict.figures.lost, 1, "removal {number}");
+            assert!(!verdict.is_good());
+        }
+        let queues = complete(&small(300)).routed;
+        assert_eq!(queues.len(), Kind::ALL.len());
+        for queue in queues.into_keys() {
+            let (verdict, _) = check(|_, census| {
+                census.routed.get_mut(&queue).unwrap().pop_first().unwrap();
+            });
+            assert_eq!(verdict.figures.lost, 1, "{queue:?}");
             assert!(!verdict.is_good());
         }
         let (verdict, _) = check(|_, census| {
@@ -396,7 +397,7 @@ mod tests {
         assert!(!verdict.is_good());
         // A second message or row is at least once, and is shown, not condemned.
         let (verdict, _) = check(|_, census| {
-            *census.payments.values_mut().next().unwrap() = 2;
+            *census.routed.get_mut(&Queue::Payments).unwrap().values_mut().next().unwrap() = 2;
             *census.archive.values_mut().next().unwrap() = 2;
         });
         assert!(verdict.is_good());

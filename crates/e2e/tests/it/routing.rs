@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
-use tollgate_core::{Category, RiskTier};
+use tollgate_core::{Category, EventType, Queue, RiskTier};
 use tollgate_testkit::webhook::Payment;
 
 use tollgate_e2e::Platform;
@@ -12,14 +12,10 @@ use tollgate_e2e::Platform;
 #[tokio::test]
 async fn each_category_has_its_queue() {
     let platform = Platform::open().await;
-    let kinds = [
-        ("payment", Category::Payment, "PaymentsQueueUrl"),
-        ("refund", Category::Refund, "RefundsQueueUrl"),
-        ("dispute", Category::Dispute, "DisputesQueueUrl"),
-    ];
+    let kinds = [Category::Payment, Category::Refund, Category::Dispute];
     for endpoint in ["acme", "stripe-eu"] {
         let sender = platform.sender(endpoint).await;
-        for (kind, _, _) in kinds {
+        for kind in kinds.map(Category::as_str) {
             let id = platform.unique(&format!("{endpoint}{kind}"));
             let payment = Payment { kind, ..Payment::new(&id, &id, platform.now()) };
             assert_eq!(
@@ -28,7 +24,8 @@ async fn each_category_has_its_queue() {
             );
         }
     }
-    for (_, category, queue) in kinds {
+    for category in kinds {
+        let queue = &queue_of(category);
         let events = platform
             .until("both are routed", async || {
                 let events = platform.routed(queue).await;
@@ -119,33 +116,35 @@ async fn the_amount_decides_the_rest_of_the_way() {
 /// What the deployed rules make of an event by themselves, past the processor that writes category and tier into it.
 #[tokio::test]
 async fn the_rules_alone_decide_where_an_event_goes() {
-    const QUEUES: [&str; 3] = ["PaymentsQueueUrl", "RefundsQueueUrl", "DisputesQueueUrl"];
     let platform = Platform::open().await;
     let model = published(&platform).await;
-    // Source, detail type, category and tier; then the queue, whether people are told at once, and the workflow.
-    let cases = [
-        ("elsewhere", "payment.succeeded", "payment", "high", None, false, false),
-        ("tollgate", "payment.succeeded", "payment", "low", Some(QUEUES[0]), false, false),
-        ("tollgate", "payment.succeeded", "payment", "medium", Some(QUEUES[0]), true, false),
-        ("tollgate", "payment.succeeded", "payment", "high", Some(QUEUES[0]), false, true),
-        ("tollgate", "refund.succeeded", "refund", "low", Some(QUEUES[1]), false, false),
-        ("tollgate", "refund.succeeded", "refund", "medium", Some(QUEUES[1]), true, false),
-        ("tollgate", "dispute.opened", "dispute", "low", Some(QUEUES[2]), false, false),
-        ("tollgate", "dispute.opened", "dispute", "high", Some(QUEUES[2]), false, true),
-        // What the workflow publishes must not start it again.
-        ("tollgate", "payment.flagged", "payment", "high", Some(QUEUES[0]), true, false),
-        ("tollgate", "payment.flagged", "payment", "low", Some(QUEUES[0]), true, false),
-        ("tollgate", "payment.unrecognized", "other", "low", None, false, false),
-    ];
+    // Source, type and tier; then whether people are told at once, and whether the workflow is started.
+    let tiers = [("low", false, false), ("medium", true, false), ("high", false, true)];
+    let of_each_category = Category::ALL.iter().flat_map(|category| {
+        let kind = EventType::ALL.iter().find(|kind| kind.category() == *category).expect("a type of each");
+        tiers.map(|(tier, is_told, is_examined)| ("tollgate", *kind, tier, is_told, is_examined))
+    });
+    let cases: Vec<_> = of_each_category
+        .chain([
+            ("elsewhere", EventType::PaymentSucceeded, "high", false, false),
+            // What the workflow publishes must not start it again.
+            ("tollgate", EventType::PaymentFlagged, "high", true, false),
+            ("tollgate", EventType::PaymentFlagged, "low", true, false),
+        ])
+        .collect();
+    let queue_of_case = |index: usize| {
+        let (source, kind, ..) = cases[index];
+        Queue::of(kind.category()).filter(|_| source == "tollgate")
+    };
     let id = |index: usize| platform.unique(&format!("rule{index}x"));
-    let entries = cases.iter().enumerate().map(|(index, (source, kind, category, tier, ..))| {
+    let entries = cases.iter().enumerate().map(|(index, (source, kind, tier, ..))| {
         let mut detail = model.clone();
         detail["transaction_id"] = json!(id(index));
         detail["type"] = json!(kind);
-        detail["category"] = json!(category);
+        detail["category"] = json!(kind.category());
         detail["risk_tier"] = json!(tier);
         let entry = PutEventsRequestEntry::builder().event_bus_name(platform.output("BusName"));
-        entry.source(*source).detail_type(*kind).detail(detail.to_string()).build()
+        entry.source(*source).detail_type(kind.as_str()).detail(detail.to_string()).build()
     });
     let bus = aws_sdk_eventbridge::Client::new(platform.config());
     for entry in entries {
@@ -157,24 +156,34 @@ async fn the_rules_alone_decide_where_an_event_goes() {
         messages.iter().any(|message| message.body.contains(&id(index)))
     };
     // The fraud detector knows none of them: each that starts the workflow ends among its dead letters.
-    for (index, (.., queue, is_told, is_examined)) in cases.into_iter().enumerate() {
-        let expected =
-            [queue, is_told.then_some("AlertsTapQueueUrl"), is_examined.then_some("WorkflowDlqUrl")];
-        for destination in expected.into_iter().flatten() {
+    for (index, (.., is_told, is_examined)) in cases.iter().enumerate() {
+        let told = is_told.then(|| "AlertsTapQueueUrl".to_owned());
+        let examined = is_examined.then(|| "WorkflowDlqUrl".to_owned());
+        for destination in queue_of_case(index).map(url).into_iter().chain(told).chain(examined) {
             let what = format!("{:?} is in {destination}", cases[index]);
-            platform.until(&what, async || holds(destination, index).await.then_some(())).await;
+            platform.until(&what, async || holds(&destination, index).await.then_some(())).await;
         }
     }
-    for (index, (.., queue, is_told, is_examined)) in cases.into_iter().enumerate() {
-        for other in QUEUES {
-            assert_eq!(holds(other, index).await, queue == Some(other), "{:?}: {other}", cases[index]);
+    for (index, (.., is_told, is_examined)) in cases.iter().enumerate() {
+        for queue in Queue::ALL.iter().filter(|queue| queue.is_for_consumers()) {
+            let is_routed = queue_of_case(index) == Some(*queue);
+            assert_eq!(holds(&url(*queue), index).await, is_routed, "{:?}: {queue:?}", cases[index]);
         }
         // The workflow itself tells of what it examines.
         if !is_examined {
-            assert_eq!(holds("AlertsTapQueueUrl", index).await, is_told, "{:?}", cases[index]);
+            assert_eq!(holds("AlertsTapQueueUrl", index).await, *is_told, "{:?}", cases[index]);
         }
-        assert_eq!(holds("WorkflowDlqUrl", index).await, is_examined, "{:?}", cases[index]);
+        assert_eq!(holds("WorkflowDlqUrl", index).await, *is_examined, "{:?}", cases[index]);
     }
+}
+
+/// The output that holds a queue's URL.
+fn url(queue: Queue) -> String {
+    format!("{}QueueUrl", queue.logical())
+}
+
+fn queue_of(category: Category) -> String {
+    url(Queue::of(category).expect("a queue for consumers"))
 }
 
 /// An event as the processor publishes it.
