@@ -1,8 +1,12 @@
 """CloudFormation templates as data, for the checks of infra/*.yaml. Needs the pinned tools (scripts/local/install-tools)."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Loader(yaml.CSafeLoader):
     """With CloudFormation's short forms, and no key twice."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
@@ -20,7 +24,8 @@ class Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def short_form(loader, suffix, node):
+def short_form(loader: Loader, suffix: str, node: yaml.Node) -> Json:
+    value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
         if suffix == "GetAtt":
@@ -33,6 +38,8 @@ def short_form(loader, suffix, node):
 
 
 Loader.add_multi_constructor("!", short_form)
+# A template, or a part of it.
+Json = dict[str, Any]
 NOTHING = object()
 # The environments that are deployed to AWS, each with its file in infra/params.
 ENVIRONMENTS = ("dev", "prod")
@@ -40,21 +47,21 @@ PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::
                      "AWS::URLSuffix": "amazonaws.com", "AWS::StackName": "tollgate"}
 
 
-def load(path):
+def load(path: Path) -> Json:
     """The document, short forms of functions in their long form."""
     return parse(path.read_text())
 
 
-def parse(text):
+def parse(text: str) -> Json:
     return yaml.load(text, Loader)
 
 
-def environment_parameters(name):
+def environment_parameters(name: str) -> dict[str, str]:
     """The parameters of an environment's file."""
     return json.loads((ROOT / f"infra/params/{name}.json").read_text())["Parameters"]
 
 
-def parameters_of(document, given):
+def parameters_of(document: Json, given: Mapping[str, str]) -> Json:
     """The value of each of its parameters, in a deployment with the given ones. Numbers are numbers."""
     declared = document.get("Parameters", {})
     values = {name: given.get(name, one.get("Default", "given")) for name, one in declared.items()}
@@ -62,7 +69,7 @@ def parameters_of(document, given):
             for name, value in values.items()}
 
 
-def refusals(document, given):
+def refusals(document: Json, given: Mapping[str, str]) -> list[str]:
     """Why the template's rules refuse these parameters."""
     holds = conditions(document, parameters_of(document, given))
     return [one["AssertDescription"] for rule in document.get("Rules", {}).values()
@@ -70,9 +77,9 @@ def refusals(document, given):
             for one in rule["Assertions"] if not holds(one["Assert"])]
 
 
-def conditions(document, parameters):
+def conditions(document: Json, parameters: Json) -> Callable[[Any], bool]:
     """A function that says whether a condition holds, which it is given by name or as an expression."""
-    def holds(value):
+    def holds(value: Any) -> bool:
         if isinstance(value, str):
             return holds(document["Conditions"][value])
         (function, operands), = value.items()
@@ -87,7 +94,7 @@ def conditions(document, parameters):
         left, right = map(plain, operands)  # Fn::Equals
         return left == right
 
-    def plain(value):
+    def plain(value: Any) -> str:
         if isinstance(value, bool):
             return str(value).lower()
         if not isinstance(value, dict):
@@ -101,12 +108,12 @@ def conditions(document, parameters):
     return holds
 
 
-def resolved(document, given):
+def resolved(document: Json, given: Mapping[str, str]) -> Json:
     """The resources as they are deployed with these parameters."""
     parameters = parameters_of(document, given)
     holds = conditions(document, parameters)
 
-    def resolve(value):
+    def resolve(value: Any) -> Any:
         if isinstance(value, list):
             return [one for one in map(resolve, value) if one is not NOTHING]
         if not isinstance(value, dict):
@@ -124,7 +131,7 @@ def resolved(document, given):
         whole = {key: resolve(one) for key, one in value.items()}
         return {key: one for key, one in whole.items() if one is not NOTHING}
 
-    def substituted(text):
+    def substituted(text: str) -> Any:
         # The rules know an ARN with an ending as a Join only, and a name with a reference in it not at all.
         arn = re.fullmatch(r"\$\{(\w+)\.Arn\}(.+)", text)
         if arn:
