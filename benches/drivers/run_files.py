@@ -6,13 +6,14 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def write(kind, figures):
+def write(kind: str, figures: dict[str, Any]) -> Path:
     """The file, named by the time and the kind."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     file = ROOT / "benches/runs" / f"{now:%Y-%m-%dT%H%MZ}{kind}.json"
     file.parent.mkdir(exist_ok=True)
     whole = {"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "machine": machine(), **figures}
@@ -20,7 +21,7 @@ def write(kind, figures):
     return file
 
 
-def machine():
+def machine() -> dict[str, Any]:
     cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
     return {
@@ -36,9 +37,9 @@ def machine():
     }
 
 
-def said(*command):
+def said(*command: str | Path) -> str | None:
     """What the command prints; nothing where there is no such command."""
     try:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout.strip()
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
     except OSError:
         return None

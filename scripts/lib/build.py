@@ -36,7 +36,7 @@ def build(others: Sequence[str]) -> None:
     shower = threading.Thread(target=show, daemon=True)
     shower.start()
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             message = json.loads(line)
             if message["reason"] == "compiler-artifact":
                 built.add(message["package_id"])
@@ -49,7 +49,7 @@ def build(others: Sequence[str]) -> None:
 
 def cargo(*arguments: str) -> set[str]:
     """The different lines that cargo prints."""
-    done = subprocess.run(["cargo", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(["cargo", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"cargo {arguments[0]}: {done.stderr.strip()}")
     return {line.removesuffix(" (*)") for line in done.stdout.splitlines() if line}

@@ -13,7 +13,7 @@ class Engine:
     def __init__(self, home: Path) -> None:
         script = '. scripts/lib/containers.sh && need_engine >&2 && echo "$engine" && echo "${CONTAINERS_CONF-}"'
         chosen = subprocess.run(["bash", "-c", script], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
-                                text=True)
+                                text=True, check=False)
         if chosen.returncode:
             raise Failure(chosen.stderr.strip())
         self.name, conf = chosen.stdout.split("\n")[:2]
@@ -24,7 +24,7 @@ class Engine:
 
     def __call__(self, *arguments: str, text: str = "", timeout: int = 1800) -> str:
         done = subprocess.run([self.name, *arguments], env=self.environment, input=text, capture_output=True,
-                              text=True, timeout=timeout)
+                              text=True, timeout=timeout, check=False)
         if done.returncode:
             raise Failure(f"{self.name} {arguments[0]}: {done.stderr.strip()}")
         return done.stdout.strip()

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -14,13 +15,28 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from build import BINARIES, build
 from container_engine import Engine
 from machine import (
-    CREDENTIALS, FUNCTIONS, LOCAL, REGION, ROOT, Failure, answers, aws_json, base_environment, free_port, install, logical,
-    private, refuses, replace, say, tail)
+    CREDENTIALS,
+    FUNCTIONS,
+    LOCAL,
+    REGION,
+    ROOT,
+    Failure,
+    answers,
+    aws_json,
+    base_environment,
+    free_port,
+    install,
+    logical,
+    private,
+    refuses,
+    replace,
+    say,
+    tail,
+)
 from processes import Processes
 
 ACCOUNT = "000000000000"
@@ -88,17 +104,19 @@ class Platform:
 
     def push(self) -> None:
         peers = self.running_peers()
-        command = [ROOT / "scripts/operate/push-images", "--suffix", self.suffix, "--params", LOCAL_PARAMS, "--endpoint-url",
-                   peers["aws_endpoint"], "--registry", peers["registry"], "--login", f"cat {self.home / 'password'}"]
+        command: list[str | Path] = [
+            ROOT / "scripts/operate/push-images", "--suffix", self.suffix, "--params", LOCAL_PARAMS,
+            "--endpoint-url", peers["aws_endpoint"], "--registry", peers["registry"],
+            "--login", f"cat {self.home / 'password'}"]
         environment = {**os.environ, **CREDENTIALS, "AWS": str(install("awscli") / "aws")}
-        if subprocess.run(command, stdin=subprocess.DEVNULL, env=environment).returncode:
+        if subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False).returncode:
             raise Failure("the push failed")
 
     def deploy_images(self, options: Options) -> None:
         """The template with the digests that were pushed, and functions out of images that are pulled by them."""
         peers = self.running_peers()
         pushed = subprocess.run([ROOT / "scripts/operate/push-images", "--suffix", self.suffix, "--print"], stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True)
+                                capture_output=True, text=True, check=False)
         if pushed.returncode:
             raise Failure(pushed.stderr.strip())
         began = time.monotonic()
@@ -160,9 +178,9 @@ class Platform:
     def start_runner(self, init_timeout: int) -> str:
         port_file = self.home / "runner.port"
         port_file.unlink(missing_ok=True)
-        self.processes.spawn("runner", [BINARIES / "tollgate-local", "serve", "--port-file", port_file, "--log-dir",
-                              self.home / "logs", "--region", REGION, "--account-id", ACCOUNT,
-                              "--init-timeout", str(init_timeout)], {})
+        command = [str(BINARIES / "tollgate-local"), "serve", "--port-file", str(port_file), "--log-dir", str(self.home / "logs"),
+                   "--region", REGION, "--account-id", ACCOUNT, "--init-timeout", str(init_timeout)]
+        self.processes.spawn("runner", command, {})
         self.processes.wait("runner", 10, port_file.exists)
         return f"http://127.0.0.1:{port_file.read_text()}"
 
@@ -179,22 +197,23 @@ class Platform:
                 "MINISTACK_REGION": REGION, "MINISTACK_ACCOUNT_ID": ACCOUNT, "LOG_LEVEL": "WARNING",
                 "HOME": str(self.home), "TMPDIR": str(self.home), **proxies})
             try:
-                self.processes.wait("peer", 30, lambda: answers(f"{url}/_ministack/health"))
+                self.processes.wait("peer", 30, functools.partial(answers, f"{url}/_ministack/health"))
                 return url
             except Failure:
                 # Somebody may have taken the port in between.
                 self.processes.stop("peer")
                 if attempt == 2:
                     raise
+        raise AssertionError("the last attempt returns or raises")
 
     def deploy(self, aws: Path, endpoint: str, parameters: Sequence[str]) -> dict[str, str]:
         say("deploying the template to it")
         log = self.home / "deploy.log"
-        command = [ROOT / "scripts/operate/deploy", "--suffix", self.suffix, "--params", LOCAL_PARAMS,
-                   "--endpoint-url", endpoint, *parameters]
+        command: list[str | Path] = [ROOT / "scripts/operate/deploy", "--suffix", self.suffix, "--params", LOCAL_PARAMS,
+                                     "--endpoint-url", endpoint, *parameters]
         with log.open("w") as out:
             done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                  env={**base_environment(), **CREDENTIALS, "AWS": str(aws)}, timeout=300)
+                                  env={**base_environment(), **CREDENTIALS, "AWS": str(aws)}, timeout=300, check=False)
         if done.returncode:
             raise Failure(f"the deployment failed:\n{tail(log)}")
         stack = aws_json(aws, endpoint, "cloudformation", "describe-stacks", "--stack-name",
@@ -228,6 +247,7 @@ class Platform:
             except urllib.error.HTTPError as error:
                 log = self.home / "logs" / f"{function}.log"
                 return f"{name} does not start: {error.read().decode()}\n{tail(log)}"
+            return None
 
         with concurrent.futures.ThreadPoolExecutor() as pool:
             problems = [problem for problem in pool.map(start, FUNCTIONS) if problem]
@@ -245,11 +265,11 @@ class Platform:
     def apply_endpoints(self) -> None:
         say("applying infra/endpoints/demo.toml, with secrets of its own")
         log = self.home / "endpoints.log"
-        command = [BINARIES / "tollgate", "endpoints", "apply", ROOT / "infra/endpoints/demo.toml", "--generate-secrets"]
+        command: list[str | Path] = [BINARIES / "tollgate", "endpoints", "apply", ROOT / "infra/endpoints/demo.toml", "--generate-secrets"]
         with log.open("w") as out:
             done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                   env={**base_environment(), **CREDENTIALS, "TOLLGATE_PLATFORM": str(self.file)},
-                                  timeout=60)
+                                  timeout=60, check=False)
         if done.returncode:
             raise Failure(f"the endpoints cannot be applied:\n{tail(log)}")
 
@@ -326,7 +346,7 @@ def prepare(*parts: str) -> None:
     """What images need of this machine, as far as it can be installed; the tests of presence are where it is used."""
     if shutil.which("docker-registry") and shutil.which("htpasswd") and Path(EMULATOR).exists():
         return
-    if subprocess.run([ROOT / "scripts/local/setup-container-host", *parts], stdin=subprocess.DEVNULL).returncode:
+    if subprocess.run([ROOT / "scripts/local/setup-container-host", *parts], stdin=subprocess.DEVNULL, check=False).returncode:
         raise Failure("this machine is not ready for images")
 
 

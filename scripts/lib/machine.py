@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -88,13 +88,15 @@ def install(tool: str) -> Path:
     with (home.parent / f"{tool}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not marker.exists() or marker.read_text() != pins.read_text():
-            say(f"installing {tool} (once)")
+            # Not among the results of a script that installs what it takes.
+            print(f"installing {tool} (once)", file=sys.stderr, flush=True)
             log = home.parent / f"{tool}.log"
             with log.open("w") as out:
-                for command in ([sys.executable, "-m", "venv", "--clear", home],
-                                [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input",
-                                 "--no-deps", "--requirement", pins]):
-                    if subprocess.run(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=600).returncode:
+                venv: list[str | Path] = [sys.executable, "-m", "venv", "--clear", home]
+                pip: list[str | Path] = [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input",
+                                         "--no-deps", "--requirement", pins]
+                for command in (venv, pip):
+                    if subprocess.run(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=600, check=False).returncode:
                         raise Failure(f"{tool} cannot be installed:\n{tail(log)}")
             marker.write_text(pins.read_text())
     return home / "bin"
@@ -105,10 +107,10 @@ def base_environment() -> dict[str, str]:
 
 
 def aws_json(aws: Path, endpoint: str, *arguments: str) -> Any:
-    command = [aws, "--endpoint-url", endpoint, "--output", "json", "--cli-connect-timeout", "5",
+    command: list[str | Path] = [aws, "--endpoint-url", endpoint, "--output", "json", "--cli-connect-timeout", "5",
                "--cli-read-timeout", "30", *arguments]
     done = subprocess.run(command, env={**base_environment(), **CREDENTIALS}, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=60)
+                          stdin=subprocess.DEVNULL, timeout=60, check=False)
     if done.returncode:
         raise Failure(f"aws {' '.join(arguments)}: {done.stderr.strip()}")
     return json.loads(done.stdout)

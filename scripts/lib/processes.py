@@ -1,5 +1,6 @@
 """Processes that outlive the script which started them, by name."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,10 +46,8 @@ class Processes:
         for sent, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
             if not pid:
                 break
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, sent)
-            except ProcessLookupError:
-                pass
             end = time.monotonic() + seconds
             while (pid := self.pid(name)) and time.monotonic() < end:
                 time.sleep(0.02)

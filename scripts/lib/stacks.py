@@ -83,7 +83,7 @@ class Aws:
         self.is_local = bool(endpoint_url)
 
     def configured_region(self) -> str:
-        done = subprocess.run([self.command[0], "configure", "get", "region"], capture_output=True, text=True)
+        done = subprocess.run([self.command[0], "configure", "get", "region"], capture_output=True, text=True, check=False)
         if not done.stdout.strip():
             raise Failure("no region: set AWS_REGION")
         return done.stdout.strip()
@@ -94,7 +94,7 @@ class Aws:
 
     def text(self, *arguments: object) -> str:
         done = subprocess.run([*self.command, "--output", "json", *map(str, arguments)], env=self.environment,
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise Failure(f"aws {' '.join(map(str, arguments[:2]))}: {done.stderr.strip()}")
         return done.stdout.strip()
@@ -204,7 +204,7 @@ class Stack:
 
     def events(self) -> list[dict[str, Any]]:
         """What happened since the last change of the stack began, oldest first."""
-        happened = []
+        happened: list[dict[str, Any]] = []
         with contextlib.suppress(Failure):
             for event in self.aws.json("cloudformation", "describe-stack-events", "--stack-name", self.name,
                                        "--max-items", 500)["StackEvents"]:

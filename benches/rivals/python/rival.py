@@ -9,11 +9,12 @@ import json
 import sys
 import time
 from decimal import Decimal
+from pathlib import Path
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 EPOCH = datetime.datetime.fromtimestamp(0, UTC)
 MILLISECOND = datetime.timedelta(milliseconds=1)
 MAX_MESSAGE_BYTES = 1_048_576
@@ -220,8 +221,7 @@ def handle(payload):
 
 
 def main():
-    with open(sys.argv[1], "rb") as file:
-        payload = file.read()
+    payload = Path(sys.argv[1]).read_bytes()
     for line in sys.stdin:
         match line.split():
             case ["go", turns]:
@@ -236,8 +236,7 @@ def main():
                 outputs = handle(payload)
                 for entry in outputs["bus"]:
                     entry["Time"] = (entry["Time"] - EPOCH) // MILLISECOND
-                with open(path, "w", encoding="utf-8") as file:
-                    json.dump(outputs, file)
+                Path(path).write_text(json.dumps(outputs), encoding="utf-8")
                 print("true", flush=True)
 
 

@@ -55,10 +55,10 @@ def bodies(provider):
         "gocardless": '"events":[]',
         "coinbase_commerce": '"event":{"id":"e-1","type":"charge:confirmed","resource":"event"}',
     }.get(provider, '"type":"payment.paid"')
-    yield "plain", ('{"id":"tg_1","amount":"10.00",%s}' % members).encode()
-    yield "unicode", ('{"id":"tg_2","name":"Łódź 💶 naïve",%s}' % members).encode()
-    yield "escapes", ('{"id":"tg_3","name":"\\u00e9\\/\\n",%s}' % members).encode()
-    yield "pretty", ('{\n  "id": "tg_4",\n  "amount": 2.50,\n  %s\n}\n' % members).encode()
+    yield "plain", (f'{{"id":"tg_1","amount":"10.00",{members}}}').encode()
+    yield "unicode", (f'{{"id":"tg_2","name":"Łódź 💶 naïve",{members}}}').encode()
+    yield "escapes", (f'{{"id":"tg_3","name":"\\u00e9\\/\\n",{members}}}').encode()
+    yield "pretty", (f'{{\n  "id": "tg_4",\n  "amount": 2.50,\n  {members}\n}}\n').encode()
 
 
 def sign(provider, body, key, at):
@@ -76,7 +76,7 @@ def sign(provider, body, key, at):
         import svix.webhooks
 
         library = standardwebhooks.Webhook if provider == "standard_webhooks" else svix.webhooks.Webhook
-        moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+        moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
         prefix = "webhook" if provider == "standard_webhooks" else "svix"
         signature = library(key).sign("msg_tollgate", moment, text)
         names = {"id": "msg_tollgate", "timestamp": str(at), "signature": signature}
@@ -247,7 +247,7 @@ def make():
 
 def check(paths):
     good, bad = 0, 0
-    for line in (line for path in paths for line in open(path)):
+    for line in (line for path in paths for line in pathlib.Path(path).read_text().splitlines()):
         case = json.loads(line)
         if case["provider"] not in PROVIDERS:
             continue
@@ -271,7 +271,7 @@ MODULES = [
 if __name__ == "__main__":
     for module in MODULES:
         importlib.import_module(module)
-    with freezegun.freeze_time(datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc)):
+    with freezegun.freeze_time(datetime.datetime.fromtimestamp(NOW, datetime.UTC)):
         if sys.argv[1:] == ["make"]:
             make()
         elif sys.argv[1:2] == ["check"] and sys.argv[2:]:
