@@ -1,5 +1,7 @@
 //! What the archival function holds: made once, at start-up.
 
+use std::convert::Infallible;
+
 use tollgate_archive::Archiver;
 use tollgate_aws::{archive::S3Archive, payloads::S3Payloads};
 use tollgate_lambda::{clock, metrics::Metrics};
@@ -14,15 +16,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) async fn new(settings: &Settings) -> Self {
+    /// Makes the clients. It calls no service, so nothing can fail.
+    pub(crate) async fn new(settings: Settings) -> Result<Self, Infallible> {
         let config = tollgate_aws::sdk_config().await;
         let s3 = tollgate_aws::s3_client(&config);
-        Self {
+        Ok(Self {
             archiver: Archiver::new(
-                S3Archive::new(s3, &settings.archive_bucket),
-                S3Payloads::new(config, &settings.payload_bucket),
+                S3Archive::new(s3, settings.archive_bucket),
+                S3Payloads::new(config, settings.payload_bucket),
             ),
-            metrics: Metrics::start("archival", &settings.environment, clock::now()),
-        }
+            metrics: Metrics::start("archival", settings.environment, clock::now()),
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! What the fraud detector holds: made once, at start-up.
 
+use std::convert::Infallible;
+
 use tollgate_aws::{bus::EventBridgeBus, history::DynamoHistory};
 use tollgate_lambda::{
     clock::{self, SYSTEM_CLOCK, SystemClock},
@@ -17,19 +19,19 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) async fn new(settings: Settings) -> Self {
+    /// Makes the clients. It calls no service, so nothing can fail.
+    pub(crate) async fn new(settings: Settings) -> Result<Self, Infallible> {
         let config = tollgate_aws::sdk_config().await;
-        let history =
-            DynamoHistory::new(aws_sdk_dynamodb::Client::new(&config), &settings.transactions_table);
-        Self {
+        let history = DynamoHistory::new(aws_sdk_dynamodb::Client::new(&config), settings.transactions_table);
+        Ok(Self {
             fraud: FraudCheck {
                 decisions: history.clone(),
                 history,
-                bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), &settings.event_bus_name),
+                bus: EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&config), settings.event_bus_name),
                 clock: SYSTEM_CLOCK,
                 rules: settings.rules,
             },
-            metrics: Metrics::start("fraud-detector", &settings.environment, clock::now()),
-        }
+            metrics: Metrics::start("fraud-detector", settings.environment, clock::now()),
+        })
     }
 }

@@ -27,11 +27,6 @@ impl Settings {
     }
 }
 
-/// Read apart from the rest, so that bad settings can be logged.
-pub(crate) fn log_level(source: &dyn Source) -> String {
-    source.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -1,9 +1,10 @@
-//! Start-up: what every `main` does.
+//! Start-up: what every function's `main` does.
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     future::Future,
-    mem,
+    io, mem,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -18,7 +19,10 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 use tracing::error;
 
-use crate::settings::{Environment, Source};
+use crate::{
+    logging,
+    settings::{Environment, SettingsError, Source},
+};
 
 /// What one invocation knows besides its payload.
 #[derive(Debug, Clone)]
@@ -84,49 +88,65 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for BypassDeseriali
     }
 }
 
-/// Runs a function's whole life. One thread is enough for one invocation at a time; on Lambda Managed Instances, which
-/// hand `AWS_LAMBDA_MAX_CONCURRENCY` of them to one process, there is one for each processor.
-pub fn block_on(life: impl Future<Output = ExitCode>) -> ExitCode {
+/// A function's whole life: logs, settings, context, then invocations until Lambda stops the process, one after the
+/// other or as many at once as `AWS_LAMBDA_MAX_CONCURRENCY` says, all with the one context. What stops it from starting
+/// is logged. The payload is handed over as it came, so that each function reads it once, in its own way. An error of
+/// `handle` is reported to Lambda under its `error_name`, which a workflow's `Retry` and `Catch` go by.
+pub fn run<S, C, P, T, E, F>(
+    read: impl FnOnce(&dyn Source) -> Result<S, SettingsError>,
+    prepare: impl AsyncFnOnce(S) -> Result<C, P>,
+    handle: impl Fn(Arc<C>, Invocation, Payload) -> F + Clone + Send + 'static,
+    error_name: fn(&E) -> &'static str,
+) -> ExitCode
+where
+    C: Send + Sync + 'static,
+    P: Display,
+    T: Serialize + Send + 'static,
+    E: std::error::Error + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    logging::init(&log_level(&Environment));
+    let settings = match read(&Environment) {
+        Ok(settings) => settings,
+        Err(problem) => return refuse(&problem),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(problem) => return refuse(&problem),
+    };
+    runtime.block_on(async {
+        let context = match prepare(settings).await {
+            Ok(context) => context,
+            Err(problem) => return refuse(&problem),
+        };
+        match serve(context, handle, error_name).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => refuse(&problem),
+        }
+    })
+}
+
+/// The name of an error's type: the `error_name` of a function that no workflow calls.
+pub fn type_name<E>(_: &E) -> &'static str {
+    std::any::type_name::<E>().rsplit("::").next().unwrap_or_default()
+}
+
+/// One thread is enough for one invocation at a time; on Lambda Managed Instances, which hand
+/// `AWS_LAMBDA_MAX_CONCURRENCY` of them to one process, there is one for each processor.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let concurrency = Environment.get("AWS_LAMBDA_MAX_CONCURRENCY").and_then(|text| text.parse().ok());
     let mut builder = match concurrency.unwrap_or(1_u32) {
         0 | 1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(life),
-        Err(problem) => refuse(&problem),
-    }
+    builder.enable_all().build()
 }
 
-/// Serves invocations until Lambda stops the process: one after the other, or as many at once as
-/// `AWS_LAMBDA_MAX_CONCURRENCY` says, all with the one `context`. The payload is handed over as it came, so that each
-/// function reads it once, in its own way. An error is reported to Lambda under its type's name.
-///
-/// # Errors
-///
-/// The Runtime API's.
-pub async fn serve<C, T, E, F>(
+/// Serves invocations until Lambda stops the process.
+async fn serve<C, T, E, F>(
     context: C,
     handle: impl Fn(Arc<C>, Invocation, Payload) -> F + Clone + Send + 'static,
-) -> Result<(), Error>
-where
-    C: Send + Sync + 'static,
-    T: Serialize + Send + 'static,
-    E: std::error::Error + 'static,
-    F: Future<Output = Result<T, E>> + Send + 'static,
-{
-    serve_named(context, handle, |_| std::any::type_name::<E>().rsplit("::").next().unwrap_or_default()).await
-}
-
-/// [`serve`], with a name for each error: what a workflow's `Retry` and `Catch` go by.
-///
-/// # Errors
-///
-/// The Runtime API's.
-pub async fn serve_named<C, T, E, F>(
-    context: C,
-    handle: impl Fn(Arc<C>, Invocation, Payload) -> F + Clone + Send + 'static,
-    name: fn(&E) -> &'static str,
+    error_name: fn(&E) -> &'static str,
 ) -> Result<(), Error>
 where
     C: Send + Sync + 'static,
@@ -148,7 +168,7 @@ where
         let handled = handle(Arc::clone(&shared), invocation, payload);
         async move {
             handled.await.map_err(|problem| {
-                let name = name(&problem);
+                let name = error_name(&problem);
                 error!(error = %problem, name, "invocation failed");
                 Diagnostic { error_type: name.to_owned(), error_message: problem.to_string() }
             })
@@ -159,7 +179,7 @@ where
 }
 
 /// Logs why the process cannot start, and gives the exit code for it.
-pub fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
+fn refuse(problem: &dyn Display) -> ExitCode {
     error!(error = %problem, "cannot start");
     ExitCode::FAILURE
 }
@@ -172,6 +192,6 @@ pub fn is_on_demand_start(source: &dyn Source) -> bool {
 }
 
 /// `LOG_LEVEL`, read apart from the other settings so that what is wrong with those can be logged.
-pub fn log_level(source: &dyn Source) -> String {
+fn log_level(source: &dyn Source) -> String {
     source.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned())
 }

@@ -16,7 +16,7 @@ use tollgate_lambda::{
 use tollgate_pipeline::{
     directory::Directory,
     ports::{PortError, ProcessPorts},
-    process::Process,
+    process::{Process, init_thread_pool},
 };
 
 use crate::settings::Settings;
@@ -51,6 +51,9 @@ impl Context {
     ///
     /// When the endpoints cannot be read.
     pub(crate) async fn new(settings: Settings) -> Result<Self, PortError> {
+        if settings.is_parallel {
+            init_thread_pool();
+        }
         let config = tollgate_aws::sdk_config().await;
         let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), settings.endpoints_path);
         let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);

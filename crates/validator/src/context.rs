@@ -44,11 +44,11 @@ impl Context {
     /// # Errors
     ///
     /// When the endpoints cannot be read: a validator that knows none takes no webhook.
-    pub(crate) async fn new(settings: &Settings) -> Result<Self, PortError> {
+    pub(crate) async fn new(settings: Settings) -> Result<Self, PortError> {
         let config = tollgate_aws::sdk_config().await;
         let ssm = aws_sdk_ssm::Client::new(&config);
         let secrets = AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), ssm.clone());
-        let endpoints = SsmEndpoints::new(ssm, &settings.endpoints_path);
+        let endpoints = SsmEndpoints::new(ssm, settings.endpoints_path);
         let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);
         if !settings.is_on_demand_start {
             directory.warm().await?;
@@ -57,15 +57,15 @@ impl Context {
             directory,
             keys: Keys::new(secrets, SYSTEM_CLOCK, settings.freshness),
             materials: KeptMaterials::new(HttpsMaterials::new(), SYSTEM_CLOCK),
-            ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), &settings.ledger_table),
+            ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), settings.ledger_table),
             queue: SqsIntake::new(
                 aws_sdk_sqs::Client::new(&config),
-                &settings.intake_queue_url,
-                &settings.intake_ordered_queue_url,
+                settings.intake_queue_url,
+                settings.intake_ordered_queue_url,
             ),
-            payloads: S3Payloads::new(config, &settings.payload_bucket),
+            payloads: S3Payloads::new(config, settings.payload_bucket),
             max_body_bytes: settings.max_body_bytes,
         };
-        Ok(Self { ingest, metrics: Metrics::start("validator", &settings.environment, clock::now()) })
+        Ok(Self { ingest, metrics: Metrics::start("validator", settings.environment, clock::now()) })
     }
 }

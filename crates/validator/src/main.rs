@@ -10,27 +10,13 @@ mod settings;
 
 use std::process::ExitCode;
 
-use tollgate_lambda::{logging, settings::Environment, start};
+use tollgate_lambda::start;
+
+use crate::{context::Context, settings::Settings};
 
 #[global_allocator]
 static ALLOCATOR: tollgate_lambda::Allocator = tollgate_lambda::Allocator;
 
 fn main() -> ExitCode {
-    start::block_on(run())
-}
-
-async fn run() -> ExitCode {
-    logging::init(&start::log_level(&Environment));
-    let settings = match settings::Settings::read(&Environment) {
-        Ok(settings) => settings,
-        Err(problem) => return start::refuse(&problem),
-    };
-    let context = match context::Context::new(&settings).await {
-        Ok(context) => context,
-        Err(problem) => return start::refuse(&problem),
-    };
-    match start::serve(context, handler::handle).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => start::refuse(&problem),
-    }
+    start::run(Settings::read, Context::new, handler::handle, start::type_name)
 }
