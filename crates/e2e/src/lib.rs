@@ -20,7 +20,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tollgate_aws::{
     endpoints::SsmEndpoints, ledger::DynamoLedger, secrets::AwsSecrets, transactions::DynamoTransactions,
 };
@@ -29,7 +29,7 @@ use tollgate_lambda::clock;
 use tollgate_pipeline::fraud::read_event;
 use tollgate_pipeline::ports::{EndpointSource, Known, Ledger, LedgerState, Secrets};
 use tollgate_providers::{Headers, SignedWebhook};
-use tollgate_testkit::webhook::Sender;
+use tollgate_testkit::{schema, webhook::Sender};
 
 /// From a webhook's answer to the last of its traces, on a busy machine.
 const BOUND: Duration = Duration::from_secs(90);
@@ -223,7 +223,8 @@ impl Platform {
         Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
-    /// Everything in a queue, by the output that holds its URL.
+    /// Everything in a queue, by the output that holds its URL. Payment events of this test are checked against their
+    /// schema, whichever queue they are in: queues are read nowhere else.
     pub async fn peek(&self, queue: &str) -> Vec<Peeked> {
         let endpoint = self.file["aws_endpoint"].as_str().unwrap();
         let url = format!("{endpoint}/_ministack/sqs/messages?QueueUrl={}", self.output(queue));
@@ -231,12 +232,18 @@ impl Platform {
         let regions = answer.body["messages"].as_object().unwrap().values().filter_map(Value::as_object);
         let queues = regions.flat_map(|regions| regions.values()).filter_map(Value::as_object);
         let messages = queues.flat_map(|queues| queues.values()).filter_map(Value::as_array).flatten();
-        messages
+        let messages: Vec<Peeked> = messages
             .map(|message| Peeked {
                 body: message["Body"].as_str().unwrap_or_default().to_owned(),
                 attributes: message["MessageAttributes"].clone(),
             })
-            .collect()
+            .collect();
+        for message in messages.iter().filter(|message| message.body.contains(&self.unique)) {
+            if let Some(event) = published_event(&message.body) {
+                schema::check(&event);
+            }
+        }
+        messages
     }
 
     /// The events of this test that a rule has sent to a queue.
@@ -244,10 +251,9 @@ impl Platform {
         let messages = self.peek(queue).await;
         let mine = messages.iter().filter(|message| message.body.contains(&self.unique));
         mine.map(|message| {
-            // By way of a topic, the event is the notification's text.
-            let envelope: Value = serde_json::from_str(&message.body).unwrap();
-            let event = envelope["Message"].as_str().unwrap_or(&message.body);
-            read_event(event).unwrap_or_else(|problem| panic!("{problem}: {event}"))
+            let event =
+                published_event(&message.body).unwrap_or_else(|| panic!("no event: {}", message.body));
+            read_event(&event).unwrap_or_else(|problem| panic!("{problem}: {event}"))
         })
         .collect()
     }
@@ -373,9 +379,38 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The payment event in a message that the bus sent: bare, in the bus's envelope, or in a topic's notification of
+/// either.
+fn published_event(body: &str) -> Option<String> {
+    // Parts are kept as text, so that amounts of any length stay exact.
+    let object: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
+    if let Some(notification) = object.get("Message") {
+        return published_event(&serde_json::from_str::<String>(notification.get()).ok()?);
+    }
+    if let Some(detail) = object.get("detail") {
+        return Some(detail.get().to_owned());
+    }
+    let name = object.get("schema")?.get();
+    name.starts_with("\"tollgate.payment-event/").then(|| body.to_owned())
+}
+
 fn read_archive(folder: &Path) -> Vec<Value> {
     let output = Command::new(root().join("scripts/operate/read-archive")).arg(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn an_event_is_found_in_whatever_the_bus_sends() {
+    let event =
+        r#"{"schema":"tollgate.payment-event/1","amount":{"minor_units":123456789012345678901234567}}"#;
+    let envelope = format!(r#"{{"source":"tollgate","detail":{event}}}"#);
+    let notify = |text: &str| serde_json::json!({ "Type": "Notification", "Message": text }).to_string();
+    for body in [event, &envelope, &notify(event), &notify(&envelope)] {
+        assert_eq!(published_event(body).as_deref(), Some(event), "{body}");
+    }
+    for body in ["", "text", "[]", "{}", r#"{"schema":"other/1"}"#, &notify("an alarm")] {
+        assert_eq!(published_event(body), None, "{body}");
+    }
 }

@@ -22,7 +22,10 @@ use tokio::{
     task::JoinSet,
 };
 use tollgate_lambda::clock;
-use tollgate_testkit::webhook::{KEY, Payment, Sender, config};
+use tollgate_testkit::{
+    schema,
+    webhook::{KEY, Payment, Sender, config},
+};
 
 /// `AWS_LAMBDA_MAX_CONCURRENCY`.
 const AT_ONCE: usize = 4;
@@ -216,6 +219,7 @@ fn said(operation: &str, request: &Value) -> (StatusCode, Value) {
         "BatchGetItem" => json!({"Responses": {}, "UnprocessedKeys": {}}),
         "BatchWriteItem" => json!({"UnprocessedItems": {}}),
         "PutEvents" => {
+            entries().for_each(|entry| schema::check(entry["Detail"].as_str().unwrap()));
             json!({"FailedEntryCount": 0, "Entries": entries().map(|_| json!({"EventId": "e"})).collect::<Vec<_>>()})
         }
         "UpdateItem" => json!({"Attributes": {

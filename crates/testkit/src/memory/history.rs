@@ -11,6 +11,8 @@ use tollgate_pipeline::ports::{
 };
 use tollgate_risk::Decision;
 
+use crate::schema;
+
 /// Events by transaction and sort key, with the decision on each.
 #[derive(Debug, Default)]
 pub struct MemoryHistory {
@@ -69,7 +71,7 @@ impl Decisions for &MemoryHistory {
     }
 }
 
-/// A bus that keeps what is published.
+/// A bus that keeps what is published. It panics at what is no payment event: no test has to ask.
 #[derive(Debug, Default)]
 pub struct MemoryBus {
     published: Mutex<Vec<String>>,
@@ -95,6 +97,7 @@ impl EventBus for &MemoryBus {
         let publish = |document: &Document<'_>| match failures.pop() {
             Some(problem) => Err(problem),
             None => {
+                schema::check(document.json);
                 published.push(document.json.to_owned());
                 Ok(())
             }
@@ -110,5 +113,21 @@ pub struct FixedClock(pub Timestamp);
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{Currency, Money};
+
+    use super::*;
+    use crate::contract;
+
+    #[tokio::test]
+    #[should_panic(expected = "not a payment event")]
+    async fn what_is_no_payment_event_is_not_published() {
+        let money = Money::from_minor(1, Currency::new("EUR").unwrap()).unwrap();
+        let event = contract::event("e", "t", "2026-01-02T03:04:05Z".parse().unwrap(), money);
+        let _ = (&MemoryBus::default()).publish(&[Document { event: &event, json: "{}" }]).await;
     }
 }
