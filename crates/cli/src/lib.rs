@@ -20,7 +20,6 @@ pub mod signer;
 pub mod status;
 pub mod table;
 mod verify;
-pub mod webhook;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,8 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, sleep_until},
 };
+use tollgate_core::{Currency, Money};
+use tollgate_samples::{BUILT_IN, Kind, Sample};
 
 use crate::{
     aws::{Platform, Target},
@@ -20,7 +22,6 @@ use crate::{
     progress::progress,
     signer::Signer,
     table::Table,
-    webhook::{self, BUILT_IN, Kind, Sample},
 };
 
 /// Latencies are recorded from 1 µs to 10 minutes with three significant digits.
@@ -150,17 +151,17 @@ fn prepare(
     let mut parcels = Vec::with_capacity(usize::try_from(total)?);
     let kinds = Kind::ALL.iter().cycle();
     for ((serial, signer), kind) in (0..total).zip(signers.iter().cycle()).zip(kinds) {
-        let amount = format!("{}.{:02}", serial % 2_000 + 1, serial % 100);
+        let cents = (serial % 2_000 + 1) * 100 + serial % 100;
         let now = clock::now();
         let sample = Sample {
             kind: *kind,
-            money: webhook::money(&amount, "USD")?,
-            id: webhook::id(seed, serial),
+            money: Money::from_minor(cents.into(), Currency::new("USD")?)?,
+            id: tollgate_samples::id(seed, serial),
             at: now,
             items: 1,
         };
         let provider = signer.endpoint.provider().as_str();
-        let mut draft = webhook::draft(provider, &sample).context("no body is built in")?;
+        let mut draft = sample.draft(provider).context("no body is built in")?;
         if let Some(bytes) = args.size {
             draft.pad_to(bytes);
         }

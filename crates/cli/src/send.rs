@@ -3,15 +3,16 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
-use tollgate_core::Timestamp;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tollgate_core::{Currency, Money, Timestamp};
 use tollgate_providers::Headers;
+use tollgate_samples::{BUILT_IN, Draft, Kind, Sample};
 
 use crate::{
     aws::Target,
     clock,
     http::{Answer, Parcel, Sender},
     signer::{KeySource, Signer, ad_hoc},
-    webhook::{self, BUILT_IN, Draft, Kind, Sample},
 };
 
 /// How old an `--expired` webhook is, in seconds: past every scheme's window.
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long)]
     endpoint: String,
     /// What the built-in body says
-    #[arg(long = "type", value_enum, default_value = "payment")]
+    #[arg(long = "type", value_parser = kinds(), default_value = "payment")]
     kind: Kind,
     /// Decimal amount in major units
     #[arg(long, default_value = "10.99")]
@@ -134,10 +135,10 @@ fn draft(args: &Args, signer: &Signer, seed: &str, serial: u64, now: Timestamp) 
             Draft { headers, body, event_ids: Vec::new() }
         }
         None => {
-            let money = webhook::money(&args.amount, &args.currency)?;
-            let id = webhook::id(seed, serial);
+            let money = money(&args.amount, &args.currency)?;
+            let id = tollgate_samples::id(seed, serial);
             let sample = Sample { kind: args.kind, money, id, at: now, items: args.items };
-            webhook::draft(provider, &sample).with_context(|| {
+            sample.draft(provider).with_context(|| {
                 format!("no body is built in for {provider} (only {}): use --body", BUILT_IN.join(", "))
             })?
         }
@@ -150,6 +151,16 @@ fn draft(args: &Args, signer: &Signer, seed: &str, serial: u64, now: Timestamp) 
         draft.pad_to(bytes);
     }
     Ok(draft)
+}
+
+/// Money from what a person types: `10.99` and `USD`.
+fn money(amount: &str, currency: &str) -> anyhow::Result<Money> {
+    let currency = Currency::new(currency)?;
+    Money::from_decimal(amount, currency).map_err(|problem| anyhow::anyhow!("{amount} {currency}: {problem}"))
+}
+
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|name| name.parse::<Kind>())
 }
 
 fn line(answer: &Answer, draft: &Draft) -> String {

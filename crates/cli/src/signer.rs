@@ -6,11 +6,11 @@ use anyhow::{Context, bail};
 use serde_json::json;
 use tollgate_core::{EndpointConfig, Timestamp};
 use tollgate_providers::{Endpoint, KeyRing, Received, SignedWebhook, ToSign};
+use tollgate_samples::Draft;
 
 use crate::{
     aws::Aws,
     endpoints::{self, KeyStore, KeyText, Reference},
-    webhook::Draft,
 };
 
 /// Where a signing key comes from when it is not the environment's own.

@@ -5,12 +5,9 @@ use anyhow::Context;
 use bytes::Bytes;
 use tollgate_core::{EventId, LedgerKey, Money, RiskTier, Timestamp, id::hex_sha256};
 use tollgate_providers::Endpoint;
+use tollgate_samples::{Draft, Kind, Sample};
 
-use tollgate_cli::{
-    http::Parcel,
-    signer::Signer,
-    webhook::{self, Draft, Kind, Sample},
-};
+use tollgate_cli::{http::Parcel, signer::Signer};
 
 /// The body limit of the deployment: `MaxBodyBytes` in `infra/tollgate.yaml`, in bytes.
 const BODY_LIMIT: usize = 1_048_576;
@@ -204,8 +201,8 @@ impl<'a> Planner<'a> {
         let (index, signer) = self.signer_for(class, serial)?;
         let (sample, tier) = self.sample(signer, serial)?;
         let provider = signer.endpoint.provider().as_str();
-        let mut draft = webhook::draft(provider, &sample)
-            .with_context(|| format!("no body is built in for {provider}"))?;
+        let mut draft =
+            sample.draft(provider).with_context(|| format!("no body is built in for {provider}"))?;
         match class {
             Class::Large => draft.pad_to(usize::try_from(100_000 + self.choices.below(200_000))?),
             Class::ClaimCheck => draft.pad_to(CLAIM_CHECK_BYTES),
@@ -255,7 +252,7 @@ impl<'a> Planner<'a> {
             "adyen" => usize::try_from(1 + self.choices.below(4))?,
             _ => 1,
         };
-        let id = webhook::id(self.seed, serial);
+        let id = tollgate_samples::id(self.seed, serial);
         let tier = *TIERS.get(size).context("no tier")?;
         Ok((Sample { kind, money, id, at: self.now, items }, tier))
     }

@@ -18,10 +18,10 @@ use tollgate_cli::{
     say,
     signer::Signer,
     status,
-    webhook::{BUILT_IN, Kind},
 };
 use tollgate_core::{Queue, RiskTier};
 use tollgate_providers::Endpoint;
+use tollgate_samples::{BUILT_IN, Kind};
 
 use crate::{
     arguments::Arguments,

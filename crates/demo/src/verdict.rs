@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use tollgate_cli::webhook::Kind;
 use tollgate_core::{Queue, RiskTier};
+use tollgate_samples::Kind;
 
 use crate::{
     census::{Census, Copies, Wanted, consumers},

@@ -75,7 +75,7 @@ async fn every_row_of_the_table_of_answers() {
         sender("stripe", "stripe").payment(&payment("evt_1"), at)
     };
     let other_key = Sender::new(config("stripe", "stripe"), OTHER_KEY).payment(&payment("evt_1"), noon());
-    let body = payment("evt_g").of("10.99", "USD").body("generic");
+    let body = payment("evt_g").of("10.99", "USD").body("generic").unwrap();
     let cases: Vec<(&str, Option<&str>, SignedWebhook, &str)> = vec![
         ("accepted", Some("stripe"), stripe(), "accepted evt_1 1"),
         ("accepted, generic", None, generic(&body), "accepted evt_g 1"),
@@ -186,7 +186,10 @@ async fn other_facts_under_a_known_id_are_an_incident() {
     let stripe = sender("stripe", "stripe");
     world.take(Some("stripe"), &stripe.payment(&payment("evt_1"), noon())).await.unwrap();
     // Only the bytes differ, as in Stripe's own retries.
-    let body = payment("evt_1").body("stripe").replace(r#""pending_webhooks":1"#, r#""pending_webhooks":0"#);
+    let body = payment("evt_1")
+        .body("stripe")
+        .unwrap()
+        .replace(r#""pending_webhooks":1"#, r#""pending_webhooks":0"#);
     let retry = world.take(Some("stripe"), &stripe.sign("", body.as_bytes(), noon())).await.unwrap();
     assert_eq!((retry.conflicts, world.ledger.conflicts().len()), (0, 0));
     let other = stripe.payment(&payment("evt_1").of("1100", "USD"), noon());
@@ -199,7 +202,7 @@ async fn other_facts_under_a_known_id_are_an_incident() {
 
 #[tokio::test]
 async fn bodies_travel_byte_for_byte_whatever_they_are() {
-    let text = payment("evt_1").body("stripe");
+    let text = payment("evt_1").body("stripe").unwrap();
     let padded = |bytes: usize| {
         let mut body = text.clone().into_bytes();
         body.resize(bytes, b' ');
@@ -337,7 +340,7 @@ async fn what_cannot_serve_is_unavailable_and_takes_nothing_with_it() {
 #[tokio::test]
 async fn no_failure_of_any_call_loses_what_was_acknowledged() {
     let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
-    let mut large = payment("evt_1").body("stripe").into_bytes();
+    let mut large = payment("evt_1").body("stripe").unwrap().into_bytes();
     large.resize(LIMIT, b' ');
     let large = sender("stripe", "stripe").sign("", &large, noon());
     for webhook in [webhook, large] {

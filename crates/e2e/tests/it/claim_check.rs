@@ -18,7 +18,7 @@ async fn bodies_at_every_boundary_arrive_byte_for_byte() {
         [MIB - 8_000, MIB - 3_000, MIB - 1_500, MIB - 500, MIB - 1, MIB].into_iter().enumerate()
     {
         let id = platform.unique(&format!("c{index}"));
-        let mut body = Payment::new(&id, &id, platform.now()).body("stripe").into_bytes();
+        let mut body = Payment::new(&id, &id, platform.now()).body("stripe").unwrap().into_bytes();
         // Line breaks are doubled by JSON: the archive's message is larger than the intake's.
         let filler = if index % 2 == 0 { b' ' } else { b'\n' };
         body.resize(size, filler);

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
 use tollgate_core::{Category, EventType, Queue, RiskTier};
-use tollgate_testkit::webhook::Payment;
+use tollgate_testkit::webhook::{Kind, Payment};
 
 use tollgate_e2e::Platform;
 
 #[tokio::test]
 async fn each_category_has_its_queue() {
     let platform = Platform::open().await;
-    let kinds = [Category::Payment, Category::Refund, Category::Dispute];
     for endpoint in ["acme", "stripe-eu"] {
         let sender = platform.sender(endpoint).await;
-        for kind in kinds.map(Category::as_str) {
-            let id = platform.unique(&format!("{endpoint}{kind}"));
+        for kind in Kind::ALL {
+            let id = platform.unique(&format!("{endpoint}{}", kind.as_str()));
             let payment = Payment { kind, ..Payment::new(&id, &id, platform.now()) };
             assert_eq!(
                 platform.send(Some(endpoint), &sender.payment(&payment, platform.now())).await.status,
@@ -24,7 +23,7 @@ async fn each_category_has_its_queue() {
             );
         }
     }
-    for category in kinds {
+    for category in Kind::ALL.map(Kind::category) {
         let queue = &queue_of(category);
         let events = platform
             .until("both are routed", async || {

@@ -229,7 +229,7 @@ async fn what_cannot_be_understood_is_published_and_archived_as_such() {
 
 #[tokio::test]
 async fn a_large_body_is_fetched_and_checked() {
-    let mut body = payment("evt_1").body("stripe").into_bytes();
+    let mut body = payment("evt_1").body("stripe").unwrap().into_bytes();
     body.resize(LIMIT, b' ');
     let world = world();
     take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
@@ -253,7 +253,7 @@ async fn a_large_body_is_fetched_and_checked() {
 #[tokio::test]
 async fn a_body_too_large_for_the_archive_queue_is_stored_in_s3() {
     let world = world();
-    let mut body = payment("evt_1").body("stripe").into_bytes();
+    let mut body = payment("evt_1").body("stripe").unwrap().into_bytes();
     body.resize(LIMIT - 2_048, b'"');
     take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
     assert_eq!(read(&world.queued(Delivery::Fast)[0]).encoding, tollgate_pipeline::intake::Encoding::Text);
