@@ -198,6 +198,29 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
     assert_eq!(files, known, "files with calls");
 }
 
+/// Only senders of our own schema are answered by the gateway itself: it knows nothing of providers' bodies.
+#[test]
+fn the_gateway_checks_generic_requests_alone() {
+    let resources = resources();
+    let method = |name: &str| resources[name]["Properties"].clone();
+    let generic = method("WebhookPost");
+    assert_eq!(generic["RequestValidatorId"].as_str(), Some("WebhookValidator"));
+    let headers = ["X-Provider-ID", "X-Webhook-Signature"];
+    for header in headers.map(|name| format!("method.request.header.{name}")) {
+        assert_eq!(generic["RequestParameters"][header.as_str()].as_bool(), Some(true), "{header}");
+    }
+    assert_eq!(generic["RequestModels"]["application/json"].as_str(), Some("WebhookModel"));
+    for provider in ["EndpointPost", "EndpointGet"].map(method) {
+        assert!(provider["HttpMethod"].as_str().is_some());
+        assert!(provider["RequestValidatorId"].is_badvalue() && provider["RequestModels"].is_badvalue());
+    }
+    for refusal in ["BadBody", "BadHeaders"].map(method) {
+        assert_eq!(refusal["StatusCode"].as_str(), Some("400"));
+        let body = refusal["ResponseTemplates"]["application/json"].as_str().unwrap();
+        assert!(body.contains("error") && !body.contains("webhook_id"), "{body}");
+    }
+}
+
 /// What the workflow does not try again is what the fraud detector calls hopeless, by the names that it gives to Lambda.
 #[test]
 fn the_workflow_tries_again_what_the_fraud_detector_can_still_do() {

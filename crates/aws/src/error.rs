@@ -44,3 +44,34 @@ pub(crate) fn is_forbidden(problem: &PortError) -> bool {
 pub(crate) fn build_error(service: &'static str) -> PortError {
     PortError::permanent(service, "request cannot be built")
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::{error::ErrorMetadata, operation::get_item::GetItemError};
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_in_itself_is_permanent() {
+        let answered = |code: &str| {
+            let problem = GetItemError::generic(ErrorMetadata::builder().code(code).message("data").build());
+            port_error("dynamodb", &SdkError::service_error(problem, ()))
+        };
+        for code in ["ValidationException", "InvalidMessageContents", "NoSuchKey", "ParameterNotFound"] {
+            assert_eq!(answered(code), PortError::permanent("dynamodb", code));
+        }
+        // What a role, a key's policy or a table that is missing for a moment forbids, throttling, and the unknown.
+        for code in [
+            "AccessDenied",
+            "AccessDeniedException",
+            "KMSAccessDeniedException",
+            "ResourceNotFoundException",
+            "ProvisionedThroughputExceededException",
+            "BrandNewException",
+        ] {
+            assert_eq!(answered(code), PortError::retryable("dynamodb", code));
+        }
+        let unreached: SdkError<GetItemError, ()> = SdkError::timeout_error("slow");
+        assert_eq!(port_error("dynamodb", &unreached), PortError::retryable("dynamodb", "timed out"));
+    }
+}

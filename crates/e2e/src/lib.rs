@@ -131,6 +131,13 @@ impl Platform {
         self.file["outputs"][name].as_str().unwrap_or_else(|| panic!("the stack has no output {name}"))
     }
 
+    /// What the functions have written to their logs so far.
+    pub fn logs(&self) -> String {
+        let files = std::fs::read_dir(self.file["log_dir"].as_str().unwrap()).unwrap();
+        let read = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        files.map(|file| read(file.unwrap().path())).collect()
+    }
+
     /// The environment's suffix.
     pub fn suffix(&self) -> &str {
         self.file["suffix"].as_str().unwrap()

@@ -261,5 +261,6 @@ mod tests {
         assert_eq!(event.id, key.event_id());
         assert!(event.transaction_key().len() < 1_024 && event.customer_key().unwrap().len() < 1_024);
         assert!(serde_json::to_string(&event).unwrap().len() < 4_096);
+        assert!(event.metadata.is_empty(), "metadata of more than 16 KiB is left out");
     }
 }

@@ -12,6 +12,7 @@ mod duplicates;
 mod fraud;
 mod instances;
 mod kills;
+mod logs;
 mod money;
 mod poison;
 mod rotation;

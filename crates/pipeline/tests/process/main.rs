@@ -303,6 +303,20 @@ async fn several_events_of_a_delivery_have_an_effect_each() {
 }
 
 #[tokio::test]
+async fn an_event_that_a_delivery_names_twice_is_one_event() {
+    let payment = Payment::new("PSP1", "T1", noon());
+    for (endpoint, delivery) in [("adyen", Delivery::Fast), ("adyen-ordered", Delivery::Ordered)] {
+        let world = world();
+        let body = adyen(&[&payment, &payment]);
+        take(&world, endpoint, &sender(endpoint, "adyen").sign("", body.as_bytes(), noon())).await;
+        assert_eq!(world.queued(delivery).len(), 1, "{endpoint}");
+        assert!(process(&world, delivery).await.is_empty());
+        assert_eq!((world.published().len(), world.transactions.records().len()), (1, 1), "{endpoint}");
+        assert!(world.quarantine.messages().is_empty() && world.ledger.conflicts().is_empty(), "{endpoint}");
+    }
+}
+
+#[tokio::test]
 async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
     for (endpoint, delivery) in [("stripe", Delivery::Fast), ("lined-up", Delivery::Ordered)] {
         let world = world();
