@@ -62,7 +62,7 @@ fn failures(c: &mut Criterion) {
 
 fn fifo(c: &mut Criterion) {
     let mut group = c.benchmark_group("FIFO queue, grouped by payment");
-    // Lambda hands out at most 10 of a FIFO queue; the others show what grouping costs.
+    // Lambda delivers at most 10 records of a FIFO queue; the other sizes show what grouping costs.
     for records in [10, 100, 1_000] {
         full(&mut group, &records.to_string(), &Plan { is_fifo: true, ..Plan::stripe(records) });
     }

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-/// An allocator that counts while it is told to.
+/// An allocator that counts while counting is on.
 #[derive(Debug)]
 pub struct Counting<A>(pub A);
 

@@ -63,7 +63,7 @@ impl Plan {
         }
     }
 
-    /// The same, as large as Lambda hands out.
+    /// The same, in Lambda's largest batch.
     pub fn largest() -> Self {
         Self { records: None, ..Self::stripe(0) }
     }

@@ -7,7 +7,7 @@
 //! race run CONTESTANT FILE     told what to do on stdin, one line each: `go N`, `make N`, `count`, `dump FILE`
 //! ```
 //!
-//! A turn begins with the bytes that Lambda hands over. `go N` answers with the nanoseconds of N turns as a JSON list,
+//! A turn begins with the bytes of Lambda's event. `go N` answers with the nanoseconds of N turns as a JSON list,
 //! freeing the outputs included; `make N` leaves that out, since in a function it is part of sending them. `count`
 //! answers with the allocations of one turn; `dump` writes the outputs of one turn. `benches/drivers/race` is the other side.
 

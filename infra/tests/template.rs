@@ -92,7 +92,7 @@ const CONSUMING: [&str; 4] =
     ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 /// What every function has: its log, its traces, and the key behind the rest.
 const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
-/// What Lambda does in every function's name when an asynchronous invocation has failed for good.
+/// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The calls of each adapter's file, as the SDK names them.
 const CALLS: [(&str, &[&str]); 11] = [

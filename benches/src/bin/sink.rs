@@ -68,7 +68,7 @@ fn main() {
                     let sink = Rc::clone(&sink);
                     async move { Ok::<_, Infallible>(sink.answer(request).await) }
                 });
-                // A client that goes away is its own business.
+                // The client closed the connection: not our error.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How many bytes of bodies one object holds at most, but for a single body that is larger: 32 MiB. A batch that
-/// carries its bodies itself stays far below it (Lambda hands over 6 MB); one full of claim checks makes several
+/// carries its bodies itself stays far below it (Lambda's limit is 6 MB); one full of claim checks makes several
 /// objects, so that the function's memory is bounded whatever the batch points at.
 pub const MAX_OBJECT_BODY_BYTES: usize = 32 * 1024 * 1024;
 
@@ -47,7 +47,7 @@ pub struct Object {
     pub stored: Stored,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
     /// The messages that the queue must keep. The archive has no quarantine of its own: a message that cannot be
@@ -100,7 +100,7 @@ impl<A: Archive, P: PayloadSource> Archiver<A, P> {
                     let id = messages.get(at).map(|message| message.id).unwrap_or_default();
                     warn!(message_id = id, reason, "archive message failed");
                 }
-                // Only what the wave handed out is settled.
+                // Only records of this wave are settled.
                 let settled = batch.settle(at, outcome);
                 debug_assert!(settled.is_ok());
             }
@@ -108,7 +108,7 @@ impl<A: Archive, P: PayloadSource> Archiver<A, P> {
         Ok(Archived { response: batch.response()?, summary: batch.summary(), objects })
     }
 
-    /// Writes one object, and notes in `work` what became of the messages in it.
+    /// Writes one object, and records in `work` the result of each message in it.
     async fn write(&self, part: Vec<Line>, work: &mut Work) -> Option<Object> {
         let mut lines: Vec<Line> = part.into_iter().filter(|line| !work.is_given_up(line)).collect();
         self.fetch(&mut lines, work).await;

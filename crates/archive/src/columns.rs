@@ -15,7 +15,7 @@ use tollgate_core::{Money, PaymentEvent, RiskTier, Timestamp};
 
 use crate::entry::Entry;
 
-/// The archive's schema, as it stands in every object's metadata. A column is only ever added under one version.
+/// The archive's schema, which every object's metadata holds. A column is only ever added under one version.
 pub const SCHEMA: &str = "tollgate.archive/1";
 
 /// Minor units: [`tollgate_core::money::MAX_MINOR_UNITS`] has 36 digits, and 38 is the widest that readers know.

@@ -16,7 +16,7 @@ use tollgate_providers::{Headers, SignedWebhook};
 
 /// API Gateway waits 29 s for a function, so an answer later than this is none.
 const TIMEOUT: Duration = Duration::from_secs(35);
-/// Our answers are a line; more is somebody else's page.
+/// Our answers are one line. A longer answer is not ours.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// An HTTP client: connections are kept, TLS roots are the system's.
@@ -126,7 +126,7 @@ impl Sender {
             let body = body.map_err(|problem| anyhow::anyhow!("the answer broke off: {problem}"))?.to_bytes();
             let retry_after =
                 head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            // What is in front of the functions may answer by itself, in other words than JSON.
+            // A gateway in front of the functions may answer itself, and not in JSON.
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
             Ok(Answer { status: head.status.as_u16(), retry_after, body })
         };

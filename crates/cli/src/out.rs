@@ -18,7 +18,7 @@ macro_rules! show {
     ($($text:tt)*) => { $crate::out::write(format_args!($($text)*)) };
 }
 
-/// Writes to standard output; the process ends where nobody reads it any more.
+/// Writes to standard output. The process ends when the reader has closed it.
 pub fn write(text: fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     if out.write_fmt(text).and_then(|()| out.flush()).is_err() {

@@ -83,11 +83,11 @@ impl Signer {
         Self::new(endpoint, keys)
     }
 
-    /// The signer of somebody who does not hold the endpoint's key.
+    /// A signer with a key that is not the endpoint's.
     ///
     /// # Errors
     ///
-    /// When no key can be made up for the scheme.
+    /// No key can be generated for the scheme.
     pub fn forger(&self) -> anyhow::Result<Self> {
         let key = endpoints::random_key(&self.endpoint)?.context("no key can be made up for this scheme")?;
         let ring = self.endpoint.keys(key.keys("forged"))?;

@@ -117,7 +117,7 @@ pub(crate) fn read_file(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// A request as somebody recorded it.
+/// A recorded request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Captured {
     pub(crate) headers: Headers,

@@ -20,7 +20,7 @@ pub(crate) enum Ending {
     Accepted,
     Duplicate,
     Rejected(u16),
-    /// No attempt was answered for good.
+    /// No attempt got a final answer.
     Unanswered,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Delivered {
     pub(crate) answer: Option<Answer>,
 }
 
-/// Delivers one wave, `at_once` webhooks at a time; the results stand in the wave's order.
+/// Delivers one wave, `at_once` webhooks at a time; the results are in the wave's order.
 pub(crate) async fn wave(
     sender: &Sender,
     wave: &[Planned],

@@ -43,9 +43,9 @@ pub(crate) enum Class {
     Repeat,
     /// A digit changed after signing.
     Tampered,
-    /// Signed with a key that is nobody's.
+    /// Signed with an unknown key.
     Forged,
-    /// Signed long ago.
+    /// Signed before the window.
     Expired,
     /// Over the limit.
     Oversized,
@@ -136,7 +136,7 @@ fn class_of(choices: &mut Choices, serial: u64) -> Class {
     }
 }
 
-/// The plan: `waves` of webhooks. A repeat always stands in a later wave than what it repeats, so that "accepted"
+/// The plan: `waves` of webhooks. A repeat is always in a later wave than what it repeats, so that "accepted"
 /// and "duplicate" are not a race.
 pub(crate) fn plan(
     signers: &[Signer],

@@ -16,7 +16,7 @@ use crate::{
 /// Problems that are shown; there may be thousands.
 const SHOWN: usize = 20;
 
-/// Per endpoint: what became of its webhooks, and why the refused ones were refused.
+/// For each endpoint: the results of its webhooks, and why webhooks were refused.
 pub(crate) fn endpoints(
     signers: &[Signer],
     planned: &[Planned],

@@ -64,7 +64,7 @@ pub(crate) async fn demonstrate(args: &Arguments) -> anyhow::Result<ExitCode> {
     let mut emptied = wait(&aws, &planned, &delivered, patience).await?;
     let kills = chaos.map(Chaos::stop);
     if kills.is_some() {
-        // Three receives that were each cut off by a kill: dead-lettered, and sent back by whoever looks there.
+        // A message whose three receives were each ended by a kill is dead-lettered. An operator would redrive it.
         let redriven = redrive::redrive(&aws).await?;
         say!("demo: the killing is over; {redriven} dead letters sent back");
         if redriven > 0 || emptied != Emptied::Complete {

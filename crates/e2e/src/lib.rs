@@ -111,7 +111,7 @@ impl Platform {
         Self { file, config, http, unique, since, _lock: held }
     }
 
-    /// A name that nobody else uses, ending in `name`.
+    /// A unique name that ends in `name`.
     pub fn unique(&self, name: &str) -> String {
         format!("it{}{name}", self.unique)
     }

@@ -41,7 +41,7 @@ where
                     async move { Ok::<_, Infallible>(answer.await) }
                 });
                 connections.spawn_local(async move {
-                    // A peer that goes away mid-request is its own business.
+                    // The peer closed the connection during the request: not our error.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }

@@ -9,7 +9,7 @@ use crate::{
     http::{self, Answer},
 };
 
-/// An event waiting for a copy, and whoever waits for its outcome.
+/// An event that waits for a copy, and the caller that waits for its outcome.
 #[derive(Debug)]
 pub struct Invocation {
     /// `Lambda-Runtime-Aws-Request-Id`.
@@ -27,7 +27,7 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// From the caller's headers; what they do not say is made up as Lambda would.
+    /// From the caller's headers; missing values are generated as Lambda does.
     pub fn new(
         headers: &HeaderMap,
         payload: Bytes,
@@ -47,7 +47,7 @@ impl Invocation {
     }
 }
 
-/// What became of an invocation.
+/// The result of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The function's response.
@@ -59,7 +59,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The answer to whoever invoked. An error is not a 2xx, because the local peer knows it by that.
+    /// The answer to the caller. An error has no 2xx status, because the local peer recognises it by the status.
     pub fn answer(self) -> Answer {
         let mut answer = match self {
             Self::Response(body) => return http::raw_json(StatusCode::OK, body),

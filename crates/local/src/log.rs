@@ -1,4 +1,4 @@
-//! One log file a function: what its copies write, and what became of each invocation.
+//! One log file for each function: what its copies write, and the result of each invocation.
 
 use std::{
     fs::{File, OpenOptions},

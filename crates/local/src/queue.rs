@@ -45,7 +45,7 @@ impl Queue {
         true
     }
 
-    /// Forgets every invocation: whoever waits is told that it will not come.
+    /// Drops every invocation; each caller that waits gets an error.
     pub fn clear(&self) {
         self.waiting.borrow_mut().clear();
     }

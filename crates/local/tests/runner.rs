@@ -176,7 +176,7 @@ fn a_copy_that_cannot_start_says_why_and_is_tried_again() {
     let answer = runner.put("init", 1, 10, json!({"FAIL_INIT": "1"}));
     assert_eq!(answer.status, 502);
     assert_eq!(answer.json()["errorMessage"], "Runtime exited with error: exit status 7");
-    // One who waits for it is told the same.
+    // A caller that waits for it gets the same error.
     assert_eq!(runner.invoke("init", json!({"do": "echo"})).error().0, "Runtime.ExitError");
     assert!(runner.status("init")["restarts"].as_u64().unwrap() >= 1);
     // A configuration that works replaces it.

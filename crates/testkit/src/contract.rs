@@ -28,7 +28,7 @@ fn entry(event_id: &str, number: u128, at: Timestamp) -> LedgerEntry {
     }
 }
 
-/// A claim is given once, forgotten when it has expired, and told with its facts to whoever comes after.
+/// A claim is given once and is absent after it has expired. Later claims of the same event get its facts.
 pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp) {
     let first = entry(&format!("{unique}-a"), 1, now);
     let second = LedgerEntry { key: first.key.clone(), ..entry("", 2, now) };
@@ -101,7 +101,7 @@ pub fn event(event_id: &str, transaction: &str, at: Timestamp, amount: Money) ->
     PaymentEvent::new(facts, arrival, RiskTier::Low)
 }
 
-/// A transaction's latest time moves as it is told, and each event is written once, however often.
+/// A transaction's latest time follows its events, and an event that is recorded several times is written once.
 pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: Timestamp) {
     let money = Money::from_minor(1_099, Currency::new("USD").unwrap()).unwrap();
     let later = Timestamp::from_second(now.as_second() + 60).unwrap();
@@ -130,7 +130,7 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
     assert!(transactions.latest(&keys).await.iter().all(|at| *at == Ok(Some(now))));
 }
 
-/// Bytes come back as they went in, and what is not there is a permanent failure.
+/// The bytes read are the bytes written, and an absent key is a permanent failure.
 pub async fn payloads<P: PayloadStore + PayloadSource>(payloads: P, unique: &str) {
     let bytes: Vec<u8> = (0..=255).cycle().take(1_048_577).collect();
     let (key, empty) = (format!("contract/{unique}"), format!("contract/{unique}-empty"));

@@ -94,7 +94,7 @@ struct Identity<'a> {
     source_ip: Option<Text<'a>>,
 }
 
-/// A text, borrowed from the event where it stands there without escapes.
+/// A text, borrowed from the event if it has no escapes there.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);

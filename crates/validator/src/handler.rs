@@ -134,7 +134,7 @@ fn log_and_count(
     );
 }
 
-/// The endpoint as a metric's dimension. What anybody can make up must not become a metric of its own, each of which is
+/// The endpoint as a metric's dimension. A name that a sender invents must not become a metric of its own, each of which is
 /// billed: a name counts only once the webhook has come past the endpoint's look-up.
 fn dimension<'a>(name: &'a str, taken: &Result<Taken, Rejection>) -> &'a str {
     let is_known = match taken {
@@ -251,7 +251,7 @@ impl Answer {
             Rejection::UnknownEndpoint => Self::error(404, "unknown endpoint"),
             Rejection::NoProvider | Rejection::Content(_) => Self::error(400, rejection.to_string()),
             Rejection::TooLarge { .. } => Self::error(413, rejection.to_string()),
-            // Whoever forges a signature learns nothing about why it failed.
+            // A sender of forged signatures learns nothing about why they failed.
             Rejection::Signature(_) => Self::error(401, "invalid signature"),
             Rejection::Unavailable(_) => Self::error(503, "temporarily unavailable, try again"),
         }

@@ -247,7 +247,7 @@ pub(crate) fn from_file(path: &std::path::Path, endpoint: &Endpoint) -> anyhow::
     Ok(key)
 }
 
-/// Who makes the keys of this provider; those of a custom scheme are whoever's who wrote it.
+/// Who makes the keys of this provider; the operator makes those of a custom scheme.
 pub(crate) fn made_by(provider: &str) -> KeyMaker {
     catalogue::find(provider).map_or(KeyMaker::You, |row| row.key_made_by)
 }

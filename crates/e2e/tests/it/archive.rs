@@ -34,7 +34,7 @@ async fn what_was_sent_is_read_back_byte_for_byte() {
     for (endpoint, webhook, events) in sent {
         let answer = platform.send(Some(endpoint), &webhook).await;
         assert_eq!(answer.status, 200, "{endpoint}: {answer:?}");
-        // An empty body is the same event for everybody: it may have been archived before this test.
+        // An empty body is the same event in every test: it may have been archived before this test.
         if answer.body["message"] != "Duplicate event" {
             webhook_ids.push(answer.body["webhook_id"].as_str().unwrap().to_owned());
             expected.push((endpoint, webhook, events));

@@ -36,7 +36,7 @@ pub enum Phase {
     Ready,
     /// It ended, and is started again shortly.
     BackingOff(Fault),
-    /// For good.
+    /// Ended; it does not start again.
     Stopped,
 }
 
@@ -139,7 +139,7 @@ impl Copy {
         true
     }
 
-    /// Notes why the process could not start; it ends by itself after that.
+    /// Records why the process could not start. The process then exits.
     pub fn fail_init(&self, fault: Fault) {
         self.init_fault.replace(Some(fault));
     }

@@ -138,7 +138,7 @@ impl Copy {
             init_fault.unwrap_or_else(|| Fault { kind: "Runtime.ExitError".into(), message: how.into() });
         if !stopping {
             self.log.line(self.index, format!("the process ended: {how}").as_bytes());
-            // As on Lambda, one who waits for a copy that cannot start is told so.
+            // As on Lambda, a caller that waits for a copy that cannot start gets an error.
             if !was_ready && let Some(invocation) = self.queue.pop() {
                 let _ = invocation.reply.send(Outcome::Fault(fault.clone()));
             }
