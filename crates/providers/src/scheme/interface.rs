@@ -99,8 +99,11 @@ pub(crate) struct Coded {
     pub(crate) name: &'static str,
     /// The settings that an endpoint's `parameters` may hold for it.
     pub(crate) parameters: &'static [&'static str],
-    pub(crate) build: fn(&BTreeMap<String, String>) -> Result<Box<dyn Scheme>, SpecError>,
+    pub(crate) build: Build,
 }
+
+/// Makes a scheme for an endpoint with these parameters.
+type Build = fn(&BTreeMap<String, String>) -> Result<Box<dyn Scheme>, SpecError>;
 
 /// A webhook and what its check depends on.
 #[derive(Debug, Clone, Copy)]
