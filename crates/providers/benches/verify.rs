@@ -1,12 +1,19 @@
 //! Verification against the bare digest of the same bytes, at 0.5, 2, 64 KB and 1 MB.
 //!
-//! The bare digest is one HMAC with a prepared key over the body: what no verifier can do without. The verdict is
-//! asserted in every iteration.
+//! The bare HMAC is one with a prepared key over the body: what no verifier can do without. It is timed with RustCrypto,
+//! which verification uses, and with aws-lc beside it. The verdict is asserted in every iteration. The first line names
+//! the processor's SHA instructions.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a bench; criterion's macro makes undocumented items")]
 
-use aws_lc_rs::{digest, hmac};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use aws_lc_rs::{digest, hmac as aws_lc};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
+use hmac::{Hmac, Mac};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256, Sha512};
 use std::{hint::black_box, time::Duration};
 use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_providers::{
@@ -14,6 +21,8 @@ use tollgate_providers::{
     catalogue::{self, Provider},
     scheme::KeyForm,
 };
+
+const KEY: &[u8] = b"a signing secret of ours";
 
 const SIZES: [usize; 4] = [512, 2 * 1024, 64 * 1024, 1024 * 1024];
 
@@ -63,24 +72,66 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
     Subject { endpoint, keys, signed }
 }
 
+fn bare_rust_crypto<M: Mac + hmac::KeyInit + Clone>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    body: &[u8],
+) {
+    let key = <M as hmac::KeyInit>::new_from_slice(KEY).expect("a key");
+    let expected = key.clone().chain_update(body).finalize().into_bytes();
+    group.bench_function(BenchmarkId::new("rust_crypto_hmac", name), |b| {
+        b.iter(|| {
+            let mac = key.clone().chain_update(black_box(body));
+            mac.verify_slice(&expected).expect("the digest is right");
+        });
+    });
+}
+
+/// The instructions that both libraries look for when they run.
+fn sha_instructions() -> String {
+    let known = [
+        #[cfg(target_arch = "x86_64")]
+        ("SHA-NI", std::arch::is_x86_feature_detected!("sha")),
+        #[cfg(target_arch = "x86_64")]
+        ("AVX2", std::arch::is_x86_feature_detected!("avx2")),
+        #[cfg(target_arch = "aarch64")]
+        ("SHA-2", std::arch::is_aarch64_feature_detected!("sha2")),
+        #[cfg(target_arch = "aarch64")]
+        ("SHA-3 and SHA-512", std::arch::is_aarch64_feature_detected!("sha3")),
+    ];
+    let found = known.map(|(name, is_there)| format!("{name}: {}", if is_there { "yes" } else { "no" }));
+    found.join(", ")
+}
+
 fn verification(c: &mut Criterion) {
+    println!("{}: {}", std::env::consts::ARCH, sha_instructions());
     for size in SIZES {
         let mut group = c.benchmark_group(format!("{size}"));
         group.throughput(Throughput::Bytes(size as u64));
         // Some thirty schemes: a second each.
         group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
         let body = vec![b'x'; size];
-        for (name, algorithm) in [("sha256", hmac::HMAC_SHA256), ("sha512", hmac::HMAC_SHA512)] {
-            let key = hmac::Key::new(algorithm, b"a signing secret of ours");
-            let expected = hmac::sign(&key, &body);
-            group.bench_function(BenchmarkId::new("bare_hmac", name), |b| {
+        bare_rust_crypto::<Hmac<Sha1>>(&mut group, "sha1", &body);
+        bare_rust_crypto::<Hmac<Sha256>>(&mut group, "sha256", &body);
+        bare_rust_crypto::<Hmac<Sha512>>(&mut group, "sha512", &body);
+        for (name, algorithm) in [
+            ("sha1", aws_lc::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
+            ("sha256", aws_lc::HMAC_SHA256),
+            ("sha512", aws_lc::HMAC_SHA512),
+        ] {
+            let key = aws_lc::Key::new(algorithm, KEY);
+            let expected = aws_lc::sign(&key, &body);
+            group.bench_function(BenchmarkId::new("aws_lc_hmac", name), |b| {
                 b.iter(|| {
-                    hmac::verify(&key, black_box(&body), expected.as_ref()).expect("the digest is right");
+                    aws_lc::verify(&key, black_box(&body), expected.as_ref()).expect("the digest is right");
                 });
             });
         }
-        group.bench_function(BenchmarkId::new("bare_digest", "sha256"), |b| {
+        group.bench_function(BenchmarkId::new("aws_lc_digest", "sha256"), |b| {
             b.iter(|| digest::digest(&digest::SHA256, black_box(&body)));
+        });
+        group.bench_function(BenchmarkId::new("rust_crypto_digest", "sha256"), |b| {
+            b.iter(|| Sha256::digest(black_box(&body)));
         });
         for (scheme, key) in schemes() {
             let Subject { endpoint, keys, signed } = subject(scheme, &key, size);

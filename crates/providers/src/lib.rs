@@ -4,7 +4,8 @@
 //! It then answers three questions about a webhook: is it genuine ([`Endpoint::verify`]), what does it say
 //! ([`Endpoint::normalise`]), and which of its headers must be kept ([`Endpoint::kept_headers`]).
 //!
-//! Pure: keys, the clock and fetched certificates are handed in.
+//! Pure: keys, the clock and fetched certificates are handed in. The crate can be used without the rest of Tollgate;
+//! its README and `examples/verify.rs` show how.
 
 pub mod catalogue;
 pub mod headers;
@@ -30,4 +31,10 @@ pub use normalise::ContentError;
 pub use refusal::Refusal;
 pub use request::Received;
 pub use scheme::{Explanation, HandshakeReply, SignError, SignedWebhook, ToSign};
+pub use tollgate_core::{EndpointConfig, Timestamp};
 pub use trusted::{Trusted, Verified};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
