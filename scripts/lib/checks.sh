@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by scripts that run checks one after another. Each check has a budget in minutes: the time it may take on two
-# cores from nothing. A check over its budget is marked in the table and does not fail.
+# cores with empty caches. A check over its budget is marked in the table and does not fail.
 
 passed=0 failed=0 broken=() table=()
 
@@ -19,7 +19,7 @@ step() {
   finished "$name" "$minutes" "$began" "$result"
 }
 
-# steps NAME MINUTES COMMAND...: a command whose last line is a count of its own, which is added.
+# steps NAME MINUTES COMMAND...: a command whose last line is `N passed, N failed`; both numbers are added to ours.
 steps() {
   local name=$1 minutes=$2 began=$SECONDS result=passed log status=0 last
   shift 2
@@ -34,7 +34,7 @@ steps() {
     if ((status && !BASH_REMATCH[2])); then ((++failed)); fi
     if ((BASH_REMATCH[2])); then status=1; fi
   else
-    echo "=== $name: its last line is no count"
+    echo "=== $name: its last line is not \`N passed, N failed\`"
     ((++failed))
     status=1
   fi
@@ -71,8 +71,8 @@ finished() {
   table+=("$(printf '%-32s %-7s %3d:%02d of %2d min%s' "$name" "$result" $((seconds / 60)) $((seconds % 60)) "$minutes" "$over")")
 }
 
-# The table, the sum, and whether it is good. The last line is `N passed, N failed`.
-counted() {
+# Prints the table and the sum, and fails where a check failed. The last line is `N passed, N failed`.
+print_summary() {
   local name
   if ((${#table[@]})); then
     echo

@@ -28,7 +28,7 @@ const FETCHES: usize = 16;
 /// One message of the archive queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// What a failure is reported by.
+    /// The id by which SQS is told of a failure.
     pub id: &'a str,
     /// Lines of [`Row`]s.
     pub body: &'a str,

@@ -1,4 +1,5 @@
-//! The archive's columns: one row a webhook, its headers and events as lists of structs.
+//! The archive's columns: one row for each webhook (for each payment of an ordered delivery of several), its headers and
+//! events as lists of structs.
 //!
 //! `docs/archive.md` has the same table for readers, with the DDL for Athena. Plain types only: lists and structs
 //! instead of maps (a header may come twice, which a map cannot hold), `decimal(38,0)` for minor units.
@@ -205,4 +206,52 @@ fn list(
     let values = StructArray::try_new(fields, columns, None)?;
     let offsets = OffsetBuffer::from_lengths(lengths);
     Ok(Arc::new(ListArray::try_new(element, offsets, Arc::new(values), None)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Athena writes the type.
+    fn athena(kind: &DataType) -> String {
+        match kind {
+            DataType::Utf8 => "string".to_owned(),
+            DataType::Binary => "binary".to_owned(),
+            DataType::Int32 => "int".to_owned(),
+            DataType::Boolean => "boolean".to_owned(),
+            DataType::Timestamp(..) => "timestamp".to_owned(),
+            DataType::Decimal128(digits, scale) => format!("decimal({digits},{scale})"),
+            DataType::List(element) => format!("array<{}>", athena(element.data_type())),
+            DataType::Struct(fields) => {
+                let fields =
+                    fields.iter().map(|field| format!("{}: {}", field.name(), athena(field.data_type())));
+                format!("struct<{}>", fields.collect::<Vec<_>>().join(", "))
+            }
+            other => panic!("the page has no type for {other}"),
+        }
+    }
+
+    #[test]
+    fn the_page_has_the_columns() {
+        let page = include_str!("../../../docs/archive.md")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .replace("struct< ", "struct<");
+        let columns: Vec<_> = schema()
+            .fields()
+            .iter()
+            .map(|field| format!("{} {}", field.name(), athena(field.data_type())))
+            .collect();
+        let ddl = format!("CREATE EXTERNAL TABLE tollgate_archive ( {} ) PARTITIONED BY", columns.join(", "));
+        assert!(page.contains(&ddl), "docs/archive.md lacks: {ddl}");
+        for fields in [schema().fields(), &event_fields()] {
+            for field in fields {
+                assert!(
+                    page.contains(&format!("`{}`", field.name())),
+                    "docs/archive.md says nothing of {field}"
+                );
+            }
+        }
+    }
 }

@@ -122,3 +122,17 @@ fn properties() -> Result<WriterProperties, ParquetError> {
 fn path(column: &str) -> ColumnPath {
     ColumnPath::new(column.split('.').map(str::to_owned).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_of_columns_that_exist() {
+        let columns = parquet::arrow::ArrowSchemaConverter::new().convert(&schema()).unwrap();
+        let columns: Vec<String> = columns.columns().iter().map(|column| column.path().string()).collect();
+        for column in REPETITIVE.iter().chain(&SEARCHABLE) {
+            assert!(columns.iter().any(|known| known == column), "{column}: {columns:?}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! Endpoint configuration in SSM Parameter Store: one parameter for each endpoint under a common path, so that
-//! adding a merchant is one put, without a deployment.
+//! adding a merchant takes one PutParameter call and no deployment.
 
 use tollgate_core::EndpointConfig;
 use tollgate_pipeline::ports::{EndpointSource, PortResult};
@@ -32,7 +32,12 @@ impl EndpointSource for SsmEndpoints {
                     Ok(endpoint) => endpoints.push(endpoint),
                     Err(problem) => {
                         let name = parameter.name().unwrap_or_default();
-                        error!(name, line = problem.line(), column = problem.column(), "not an endpoint");
+                        error!(
+                            name,
+                            line = problem.line(),
+                            column = problem.column(),
+                            "parameter is not an endpoint's configuration and is skipped"
+                        );
                     }
                 }
             }

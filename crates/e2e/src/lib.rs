@@ -90,7 +90,7 @@ impl Platform {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let path = std::env::var_os("TOLLGATE_PLATFORM").expect(
             "no platform: these tests run against the local platform, which `make test` starts \
-             (or `scripts/local/platform run -- cargo test -p tollgate-testkit`)",
+             (or `scripts/local/platform run -- cargo test -p tollgate-e2e`)",
         );
         let path = PathBuf::from(path);
         let text = std::fs::read(&path)

@@ -1,4 +1,4 @@
-//! One invocation on its way, and what can become of it.
+//! One invocation and its possible results.
 
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode, header::HeaderValue};
@@ -22,7 +22,7 @@ pub struct Invocation {
     pub arn: String,
     /// `Lambda-Runtime-Client-Context`, as it came.
     pub client_context: Option<HeaderValue>,
-    /// Dropped when the caller has gone away.
+    /// Closed when the caller has disconnected.
     pub reply: oneshot::Sender<Outcome>,
 }
 
@@ -89,7 +89,7 @@ impl Fault {
         }
     }
 
-    /// The copy's process ended in the middle.
+    /// The copy's process exited during an invocation.
     pub fn exit(request_id: &str, how: &str) -> Self {
         Self { kind: "Runtime.ExitError".into(), message: format!("RequestId: {request_id} Error: {how}") }
     }
@@ -111,6 +111,7 @@ impl Fault {
 
 /// A UUID, version 4.
 fn request_id() -> String {
+    // RFC 9562, section 5.4: the version and variant bits.
     let id = random() & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let part = |shift: u32, digits: u32| (id >> shift) & ((1 << (digits * 4)) - 1);
     format!(
@@ -130,14 +131,14 @@ fn trace_id() -> String {
     format!("Root=1-{seconds:08x}-{root:024x};Parent={parent:016x};Sampled=0")
 }
 
-/// Some hexadecimal digits, for the name of a log stream.
+/// 32 random hexadecimal digits, for the name of a log stream.
 pub fn stream_id() -> String {
     format!("{:032x}", random())
 }
 
 fn random() -> u128 {
     use std::hash::{BuildHasher as _, RandomState};
-    // The standard library seeds each of these from the system and never the same; ids need no more.
+    // Each RandomState has another seed, which comes from the system. That is random enough for ids.
     let half = || u128::from(RandomState::new().hash_one(clock::since_epoch()));
     half() << 64 | half()
 }

@@ -39,11 +39,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Makes the clients and reads the endpoints, unless an invocation waits: then the first one reads them.
+    /// Makes the clients. Reads the endpoints too, except on an on-demand start: there the first invocation reads them.
     ///
     /// # Errors
     ///
-    /// When the endpoints cannot be read: a validator that knows none takes no webhook.
+    /// The endpoints cannot be read. Without endpoints it could accept no webhook.
     pub(crate) async fn new(settings: Settings) -> Result<Self, PortError> {
         let config = tollgate_aws::sdk_config().await;
         let ssm = aws_sdk_ssm::Client::new(&config);

@@ -10,7 +10,7 @@ use crate::ports::PortError;
 /// One SQS record of the batch.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
-    /// What a failure is reported by.
+    /// The id by which SQS is told of a failure.
     pub message_id: &'a str,
     /// The FIFO group; `None` on a standard queue.
     pub group: Option<&'a str>,
@@ -32,7 +32,7 @@ pub(super) struct Indexed<'r, 'b> {
 /// The index of a record in the batch, and how the record ended.
 pub(super) type Ended = (usize, Outcome);
 
-/// Keeps Ok values and records failures.
+/// Returns the Ok values and adds the failures to `ended`.
 pub(super) fn keep_ok<T>(results: impl Iterator<Item = Result<T, Ended>>, ended: &mut Vec<Ended>) -> Vec<T> {
     results.filter_map(|result| result.map_err(|failure| ended.push(failure)).ok()).collect()
 }

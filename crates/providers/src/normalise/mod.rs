@@ -1,8 +1,8 @@
 //! From a provider's body to facts.
 //!
 //! Each provider has one file. It holds the provider's [`Normaliser`] and says which event types are mapped to which of
-//! ours, where the event id comes from, and in what unit the provider counts money. A new provider is one file, its
-//! `mod` line and its line in `NORMALISERS`. A normaliser is looked up by name once, at start-up.
+//! ours, where the event id comes from, and in what unit the provider counts money. A new provider has one file,
+//! its `mod` line and its line in `NORMALISERS` here; CONTRIBUTING lists what else it needs. A normaliser is looked up by name once, at start-up.
 //!
 //! A file says what is signed, unless it is the whole body with everything that the file reads.
 //!

@@ -1,4 +1,4 @@
-//! Signature schemes: the one that is data, and those that data cannot say.
+//! Signature schemes: one that reads its rules from the catalogue, and those that must be code.
 //!
 //! [`interface`] is what each of them does.
 

@@ -1,4 +1,4 @@
-//! The scheme that is data: verifies and signs whatever a catalogue row can say.
+//! The scheme that is data: verifies and signs by the rules of a catalogue row or an endpoint's configuration.
 
 mod changes;
 mod entry;
