@@ -390,15 +390,21 @@ fn root() -> PathBuf {
 /// either.
 fn published_event(body: &str) -> Option<String> {
     // Parts are kept as text, so that amounts of any length stay exact.
-    let object: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
+    let mut object: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
     if let Some(notification) = object.get("Message") {
         return published_event(&serde_json::from_str::<String>(notification.get()).ok()?);
     }
     if let Some(detail) = object.get("detail") {
         return Some(detail.get().to_owned());
     }
-    let name = object.get("schema")?.get();
-    name.starts_with("\"tollgate.payment-event/").then(|| body.to_owned())
+    if !object.get("schema")?.get().starts_with("\"tollgate.payment-event/") {
+        return None;
+    }
+    // The workflow's dead letter is the event with the error beside its fields.
+    match object.remove("workflow_error") {
+        Some(_) => serde_json::to_string(&object).ok(),
+        None => Some(body.to_owned()),
+    }
 }
 
 fn read_archive(folder: &Path) -> Vec<Value> {
@@ -411,10 +417,11 @@ fn read_archive(folder: &Path) -> Vec<Value> {
 #[test]
 fn an_event_is_found_in_whatever_the_bus_sends() {
     let event =
-        r#"{"schema":"tollgate.payment-event/1","amount":{"minor_units":123456789012345678901234567}}"#;
+        r#"{"amount":{"minor_units":123456789012345678901234567},"schema":"tollgate.payment-event/1"}"#;
+    let dead_letter = event.replace("{\"amount\"", "{\"workflow_error\":{},\"amount\"");
     let envelope = format!(r#"{{"source":"tollgate","detail":{event}}}"#);
     let notify = |text: &str| serde_json::json!({ "Type": "Notification", "Message": text }).to_string();
-    for body in [event, &envelope, &notify(event), &notify(&envelope)] {
+    for body in [event, &envelope, &dead_letter, &notify(event), &notify(&envelope)] {
         assert_eq!(published_event(body).as_deref(), Some(event), "{body}");
     }
     for body in ["", "text", "[]", "{}", r#"{"schema":"other/1"}"#, &notify("an alarm")] {
