@@ -24,16 +24,16 @@ impl Kind {
     }
 }
 
-/// One batch: hands out what may begin ([`next_wave`](Self::next_wave)), takes what became of it
-/// ([`settle`](Self::settle)), and says what the queue must keep ([`response`](Self::response)).
+/// One batch: returns the records that may begin ([`next_wave`](Self::next_wave)), takes their outcomes
+/// ([`settle`](Self::settle)), and lists the message ids that the queue must keep ([`response`](Self::response)).
 ///
-/// Records are known by their index in the batch; identifiers are never passed back in, so that a foreign one
-/// cannot get out.
+/// The caller names records by their index in the batch and never by their id. So the response holds only ids that came
+/// with the batch.
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
     kind: Kind,
     slots: Vec<Slot<'a>>,
-    /// Handed out and not yet followed by the next of their lane, or not yet handed out at all.
+    /// For each lane the last record that was handed out, or the first one if none was. The next wave begins here.
     frontier: Vec<usize>,
 }
 
@@ -52,7 +52,7 @@ enum State {
     Waiting,
     Begun,
     Settled(Outcome),
-    /// Behind a failure in its message group. It may have begun all the same, where a failure was reported late.
+    /// Comes after a failure in its message group. `begun`: it was handed out before that failure was settled.
     Blocked {
         begun: bool,
     },
@@ -64,7 +64,7 @@ impl State {
     }
 }
 
-/// A record that cannot be settled: its index is not of this batch, or no wave has handed it out yet.
+/// The record cannot be settled: the batch has no such index, or no wave has handed it out yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("record {index} of the batch was not handed out")]
 pub struct NotBegun {
@@ -72,9 +72,9 @@ pub struct NotBegun {
     pub index: usize,
 }
 
-/// A failed record has no message id, so that the list of failures cannot name it. Return this as the function's
-/// error: Lambda then keeps the whole batch. A list without the record would delete it, and a list with an empty
-/// identifier is the same as an error, only silent.
+/// A failed record has no message id, so the response cannot name it. Return this as the function's error: then the
+/// whole batch stays in the queue. Without an entry for the record Lambda deletes it. An entry with an empty id fails
+/// the whole batch too, but no error shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("record {index} of the batch failed and has no message id: the whole batch must be kept")]
 pub struct Unreportable {
@@ -85,12 +85,12 @@ pub struct Unreportable {
 impl<'a> Batch<'a> {
     /// A batch of (message id, message group id), in the order of the event.
     ///
-    /// - An absent message id is the empty text. Such a record is handed out like any other; only if it fails is
-    ///   there [no way to say so](Unreportable).
-    /// - A message id that occurs twice is one message delivered twice. Every copy is handed out (the bodies are
-    ///   not compared here, so none is taken for handled), on a standard queue one after the other; the id is
-    ///   reported once, if any copy failed.
-    /// - On a FIFO queue, records without a group are taken for one group of their own.
+    /// - An absent message id is the empty text. Such a record is handed out like any other. If it fails, the response
+    ///   [cannot name it](Unreportable).
+    /// - A message id that occurs twice is one message delivered twice. Every copy is handed out, because the bodies
+    ///   are not compared. On a standard queue the copies run one after the other. The id is reported once, if any copy
+    ///   failed.
+    /// - On a FIFO queue, the records without a group are one group.
     pub fn new(kind: Kind, records: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
         let records = records.into_iter();
         let expected = records.size_hint().0;
@@ -124,13 +124,13 @@ impl<'a> Batch<'a> {
         self.slots.is_empty()
     }
 
-    /// The records that may begin now, ascending, or `None` when there are none. They are independent of each
-    /// other and may run in parallel.
+    /// The indices of the records that may begin now, ascending, or `None` when there are none. They do not depend on
+    /// each other and may run in parallel.
     ///
-    /// On a standard queue the first wave is the whole batch (but for repeated copies of a message). On a FIFO
-    /// queue a wave holds at most one record of a group: the first one, and then each time the one after a
-    /// record that was settled as done. Behind a failure nothing is handed out, nor behind a record that is not
-    /// settled yet: settle it, and the next call goes on there. So every group may also run at its own pace.
+    /// On a standard queue the first wave is the whole batch, except for repeated copies of a message. On a FIFO queue
+    /// a wave holds at most one record of each group: first the group's first record, later the one after a record that
+    /// was settled as done. After a failure no record of the group is handed out. After a record that is not settled
+    /// yet, the next one is handed out by the first call after it is settled, so no group waits for another.
     pub fn next_wave(&mut self) -> Option<Vec<usize>> {
         let mut wave = Vec::with_capacity(self.frontier.len());
         let mut in_flight = Vec::new();
@@ -153,14 +153,14 @@ impl<'a> Batch<'a> {
         if wave.is_empty() { None } else { Some(wave) }
     }
 
-    /// Says what became of a record. Never settled means unprocessed, and is reported.
+    /// Sets a record's outcome. A record that is never settled is unprocessed and is reported.
     ///
-    /// Settled twice, the first outcome stands, unless the second is a failure and the first was not: what was
-    /// once reported as failed is never taken back, and what turns out to have failed is reported.
+    /// If a record is settled twice, the first outcome stays, unless only the second one is a failure. So a failure is
+    /// never replaced, and a failure that is found later is still reported.
     ///
     /// # Errors
     ///
-    /// [`NotBegun`] when no wave has handed the record out: an effect before its turn would break the order.
+    /// [`NotBegun`] when no wave has handed the record out: its effect would be out of order.
     pub fn settle(&mut self, index: usize, outcome: Outcome) -> Result<(), NotBegun> {
         let slot = self.slots.get_mut(index).ok_or(NotBegun { index })?;
         match slot.state {
@@ -170,12 +170,12 @@ impl<'a> Batch<'a> {
             State::Begun | State::Settled(_) => slot.state = State::Settled(outcome),
         }
         if outcome.is_failure() && self.kind == Kind::Fifo {
-            self.block_behind(index);
+            self.block_after(index);
         }
         Ok(())
     }
 
-    /// What a record was settled as; `None` while it was not.
+    /// A record's outcome; `None` until it is settled.
     pub fn outcome(&self, index: usize) -> Option<Outcome> {
         match self.slots.get(index)?.state {
             State::Settled(outcome) => Some(outcome),
@@ -208,7 +208,7 @@ impl<'a> Batch<'a> {
         Ok(failures)
     }
 
-    /// The function's answer.
+    /// The function's response.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl<'a> Batch<'a> {
         summary
     }
 
-    /// Behind a FIFO failure nothing follows; the copies of a standard message each have their own outcome.
+    /// On a FIFO queue no record follows a failure. On a standard queue each copy of a message has its own outcome.
     fn may_follow(&self, index: usize) -> bool {
         self.kind == Kind::Standard || self.slots.get(index).is_some_and(|slot| slot.state.is_done())
     }
@@ -249,8 +249,9 @@ impl<'a> Batch<'a> {
         self.slots.get(index).is_some_and(|slot| slot.next.is_some())
     }
 
-    /// Whatever their state: if an earlier record of the group comes again, so must the later ones after it.
-    fn block_behind(&mut self, index: usize) {
+    /// Whatever their state: if a record of the group is delivered again, the later ones must be delivered again after
+    /// it.
+    fn block_after(&mut self, index: usize) {
         let mut next = self.slots.get(index).and_then(|slot| slot.next);
         while let Some(slot) = next.and_then(|index| self.slots.get_mut(index)) {
             let begun = !matches!(slot.state, State::Waiting | State::Blocked { begun: false });

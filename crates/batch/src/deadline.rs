@@ -2,31 +2,31 @@
 
 use std::time::Duration;
 
-/// The moment after which no record is begun: the invocation's end, less a reserve in which what was begun can
-/// end and the answer be sent. Time is the caller's: milliseconds since any fixed origin, the same throughout.
+/// The time after which no record is begun: the invocation's end minus a reserve. In the reserve the records that were
+/// begun can end and the response can be sent. The caller gives the time, in milliseconds since any fixed origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
     stop_at_ms: u64,
 }
 
 impl Deadline {
-    /// `remaining_ms` are left at `now_ms`; the last `reserve_ms` of them are kept free. A reserve longer than
-    /// what remains leaves no time at all.
+    /// `remaining_ms` are left at `now_ms`; the last `reserve_ms` of them are the reserve. If the reserve is longer
+    /// than `remaining_ms`, no time is left.
     pub fn new(now_ms: u64, remaining_ms: u64, reserve_ms: u64) -> Self {
         Self { stop_at_ms: now_ms.saturating_add(remaining_ms.saturating_sub(reserve_ms)) }
     }
 
-    /// From Lambda's own figure, the invocation's end in milliseconds since 1970; `now_ms` is then Unix time.
+    /// From the invocation's end as Lambda gives it, in milliseconds since 1970. `now_ms` is then Unix time.
     pub fn at(end_ms: u64, reserve_ms: u64) -> Self {
         Self { stop_at_ms: end_ms.saturating_sub(reserve_ms) }
     }
 
-    /// Whether anything may still be begun at `now_ms`.
+    /// Whether a record may still be begun at `now_ms`.
     pub fn has_time(self, now_ms: u64) -> bool {
         now_ms < self.stop_at_ms
     }
 
-    /// How long, at `now_ms`, until nothing more may be begun: an upper bound for a call's time-out.
+    /// The time from `now_ms` until no record may be begun: an upper bound for a call's time-out.
     pub fn time_left(self, now_ms: u64) -> Duration {
         Duration::from_millis(self.stop_at_ms.saturating_sub(now_ms))
     }

@@ -13,26 +13,26 @@ use std::{
 
 use crate::outcome::{Outcome, PANICKED};
 
-/// A panic that was caught. It names the place in the code and nothing of the data.
+/// A panic that was caught. It has the place in the code and no data of the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Panic {
     /// `file:line:column`; absent when another panic hook was installed over ours.
     pub location: Option<String>,
-    /// The message, when it is a literal of the source. A formatted one (`unwrap` on an error, an index out of
-    /// bounds) may repeat what the record holds and is withheld.
+    /// The message, if it is a literal in the source. A formatted message (`unwrap` on an error, an index out of
+    /// bounds) may contain data of the record and is left out.
     pub message: Option<&'static str>,
 }
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let location = self.location.as_deref().unwrap_or("an unknown place");
-        let message = self.message.unwrap_or("message withheld");
+        let location = self.location.as_deref().unwrap_or("an unknown location");
+        let message = self.message.unwrap_or("message left out");
         write!(f, "panicked at {location}: {message}")
     }
 }
 
-/// A panic is its record's failure. It is tried again: what a panic comes from cannot be known, and the queue's
-/// receive count ends it.
+/// A panic is its record's failure. The record is tried again, because the cause may be temporary; the queue's receive
+/// count limits the tries.
 impl From<Panic> for Outcome {
     fn from(_: Panic) -> Self {
         Self::Retry(PANICKED)
@@ -41,13 +41,13 @@ impl From<Panic> for Outcome {
 
 /// Runs `work` and turns its panic into a value.
 ///
-/// The first call installs a panic hook for the process. It is silent for panics under a guard, whose message
-/// would otherwise reach standard error, and with it the log, data and all; any other panic goes to the hook
-/// that was there before.
+/// The first call installs a panic hook for the process. The hook prints nothing for panics under a guard, because the
+/// message, which may contain data, would go to standard error and so to the log. Any other panic goes to the hook that
+/// was installed before.
 ///
-/// What `work` shares with the rest of the program must bear being left half-changed, as after an early return
-/// with `?`. Not caught, as nothing can: `panic = "abort"` (this function does not exist there), a panic while
-/// another unwinds, a stack overflow.
+/// `work` may stop at any point. What it shares with the rest of the program must stay usable then, as after an early
+/// return with `?`. Not caught: a panic while another one unwinds, and a stack overflow. With `panic = "abort"` this
+/// function does not exist.
 ///
 /// # Errors
 ///
@@ -79,7 +79,8 @@ pub async fn guard_async<F: Future>(work: F) -> Result<F::Output, Panic> {
 }
 
 thread_local! {
-    /// `None`: no guard on this thread. `Some(place)`: under a guard, and where it panicked, if it did.
+    /// `None`: no guard on this thread. `Some(location)`: under a guard, with the location of its panic, if there was
+    /// one.
     static GUARDED: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
 }
 
@@ -92,13 +93,13 @@ fn install_hook() {
     }));
 }
 
-/// Keeps the place of a panic under a guard; false when there is no guard. A hook must not panic itself, hence
+/// Stores the location of a panic under a guard; false when there is no guard. A hook must not panic, therefore
 /// `try_with` (the thread may be ending) and `try_borrow_mut`.
 fn record(info: &PanicHookInfo<'_>) -> bool {
     let keep = |guarded: &RefCell<Option<Option<String>>>| match guarded.try_borrow_mut() {
         Ok(mut guarded) => match guarded.as_mut() {
-            Some(place) => {
-                *place = info.location().map(ToString::to_string);
+            Some(location) => {
+                *location = info.location().map(ToString::to_string);
                 true
             }
             None => false,
@@ -108,11 +109,11 @@ fn record(info: &PanicHookInfo<'_>) -> bool {
     GUARDED.try_with(keep).unwrap_or(false)
 }
 
-/// The message, if it is a literal. A payload is any value, and dropping it may panic in turn.
+/// The message, if it is a literal. A payload can be any value, and its drop may panic too.
 fn literal(payload: Box<dyn Any + Send>) -> Option<&'static str> {
     let message = payload.downcast_ref::<&'static str>().copied();
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
     }
     message
 }

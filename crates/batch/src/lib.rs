@@ -1,11 +1,10 @@
-//! Partial-batch semantics for SQS: which records of a batch failed, said so that Lambda believes it.
+//! Partial batch responses for SQS: the list of the records that failed, in the form that Lambda accepts.
 //!
-//! A Lambda function that reads an SQS queue with `ReportBatchItemFailures` gets a batch and answers with the
-//! message ids that the queue must keep. The rules are few, and each one is easily broken: on a FIFO queue
-//! whatever follows a failure in its message group must be kept as well; a panic must not take the other records
-//! with it; what the deadline cut off must not count as done; and one empty or unknown identifier in the answer
-//! makes Lambda take the whole batch for failed. This crate holds those rules and nothing else: no AWS, no
-//! runtime, no clock, no I/O.
+//! A Lambda function that reads an SQS queue with `ReportBatchItemFailures` gets a batch and returns the message ids
+//! that the queue must keep. The rules are few and easy to break. On a FIFO queue the records after a failure in its
+//! message group must be kept too. A panic must not fail the other records. A record that was not begun before the
+//! deadline must not count as done. One empty or unknown id in the response fails the whole batch. This crate holds
+//! those rules and nothing else: no AWS client, no runtime, no clock, no I/O.
 //!
 //! With the feature `aws_lambda_events` it takes events and returns responses of the crate of that name:
 //! `handle_event` is a whole function body.
@@ -32,11 +31,11 @@
 //! );
 //!
 //! assert!(panics.is_empty());
-//! // m4 comes after m2 in its group; group b goes on.
+//! // m4 comes after m2 in its group; group b continues.
 //! assert_eq!(batch.failures()?, ["m2", "m4"]);
-//! let answer = batch.response()?; // serialises to what Lambda expects
+//! let response = batch.response()?; // serialises to what Lambda expects
 //! assert_eq!(
-//!     serde_json::to_string(&answer).unwrap(),
+//!     serde_json::to_string(&response).unwrap(),
 //!     r#"{"batchItemFailures":[{"itemIdentifier":"m2"},{"itemIdentifier":"m4"}]}"#
 //! );
 //! # Ok::<(), tollgate_batch::Unreportable>(())
@@ -46,9 +45,9 @@
 //!
 //! # Many records at a time
 //!
-//! [`Batch`] is a tracker and not a loop, so that a function can work in stages: decode everything, write it in
-//! a few batched calls, publish it in a few more. A wave is a set of records that are independent of each other;
-//! on a standard queue it is the whole batch, on a FIFO queue the next record of every group.
+//! A function can also work in stages: decode all records, write them in a few batched calls, publish them in a few
+//! more. [`Batch::next_wave`] returns records that do not depend on each other: on a standard queue the whole batch, on
+//! a FIFO queue the next record of each group. [`Batch::settle`] takes each record's outcome.
 //!
 //! ```
 //! use tollgate_batch::{Batch, Kind, Outcome, guard};
@@ -62,13 +61,13 @@
 //!     for index in wave {
 //!         match guard(|| bodies[index].parse::<u32>()) {
 //!             Ok(Ok(number)) => decoded.push((index, number)),
-//!             // Here a real function writes the record to its quarantine, and where that fails settles it as
-//!             // `Outcome::Poison`, which keeps it in the queue.
+//!             // A real function writes the record to its quarantine first. If that fails, it settles the record
+//!             // as `Outcome::Poison`, which keeps it in the queue.
 //!             Ok(Err(_)) => batch.settle(index, Outcome::Quarantined("not_a_number"))?,
 //!             Err(panic) => batch.settle(index, panic.into())?,
 //!         }
 //!     }
-//!     // Stage 2, one call for all; its answer lists what failed.
+//!     // Stage 2, one call for all; its result lists the failures.
 //!     for (index, number) in decoded {
 //!         let outcome = if number == 3 { Outcome::Retry("unprocessed_item") } else { Outcome::Ok };
 //!         batch.settle(index, outcome)?;
@@ -84,21 +83,21 @@
 //!
 //! # What it decides
 //!
-//! | case | answer |
+//! | case | response |
 //! |---|---|
 //! | a record fails | its id, and on a FIFO queue the ids of all later records of its group |
-//! | poison, safely quarantined | done: not in the list, and its group goes on |
-//! | poison that could not be quarantined | in the list: the receive count takes it to the dead-letter queue |
+//! | poison in the quarantine | not in the list, and its group continues |
+//! | poison that is not in the quarantine | in the list: SQS moves it to the dead-letter queue after too many receives |
 //! | a panic | that record's failure, to be tried again |
 //! | never settled (deadline, a bug in the caller) | in the list |
-//! | everything failed | the full list, which on SQS is the same as a failed invocation; [`Summary::all_failed`] is there for those who want it to count as an error |
-//! | a message id twice in a batch | every copy is handled, one after the other on a standard queue; reported once, if any copy failed |
-//! | a record without a message id | handled like any other; if it fails, [`Unreportable`] instead of a list, and the invocation must fail |
-//! | a record without a group on a FIFO queue | in one group with the others of its sort |
-//! | groups on a standard queue (fair queues) | of no meaning |
+//! | all records failed | the full list, which on SQS has the effect of a failed invocation; [`Summary::all_failed`] tells you, should you want an error |
+//! | a message id twice in a batch | every copy is handled, on a standard queue one after the other; the id is listed once, if any copy failed |
+//! | a record without a message id | handled like any other; if it fails, there is no list but [`Unreportable`], and the invocation must fail |
+//! | a record without a group on a FIFO queue | in one group with the other records without a group |
+//! | groups on a standard queue (fair queues) | have no effect |
 //!
-//! Lambda reads an answer it cannot understand as a failure of the whole batch; no answer at all, `null` or an
-//! empty list as success. So an error must leave the function as an error, never as a default value.
+//! Lambda takes a response that it cannot read as a failure of the whole batch, and no response, `null` or an empty
+//! list as success. So an error must leave the function as an error, never as a default value.
 
 mod batch;
 mod deadline;

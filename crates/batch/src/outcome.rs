@@ -1,28 +1,28 @@
-//! What became of one record, and of all of them.
+//! The outcome of one record, and the counts of a batch.
 
 use std::collections::BTreeMap;
 
-/// Why a record failed or was quarantined: a short fixed code such as `"throttled"` or `"not_json"`. A `'static`
-/// text cannot hold anything of the record, so it is safe as a log field or a metric's dimension.
+/// Why a record failed or was quarantined: a short fixed code such as `"throttled"` or `"not_json"`. A `'static` text
+/// cannot contain data of the record, so it is safe in logs and as a metric's dimension.
 pub type Reason = &'static str;
 
 /// The reason of a record whose handler panicked.
 pub const PANICKED: Reason = "panicked";
 
-/// What became of one record.
+/// How one record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Its effect has taken place.
+    /// Its effect is done.
     Ok,
-    /// Its effect had taken place before. Done.
+    /// Its effect was done before. A success.
     Duplicate,
-    /// Trying again may help: a throttle, a time-out, a 5xx. A failure.
+    /// Trying again may help: throttled, timed out, a 5xx. A failure.
     Retry(Reason),
-    /// Trying again cannot help, and it could not be put into the quarantine either. A failure: the queue's own
-    /// receive count takes it to the dead-letter queue.
+    /// Trying again cannot help, and the record is not in the quarantine. A failure: SQS moves it to the dead-letter
+    /// queue after too many receives.
     Poison(Reason),
-    /// Trying again cannot help, and it is safely in the quarantine. Done: the queue may forget it, and a FIFO
-    /// group goes on.
+    /// Trying again cannot help, and the record is stored in the quarantine. A success: the queue may delete it, and
+    /// its FIFO group continues.
     Quarantined(Reason),
 }
 
@@ -56,16 +56,16 @@ pub struct Summary {
     pub retries: usize,
     /// [`Outcome::Poison`].
     pub poison: usize,
-    /// FIFO: behind a failure in their message group. Reported without having been tried.
+    /// FIFO: after a failure in their message group. Reported.
     pub blocked: usize,
-    /// Never settled: the deadline came first. Reported.
+    /// Never settled, for example because of the deadline. Reported.
     pub unprocessed: usize,
-    /// Every reason given, with its number of records.
+    /// Each reason with its number of records.
     pub reasons: BTreeMap<Reason, usize>,
 }
 
 impl Summary {
-    /// Records that the queue may forget.
+    /// Records that the queue may delete.
     pub fn done(&self) -> usize {
         self.ok + self.duplicates + self.quarantined
     }
@@ -75,8 +75,8 @@ impl Summary {
         self.retries + self.poison + self.blocked + self.unprocessed
     }
 
-    /// Whether there were records and none is done. Returning the full list of failures and failing the whole
-    /// invocation have the same effect on an SQS queue; the second also counts as a function error.
+    /// Whether there were records and none is done. To return the full list of failures and to fail the invocation have
+    /// the same effect on an SQS queue; the second also counts as a function error.
     pub fn all_failed(&self) -> bool {
         self.records > 0 && self.done() == 0
     }

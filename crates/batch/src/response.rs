@@ -1,9 +1,9 @@
-//! The function's answer to the event source mapping.
+//! The function's response to the event source mapping.
 
 use serde::Serialize;
 
-/// Serialises to exactly `{"batchItemFailures":[{"itemIdentifier":"…"}]}`. Only a
-/// [`Batch`](crate::Batch) makes one, so it never holds an identifier that Lambda would take for malformed.
+/// Serialises to exactly `{"batchItemFailures":[{"itemIdentifier":"…"}]}`. Only a [`Batch`](crate::Batch) makes one, so
+/// it never holds an id that Lambda would refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {

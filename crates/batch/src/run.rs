@@ -14,11 +14,10 @@ use crate::{
 };
 
 impl Batch<'_> {
-    /// Handles the records one after the other, each under a [`guard`], until there is nothing left that may
-    /// begin or `has_time` says no (it is asked before each record). What was not begun stays unprocessed and is
-    /// reported.
+    /// Handles the records one after the other, each under a [`guard`], until no record is left that may begin or
+    /// `has_time`, which is called before each record, returns false. Records that were not begun are reported.
     ///
-    /// Returns the panics with their records' indices, for the log; they are settled already.
+    /// Returns the panics with their records' indices, for the log. These records are settled.
     pub fn run(
         &mut self,
         mut has_time: impl FnMut() -> bool,
@@ -37,11 +36,11 @@ impl Batch<'_> {
         panics
     }
 
-    /// [`run`](Self::run) for futures, at most `at_once` of them at the same time (0 counts as 1). A record may begin as
-    /// soon as the one before it in its group is done, whatever the other groups do. Futures that were begun are waited
-    /// for, also when `has_time` says no.
+    /// [`run`](Self::run) for futures, at most `at_once` of them at the same time (0 counts as 1). A record may begin
+    /// as soon as the one before it in its group is done, whatever the other groups do. Futures that were begun run to
+    /// their end, also after `has_time` has returned false.
     ///
-    /// It needs no particular runtime: the futures are polled by whoever polls this one.
+    /// It works with any async runtime and spawns no task.
     pub async fn run_async<F: Future<Output = Outcome>>(
         &mut self,
         at_once: usize,

@@ -1,5 +1,5 @@
-//! What every function shares: [`settings`] read once from the environment, [`logging`] as JSON lines,
-//! [`metrics`] in CloudWatch's embedded format, the [`sqs`] batch event, and [`start`].
+//! What the functions share: [`settings`] from the environment, [`logging`] as JSON lines, [`metrics`] in CloudWatch's
+//! embedded format, the [`clock`], the [`sqs`] batch event, and [`start`].
 
 pub mod clock;
 pub mod logging;
@@ -8,7 +8,7 @@ pub mod settings;
 pub mod sqs;
 pub mod start;
 
-/// What the functions allocate with: the SDK makes some 800 allocations for a webhook, and with this one it takes a
-/// tenth less processor time than with the C library's (benches/COMPARE.md). A binary names it as its
+/// The functions' allocator. The SDK makes some 800 allocations for a webhook; with this allocator it takes a tenth
+/// less processor time than with the C library's (benches/COMPARE.md). Each binary names it as its
 /// `#[global_allocator]`.
 pub use mimalloc::MiMalloc as Allocator;

@@ -1,7 +1,7 @@
 //! Logs: one JSON object a line, with the fields of the span around it (the webhook's id above all).
 //!
-//! Written here and not by tracing-subscriber's own JSON, which makes a tree of a span's fields and reads it again for
-//! each field that is added: that was an eighth of what the validator does for a webhook itself (benches/COMPARE.md).
+//! tracing-subscriber's own JSON writer is not used: it makes a tree of a span's fields and reads it again for each
+//! field that is added. That took an eighth of the validator's own work for a webhook (benches/COMPARE.md).
 
 use std::{
     fmt::{self, Debug, Write as _},
@@ -24,24 +24,24 @@ use tracing_subscriber::{
 
 use crate::clock;
 
-/// Sends `tracing` to stdout, where Lambda picks it up. `level` is an `EnvFilter` directive; a malformed one
-/// means `info`. The spans of the AWS SDK and of the runtime are kept from `debug` on: at `info` they would cost a third
-/// of the validator's processor time (`make bench-function`) and say nothing that our lines do not.
+/// Writes `tracing` events to stdout, which Lambda collects. `level` is an `EnvFilter` directive; if it is malformed,
+/// `info` is used. The spans of the AWS SDK and of the runtime appear from `debug` on: at `info` they would take a
+/// third of the validator's processor time (`make bench-function`) and add nothing to our lines.
 pub fn init(level: &str) {
     let usual = "info,aws=warn,lambda_runtime=warn";
     let level = if level == "info" { usual } else { level };
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(usual));
-    // A second initialisation, which only tests make, keeps the first.
+    // A second call, which only tests make, fails and changes nothing.
     let _ = tracing_subscriber::registry().with(filter).with(Lines(print)).try_init();
 }
 
-/// Writes a line on stdout in one piece.
+/// Writes a line to stdout at once.
 pub(crate) fn print(line: &[u8]) {
-    // A closed stdout is no reason to fail a payment.
+    // A payment must not fail because stdout is closed.
     let _ = std::io::stdout().lock().write_all(line);
 }
 
-/// Events as lines, handed to a writer.
+/// Passes each event to a writer, as a line.
 struct Lines<W>(W);
 
 impl<S, W> Layer<S> for Lines<W>
@@ -58,7 +58,7 @@ where
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        // Read before the span's fields are locked: how a value shows itself is not ours.
+        // Before the span's fields are locked: a value's `Debug` is foreign code and may log too.
         let mut fields = Fields::default();
         values.record(&mut fields);
         if let Some(span) = context.span(id)
@@ -85,14 +85,14 @@ where
 fn line(now: Timestamp, level: Level, fields: &Fields) -> String {
     let mut line = format!(r#"{{"timestamp":"{now}","level":"{level}""#);
     for (name, value) in &fields.0 {
-        // Into a text nothing fails.
+        // Writing into a `String` cannot fail.
         let _ = write!(line, r#","{name}":{value}"#);
     }
     line.push_str("}\n");
     line
 }
 
-/// Names, which are those of our own fields and need no escaping, and values as JSON.
+/// Names and values as JSON. The names are our own and need no escapes.
 #[derive(Debug, Default)]
 struct Fields(Vec<(&'static str, String)>);
 
@@ -130,20 +130,20 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, Shown(value));
+        self.put(field, DebugText(value));
     }
 }
 
-/// What it shows, as a JSON text.
-struct Shown<'a>(&'a dyn Debug);
+/// A value's `Debug` output as a JSON text.
+struct DebugText<'a>(&'a dyn Debug);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for DebugText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl Serialize for Shown<'_> {
+impl Serialize for DebugText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -1,4 +1,4 @@
-//! Metrics in CloudWatch's embedded metric format: a log line that CloudWatch counts, with no call made.
+//! Metrics in CloudWatch's embedded metric format: log lines from which CloudWatch makes metrics, without a call.
 //!
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch user guide.
 
@@ -11,7 +11,7 @@ use crate::logging::print;
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "Tollgate";
 
-/// A metric's unit, in CloudWatch's words.
+/// A metric's unit, by CloudWatch's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Unit {
     /// A number of things.
@@ -29,17 +29,17 @@ pub struct Metrics {
     environment: String,
 }
 
-/// Metrics that share dimensions beside the two that every metric has.
+/// Metrics that share dimensions, and these dimensions without the two that every metric has.
 pub type Group<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, Unit, u64)]);
 
-/// What the line says to people, besides its numbers.
+/// The log record that a line is, besides its metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// As `tracing` has it. The line is written at every `LOG_LEVEL`, for its numbers.
+    /// Its level. The line is written at every `LOG_LEVEL`, because of its metrics.
     pub level: Level,
     /// What happened.
     pub message: &'static str,
-    /// More about it.
+    /// More fields.
     pub fields: &'a [(&'static str, Value<'a>)],
 }
 
@@ -66,8 +66,8 @@ impl From<usize> for Value<'_> {
 }
 
 impl Metrics {
-    /// Metrics of `function` in `environment`, the two dimensions that every metric has. Counts a cold start: a
-    /// process calls this once, when it starts.
+    /// Metrics of `function` in `environment`, the two dimensions that every metric has. It counts a cold start: call
+    /// it once, when the process starts.
     pub fn start(function: &'static str, environment: impl Into<String>, now: Timestamp) -> Self {
         let metrics = Self { function, environment: environment.into() };
         let record = Record { level: Level::INFO, message: "started", fields: &[] };
@@ -75,13 +75,13 @@ impl Metrics {
         metrics
     }
 
-    /// Writes one line on stdout: a log record that is counted as well. A name that is there several times, in the record or
-    /// in groups, has one value.
+    /// Writes one line to stdout: a log record with metrics. A name that occurs several times, in the record or in
+    /// groups, has one value.
     ///
-    /// Each combination of a metric's name and its dimensions' values is billed as a metric of its own: what is only
-    /// looked at as a whole belongs in a group without further dimensions.
+    /// AWS bills each combination of a metric's name and the values of its dimensions as one metric. So a metric that
+    /// is only read as a total belongs in a group without dimensions.
     pub fn emit(&self, now: Timestamp, record: Record<'_>, groups: &[Group<'_>]) {
-        // Room for the longest that the functions write.
+        // As long as the longest line of the functions.
         let mut line = Vec::with_capacity(1_536);
         if serde_json::to_writer(&mut line, &Line { metrics: self, now, record, groups }).is_ok() {
             line.push(b'\n');
@@ -90,7 +90,7 @@ impl Metrics {
     }
 }
 
-/// Written as it goes: it is written for every webhook, and a tree of it would cost several times as much.
+/// Serialised without a tree in between, which would cost several times as much: it is written for every webhook.
 struct Line<'a> {
     metrics: &'a Metrics,
     now: Timestamp,
@@ -121,7 +121,7 @@ struct Definition<'a> {
 }
 
 impl<'a> Directive<'a> {
-    fn of((dimensions, metrics): &Group<'a>) -> Self {
+    fn new((dimensions, metrics): &Group<'a>) -> Self {
         let names = ["environment", "function"].into_iter().chain(dimensions.iter().map(|d| d.0));
         let definition = |&(name, unit, _): &(&'a str, Unit, u64)| Definition { name, unit };
         Self {
@@ -135,7 +135,7 @@ impl<'a> Directive<'a> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut line = serializer.serialize_map(None)?;
-        let cloud_watch_metrics = self.groups.iter().map(Directive::of).collect();
+        let cloud_watch_metrics = self.groups.iter().map(Directive::new).collect();
         let timestamp = self.now.as_millisecond();
         line.serialize_entry("_aws", &Envelope { timestamp, cloud_watch_metrics })?;
         line.serialize_entry("timestamp", &self.now)?;

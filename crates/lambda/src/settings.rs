@@ -1,10 +1,10 @@
-//! Settings: read once, from a source that tests replace, with every invalid key reported together.
+//! Settings: read once, from a source that tests can replace. All invalid keys are reported together.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// Where settings come from.
+/// A source of settings.
 pub trait Source {
-    /// The text of `name`; `None` where unset or empty.
+    /// The text of `name`; `None` if it is unset or empty.
     fn get(&self, name: &str) -> Option<String>;
 }
 
@@ -30,7 +30,7 @@ impl Source for BTreeMap<&str, &str> {
 #[error("invalid settings: {}", .0.join("; "))]
 pub struct SettingsError(pub Vec<String>);
 
-/// Reads settings and remembers what was wrong with each.
+/// Reads settings and collects the problems.
 pub struct Reader<'a> {
     source: &'a dyn Source,
     problems: Vec<String>,
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         Self { source, problems: Vec::new() }
     }
 
-    /// A required text. The empty text stands in where it is missing, and [`finish`](Self::finish) fails.
+    /// A required text. If it is missing, this returns the empty text, and [`finish`](Self::finish) fails.
     pub fn text(&mut self, name: &str) -> String {
         self.source.get(name).unwrap_or_else(|| {
             self.problems.push(format!("{name} is not set"));
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The settings, if nothing was wrong.
+    /// Returns the settings, if there was no problem.
     ///
     /// # Errors
     ///

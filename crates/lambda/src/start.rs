@@ -24,34 +24,35 @@ use crate::{
     settings::{Environment, SettingsError, Source},
 };
 
-/// What one invocation knows besides its payload.
+/// An invocation without its payload.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Lambda's id of it.
+    /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda will cut it off, unix milliseconds.
+    /// When Lambda ends it, in Unix milliseconds.
     pub deadline_ms: u64,
     /// The X-Ray trace header.
     pub trace: Option<String>,
 }
 
-/// What an invocation is given, as it came.
+/// An invocation's payload, as it was received.
 #[derive(Debug)]
 pub struct Payload(Bytes);
 
 impl Payload {
-    /// Its bytes, not yet known to be a text.
+    /// Its bytes, which may not be UTF-8.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Its text; empty where it is none, which no function takes for an event.
+    /// Its text. Empty if it is not UTF-8; no function accepts that as an event.
     pub fn text(&self) -> &str {
         simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// Payloads on their way past the runtime's own decoding, which reads and copies each once more, by request id.
+/// Payloads by request id, while the runtime decodes `null` instead. Its own decoding would read and copy each once
+/// more.
 #[derive(Debug, Clone, Default)]
 struct Payloads(Arc<Mutex<HashMap<String, Bytes>>>);
 
@@ -65,7 +66,7 @@ impl Payloads {
     }
 }
 
-/// Keeps each payload as it came and lets the runtime decode `null` in its place.
+/// Keeps each payload as it was received and gives the runtime `null` to decode.
 #[derive(Debug, Clone)]
 struct BypassDeserialization<S> {
     inner: S,
@@ -88,10 +89,10 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for BypassDeseriali
     }
 }
 
-/// A function's whole life: logs, settings, context, then invocations until Lambda stops the process, one after the
-/// other or as many at once as `AWS_LAMBDA_MAX_CONCURRENCY` says, all with the one context. What stops it from starting
-/// is logged. The payload is handed over as it came, so that each function reads it once, in its own way. An error of
-/// `handle` is reported to Lambda under its `error_name`, which a workflow's `Retry` and `Catch` go by.
+/// Runs a function: logs, settings, context, then invocations until Lambda stops the process, one after the other or up
+/// to `AWS_LAMBDA_MAX_CONCURRENCY` at once, all with the same context. A problem at the start is logged. `handle` gets
+/// the payload as it was received, so that each function reads it once, in its own way. Its error is reported to Lambda
+/// under `error_name`, which a workflow's `Retry` and `Catch` compare.
 pub fn run<S, C, P, T, E, F>(
     read: impl FnOnce(&dyn Source) -> Result<S, SettingsError>,
     prepare: impl AsyncFnOnce(S) -> Result<C, P>,
@@ -108,20 +109,20 @@ where
     logging::init(&log_level(&Environment));
     let settings = match read(&Environment) {
         Ok(settings) => settings,
-        Err(problem) => return refuse(&problem),
+        Err(problem) => return start_failed(&problem),
     };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(problem) => return refuse(&problem),
+        Err(problem) => return start_failed(&problem),
     };
     runtime.block_on(async {
         let context = match prepare(settings).await {
             Ok(context) => context,
-            Err(problem) => return refuse(&problem),
+            Err(problem) => return start_failed(&problem),
         };
         match serve(context, handle, error_name).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(problem) => refuse(&problem),
+            Err(problem) => start_failed(&problem),
         }
     })
 }
@@ -131,8 +132,8 @@ pub fn type_name<E>(_: &E) -> &'static str {
     std::any::type_name::<E>().rsplit("::").next().unwrap_or_default()
 }
 
-/// One thread is enough for one invocation at a time; on Lambda Managed Instances, which hand
-/// `AWS_LAMBDA_MAX_CONCURRENCY` of them to one process, there is one for each processor.
+/// For one invocation at a time one thread is enough. On Lambda Managed Instances a process has
+/// `AWS_LAMBDA_MAX_CONCURRENCY` invocations at once, and there is one thread for each processor.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let concurrency = Environment.get("AWS_LAMBDA_MAX_CONCURRENCY").and_then(|text| text.parse().ok());
     let mut builder = match concurrency.unwrap_or(1_u32) {
@@ -178,20 +179,20 @@ where
     Runtime::new(service).layer(TracingLayer::new()).layer(bypass).run_concurrent().await
 }
 
-/// Logs why the process cannot start, and gives the exit code for it.
-fn refuse(problem: &dyn Display) -> ExitCode {
+/// Logs why the process cannot start and returns its exit code.
+fn start_failed(problem: &dyn Display) -> ExitCode {
     error!(error = %problem, "cannot start");
     ExitCode::FAILURE
 }
 
-/// Whether an invocation waits for this start. Then only what it needs is fetched, and when it needs it; with
-/// provisioned concurrency and on Managed Instances there is time to fetch before, and to fail before anything is
-/// routed here.
+/// Whether an invocation waits for this start. Then the function fetches only what the invocation needs, when it needs
+/// it. With provisioned concurrency and on Managed Instances it fetches everything before the first invocation, and can
+/// fail before it gets one.
 pub fn is_on_demand_start(source: &dyn Source) -> bool {
     source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() == Some("on-demand")
 }
 
-/// `LOG_LEVEL`, read apart from the other settings so that what is wrong with those can be logged.
+/// `LOG_LEVEL`. It is read before the other settings, so that problems with those can be logged.
 fn log_level(source: &dyn Source) -> String {
     source.get("LOG_LEVEL").unwrap_or_else(|| "info".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Sixty-four bytes of a JSON text looked at together: a bit for each byte, the first one lowest.
+//! Finds the ends and escapes in 64 bytes of a JSON text at once: one bit for each byte, the lowest for the first.
 
 use wide::u8x16;
 
@@ -7,14 +7,14 @@ pub(super) const BLOCK: usize = 64;
 /// Bytes in one vector of it.
 pub(super) const VECTOR: usize = 16;
 
-/// Whether each byte ends plain text: a quote, a backslash, or a control character, which JSON has no place for within
-/// a text (RFC 8259, section 7).
+/// Whether each byte ends plain text: a quote, a backslash, or a control character, which JSON forbids in a text
+/// (RFC 8259, section 7).
 pub(super) fn stops(bytes: [u8; VECTOR]) -> u32 {
     let bytes = u8x16::new(bytes);
     (is(bytes, b'"') | is(bytes, b'\\') | is_control(bytes)).to_bitmask()
 }
 
-/// Where the texts of a block end and what is escaped in it.
+/// The end of the text in a block, and the escapes before it.
 pub(super) struct Marks {
     /// Backslashes that begin an escape, before the end.
     pub(super) escapes: u64,
@@ -25,8 +25,8 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Of a block that begins within a text and not within an escape.
-    pub(super) fn of(block: &[u8; BLOCK]) -> Self {
+    /// Scans a block that begins inside a text and not inside an escape.
+    pub(super) fn scan(block: &[u8; BLOCK]) -> Self {
         let (mut quotes, mut backslashes, mut controls) = (0, 0, 0);
         for (position, vector) in block.as_chunks::<VECTOR>().0.iter().enumerate() {
             let bytes = u8x16::new(*vector);
@@ -47,7 +47,8 @@ impl Marks {
     }
 }
 
-/// Of runs of backslashes every second one is escaped itself: those that begin an escape, and what they escape.
+/// The backslashes that begin an escape, and the bytes that they escape. In a run of backslashes every second one is
+/// escaped itself.
 ///
 /// A subtraction's borrow runs through each run of ones and tells odd from even places ("Parsing Gigabytes of JSON per
 /// Second", Langdale and Lemire 2019, section 3.1.1).
@@ -82,14 +83,14 @@ mod tests {
                     b'\\' => {
                         escapes |= 1 << at;
                         at += 1;
-                        // What is escaped is looked at by whoever unescapes it, save for this.
+                        // The reader checks the escaped byte, except for this.
                         has_control |= at < BLOCK && block[at] < 0x20;
                     }
                     byte => has_control |= byte < 0x20,
                 }
                 at += 1;
             }
-            let marks = Marks::of(&block);
+            let marks = Marks::scan(&block);
             prop_assert_eq!((marks.escapes, marks.end, marks.has_control), (escapes, end, has_control));
             let first = block.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(16);
             let found = stops(*block.first_chunk().unwrap()).trailing_zeros().min(16) as usize;

@@ -1,7 +1,7 @@
 //! The SQS batch event, read in one pass over the bytes that Lambda sent.
 //!
-//! Nothing is allocated for a record: texts without escapes are borrowed from the payload, the others are written
-//! unescaped into one [`Buffer`], which serves invocation after invocation.
+//! No memory is allocated for a record. Texts without escapes are borrowed from the payload, the others are unescaped
+//! into one [`Buffer`], which later invocations use again.
 
 mod block;
 mod reader;
@@ -15,20 +15,21 @@ use self::reader::{Malformed, Parsed, Reader, SLACK, Text};
 /// SQS takes ten message attributes at most (Amazon SQS quotas).
 const MAX_ATTRIBUTES: usize = 10;
 
-/// The length, in bytes, from which on a payload is worth two threads: some 200 records of 5 KB (benches/COMPARE.md).
+/// The length of a payload, in bytes, from which on two threads are faster: some 200 records of 5 KB
+/// (benches/COMPARE.md).
 const PARALLEL_FROM: usize = 1_024 * 1_024;
 
-/// How Lambda ends a message attribute that is a text ("Using Lambda with Amazon SQS", developer guide).
+/// What Lambda writes after the text of a message attribute ("Using Lambda with Amazon SQS", developer guide).
 const TEXT_ATTRIBUTE_END: &str = r#","stringListValues":[],"binaryListValues":[],"dataType":"String"}"#;
 
 /// One message.
 #[derive(Debug, Clone, Default)]
 pub struct SqsRecord<'a> {
-    /// What a failure is reported by; empty where there is none.
+    /// The id that reports a failure; empty if there is none.
     pub message_id: &'a str,
     /// The message body.
     pub body: &'a str,
-    /// The message body as it stands in the payload: what is between the quotes of its JSON.
+    /// The message body as it is in the payload: the JSON text between its quotes.
     pub escaped_body: &'a str,
     /// The FIFO group; `None` on a standard queue.
     pub group: Option<&'a str>,
@@ -49,33 +50,33 @@ impl<'a> SqsRecord<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("input is not an SQS event, at byte {at}")]
 pub struct NotSqs {
-    /// Where reading stopped, in bytes from the payload's beginning.
+    /// The position where reading stopped, in bytes from the payload's beginning.
     pub at: usize,
 }
 
-/// Room for unescaped texts. Kept from one invocation to the next, because megabytes of fresh memory cost more than
-/// filling them.
+/// Memory for unescaped texts. It is kept for later invocations, because to allocate megabytes costs more than to fill
+/// them.
 #[derive(Debug, Default)]
 pub struct Buffer(Vec<u8>);
 
-/// Buffers that wait for the next invocation.
+/// Buffers for the next invocations.
 #[derive(Debug, Default)]
 pub struct Buffers(Mutex<Vec<Buffer>>);
 
 impl Buffers {
-    /// One that was given back, or a new one.
+    /// Returns a buffer that was given back, or a new one.
     pub fn take(&self) -> Buffer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps it for the next invocation.
+    /// Keeps the buffer for a later invocation.
     pub fn give_back(&self, buffer: Buffer) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
 
-/// Reads a batch, in queue order. `buffer` grows to a little more than twice the payload's length and stays so. Where
-/// the payload is long and `is_parallel`, two threads read half of it each.
+/// Reads a batch, in queue order. `buffer` grows to a little more than twice the payload's length and keeps that
+/// length. If the payload is long and `is_parallel` is true, two threads read one half each.
 ///
 /// # Errors
 ///
@@ -86,8 +87,8 @@ pub fn read<'a>(
     is_parallel: bool,
 ) -> Result<Vec<SqsRecord<'a>>, NotSqs> {
     let room = payload.len() + SLACK;
-    // One half for texts of two threads, the other for those of one, since what two threads gave up is still borrowed. What
-    // is not used of fresh memory costs nothing.
+    // One half for two threads, one half for one thread: when two threads give up, their half is still borrowed. Fresh
+    // memory that is not used costs nothing.
     if buffer.0.len() < 2 * room + SLACK {
         buffer.0 = vec![0; 2 * room + SLACK];
     }
@@ -104,9 +105,9 @@ pub fn read<'a>(
     event(&mut reader).map_err(|Malformed| NotSqs { at: reader.at() })
 }
 
-/// Reads two halves side by side; `None` where the payload is not written as Lambda does, or is wrong.
+/// Reads two halves in parallel. `None` if the payload is not in the form that Lambda writes, or is malformed.
 fn halves<'a>(payload: &'a [u8], room: &'a mut [u8]) -> Option<Vec<SqsRecord<'a>>> {
-    // With its bare quotes this cannot be part of a text.
+    // This has quotes without backslashes, so it is not inside a text.
     let middle = payload.len() / 2;
     let between = memmem::find(payload.get(middle..)?, b"},{\"messageId\":")?;
     let (front, back) = payload.split_at_checked(middle + between + 1)?;
@@ -141,7 +142,7 @@ fn event<'a>(reader: &mut Reader<'a>) -> Parsed<Vec<SqsRecord<'a>>> {
                 all.push(record(reader)?);
                 Ok(())
             })?;
-            // A second list would take the place of the first.
+            // A second list would replace the first.
             if records.replace(all).is_some() { Err(Malformed) } else { Ok(()) }
         }
         _ => reader.skip(),
@@ -166,9 +167,11 @@ fn record<'a>(reader: &mut Reader<'a>) -> Parsed<SqsRecord<'a>> {
                 has_body = true;
             }
             "eventSourceARN" => record.event_source_arn = reader.string()?.text,
-            "attributes" => record.group = reader.text_of("MessageGroupId", "}")?,
+            "attributes" => record.group = reader.text_field("MessageGroupId", "}")?,
             "messageAttributes" => reader.object(|reader, name| {
-                let Some(value) = reader.text_of("stringValue", TEXT_ATTRIBUTE_END)? else { return Ok(()) };
+                let Some(value) = reader.text_field("stringValue", TEXT_ATTRIBUTE_END)? else {
+                    return Ok(());
+                };
                 *record.attributes.get_mut(record.attribute_count).ok_or(Malformed)? = (name, value);
                 record.attribute_count += 1;
                 Ok(())
@@ -184,7 +187,8 @@ fn record<'a>(reader: &mut Reader<'a>) -> Parsed<SqsRecord<'a>> {
 mod tests {
     use super::*;
 
-    /// As the SQS event source mapping sends it ("Using Lambda with Amazon SQS", developer guide), values ours.
+    /// In the form that the SQS event source mapping sends ("Using Lambda with Amazon SQS", developer guide), values
+    /// ours.
     const EVENT: &str = r#"{"Records":[{
         "messageId":"059f36b4-87a3-44ab-83d2-661975830a7d",
         "receiptHandle":"AQEB","body":"{\"a\":1,\n\"b\":\"\u00e9\ud83d\ude00\\\"\"}",
@@ -267,7 +271,7 @@ mod tests {
     #[test]
     fn two_threads_read_what_one_does() {
         let record = |number: usize| {
-            // What would part a batch in two, within a body.
+            // The text at which a batch is cut in two, inside a body.
             let body = r#"},{\"messageId\":"#.repeat(40);
             format!(r#"{{"messageId":"m{number}","body":"{body}","eventSourceARN":"arn"}}"#)
         };
@@ -285,7 +289,7 @@ mod tests {
         }
         let mut room = vec![0; 2 * (event.len() + SLACK)];
         assert!(halves(event.as_bytes(), &mut room).is_some());
-        // Read by one thread, as what is written another way.
+        // In another form it is read by one thread.
         let mut buffer = Buffer::default();
         for (from, to) in [("\"Records\":[", "\"Records\" :["), ("]}", "] }")] {
             let event = event.replace(from, to);
@@ -334,7 +338,7 @@ mod tests {
                 texts in prop::collection::vec((any::<String>(), "[ -~\"\\\\\n\u{e9}\u{1f600}]{0,300}"), 2..12), nested: bool,
             ) {
                 let record = |(id, body): &(String, String)| {
-                    // What a batch is parted at may stand within a record too.
+                    // The text at which a batch is cut in two may be inside a record too.
                     let nested = if nested { r#""other":[{"x":1},{"messageId":"inner"}],"# } else { "" };
                     format!(r#"{{"messageId":{},{nested}"body":{}}}"#, json!(id), json!(body))
                 };
@@ -342,7 +346,7 @@ mod tests {
                 let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
                 let mut room = vec![0xaa; 2 * (payload.len() + SLACK)];
                 let halves = halves(payload.as_bytes(), &mut room);
-                // Where the last record does not begin before the middle, there is nothing to part.
+                // If the last record begins before the middle, the batch cannot be cut in two.
                 let is_long = records.last().is_some_and(|last| 2 * last.len() + 16 > payload.len());
                 prop_assert!(nested || is_long || halves.is_some());
                 let read: Vec<(&str, &str)> =

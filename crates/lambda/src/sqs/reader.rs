@@ -1,47 +1,49 @@
-//! A reader of just enough JSON: what is not wanted is passed over without being checked, since Lambda made it.
+//! A reader for the JSON of an SQS event. Values that are not needed are skipped without a check, since Lambda wrote
+//! them.
 
 use std::{mem, ops::Range};
 
 use super::block::{BLOCK, Marks, VECTOR, stops};
 
-/// Bytes copied at once: what is too much is written over by what follows.
+/// Bytes copied at once. The bytes beyond a piece's end are overwritten by the next piece.
 const COPY: usize = 32;
 
-/// What there must be beyond a block's beginning, in bytes, for whole copies up to its end.
+/// Bytes that must follow a block's beginning, so that the last copy of the block is whole.
 pub(super) const SLACK: usize = 2 * BLOCK;
 
-/// The payload is no JSON, or another than is read here.
+/// The payload is not JSON, or is not an SQS event.
 pub(super) struct Malformed;
 
 pub(super) type Parsed<T> = Result<T, Malformed>;
 
 /// A text.
 pub(super) struct Text<'a> {
-    /// What it says.
+    /// Its content.
     pub(super) text: &'a str,
-    /// How it is written between its quotes.
+    /// The content as it is written between the quotes.
     pub(super) escaped: &'a str,
 }
 
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// Room for texts that are to be unescaped: what is not yet used of it.
+    /// Memory for unescaped texts: the part that is not used yet.
     room: &'a mut [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// Of `text`, from its beginning. `room` is as long as the text and [`SLACK`]: no text gets longer by unescaping.
+    /// Reads `text` from its beginning. `room` has the length of the text plus [`SLACK`], since unescaping makes no
+    /// text longer.
     pub(super) fn new(text: &'a str, room: &'a mut [u8]) -> Self {
         Self { text, at: 0, room }
     }
 
-    /// Where it stands, in bytes.
+    /// The position, in bytes.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// An object; `field` reads each value, given its name.
+    /// Reads an object. `field` is called with each name and reads the value.
     pub(super) fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Parsed<()>) -> Parsed<()> {
         self.expect(b'{')?;
         if self.take(b'}') {
@@ -57,7 +59,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list; `element` reads each value.
+    /// Reads a list. `element` reads each value.
     pub(super) fn list(&mut self, mut element: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         self.expect(b'[')?;
         if self.take(b']') {
@@ -71,9 +73,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An object of which no more is wanted than this one text, if it has it. What `usually_follows` the text, up to the
-    /// object's end, is passed over at once.
-    pub(super) fn text_of(&mut self, wanted: &str, usually_follows: &str) -> Parsed<Option<&'a str>> {
+    /// Reads an object for the text of one field, if it has that field. If the text `usually_follows` comes next, which
+    /// goes up to the object's end, it is skipped at once.
+    pub(super) fn text_field(&mut self, wanted: &str, usually_follows: &str) -> Parsed<Option<&'a str>> {
         let mut text = None;
         self.expect(b'{')?;
         if self.take(b'}') {
@@ -97,7 +99,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text.
+    /// Reads a text.
     pub(super) fn string(&mut self) -> Parsed<Text<'a>> {
         self.expect(b'"')?;
         let begun = self.at;
@@ -112,14 +114,14 @@ impl<'a> Reader<'a> {
         Ok(Text { text: unescaped.unwrap_or(escaped), escaped })
     }
 
-    /// Passes over `null`, if that is the value; whether it was.
+    /// Skips the value if it is `null`. Returns whether it was.
     pub(super) fn take_null(&mut self) -> bool {
         let is_null = self.peek() == Some(b'n') && self.rest().starts_with(b"null");
         self.at += if is_null { 4 } else { 0 };
         is_null
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub(super) fn skip(&mut self) -> Parsed<()> {
         let mut open = 0_usize;
         loop {
@@ -146,12 +148,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing may follow but blanks.
+    /// Checks that only blanks follow.
     pub(super) fn end(&mut self) -> Parsed<()> {
         if self.peek().is_none() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// Passes over a number, `true`, `false` or `null`.
+    /// Skips a number, `true`, `false` or `null`.
     fn skip_word(&mut self) -> Parsed<()> {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
         let length = self.rest().iter().take_while(|byte| is_part(byte)).count();
@@ -174,7 +176,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How far it is to the next byte that is not plain text.
+    /// The number of bytes before the next one that is not plain text.
     fn plain(&self) -> Option<usize> {
         let rest = self.rest();
         let mut length = 0;
@@ -189,7 +191,7 @@ impl<'a> Reader<'a> {
         rest.get(length..)?.iter().position(is_stop).map(|more| length + more)
     }
 
-    /// Writes the text that begins at `begun` unescaped into the room, and stops at its closing quote.
+    /// Unescapes the text that begins at `begun` into the room. Stops at the closing quote.
     fn unescape(&mut self, begun: usize) -> Parsed<&'a str> {
         let plain = self.text.as_bytes().get(begun..self.at).ok_or(Malformed)?;
         let mut out = Out { room: mem::take(&mut self.room), written: 0 };
@@ -200,17 +202,17 @@ impl<'a> Reader<'a> {
         simdutf8::basic::from_utf8(text).map_err(|_| Malformed)
     }
 
-    /// Goes on by a block; whether the text has ended.
+    /// Unescapes one block. Returns whether the text has ended.
     fn unescape_block(&mut self, out: &mut Out<'_>) -> Parsed<bool> {
         let rest = self.rest();
         let (Some(bytes), Some(room)) = (rest.first_chunk::<SLACK>(), out.block()) else {
             return self.unescape_byte(out);
         };
-        let marks = Marks::of(bytes.first_chunk().ok_or(Malformed)?);
+        let marks = Marks::scan(bytes.first_chunk().ok_or(Malformed)?);
         if marks.has_control {
             return Err(Malformed);
         }
-        // All places are known beforehand, so that no piece waits for the one before it.
+        // The positions of all escapes are known, so the copies do not depend on each other.
         let (mut from, mut to, mut escapes) = (0, 0, marks.escapes);
         while escapes != 0 {
             let stop = escapes.trailing_zeros() as usize;
@@ -235,7 +237,7 @@ impl<'a> Reader<'a> {
         Ok(marks.end.is_some())
     }
 
-    /// Goes on by a byte or an escape; whether the text has ended.
+    /// Unescapes one byte or escape. Returns whether the text has ended.
     fn unescape_byte(&mut self, out: &mut Out<'_>) -> Parsed<bool> {
         match self.next()? {
             b'"' => return Ok(true),
@@ -283,7 +285,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is left.
+    /// The text that is not read yet.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
@@ -293,7 +295,7 @@ impl<'a> Reader<'a> {
     }
 
     fn peek(&mut self) -> Option<u8> {
-        // Lambda writes no blanks.
+        // Rare: Lambda writes no blanks.
         if self.rest().first().is_some_and(|byte| *byte <= b' ') {
             let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
             self.at += self.rest().iter().take_while(is_blank).count();
@@ -307,13 +309,13 @@ impl<'a> Reader<'a> {
         is_next
     }
 
-    /// That byte, after any blanks.
+    /// Reads this byte, after any blanks.
     pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
         if self.take(byte) { Ok(()) } else { Err(Malformed) }
     }
 }
 
-/// Where unescaped text is written to.
+/// The output of unescaping.
 struct Out<'a> {
     room: &'a mut [u8],
     written: usize,
@@ -327,13 +329,13 @@ impl Out<'_> {
         Ok(())
     }
 
-    /// Room for what a block comes to.
+    /// Memory for the output of one block.
     fn block(&mut self) -> Option<&mut [u8; SLACK]> {
         self.room.get_mut(self.written..)?.first_chunk_mut()
     }
 }
 
-/// Copies a piece of a block, which is no longer than the block.
+/// Copies a piece of a block.
 fn copy(bytes: &[u8; SLACK], piece: Range<usize>, room: &mut [u8; SLACK], to: usize) -> Parsed<()> {
     let mut copy = |skip: usize| {
         let from = bytes.get(piece.start + skip..).and_then(<[u8]>::first_chunk::<COPY>).ok_or(Malformed)?;
@@ -344,7 +346,7 @@ fn copy(bytes: &[u8; SLACK], piece: Range<usize>, room: &mut [u8; SLACK], to: us
     if piece.len() > COPY { copy(COPY) } else { Ok(()) }
 }
 
-/// What stands behind a backslash, by what it stands for; zero for what is no such escape (RFC 8259, section 7).
+/// The character for each byte after a backslash; zero where there is none (RFC 8259, section 7).
 const UNESCAPED: [u8; 256] = {
     let mut table = [0; 256];
     let escapes = *b"\"\"\\\\//n\nr\rt\tb\x08f\x0c";
