@@ -26,9 +26,9 @@ pub struct Handled {
 
 /// Handles every message of an event and returns the response for Lambda.
 ///
-/// `handle` is called at most once for each message, for at most `at_once` of them at the same time (0 counts as 1). On a FIFO
-/// queue the messages of one group are handled one after the other, and none after a failure. No message is begun after
-/// `has_time` has returned false. A panic is the failure of its message only.
+/// `handle` is called at most once for each message, for at most `at_once` of them at the same time (0 counts as 1). On
+/// a FIFO queue the messages of one group are handled one after the other, and none after a failure. No message is
+/// begun after `has_time` has returned false. A panic is the failure of its message only.
 ///
 /// # Errors
 ///

@@ -157,7 +157,7 @@ fn event(records: impl Into<collection::SizeRange>) -> impl Strategy<Value = Str
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn an_event_reads_the_same(event in event(0..4)) {

@@ -1,4 +1,4 @@
-//! What the validator holds: made once, at start-up.
+//! The validator's context: made once, at start-up.
 
 use tollgate_aws::{
     endpoints::SsmEndpoints, ledger::DynamoLedger, materials::HttpsMaterials, payloads::S3Payloads,
@@ -31,7 +31,7 @@ impl IngestPorts for ValidatorPorts {
     type Payloads = S3Payloads;
 }
 
-/// The use case on its AWS ports, and where metrics go.
+/// The use case on its AWS ports, and the metrics.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) ingest: Ingest<ValidatorPorts>,

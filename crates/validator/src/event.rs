@@ -1,4 +1,4 @@
-//! HTTP as Lambda hands it over: API Gateway REST proxy events, HTTP API v2 and Function URL events, as one request.
+//! Reads HTTP requests from Lambda events: REST API proxy events, HTTP API events (2.0) and function URL events.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,40 +9,40 @@ use serde::{
 };
 use tollgate_providers::Headers;
 
-/// A request in one form, whichever front door it came through.
+/// A request, in one form for all three events.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Cow<'a, str>,
     pub(crate) route: Route,
     pub(crate) headers: Headers,
-    /// Without the `?`. REST events carry it decoded only; it is encoded again, so that what a scheme signs of
-    /// it, which is always a decoded value, reads the same.
+    /// Without the `?`. A REST event has it decoded only. It is encoded again here; schemes sign decoded values, so
+    /// they read the same.
     pub(crate) query: Cow<'a, str>,
     pub(crate) body: Cow<'a, [u8]>,
     pub(crate) source_ip: Cow<'a, str>,
 }
 
-/// Where a path leads.
+/// What a path names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// `/webhook`
     Generic,
     /// `/webhook/{endpoint}`
     Endpoint(String),
-    /// Anywhere else.
-    Nowhere,
+    /// Any other path.
+    Unknown,
 }
 
-/// Why an event is no request.
+/// Why an event is not a request.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum EventError {
     #[error("not an HTTP event")]
-    Shape,
-    #[error("body is not base64 although the event says so")]
-    Base64,
+    NotHttp,
+    #[error("the event marks the body as base64, but it is not")]
+    NotBase64,
 }
 
-/// The union of the three shapes; none of their fields mean different things under one name.
+/// The fields of all three events. A field with one name has the same meaning in each.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {
@@ -99,7 +99,7 @@ struct Identity<'a> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Names with a value, a list of values or `null` each, as pairs of a name and a value, in the order they came.
+/// Names, each with a value, a list of values or `null`, as pairs of a name and a value, in the order of the event.
 #[derive(Default)]
 struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -118,7 +118,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                // As many as a request has behind a content delivery network.
+                // A request has so many behind a content delivery network.
                 let mut fields = Vec::with_capacity(24);
                 while let Some(Text(name)) = map.next_key()? {
                     map.next_value_seed(Values { name, fields: &mut fields })?;
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for Values<'_, 'de> {
 impl<'a> Request<'a> {
     /// Reads any of the three events.
     pub(crate) fn read(event: &'a str) -> Result<Self, EventError> {
-        let event: Event<'a> = serde_json::from_str(event).map_err(|_| EventError::Shape)?;
+        let event: Event<'a> = serde_json::from_str(event).map_err(|_| EventError::NotHttp)?;
         let (method, path, query, source_ip) = match (event.request_context.http, event.http_method) {
             (Some(http), _) => {
                 let query = event.raw_query_string.map(|text| text.0).unwrap_or_default();
@@ -187,20 +187,20 @@ impl<'a> Request<'a> {
                     query(event.multi_value_query_string_parameters.or(event.query_string_parameters));
                 (method, event.path, query.into(), event.request_context.identity.and_then(|id| id.source_ip))
             }
-            (None, None) => return Err(EventError::Shape),
+            (None, None) => return Err(EventError::NotHttp),
         };
         let body = event.body.map(|body| body.0).unwrap_or_default();
         let body = match (event.is_base64_encoded, body) {
             (true, body) => {
                 let bytes = base64_simd::STANDARD.decode_to_vec(body.as_bytes());
-                Cow::Owned(bytes.map_err(|_| EventError::Base64)?)
+                Cow::Owned(bytes.map_err(|_| EventError::NotBase64)?)
             }
             (false, Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
             (false, Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
         };
         Ok(Self {
             method: method.0,
-            route: Route::of(&path.ok_or(EventError::Shape)?.0),
+            route: Route::parse(&path.ok_or(EventError::NotHttp)?.0),
             headers: event.multi_value_headers.or(event.headers).0.into_iter().collect(),
             query,
             body,
@@ -210,21 +210,21 @@ impl<'a> Request<'a> {
 }
 
 impl Fields<'_> {
-    /// These, which have every value of every field, or the others where the event does not have these.
+    /// These fields, which have every value of each name, or `single` if the event does not have them.
     fn or(self, single: Self) -> Self {
         if self.0.is_empty() { single } else { self }
     }
 }
 
 impl Route {
-    /// By the path's last segments: HTTP API paths begin with the stage.
-    fn of(path: &str) -> Self {
+    /// Reads the path's last segments: the paths of an HTTP API begin with the stage.
+    fn parse(path: &str) -> Self {
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut segments = path.rsplit('/');
         match (segments.next(), segments.next()) {
             (Some("webhook"), _) => Self::Generic,
             (Some(endpoint), Some("webhook")) if !endpoint.is_empty() => Self::Endpoint(endpoint.to_owned()),
-            _ => Self::Nowhere,
+            _ => Self::Unknown,
         }
     }
 }
@@ -301,7 +301,7 @@ mod tests {
         let cases = [
             (r#"{"A":"x"}"#, r#"{}"#, Some(vec![("A", "x")])),
             (r#"{"A":"x"}"#, "null", Some(vec![("A", "x")])),
-            // Every value of every field, where both forms are there.
+            // If both forms are there, every value of each name.
             (r#"{"A":"2"}"#, r#"{"A":["1","2"]}"#, Some(vec![("A", "1"), ("A", "2")])),
             (r#"{"A":null,"B":"x"}"#, "null", Some(vec![("B", "x")])),
             ("null", r#"{"A":null,"B":[]}"#, Some(vec![])),
@@ -340,21 +340,21 @@ mod tests {
             assert_eq!(body(base64).as_deref(), Ok(bytes), "{base64}");
         }
         for bad in ["YQ", "YQ=", "YR==", "YWI", "YWJ=", "YQ==YQ==", "YWFh\nYWFh", " YQ==", "-_8=", "===="] {
-            assert_eq!(body(bad), Err(EventError::Base64), "{bad:?}");
+            assert_eq!(body(bad), Err(EventError::NotBase64), "{bad:?}");
         }
     }
 
     #[test]
     fn what_is_no_request_is_an_error() {
-        assert_eq!(Request::read("{}"), Err(EventError::Shape));
-        assert_eq!(Request::read(r#"{"Records":[]}"#), Err(EventError::Shape));
+        assert_eq!(Request::read("{}"), Err(EventError::NotHttp));
+        assert_eq!(Request::read(r#"{"Records":[]}"#), Err(EventError::NotHttp));
         let mut event = rest();
         event["body"] = json!("not base64!");
-        assert_eq!(Request::read(&event.to_string()), Err(EventError::Base64));
+        assert_eq!(Request::read(&event.to_string()), Err(EventError::NotBase64));
         for (path, route) in
-            [("/", Route::Nowhere), ("/webhooks", Route::Nowhere), ("/a/b/c", Route::Nowhere)]
+            [("/", Route::Unknown), ("/webhooks", Route::Unknown), ("/a/b/c", Route::Unknown)]
         {
-            assert_eq!(Route::of(path), route, "{path}");
+            assert_eq!(Route::parse(path), route, "{path}");
         }
     }
 

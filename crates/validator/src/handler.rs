@@ -1,4 +1,4 @@
-//! One request in, one answer out.
+//! Handles one request.
 
 use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
@@ -18,11 +18,11 @@ use crate::{
     event::{Request, Route},
 };
 
-/// What a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
+/// How long a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// Answers a request. Every problem is an answer, so that no webhook is lost to an error of ours: the sender keeps
-/// it and tries again.
+/// Answers a request. A problem is an answer too and never an error of the function: after an answer that is not 2xx
+/// the sender keeps the webhook and sends it again.
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
@@ -30,7 +30,7 @@ pub(crate) async fn handle(
 ) -> Result<Response, Infallible> {
     let now = clock::now();
     let webhook_id = WebhookId::new(now, random());
-    // Of the highest level: at any `LOG_LEVEL`, what is logged says of which webhook.
+    // Of the highest level, so that at any `LOG_LEVEL` each log line has the webhook's id.
     let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
     let answer = async {
         match Request::read(payload.text()) {
@@ -54,7 +54,7 @@ async fn respond(
     let endpoint = match &request.route {
         Route::Generic => None,
         Route::Endpoint(name) => Some(name.as_str()),
-        Route::Nowhere => return Answer::error(404, "not found"),
+        Route::Unknown => return Answer::error(404, "not found"),
     };
     if request.method != "POST" {
         return handle_challenge(context, endpoint, &request).await;
@@ -70,12 +70,12 @@ async fn respond(
         trace: invocation.trace.as_deref().filter(|trace| is_trace(trace)),
     };
     let taken = context.ingest.take(incoming).await;
-    let answer = Answer::of(&taken);
+    let answer = Answer::from_result(&taken);
     log_and_count(context, &incoming, &invocation.request_id, &taken, answer.status);
     answer
 }
 
-/// The one line that a webhook leaves in the log, unless something is odd, and that its numbers are counted from.
+/// Writes the log line of a webhook, which has its metrics too. It is the only line, unless there is a warning.
 fn log_and_count(
     context: &Context,
     incoming: &Incoming<'_>,
@@ -134,19 +134,19 @@ fn log_and_count(
     );
 }
 
-/// The endpoint as a metric's dimension. A name that a sender invents must not become a metric of its own, each of which is
-/// billed: a name counts only once the webhook has come past the endpoint's look-up.
+/// The endpoint as a metric's dimension. Each value is billed as a metric, and senders can invent names. So a name
+/// counts only if the endpoint was found.
 fn dimension<'a>(name: &'a str, taken: &Result<Taken, Rejection>) -> &'a str {
     let is_known = match taken {
         Ok(_) | Err(Rejection::Signature(_) | Rejection::Content(_)) => true,
-        // Perhaps the look-up itself; such a name has the form of one at least.
+        // The look-up itself may have failed. Then the name must at least be well formed.
         Err(Rejection::Unavailable(_)) => EndpointId::new(name).is_ok(),
         Err(Rejection::UnknownEndpoint | Rejection::NoProvider | Rejection::TooLarge { .. }) => false,
     };
     if is_known { name } else { "unknown" }
 }
 
-/// Anything but a POST is a provider's check of the endpoint, or nothing.
+/// A request other than POST is a provider's check of the endpoint, or is refused.
 async fn handle_challenge(context: &Context, endpoint: Option<&str>, request: &Request<'_>) -> Answer {
     let reply = match endpoint {
         Some(endpoint) => context.ingest.handshake(endpoint, &request.method, &request.query).await,
@@ -160,17 +160,17 @@ async fn handle_challenge(context: &Context, endpoint: Option<&str>, request: &R
         Ok(None) => Answer::error(405, "method not allowed"),
         Err(rejection) => {
             warn!(reason = rejection.code(), error = %rejection, "handshake refused");
-            Answer::of_rejection(&rejection)
+            Answer::from_rejection(&rejection)
         }
     }
 }
 
-/// SQS refuses a message whose trace header is not one ("Tracing header", AWS X-Ray developer guide).
+/// SQS refuses a message whose trace header is malformed ("Tracing header", AWS X-Ray developer guide).
 fn is_trace(text: &str) -> bool {
     text.len() <= 256 && text.starts_with("Root=") && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The HTTP answer, before it is dressed for Lambda.
+/// The HTTP answer, before it is put into Lambda's form.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -179,13 +179,13 @@ struct Answer {
 
 #[derive(Debug, PartialEq)]
 enum Content {
-    /// Ours; the webhook's id is added.
+    /// Our JSON body. The webhook's id is added to it.
     Json(JsonBody),
-    /// The words of a handshake, with their type.
+    /// The reply to a handshake: content type and body.
     Text(&'static str, String),
 }
 
-/// A body of ours.
+/// Our JSON body.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct JsonBody {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,12 +196,12 @@ struct JsonBody {
     event_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<usize>,
-    /// Of every answer that is sent.
+    /// Every answer that is sent has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_id: Option<WebhookId>,
 }
 
-/// What API Gateway and Function URLs make an HTTP response of ("Lambda proxy integrations", API Gateway developer
+/// From this API Gateway and function URLs make the HTTP response ("Lambda proxy integrations", API Gateway developer
 /// guide).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -225,13 +225,13 @@ impl Answer {
         Self { status, content: Content::Json(JsonBody { error: Some(error.into()), ..JsonBody::default() }) }
     }
 
-    fn of(taken: &Result<Taken, Rejection>) -> Self {
+    fn from_result(taken: &Result<Taken, Rejection>) -> Self {
         let taken = match taken {
             Ok(taken) => taken,
-            Err(rejection) => return Self::of_rejection(rejection),
+            Err(rejection) => return Self::from_rejection(rejection),
         };
         let event_id = Some(taken.event_id.clone());
-        let (status, said) = match (taken.duplicate, taken.on_duplicate) {
+        let (status, body) = match (taken.duplicate, taken.on_duplicate) {
             (false, _) => {
                 let message = Some("Event validated and queued for processing");
                 (200, JsonBody { message, event_id, events: Some(taken.events), ..JsonBody::default() })
@@ -243,15 +243,15 @@ impl Answer {
                 (200, JsonBody { message: Some("Duplicate event"), event_id, ..JsonBody::default() })
             }
         };
-        Self { status, content: Content::Json(said) }
+        Self { status, content: Content::Json(body) }
     }
 
-    fn of_rejection(rejection: &Rejection) -> Self {
+    fn from_rejection(rejection: &Rejection) -> Self {
         match rejection {
             Rejection::UnknownEndpoint => Self::error(404, "unknown endpoint"),
             Rejection::NoProvider | Rejection::Content(_) => Self::error(400, rejection.to_string()),
             Rejection::TooLarge { .. } => Self::error(413, rejection.to_string()),
-            // A sender of forged signatures learns nothing about why they failed.
+            // A forger must not learn why the signature failed.
             Rejection::Signature(_) => Self::error(401, "invalid signature"),
             Rejection::Unavailable(_) => Self::error(503, "temporarily unavailable, try again"),
         }
@@ -259,10 +259,10 @@ impl Answer {
 
     fn into_response(self, webhook_id: &WebhookId) -> Response {
         let (content_type, body) = match self.content {
-            Content::Json(said) => {
-                let said = JsonBody { webhook_id: Some(*webhook_id), ..said };
-                // It is all text and numbers, which have JSON; an answer without a body is one still.
-                ("application/json", serde_json::to_string(&said).unwrap_or_default())
+            Content::Json(body) => {
+                let body = JsonBody { webhook_id: Some(*webhook_id), ..body };
+                // Texts and numbers always have JSON. Without a body the status would still be right.
+                ("application/json", serde_json::to_string(&body).unwrap_or_default())
             }
             Content::Text(content_type, body) => (content_type, body),
         };
@@ -272,8 +272,8 @@ impl Answer {
     }
 }
 
-/// 128 random bits; should the system have none to give, zeros: an id only has to differ, and the millisecond
-/// and the request id tell deliveries apart still.
+/// 128 random bits. If the system has none, zeros: the millisecond in the id and the request id in the log still tell
+/// deliveries apart.
 fn random() -> u128 {
     let mut bytes = [0; 16];
     match rand::fill(&mut bytes) {
@@ -337,10 +337,10 @@ mod tests {
         ];
         let id = WebhookId::new(tollgate_core::Timestamp::UNIX_EPOCH, 7);
         for (taken, status, mut body) in cases {
-            let response = serde_json::to_value(Answer::of(&taken).into_response(&id)).unwrap();
+            let response = serde_json::to_value(Answer::from_result(&taken).into_response(&id)).unwrap();
             body["webhook_id"] = json!(id.as_str());
-            let said: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
-            assert_eq!((&response["statusCode"], said), (&json!(status), body));
+            let sent: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+            assert_eq!((&response["statusCode"], sent), (&json!(status), body));
             assert_eq!(response["headers"]["Content-Type"], "application/json");
             let retry_after = (status == 503).then_some("5");
             assert_eq!(response["headers"]["Retry-After"].as_str(), retry_after);

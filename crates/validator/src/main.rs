@@ -1,4 +1,4 @@
-//! Takes a webhook in: verifies it, claims it, makes it durable, answers.
+//! Takes webhooks in: verifies each, claims its events, makes it durable, answers.
 
 // The AWS clients' futures nest deeper than the default limit of 128 when a layout is computed.
 #![recursion_limit = "256"]

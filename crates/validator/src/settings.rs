@@ -6,13 +6,13 @@ use tollgate_lambda::{
 };
 use tollgate_pipeline::directory::Freshness;
 
-/// 1 MiB: what API Gateway's 10 MB and Lambda's 6 MB leave room for several times over, and what providers stay far
-/// below (Stripe's largest events are some 100 KB).
+/// 1 MiB. It is far below the limits of API Gateway (10 MB) and Lambda (6 MB), and far above what providers send
+/// (Stripe's largest events are some 100 KB).
 const DEFAULT_MAX_BODY_BYTES: usize = 1_048_576;
-/// A synchronous invocation's payload, less a third for base64 and some room for the headers.
+/// The limit of a synchronous invocation's payload (6 MB), less a third for base64 and some room for the headers.
 const LARGEST_MAX_BODY_BYTES: usize = 4_000_000;
 
-/// What the environment says.
+/// The settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) environment: String,
