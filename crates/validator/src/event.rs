@@ -66,8 +66,7 @@ struct Event<'a> {
     request_context: RequestContext<'a>,
     #[serde(borrow)]
     body: Option<Text<'a>>,
-    #[serde(default)]
-    is_base64_encoded: bool,
+    is_base64_encoded: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -190,7 +189,7 @@ impl<'a> Request<'a> {
             (None, None) => return Err(EventError::NotHttp),
         };
         let body = event.body.map(|body| body.0).unwrap_or_default();
-        let body = match (event.is_base64_encoded, body) {
+        let body = match (event.is_base64_encoded == Some(true), body) {
             (true, body) => {
                 let bytes = base64_simd::STANDARD.decode_to_vec(body.as_bytes());
                 Cow::Owned(bytes.map_err(|_| EventError::NotBase64)?)
@@ -290,6 +289,7 @@ mod tests {
         let mut event = v2();
         event["rawPath"] = json!("/webhook/adyen/");
         event["body"] = Value::Null;
+        event["isBase64Encoded"] = Value::Null;
         let event = event.to_string();
         let request = Request::read(&event).unwrap();
         assert_eq!(request.route, Route::Endpoint("adyen".to_owned()));
