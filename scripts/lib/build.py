@@ -36,10 +36,15 @@ def build(others: Sequence[str]) -> None:
     shower = threading.Thread(target=show, daemon=True)
     shower.start()
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            message = json.loads(line)
-            if message["reason"] == "compiler-artifact":
-                built.add(message["package_id"])
+        try:
+            for line in process.stdout or ():
+                message = json.loads(line)
+                if message["reason"] == "compiler-artifact":
+                    built.add(message["package_id"])
+        except BaseException:
+            # A Ctrl-C reaches cargo, too; a plain kill does not.
+            process.terminate()
+            raise
     ended.set()
     shower.join()
     if process.returncode:
