@@ -48,16 +48,24 @@ where
     Ok(Handled { response: batch.response()?.into(), summary: batch.summary(), panics })
 }
 
-/// A batch of the event's messages, of the kind of its queue.
+/// A batch of the event's messages, of the kind of its queue. Where no message says which queue, messages with a group
+/// are kept in the order of their groups.
 impl<'e> From<&'e SqsEvent> for Batch<'e> {
     fn from(event: &'e SqsEvent) -> Self {
         // Lambda sends messages of one queue in an event.
         let queue = event.records.iter().find_map(|message| message.event_source_arn.as_deref());
+        let has_groups =
+            || event.records.iter().any(|message| message.attributes.contains_key("MessageGroupId"));
+        let kind = match queue {
+            Some(queue) => Kind::of_queue(queue),
+            None if has_groups() => Kind::Fifo,
+            None => Kind::Standard,
+        };
         let ids = event.records.iter().map(|message| {
             let group = message.attributes.get("MessageGroupId").map(String::as_str);
             (message.message_id.as_deref().unwrap_or_default(), group)
         });
-        Self::new(Kind::of_queue(queue.unwrap_or_default()), ids)
+        Self::new(kind, ids)
     }
 }
 

@@ -125,3 +125,31 @@ fn the_future_can_be_sent() {
     let event = SqsEvent::default();
     is_send(handle_event(&event, 10, || true, handle));
 }
+
+#[test]
+fn groups_are_kept_in_order_where_no_message_names_its_queue() {
+    let message = |id: &str, group: &str| json!({"messageId": id, "body": "", "attributes": {"MessageGroupId": group}, "messageAttributes": {}});
+    let records = [message("a1", "a"), message("b1", "b"), message("a2", "a")];
+    let event: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
+    let outcome = |message: &SqsMessage| match message.message_id.as_deref() {
+        Some("a1") => Outcome::Retry("busy"),
+        _ => Outcome::Ok,
+    };
+    let handled = block_on(handle_event(
+        &event,
+        1,
+        || true,
+        |message| {
+            let outcome = outcome(message);
+            async move { outcome }
+        },
+    ));
+    let failed: Vec<_> = handled
+        .unwrap()
+        .response
+        .batch_item_failures
+        .into_iter()
+        .map(|failure| failure.item_identifier)
+        .collect();
+    assert_eq!(failed, ["a1", "a2"]);
+}
