@@ -31,7 +31,8 @@ impl Hash {
     }
 }
 
-/// An HMAC: its key, and the content that it was given so far.
+/// An HMAC: its key, and the content that it was given so far. Wiped when dropped, since its state is as good as the key
+/// (feature `zeroize` of the three crates).
 #[derive(Clone)]
 pub(crate) enum Mac {
     Sha1(Hmac<Sha1>),

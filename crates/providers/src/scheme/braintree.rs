@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use tollgate_core::{Authenticity, Timestamp};
+use zeroize::Zeroizing;
 
 use super::{
     interface::{
@@ -55,7 +56,7 @@ impl Scheme for Braintree {
         let text = secret.expose();
         // Checked as any other key, then hashed as Braintree does.
         Key::decode(text, &KeySpec::default(), ALGORITHM, strength)?;
-        Key::hmac(Hash::Sha1, &Hash::Sha1.digest([text.as_bytes()]))
+        Key::hmac(Hash::Sha1, &Zeroizing::new(Hash::Sha1.digest([text.as_bytes()])))
     }
 
     fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
