@@ -457,7 +457,7 @@ async fn a_key_id_that_is_newer_than_our_reading_makes_it_read_again() {
         )
     };
     let world = World::new(noon(), vec![config("plaid", "plaid")]);
-    // Twice: the world's own key is none that Plaid's scheme takes.
+    // Twice: the test world's own key is not one that Plaid's scheme takes.
     for id in ["k-0", "k-1"] {
         world.secrets.rotate("secretsmanager:plaid", jwk(id));
     }

@@ -87,7 +87,7 @@ async fn a_provider_is_never_refused_for_its_content() {
 }
 
 #[tokio::test]
-async fn whoever_forges_a_signature_is_told_nothing() {
+async fn a_forged_signature_gets_no_reason() {
     let platform = Platform::open().await;
     let sender = platform.sender("stripe-eu").await;
     let payment = |name: &str| Payment::new(platform.unique(name), platform.unique(name), platform.now());

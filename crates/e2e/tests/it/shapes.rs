@@ -77,7 +77,7 @@ async fn each_event_shape_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_all_the_same() {
+async fn an_event_that_is_no_request_gets_an_answer() {
     let platform = Platform::open().await;
     for event in [json!({}), json!({"Records": []}), json!([1]), json!("text")] {
         let answer = platform.invoke("validator", &event).await;

@@ -317,7 +317,7 @@ async fn an_event_that_a_delivery_names_twice_is_one_event() {
 }
 
 #[tokio::test]
-async fn a_contradiction_has_no_effect_and_goes_where_people_look() {
+async fn a_contradiction_has_no_effect_and_is_quarantined() {
     for (endpoint, delivery) in [("stripe", Delivery::Fast), ("lined-up", Delivery::Ordered)] {
         let world = world();
         take_payment(&world, endpoint, "stripe", &payment("evt_1")).await;
