@@ -2,17 +2,19 @@
 
 use serde::Deserialize;
 
-use super::{content::ContentError, fields::Object};
+use super::{any_size, content::ContentError, fields::Object};
 
 /// Reads one JSON object, borrowing from `body` wherever a text holds no escapes.
 ///
 /// # Errors
 ///
 /// [`ContentError::NotJson`] when the body is not UTF-8, not JSON, not an object, or names a field twice that `T`
-/// reads. What is not read may nest to any depth: the parser passes over it without recursion.
+/// reads. What is not read may nest to any depth: the parser passes over it without recursion. A number may have any
+/// size.
 pub(super) fn read<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<T, ContentError> {
     let text = std::str::from_utf8(body).map_err(|_| ContentError::NotJson)?;
-    match serde_json::from_str::<Object<T>>(text) {
+    // A second reading costs bodies that are no JSON no more than a look: they are refused before a field is read.
+    match serde_json::from_str::<Object<T>>(text).or_else(|_| any_size::read(text)) {
         Ok(Object::Value(value)) => Ok(value),
         Ok(Object::Absent | Object::Wrong) | Err(_) => Err(ContentError::NotJson),
     }

@@ -14,6 +14,7 @@
 //! - A time that cannot be read is absent, and so is any optional field of an unexpected type.
 //! - Names, e-mail addresses, card numbers and the like are not read at all.
 
+mod any_size;
 mod content;
 mod fields;
 mod form;

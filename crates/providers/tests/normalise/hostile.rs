@@ -1,10 +1,10 @@
 //! Any bytes give facts or an error, never a panic, and never an event without an id.
 
 use proptest::prelude::*;
-use tollgate_core::EndpointConfig;
+use tollgate_core::{EndpointConfig, id::hex_sha256};
 use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
 
-use super::cases;
+use super::{cases, describe::describe};
 
 fn headers() -> Headers {
     let names = Normaliser::all().flat_map(|normaliser| normaliser.headers().iter());
@@ -46,6 +46,50 @@ fn deep_nesting_exhausts_no_stack() {
     ] {
         normalise_with_all(&headers, &config, body.as_bytes());
     }
+}
+
+/// Where each value of a JSON text begins and ends, its own first, then those within it.
+fn values(text: &str, at: usize, found: &mut Vec<std::ops::Range<usize>>) {
+    use serde_json::value::RawValue;
+    found.push(at..at + text.len());
+    let members = serde_json::from_str::<std::collections::BTreeMap<String, &RawValue>>(text)
+        .map(|members| members.into_values().collect::<Vec<_>>());
+    for part in members.or_else(|_| serde_json::from_str::<Vec<&RawValue>>(text)).unwrap_or_default() {
+        let begin = part.get().as_ptr() as usize - text.as_ptr() as usize;
+        values(part.get(), at + begin, found);
+    }
+}
+
+/// The events of a body of `case`, without the number and the body's hash, which are each body's own.
+fn told(case: &cases::Case, body: &str, number: &str) -> String {
+    let received = Received { headers: &case.headers, query: &case.query, body: body.as_bytes() };
+    let normaliser = Normaliser::named(&case.provider).unwrap();
+    let events = normaliser.normalise(Trusted::for_inspection(received), &case.config);
+    let events = events.map(|events| events.iter().map(describe).collect::<Vec<_>>());
+    format!("{events:?}").replace(number, "a number").replace(&hex_sha256(body.as_bytes()), "its hash")
+}
+
+#[test]
+fn no_number_is_too_large_to_read_the_rest() {
+    let (mut places, mut read) = (0, 0);
+    for case in cases::all() {
+        let Ok(text) = std::str::from_utf8(&case.body) else { continue };
+        let mut found = Vec::new();
+        if text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+            values(text, 0, &mut found);
+        }
+        for place in found.into_iter().skip(1) {
+            let with = |number: &str| [&text[..place.start], number, &text[place.end..]].concat();
+            for (ordinary, beyond) in [("1e99", "1e999"), ("-7.5e88", "-7.5e8888")] {
+                let (expected, actual) =
+                    (told(&case, &with(ordinary), ordinary), told(&case, &with(beyond), beyond));
+                assert_eq!(actual, expected, "{case}: {}", with(beyond));
+                places += 1;
+                read += usize::from(actual.starts_with("Ok"));
+            }
+        }
+    }
+    assert!(places > 3_500 && read > places / 2, "{read} of {places} read");
 }
 
 #[test]
