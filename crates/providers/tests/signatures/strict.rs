@@ -68,7 +68,10 @@ fn a_signature_has_one_spelling() {
             "a".repeat(10_000),
         ];
         if head != good && !head.is_empty() {
-            bad.push(head.to_uppercase() + signature);
+            // HTTP's own authentication schemes are written in any case.
+            if head != "Basic " {
+                bad.push(head.to_uppercase() + signature);
+            }
             // Mollie's prefix may be absent.
             if row.name != "mollie" {
                 bad.push(signature.to_owned());
@@ -115,6 +118,26 @@ fn start_of_base64(good: &str, row: &Provider) -> usize {
         "chargebee" => "Basic ".len(),
         _ => good.find(',').map_or(0, |at| at + 1),
     }
+}
+
+#[test]
+fn an_authentication_scheme_of_http_is_written_in_any_case() {
+    let mut rows = 0;
+    for (row, _, header) in in_header().filter(|(.., header)| header.eq_ignore_ascii_case("Authorization")) {
+        let case = case(row);
+        let good = case.signed.headers.get(&header).unwrap().to_owned();
+        let Some(credentials) = good.strip_prefix("Basic ") else { continue };
+        rows += 1;
+        for scheme in ["Basic", "basic", "BASIC", "bASIC"] {
+            let verdict = case.with_header(&header, &format!("{scheme} {credentials}")).verify();
+            assert_eq!(verdict, Ok("1".to_owned()), "{}: {scheme}", row.name);
+        }
+        for bad in ["Basic  ", "Basic", "Basic\t", "Digest ", "Basics ", ""] {
+            let verdict = case.with_header(&header, &format!("{bad}{credentials}")).verify();
+            assert!(verdict.is_err(), "{}: {bad:?}", row.name);
+        }
+    }
+    assert_eq!(rows, 1, "Chargebee");
 }
 
 #[test]

@@ -60,10 +60,15 @@ impl Variant {
             (None, None, Some(name)) => Source::Json(name.clone()),
             _ => return Err(SpecError::new("signature", "exactly one of header, form and json is wanted")),
         };
+        let is_authorization =
+            matches!(&source, Source::Header(name) if name.eq_ignore_ascii_case("Authorization"));
         let entries = signature
             .entry
             .iter()
-            .map(|text| Pattern::parse(text, "signature"))
+            .map(|text| {
+                let pattern = Pattern::parse(text, "signature");
+                if is_authorization { pattern.map(Pattern::in_authorization) } else { pattern }
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|problem| SpecError::new("signature.entry", problem))?;
         if entries.is_empty() {
