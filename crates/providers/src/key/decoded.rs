@@ -35,6 +35,15 @@ impl Piece<'_> {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Bytes(bytes) if bytes.is_empty())
     }
+
+    pub(crate) fn into_lower_case(self) -> Self {
+        match self {
+            Self::Bytes(bytes) if bytes.iter().any(u8::is_ascii_uppercase) => {
+                Self::Bytes(Cow::Owned(bytes.to_ascii_lowercase()))
+            }
+            same => same,
+        }
+    }
 }
 
 /// A digest or MAC of the signed content.

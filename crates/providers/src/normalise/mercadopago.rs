@@ -1,6 +1,6 @@
 //! Mercado Pago. <https://www.mercadopago.com/developers/en/docs/your-integrations/notifications/webhooks>
 //!
-//! Event id: `{id}:{data.id}`. Provider's type: `action`, else `type`. Transaction: `data.id`. The query's `data.id`
+//! Event id: `{id}:{data.id}`, `data.id` in lower case. Provider's type: `action`, else `type`. Transaction: `data.id`. The query's `data.id`
 //! is signed and the body is not: a body that names another subject is unrecognized, and the signed one is recorded.
 //!
 //! Money: not in the webhook; it must be fetched. Nor is a payment's state: `payment.updated` says only that
@@ -54,12 +54,13 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let signed = form_field(received.query.as_bytes(), "data.id");
     let signed = signed.map_err(|_| ContentError::InvalidField("data.id"))?.filter(|id| !id.is_empty());
     let (subject, is_other) = match (named, signed) {
-        // The signed id is always in lower case.
+        // The signature may be of the id in lower case.
         (Some(named), Some(signed)) if !named.eq_ignore_ascii_case(&signed) => (Some(signed), true),
         (Some(named), _) => (Some(named), false),
         (None, signed) => (signed, false),
     };
-    let event_id = composite(&[&id, subject.as_deref().unwrap_or_default()]);
+    // In one case: which one the query has is not signed.
+    let event_id = composite(&[&id, &subject.as_deref().unwrap_or_default().to_ascii_lowercase()]);
     let kind = kind(event.kind.as_str(), event.action.as_str());
     let event_type = event.action.some().or_else(|| event.kind.some()).unwrap_or_default();
     let facts = match kind {

@@ -377,7 +377,9 @@ fn the_query_is_read_decoded_and_once() {
         ("data.id=ord01&type=order", true),
         ("type=order&data.id=ord01", true),
         ("data%2Eid=ord%30%31", true),
-        ("data.id=ORD01", false),
+        ("data.id=ORD01", true),
+        ("data.id=%4Frd01", true),
+        ("data.id=ord02", false),
         ("data.id=ord01&data.id=ord01", false),
         ("data.id=ord01%20", false),
         ("data.id=ord01+", false),
@@ -385,10 +387,87 @@ fn the_query_is_read_decoded_and_once() {
         ("data.id=", false),
         ("id=ord01", false),
         ("", false),
+        ("data.id=\u{ff4f}rd01", false),
     ] {
         let mut signed = case.signed.clone();
         signed.query = query.to_owned();
         let verdict = case.endpoint.verify(received(&signed), &case.keys, None, now());
         assert_eq!(verdict.is_ok(), expected, "{query}");
     }
+}
+
+/// HMACs of `content` with the row's first key, in hex: of a content that no signer of ours would make.
+fn hex_mac(row: &Provider, content: &str) -> String {
+    to_hex(
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key_text(row, 1).as_bytes()), content.as_bytes())
+            .as_ref(),
+    )
+}
+
+#[test]
+fn a_value_of_any_case_is_signed_as_sent_or_in_lower_case() {
+    let row = tollgate_providers::catalogue::find("mercadopago").unwrap();
+    let case = case(row);
+    let signed_over = |id: &str| {
+        let mac = hex_mac(row, &format!("id:{id};request-id:r-1;ts:{NOW}000;"));
+        case.with_header("x-signature", &format!("ts={NOW}000,v1={mac}"))
+    };
+    for (sent, signed, expected) in [
+        ("ord01", "ord01", true),
+        ("ORD01", "ord01", true),
+        ("ORD01", "ORD01", true),
+        ("oRd01", "ord01", true),
+        // Nothing else than what was sent, or that in lower case.
+        ("ord01", "ORD01", false),
+        ("oRd01", "ORD01", false),
+        ("ORD02", "ord01", false),
+        // The case of ASCII letters alone.
+        ("%C3%89", "\u{c9}", true),
+        ("%C3%89", "\u{e9}", false),
+    ] {
+        let mut case = signed_over(signed);
+        case.signed.query = format!("data.id={sent}&type=order");
+        let told = case.endpoint.explain(received(&case.signed), &case.keys, None, now());
+        assert_eq!(case.verify().is_ok(), expected, "{sent} signed as {signed}");
+        assert_eq!(told.code.is_none(), expected, "{sent} signed as {signed}: {told:?}");
+    }
+}
+
+#[test]
+fn a_signature_of_nothing_of_the_webhook_is_refused_however_good() {
+    let mut rows = 0;
+    for (row, scheme, header) in in_header() {
+        // Rows whose content may be without each value of a webhook.
+        let required: String =
+            scheme.signed.split('[').map(|part| part.rsplit(']').next().unwrap()).collect();
+        let is_of_a_webhook = |text: &str| {
+            ["{body}", "{header:", "{query", "{form:", "{json:"].iter().any(|part| text.contains(part))
+        };
+        if !is_of_a_webhook(&scheme.signed) || is_of_a_webhook(&required) {
+            continue;
+        }
+        rows += 1;
+        let content = required.replace("{timestamp}", &format!("{NOW}000"));
+        let mac = hex_mac(row, &content);
+        for (query, request_id) in [("", None), ("data.id=", None), ("type=order", Some(""))] {
+            let mut case = case(row).with_header(&header, &format!("ts={NOW}000,v1={mac}"));
+            case.signed.query = query.to_owned();
+            case.signed.headers.remove("x-request-id");
+            if let Some(value) = request_id {
+                case.signed.headers.push("x-request-id", value);
+            }
+            assert_eq!(case.verify(), Err(Refusal::Missing("data.id".to_owned())), "{}: {content}", row.name);
+        }
+        // Each of the values alone is enough.
+        for (content, query, request_id) in [
+            (format!("id:ord01;{content}"), "data.id=ord01", ""),
+            (format!("request-id:r-1;{content}"), "", "r-1"),
+        ] {
+            let signature = format!("ts={NOW}000,v1={}", hex_mac(row, &content));
+            let mut case = case(row).with_header(&header, &signature).with_header("x-request-id", request_id);
+            case.signed.query = query.to_owned();
+            assert_eq!(case.verify(), Ok("1".to_owned()), "{}: {content}", row.name);
+        }
+    }
+    assert_eq!(rows, 1, "Mercado Pago");
 }

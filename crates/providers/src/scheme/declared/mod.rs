@@ -13,7 +13,7 @@ use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 
 use self::{
     spec::{SchemeSpec, SpecError},
-    template::{Part, Template},
+    template::{Case, Part, Template},
     variant::{Entries, Source, TimestampSource, Variant, check_spec},
 };
 use super::{
@@ -128,8 +128,7 @@ impl Declared {
     ) -> Option<&'static str> {
         changes::undone(request.received.body, |body| {
             let request = Request { received: Received { body, ..request.received }, ..request };
-            let pieces = self.content(reading, request);
-            pieces.is_ok_and(|pieces| self.find_key(reading, &pieces, keys).is_ok())
+            self.find_key(reading, request, keys).is_ok()
         })
     }
 
@@ -241,12 +240,30 @@ impl Declared {
         &'a self,
         reading: &'a Reading<'a>,
         request: Request<'a>,
+        case: Case,
     ) -> Result<Vec<Piece<'a>>, Refusal> {
-        reading.variant.fill(request.received, reading.timestamp.as_deref(), request.url)
+        reading.variant.fill(request.received, reading.timestamp.as_deref(), request.url, case)
     }
 
-    /// The key whose signature one of the candidates is.
+    /// The key whose signature one of the candidates is, of the content in any case that the provider writes.
     fn find_key<'k>(
+        &self,
+        reading: &Reading<'_>,
+        request: Request<'_>,
+        keys: &'k KeyRing,
+    ) -> Result<&'k NamedKey, Refusal> {
+        let mut refusal = Refusal::Mismatch;
+        for case in reading.variant.cases() {
+            match self.find_key_of(reading, &self.content(reading, request, *case)?, keys) {
+                Ok(key) => return Ok(key),
+                Err(found) => refusal = found,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// The key whose signature of `pieces` one of the candidates is.
+    fn find_key_of<'k>(
         &self,
         reading: &Reading<'_>,
         pieces: &[Piece<'_>],
@@ -312,8 +329,7 @@ impl Scheme for Declared {
     fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
         let reading = self.read(request.received)?;
         let signed_at = self.check_time(&reading, request)?;
-        let pieces = self.content(&reading, request)?;
-        let key = self.find_key(&reading, &pieces, keys)?;
+        let key = self.find_key(&reading, request, keys)?;
         Ok(Proof { authenticity: self.authenticity, key_id: &key.id, signed_at })
     }
 
@@ -326,7 +342,7 @@ impl Scheme for Declared {
         if let (Some(TimestampSource::Header(name)), Some(text)) = (&variant.timestamp, &timestamp) {
             out.set_header(name, text);
         }
-        for name in variant.wanted_headers() {
+        for name in variant.wanted_headers().chain(variant.binding_headers()) {
             // Any value will do, but one per webhook: some are event ids.
             let stand_in = hex_sha256(format!("{name}{at}{}", hex_sha256(to_sign.body)).as_bytes());
             out.default_header(name, stand_in.get(..32).unwrap_or(&stand_in));
@@ -336,7 +352,7 @@ impl Scheme for Declared {
         }
         let signature = {
             let pieces = variant
-                .fill(out.as_received(), timestamp.as_deref(), to_sign.url)
+                .fill(out.as_received(), timestamp.as_deref(), to_sign.url, Case::AsSent)
                 .map_err(SignError::Content)?;
             match key.key.digest(self.spec.algorithm, &pieces) {
                 _ if self.spec.algorithm == Algorithm::Token => key.key.token().map(<[u8]>::to_vec),
@@ -382,7 +398,7 @@ impl Scheme for Declared {
             let outcome = self.check_time(&reading, request).map(|_| format!("{text} is within its window"));
             steps.checks.push(("timestamp", outcome));
         }
-        let pieces = match self.content(&reading, request) {
+        let pieces = match self.content(&reading, request, Case::AsSent) {
             Ok(pieces) => pieces,
             Err(refusal) => {
                 steps.checks.push(("signed content", Err(refusal)));
@@ -390,7 +406,7 @@ impl Scheme for Declared {
             }
         };
         steps.content = Some(shown(&pieces));
-        let signature = self.find_key(&reading, &pieces, keys).map(|key| key.id.clone());
+        let signature = self.find_key(&reading, request, keys).map(|key| key.id.clone());
         if signature == Err(Refusal::Mismatch)
             && let Some(how) = self.change_undone(&reading, request, keys)
         {

@@ -31,8 +31,9 @@ pub struct SchemeSpec {
     #[serde(default)]
     pub timestamp: Option<TimestampSpec>,
     /// The signed content: `{body}`, `{timestamp}`, `{url}`, `{secret}`, `{header:NAME}`, `{query:NAME}`,
-    /// `{form:NAME}`, `{json:NAME}` and text between them; what stands in `[…]` is left out when a value in it is
-    /// absent or empty.
+    /// `{query_any_case:NAME}` (signed as it is sent or in lower case), `{form:NAME}`, `{json:NAME}` and text between
+    /// them; what stands in `[…]` is left out when a value in it is absent or empty. A webhook of which nothing is left in
+    /// the content is refused.
     pub signed: String,
     /// The signed content when an optional timestamp is absent.
     #[serde(default)]

@@ -30,8 +30,17 @@ pub(crate) enum Part {
     Secret,
     Header(String),
     Query(String),
+    /// A value of the query that the provider signs as it sends it or in lower case.
+    QueryAnyCase(String),
     Form(String),
     Json(String),
+}
+
+/// How the values are written whose case the provider may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Case {
+    AsSent,
+    Lower,
 }
 
 /// Where the values come from.
@@ -40,6 +49,7 @@ pub(crate) struct Values<'a> {
     pub(crate) received: Received<'a>,
     pub(crate) timestamp: Option<&'a str>,
     pub(crate) url: Option<&'a str>,
+    pub(crate) case: Case,
 }
 
 /// A template that cannot be read, and at which byte.
@@ -110,6 +120,16 @@ impl Template {
         self.segments.iter().flat_map(|segment| &segment.parts)
     }
 
+    /// Whether there is a value that the provider signs in one case or another.
+    pub(crate) fn has_cases(&self) -> bool {
+        self.parts().any(|part| matches!(part, Part::QueryAnyCase(_)))
+    }
+
+    /// Whether what it has of a webhook may all be left out.
+    pub(crate) fn may_be_unbound(&self) -> bool {
+        self.parts().any(Part::is_of_the_webhook) && !self.required().any(Part::is_of_the_webhook)
+    }
+
     /// Every part that must be there.
     pub(crate) fn required(&self) -> impl Iterator<Item = &Part> {
         self.segments.iter().filter(|segment| !segment.optional).flat_map(|segment| &segment.parts)
@@ -144,7 +164,11 @@ impl Template {
             for (index, part) in segment.parts.iter().enumerate() {
                 let next = segment.parts.get(index + 1);
                 match part {
-                    Part::Header(_) | Part::Query(_) | Part::Form(_) | Part::Json(_) => {
+                    Part::Header(_)
+                    | Part::Query(_)
+                    | Part::QueryAnyCase(_)
+                    | Part::Form(_)
+                    | Part::Json(_) => {
                         let ends = match next {
                             Some(Part::Literal(_)) => true,
                             Some(Part::Timestamp) => fixed_timestamp,
@@ -180,26 +204,36 @@ impl Template {
     }
 
     /// The signed content of one webhook, in pieces, so that the body is not copied.
+    ///
+    /// Where nothing of the webhook is left in it, a signature of it would be good for any other webhook too: it is
+    /// refused. Not so a template that never has anything of a webhook, as that of a static token.
     pub(crate) fn fill<'a>(&'a self, values: Values<'a>) -> Result<Vec<Piece<'a>>, Refusal> {
         let mut pieces = Vec::with_capacity(8);
+        let (mut first_absent, mut is_bound) = (None, false);
         for segment in &self.segments {
-            let begin = pieces.len();
+            let (begin, was_bound) = (pieces.len(), is_bound);
             for (index, part) in segment.parts.iter().enumerate() {
                 let value = part.value(values)?.filter(|piece| !segment.optional || !piece.is_empty());
                 match value {
                     Some(piece) => {
                         part.check_separator(&piece, segment.parts.get(index + 1))?;
+                        is_bound |= part.is_of_the_webhook();
                         pieces.push(piece);
                     }
                     None if segment.optional => {
                         pieces.truncate(begin);
+                        is_bound = was_bound;
+                        first_absent = first_absent.or(Some(part));
                         break;
                     }
                     None => return Err(part.missing()),
                 }
             }
         }
-        Ok(pieces)
+        match first_absent {
+            Some(part) if !is_bound => Err(part.missing()),
+            _ => Ok(pieces),
+        }
     }
 }
 
@@ -220,12 +254,11 @@ impl Part {
                 None => Ok(Self::Header(name.to_owned())),
             },
             ("query", Some(name)) => Ok(Self::Query(name.to_owned())),
+            ("query_any_case", Some(name)) => Ok(Self::QueryAnyCase(name.to_owned())),
             ("form", Some(name)) => Ok(Self::Form(name.to_owned())),
             ("json", Some(name)) => Ok(Self::Json(name.to_owned())),
-            _ => {
-                Err("unknown name: one of body, timestamp, url, secret, header:NAME, query:NAME, form:NAME, \
-                      json:NAME is wanted")
-            }
+            _ => Err("unknown name: one of body, timestamp, url, secret, header:NAME, query:NAME, \
+                      query_any_case:NAME, form:NAME, json:NAME is wanted"),
         }
     }
 
@@ -247,14 +280,36 @@ impl Part {
             Self::Secret => Some(Piece::Secret),
             Self::Header(name) => text(values.received.one_header(name)?),
             Self::Query(name) => field(values.received.query.as_bytes(), name)?,
+            Self::QueryAnyCase(name) => {
+                let sent = field(values.received.query.as_bytes(), name)?;
+                match values.case {
+                    Case::AsSent => sent,
+                    Case::Lower => sent.map(Piece::into_lower_case),
+                }
+            }
             Self::Form(name) => field(values.received.body, name)?,
             Self::Json(name) => json::text_field(values.received.body, name)?.map(owned),
         })
     }
 
+    /// A value that its sender chose.
+    fn is_the_senders(&self) -> bool {
+        matches!(
+            self,
+            Self::Header(_) | Self::Query(_) | Self::QueryAnyCase(_) | Self::Form(_) | Self::Json(_)
+        )
+    }
+
+    /// Whether it differs from webhook to webhook, so that a signature of it is good for one only.
+    fn is_of_the_webhook(&self) -> bool {
+        *self == Self::Body || self.is_the_senders()
+    }
+
     /// A value that holds the text that ends it could be split from its neighbour in another place.
     fn check_separator(&self, piece: &Piece<'_>, next: Option<&Self>) -> Result<(), Refusal> {
-        let (Self::Header(_) | Self::Query(_) | Self::Form(_) | Self::Json(_)) = self else { return Ok(()) };
+        if !self.is_the_senders() {
+            return Ok(());
+        }
         let (Piece::Bytes(value), Some(Self::Literal(literal))) = (piece, next) else { return Ok(()) };
         let literal = literal.as_bytes();
         if value.windows(literal.len()).any(|window| window == literal) {
@@ -265,7 +320,11 @@ impl Part {
 
     fn missing(&self) -> Refusal {
         Refusal::Missing(match self {
-            Self::Header(name) | Self::Query(name) | Self::Form(name) | Self::Json(name) => name.clone(),
+            Self::Header(name)
+            | Self::Query(name)
+            | Self::QueryAnyCase(name)
+            | Self::Form(name)
+            | Self::Json(name) => name.clone(),
             Self::Timestamp => "timestamp".to_owned(),
             Self::Url => "notification_url".to_owned(),
             Self::Literal(_) | Self::Body | Self::Secret => "value".to_owned(),

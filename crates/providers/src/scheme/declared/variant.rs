@@ -6,7 +6,7 @@ use super::{
     entry::Pattern,
     json,
     spec::{SchemeSpec, SpecError, TimestampSpec},
-    template::{Part, Template, Values},
+    template::{Case, Part, Template, Values},
 };
 use crate::{
     key::{Algorithm, decoded::Piece},
@@ -119,6 +119,15 @@ impl Variant {
         self.require.iter().map(String::as_str).chain(signed)
     }
 
+    /// Headers that a content of ours needs, although the provider's may be without each of them.
+    pub(super) fn binding_headers(&self) -> impl Iterator<Item = &str> {
+        let parts = self.signed.may_be_unbound().then(|| self.signed.parts());
+        parts.into_iter().flatten().filter_map(|part| match part {
+            Part::Header(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     pub(super) fn is_whole(&self, received: Received<'_>) -> bool {
         let present = |name: &str| received.has_header(name);
         let timestamp = match &self.timestamp {
@@ -133,6 +142,7 @@ impl Variant {
         received: Received<'a>,
         timestamp: Option<&'a str>,
         url: Option<&'a str>,
+        case: Case,
     ) -> Result<Vec<Piece<'a>>, Refusal> {
         let template = match (&self.signed_without_timestamp, timestamp) {
             (Some(_), None) if self.begins_timed(received.body) => {
@@ -143,7 +153,7 @@ impl Variant {
             (Some(template), None) => template,
             _ => &self.signed,
         };
-        template.fill(Values { received, timestamp, url })
+        template.fill(Values { received, timestamp, url, case })
     }
 
     fn begins_timed(&self, body: &[u8]) -> bool {
@@ -166,6 +176,12 @@ impl Variant {
             }
             _ => self.timed_start.is_none(),
         }
+    }
+
+    /// How the signed content may be written.
+    pub(super) fn cases(&self) -> &'static [Case] {
+        let has_cases = self.templates().any(|(_, template)| template.has_cases());
+        if has_cases { &[Case::AsSent, Case::Lower] } else { &[Case::AsSent] }
     }
 
     /// What a provider may do and a new scheme must not: [`Template::ambiguity`].
