@@ -88,7 +88,7 @@ pub struct EndpointConfig {
     /// How repeats are answered. Default acknowledge; the generic endpoint's default is conflict.
     #[serde(default)]
     pub on_duplicate: Option<OnDuplicate>,
-    /// Half-width of the signed timestamp's window, in seconds (1 to 86,400), instead of the scheme's own.
+    /// Half-width of the signed timestamp's window, in seconds (1 to 604,800), instead of the scheme's own.
     #[serde(default)]
     pub tolerance_seconds: Option<u32>,
     /// The normaliser, when it is not the scheme's own.

@@ -32,6 +32,10 @@ const GENERIC: &str = "generic";
 /// The provider's name of a custom scheme that gives none.
 const CUSTOM: &str = "custom";
 
+/// The most that `tolerance_seconds` may be: a week. PayPal tries again for three days, and the ledger knows an event for 30,
+/// so that a copy within the window is a known duplicate.
+const MAX_TOLERANCE_SECONDS: u32 = 604_800;
+
 /// Why an endpoint's configuration cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("endpoint {endpoint}: {field}: {problem}")]
@@ -318,8 +322,8 @@ fn joined(field: &str, at: &str) -> String {
 
 fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&'static str, &'static str)> {
     if let Some(seconds) = config.tolerance_seconds {
-        if !(1..=86_400).contains(&seconds) {
-            return Err(("tolerance_seconds", "1 to 86,400 are wanted"));
+        if !(1..=MAX_TOLERANCE_SECONDS).contains(&seconds) {
+            return Err(("tolerance_seconds", "1 to 604,800 are wanted"));
         }
         if !scheme.signs_time {
             return Err(("tolerance_seconds", "this scheme signs no timestamp"));

@@ -80,7 +80,7 @@ pub struct SchemeInfo {
     pub algorithm: &'static str,
     /// What is signed, in the words of the catalogue.
     pub signed: String,
-    /// Half-width of the timestamp's window in seconds, where there is one.
+    /// How old the signed timestamp may be, in seconds, where there is a window. It may be as far ahead, but for PayPal's.
     pub window: Option<u32>,
     /// Whether there is a signed timestamp whose window can be set.
     pub signs_time: bool,

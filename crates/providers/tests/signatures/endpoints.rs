@@ -59,11 +59,12 @@ fn the_generic_timestamp_may_be_absent_and_is_signed_when_there() {
 
 #[test]
 fn settings_that_cannot_serve_are_refused() {
-    let cases: [(&str, fn(&mut tollgate_core::EndpointConfig), &str); 8] = [
+    let cases: [(&str, fn(&mut tollgate_core::EndpointConfig), &str); 9] = [
         ("square", |config| config.notification_url = None, "notification_url"),
         ("square", |config| config.notification_url = Some("https://a b".into()), "notification_url"),
         ("razorpay", |config| config.tolerance_seconds = Some(60), "tolerance_seconds"),
         ("stripe", |config| config.tolerance_seconds = Some(0), "tolerance_seconds"),
+        ("paypal", |config| config.tolerance_seconds = Some(604_801), "tolerance_seconds"),
         ("stripe", |config| config.normaliser = Some("nobody".into()), "normaliser"),
         ("stripe", |config| drop(config.parameters.insert("x".into(), "y".into())), "parameters.x"),
         (

@@ -51,9 +51,14 @@ const CERT_URL_PREFIXES: [&str; 2] = [
     "https://api.sandbox.paypal.com/v1/notifications/certs/",
 ];
 
-/// Half-width of the transmission time's window, in seconds. PayPal states none; each retry is a new transmission
-/// with a time of its own.
-const WINDOW: u32 = 300;
+/// How old a transmission may be, in seconds: half a day. PayPal states no window. It tries again for three days
+/// (<https://developer.paypal.com/api/rest/webhooks/rest/>) and does not say whether a retry has a transmission time of its
+/// own. With the first one's, a narrow window would refuse what PayPal sends after an outage. A wide one accepts a copy of
+/// an old transmission, which has no effect: the transmission's id and the event's are both known.
+const WINDOW: u32 = 43_200;
+
+/// How far ahead of our clock a transmission may be, in seconds: no retry is. The width of most providers' windows.
+const AHEAD: u32 = 300;
 
 /// DigiCert's roots that PayPal's certificates have been issued under, from Mozilla's list.
 const ROOTS: &str = include_str!("roots.pem");
@@ -262,7 +267,12 @@ impl<'a> Transmission<'a> {
         }
         let signature = Encoding::Base64.decode(signature).ok_or(Refusal::Malformed("signature"))?;
         let sent = Unit::Rfc3339.read(time).ok_or(Refusal::Malformed("timestamp"))?;
-        Unit::Rfc3339.check(sent, request.now, request.window.unwrap_or(WINDOW))?;
+        let window = request.window.unwrap_or(WINDOW);
+        Unit::Rfc3339.check(
+            sent,
+            request.now,
+            if sent > request.now { window.min(AHEAD) } else { window },
+        )?;
         Ok(Self { id, time, sent, signature })
     }
 }
