@@ -9,6 +9,9 @@ use tracing::warn;
 
 use crate::error::{is_forbidden, port_error};
 
+/// What Secrets Manager and Parameter Store answer where the key that encrypts a value is disabled or gone.
+const UNREADABLE: [&str; 2] = ["DecryptionFailure", "InvalidKeyId"];
+
 /// Keys by reference: `secretsmanager:NAME` or `ssm:NAME`.
 #[derive(Debug, Clone)]
 pub struct AwsSecrets {
@@ -27,8 +30,10 @@ impl AwsSecrets {
             futures_util::join!(self.stage(name, "AWSCURRENT"), self.stage(name, "AWSPREVIOUS"));
         let current = current?.ok_or_else(|| PortError::permanent("secretsmanager", "secret not found"))?;
         let mut keys = parse("current", &current);
-        if let Some(previous) = previous? {
-            add(&mut keys, parse("previous", &previous));
+        match previous {
+            Ok(Some(previous)) => add(&mut keys, parse("previous", &previous)),
+            Ok(None) => {}
+            Err(problem) => without_previous(name, problem)?,
         }
         Ok(keys)
     }
@@ -52,11 +57,7 @@ impl AwsSecrets {
                 Ok((previous, _)) => add(&mut keys, parse("previous", &previous)),
                 // Parameter Store keeps a hundred versions: an older one may be gone.
                 Err(PortError::Permanent { .. }) => {}
-                // Or it is encrypted under a key that we may no longer use. The current version is enough.
-                Err(problem) if is_forbidden(&problem) => {
-                    warn!(error = %problem, name, "a key's previous version cannot be read");
-                }
-                Err(problem) => return Err(problem),
+                Err(problem) => without_previous(name, problem)?,
             }
         }
         Ok(keys)
@@ -81,10 +82,30 @@ impl Secrets for AwsSecrets {
     }
 }
 
+/// Goes on with the current version, which is enough, where the one before it stays unreadable: it is encrypted under a key
+/// that we may no longer use, or that is gone.
+///
+/// # Errors
+///
+/// `problem`, where it may pass.
+fn without_previous(name: &str, problem: PortError) -> PortResult<()> {
+    let stays = match &problem {
+        PortError::Permanent { .. } => true,
+        PortError::Retryable { detail, .. } => {
+            is_forbidden(&problem) || UNREADABLE.contains(&detail.as_str())
+        }
+    };
+    if !stays {
+        return Err(problem);
+    }
+    warn!(error = %problem, name, "a key's previous version cannot be read");
+    Ok(())
+}
+
 /// Adds the older version's keys. A list may keep an id from one version to the next: with the same key it is one
 /// key; with another, the older stays under a name of its own, since webhooks signed with it may still arrive.
 fn add(keys: &mut Vec<KeyMaterial>, older: Vec<KeyMaterial>) {
-    for mut key in older {
+    for mut key in older.into_iter().map(KeyMaterial::previous) {
         match keys.iter().find(|known| known.id == key.id) {
             Some(known) if known.secret.is_same(&key.secret) => continue,
             Some(_) => key.id.push_str(" (previous)"),
@@ -125,6 +146,28 @@ mod tests {
         assert_eq!(ids, ["a", "b", "b (previous)"]);
         let provider_ids: Vec<_> = keys.iter().filter_map(|key| key.provider_id.as_deref()).collect();
         assert_eq!(provider_ids, ["a", "b", "b"], "the provider calls both by the one id");
+    }
+
+    #[test]
+    fn only_the_older_versions_keys_are_previous() {
+        let mut keys = parse("current", r#"{"keys":[{"id":"a","value":"1"},{"id":"b","value":"2"}]}"#);
+        add(&mut keys, parse("previous", r#"{"keys":[{"id":"b","value":"0"},{"id":"c","value":"3"}]}"#));
+        let previous: Vec<_> = keys.iter().filter(|key| key.is_previous).map(|key| key.id.as_str()).collect();
+        assert_eq!(previous, ["b (previous)", "c"]);
+    }
+
+    #[test]
+    fn a_previous_version_that_stays_unreadable_is_done_without() {
+        for stays in ["AccessDeniedException", "DecryptionFailure", "InvalidKeyId"] {
+            assert!(without_previous("x", PortError::retryable("secretsmanager", stays)).is_ok(), "{stays}");
+        }
+        assert!(without_previous("x", PortError::permanent("secretsmanager", "no value")).is_ok());
+        for passes in ["ThrottlingException", "InternalServiceError", "timed out", "not reached"] {
+            assert!(
+                without_previous("x", PortError::retryable("secretsmanager", passes)).is_err(),
+                "{passes}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use tollgate_core::EndpointId;
 use tollgate_providers::{Endpoint, KeyRing};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::cached::Cached;
 use crate::ports::{Clock, EndpointSource, PortError, PortResult, Secrets};
@@ -117,7 +117,8 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
     ///
     /// # Errors
     ///
-    /// When they were never read, or cannot be used with its scheme.
+    /// When they were never read, or a current one cannot be used with its scheme. A previous one that cannot is left out
+    /// with a warning at each reading.
     pub async fn of(&self, endpoint: &Endpoint) -> PortResult<Arc<KeyRing>> {
         let cached = self.cached(endpoint.id());
         let Freshness { keys_ttl_seconds: ttl, retry_seconds: retry, .. } = self.freshness;
@@ -144,9 +145,13 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
 
     async fn read(&self, endpoint: &Endpoint) -> PortResult<KeyRing> {
         let keys = self.secrets.keys(&endpoint.config().secret).await?;
-        endpoint.keys(keys).map_err(|problem| {
+        let ring = endpoint.keys(keys).map_err(|problem| {
             error!(endpoint = %endpoint.id(), error = %problem, "keys cannot be used");
             PortError::permanent("secrets", "keys cannot be used")
-        })
+        })?;
+        for problem in ring.left_out() {
+            warn!(endpoint = %endpoint.id(), key_id = problem.id, error = problem.problem, "previous key left out");
+        }
+        Ok(ring)
     }
 }

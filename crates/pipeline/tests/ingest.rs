@@ -321,6 +321,20 @@ async fn a_rotation_never_refuses_a_webhook() {
 }
 
 #[tokio::test]
+async fn only_an_unusable_current_key_refuses() {
+    let world = world();
+    let reference = "secretsmanager:stripe";
+    let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    world.secrets.rotate(reference, "tiny");
+    let unusable = world.take(Some("stripe"), &webhook).await;
+    assert!(matches!(unusable, Err(Rejection::Unavailable(_))), "{unusable:?}");
+    // The mistake is now the previous version.
+    world.secrets.rotate(reference, KEY);
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    assert_eq!(read(&world.intake.messages(Delivery::Fast)[0]).key_id, "current");
+}
+
+#[tokio::test]
 async fn what_cannot_serve_is_unavailable_and_takes_nothing_with_it() {
     let world = world();
     world.endpoints.set(vec![

@@ -142,11 +142,12 @@ impl Endpoint {
         self.info.authenticity
     }
 
-    /// Decodes the active keys for this scheme, refusing weak and ill-formed ones.
+    /// Decodes the active keys for this scheme, without weak and ill-formed ones. A previous key of that kind is left out
+    /// ([`KeyRing::left_out`]).
     ///
     /// # Errors
     ///
-    /// The first key that cannot be used, or the absence of any.
+    /// The first current key that cannot be used, or the absence of any.
     pub fn keys(&self, keys: Vec<KeyMaterial>) -> Result<KeyRing, KeyError> {
         self.keys_of(&keys, Strength::Serving)
     }

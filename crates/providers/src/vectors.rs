@@ -192,6 +192,7 @@ fn key_material(vector: &Vector, named: Vec<String>) -> Vec<KeyMaterial> {
                 id: format!("{name}/{nth}"),
                 provider_id: Some(id.clone()),
                 secret: Secret::new(text),
+                is_previous: false,
             });
         }
     }

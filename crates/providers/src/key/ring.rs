@@ -13,18 +13,25 @@ pub struct KeyMaterial {
     pub provider_id: Option<String>,
     /// The key.
     pub secret: Secret,
+    /// Whether it is of a version before the current one.
+    pub is_previous: bool,
 }
 
 impl KeyMaterial {
     /// A key that goes by its id at the provider.
     pub fn new(id: impl Into<String>, secret: Secret) -> Self {
         let id = id.into();
-        Self { provider_id: Some(id.clone()), id, secret }
+        Self { provider_id: Some(id.clone()), id, secret, is_previous: false }
     }
 
     /// A key whose id at the provider, if it has one, is not known.
     pub fn unnamed(id: impl Into<String>, secret: Secret) -> Self {
-        Self { id: id.into(), provider_id: None, secret }
+        Self { id: id.into(), provider_id: None, secret, is_previous: false }
+    }
+
+    /// The same key, of a version before the current one.
+    pub fn previous(self) -> Self {
+        Self { is_previous: true, ..self }
     }
 }
 
@@ -41,10 +48,11 @@ pub struct KeyError {
 const NO_ID: &str = "webhooks of this provider name the key that signs them, and this one's id is not known: the secret \
                      must be {\"keys\":[{\"id\":\"…\",\"value\":\"…\"}]}";
 
-/// Every active key of one endpoint, decoded for its scheme and ready to use; never empty.
+/// Every active key of one endpoint, decoded for its scheme and ready to use; never without a current one.
 #[derive(Clone)]
 pub struct KeyRing {
     keys: Vec<NamedKey>,
+    left_out: Vec<KeyError>,
 }
 
 #[derive(Clone)]
@@ -62,34 +70,52 @@ impl NamedKey {
 }
 
 impl KeyRing {
+    /// Leaves out a previous key that cannot be used: webhooks signed with the current one must not be refused for it.
+    ///
+    /// # Errors
+    ///
+    /// The first current key that cannot be used, or the absence of any.
     pub(crate) fn prepare(
         keys: &[KeyMaterial],
         ids_are_wanted: bool,
         decode: impl Fn(&Secret) -> Result<Key, &'static str>,
     ) -> Result<Self, KeyError> {
-        let mut ring: Vec<NamedKey> = Vec::with_capacity(keys.len());
-        for KeyMaterial { id, provider_id, secret } in keys {
-            let refuse = |problem| KeyError { id: id.clone(), problem };
-            if ring.iter().any(|known| known.id == *id) {
-                return Err(refuse("its name is given to another key as well"));
-            }
-            if ids_are_wanted && provider_id.is_none() {
-                return Err(refuse(NO_ID));
-            }
-            let key = decode(secret).map_err(refuse)?;
-            ring.push(NamedKey { id: id.clone(), provider_id: provider_id.clone(), key });
+        if keys.iter().all(|key| key.is_previous) {
+            return Err(KeyError { id: String::new(), problem: "no current key" });
         }
-        if ring.is_empty() {
-            return Err(KeyError { id: String::new(), problem: "no active key" });
+        let mut ring = Self { keys: Vec::with_capacity(keys.len()), left_out: Vec::new() };
+        // The current keys first: a previous one must not take a name from them.
+        let (previous, current): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.is_previous);
+        for material in current.into_iter().chain(previous) {
+            let KeyMaterial { id, provider_id, secret, is_previous } = material;
+            let key = if ring.ids().any(|known| known == id) {
+                Err("its name is given to another key as well")
+            } else if ids_are_wanted && provider_id.is_none() {
+                Err(NO_ID)
+            } else {
+                decode(secret)
+            };
+            match key.map_err(|problem| KeyError { id: id.clone(), problem }) {
+                Ok(key) => {
+                    ring.keys.push(NamedKey { id: id.clone(), provider_id: provider_id.clone(), key });
+                }
+                Err(problem) if *is_previous => ring.left_out.push(problem),
+                Err(problem) => return Err(problem),
+            }
         }
-        Ok(Self { keys: ring })
+        Ok(ring)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &NamedKey> {
         self.keys.iter()
     }
 
-    /// The keys' names, in the order given.
+    /// The previous keys that cannot be used, each with what is wrong with it.
+    pub fn left_out(&self) -> &[KeyError] {
+        &self.left_out
+    }
+
+    /// The keys' names, in the order given, the current ones first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|key| key.id.as_str())
     }

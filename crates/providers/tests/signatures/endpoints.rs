@@ -123,6 +123,52 @@ fn weak_and_ill_formed_keys_are_refused_without_being_shown() {
     assert!(endpoint("stripe").keys(twice.to_vec()).is_err());
 }
 
+/// Everything that can be wrong with a key, for each scheme that finds it.
+fn unusable(row: &catalogue::Provider) -> Vec<KeyMaterial> {
+    let mut unusable = vec![
+        KeyMaterial::new("old", Secret::new("")),
+        KeyMaterial::new("old", Secret::new(" x ")),
+        KeyMaterial::new("old", Secret::new("\u{e9}\n")),
+    ];
+    if row.keys_have_ids {
+        unusable.push(KeyMaterial::unnamed("old", Secret::new(crate::providers::key_text(row, 2))));
+    }
+    unusable
+}
+
+#[test]
+fn an_unusable_previous_key_is_left_out_and_an_unusable_current_one_refused() {
+    for row in crate::providers::signable() {
+        let (endpoint, text) = (endpoint(&row.name), crate::providers::key_text(row, 1));
+        let signed =
+            sign(&endpoint, &ring(&endpoint, &[("1", &text)]), crate::providers::body(&row.name), NOW);
+        let current = KeyMaterial::new("1", Secret::new(text));
+        let mut refused = 0;
+        for bad in unusable(row) {
+            let Err(problem) = endpoint.keys(vec![bad.clone()]) else { continue };
+            refused += 1;
+            for keys in
+                [vec![current.clone(), bad.clone().previous()], vec![bad.clone().previous(), current.clone()]]
+            {
+                let keys = endpoint.keys(keys).unwrap();
+                assert_eq!(keys.ids().collect::<Vec<_>>(), ["1"], "{}", row.name);
+                assert_eq!(keys.left_out(), std::slice::from_ref(&problem), "{}", row.name);
+                assert!(endpoint.verify(received(&signed), &keys, None, now()).is_ok(), "{}", row.name);
+            }
+            // Beside a good previous one, and beside another current one, as in a list.
+            for good in [current.clone().previous(), current.clone()] {
+                assert_eq!(endpoint.keys(vec![bad.clone(), good]).unwrap_err(), problem, "{}", row.name);
+            }
+        }
+        assert!(refused > 0, "{}", row.name);
+        let alone = endpoint.keys(vec![current.clone().previous()]).unwrap_err();
+        assert_eq!(alone.problem, "no current key", "{}", row.name);
+        // A previous key takes no name from a current one, whichever comes first.
+        let keys = endpoint.keys(vec![current.clone().previous(), current.clone()]).unwrap();
+        assert_eq!((keys.ids().count(), keys.left_out().len()), (1, 1), "{}", row.name);
+    }
+}
+
 #[test]
 fn keys_are_never_printed() {
     let material = KeyMaterial::new("current", Secret::new("whsec_do_not_show"));

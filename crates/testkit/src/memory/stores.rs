@@ -51,8 +51,14 @@ impl Secrets for &MemorySecrets {
     async fn keys(&self, reference: &str) -> PortResult<Vec<KeyMaterial>> {
         let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let versions = secrets.get(reference).ok_or_else(|| PortError::permanent("secrets", "not found"))?;
-        let key = |(id, secret): (&str, &Secret)| KeyMaterial::unnamed(id, secret.clone());
-        Ok(["current", "previous"].into_iter().zip(versions).map(key).collect())
+        let mut keys = Vec::new();
+        if let Some(current) = versions.first() {
+            keys.push(KeyMaterial::unnamed("current", current.clone()));
+        }
+        if let Some(previous) = versions.get(1) {
+            keys.push(KeyMaterial::unnamed("previous", previous.clone()).previous());
+        }
+        Ok(keys)
     }
 }
 
