@@ -235,6 +235,9 @@ fn query(fields: Fields<'_>) -> String {
 }
 
 #[cfg(test)]
+mod oracle;
+
+#[cfg(test)]
 mod tests {
     use base64::{Engine, engine::general_purpose::STANDARD};
     use proptest::prelude::*;
