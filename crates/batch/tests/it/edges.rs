@@ -151,3 +151,14 @@ fn ten_thousand_records_are_no_matter() {
     assert!(batch.run(|| true, |_| Outcome::Ok).is_empty());
     assert_eq!(batch.summary().ok, 10_000);
 }
+
+#[test]
+fn a_batch_has_as_many_records_as_it_was_made_of() {
+    let made_of = |count: usize| {
+        Batch::new(Kind::Standard, ["1", "2", "3"].into_iter().take(count).map(|id| (id, None)))
+    };
+    for count in 0..=3 {
+        let batch = made_of(count);
+        assert_eq!((batch.len(), batch.is_empty()), (count, count == 0));
+    }
+}
