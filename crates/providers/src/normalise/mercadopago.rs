@@ -1,7 +1,8 @@
 //! Mercado Pago. <https://www.mercadopago.com/developers/en/docs/your-integrations/notifications/webhooks>
 //!
-//! Event id: `{id}:{data.id}`, `data.id` in lower case. Provider's type: `action`, else `type`. Transaction: `data.id`. The query's `data.id`
-//! is signed and the body is not: a body that names another subject is unrecognized, and the signed one is recorded.
+//! Event id: `{id}:{data.id}`, `data.id` in lower case. Provider's type: `action`, else `type`. Transaction: `data.id`.
+//! The query's `data.id` is signed and the body is not: a body that names another subject is unrecognized, and the signed
+//! one is recorded.
 //!
 //! Money: not in the webhook; it must be fetched. Nor is a payment's state: `payment.updated` says only that
 //! there is a new one, so that it is unrecognized; orders say theirs.
