@@ -57,6 +57,8 @@ event_types! {
     PaymentExpired = "payment.expired", Payment;
     /// Taking reserved money failed.
     PaymentCaptureFailed = "payment.capture_failed", Payment;
+    /// Something of a payment changed that moves no money: its details, a step after its success, a refused cancellation.
+    PaymentUpdated = "payment.updated", Payment;
     /// Tollgate's own: the fraud rules flagged an earlier event.
     PaymentFlagged = "payment.flagged", Payment;
     /// A refund was asked for and is under way.
@@ -67,6 +69,8 @@ event_types! {
     RefundFailed = "refund.failed", Refund;
     /// A refund was withdrawn.
     RefundCanceled = "refund.canceled", Refund;
+    /// Something of a refund changed that moves no money.
+    RefundUpdated = "refund.updated", Refund;
     /// A retrieval request, inquiry or early fraud warning: no money has moved yet.
     DisputeWarning = "dispute.warning", Dispute;
     /// A chargeback or dispute was opened.
@@ -87,6 +91,8 @@ event_types! {
     PayoutFailed = "payout.failed", Payout;
     /// A payout was withdrawn.
     PayoutCanceled = "payout.canceled", Payout;
+    /// Something of a payout changed that moves no money.
+    PayoutUpdated = "payout.updated", Payout;
     /// A subscription began.
     SubscriptionCreated = "subscription.created", Other;
     /// A subscription's plan, price or state changed.
@@ -99,6 +105,28 @@ event_types! {
     InvoicePaymentFailed = "invoice.payment_failed", Other;
     /// Anything else, and what cannot be read; `unrecognized` says why.
     PaymentUnrecognized = "payment.unrecognized", Other;
+}
+
+impl EventType {
+    /// Whether one movement of money may come to this state more than once: a payment that fails, is tried again and
+    /// fails again. Each time is an effect of its own.
+    pub fn may_recur(self) -> bool {
+        use EventType::*;
+        matches!(
+            self,
+            PaymentRequiresAction
+                | PaymentFailed
+                | PaymentCaptureFailed
+                | PaymentUpdated
+                | PaymentFlagged
+                | RefundUpdated
+                | DisputeUpdated
+                | PayoutUpdated
+                | SubscriptionUpdated
+                | InvoicePaymentFailed
+                | PaymentUnrecognized
+        )
+    }
 }
 
 macro_rules! categories {

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::{
-    EndpointId, Timestamp,
+    EndpointId, EventType, Timestamp,
     inline::{Inline, inline_text},
 };
 
@@ -93,22 +93,58 @@ impl EventId {
 
     /// Reads back the text of an id; `None` for any other.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let digits = text.strip_prefix("evt_").filter(|digits| digits.len() == 32)?;
-        digits.bytes().all(is_digit).then(|| Inline::new(text).map(Self))?
+        is_hex_id("evt_", text).then(|| Inline::new(text).map(Self))?
     }
 
     fn of(digest: [u8; 32]) -> Self {
-        let mut text = *b"evt_00000000000000000000000000000000";
-        let (half, _) = digest.split_at(16);
-        if let Some(digits) = text.last_chunk_mut::<32>() {
-            write_hex(half, digits);
-        }
-        Self(Inline::ascii(text))
+        Self(hex_id(*b"evt_00000000000000000000000000000000", digest))
     }
 }
 
-/// A digest of the facts that two deliveries of one event must share: 64 lower-case hex digits as text.
+/// An effect's id: `eff_` and 32 hex digits. Every telling of one effect has it: it is a function of the endpoint, of
+/// what moved, of the state that it reached, and of the occurrence where it may reach that state more than once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EffectId(Inline<36>);
+
+inline_text!(EffectId, |text: &str| Self::parse(text).ok_or("not an effect id"));
+
+impl EffectId {
+    /// The effect "`movement_id` at `endpoint` reached `state`". `occurrence` is empty where that happens once.
+    pub fn new(endpoint: &EndpointId, movement_id: &str, state: EventType, occurrence: &str) -> Self {
+        let (movement, occurrence) = (bounded(movement_id.into()), bounded(occurrence.into()));
+        let length = movement.len();
+        // With its length, so that no text of one part can be read as another part's.
+        Self(hex_id(
+            *b"eff_00000000000000000000000000000000",
+            sha256_of(format_args!("{endpoint}#{}#{length}:{movement}#{occurrence}", state.as_str())),
+        ))
+    }
+
+    /// Reads back the text of an id; `None` for any other.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_hex_id("eff_", text).then(|| Inline::new(text).map(Self))?
+    }
+}
+
+/// `template` with its last 32 bytes replaced by the digits of the digest's first half.
+fn hex_id(mut template: [u8; 36], digest: [u8; 32]) -> Inline<36> {
+    let (half, _) = digest.split_at(16);
+    if let Some(digits) = template.last_chunk_mut::<32>() {
+        write_hex(half, digits);
+    }
+    Inline::ascii(template)
+}
+
+fn is_hex_id(prefix: &str, text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.strip_prefix(prefix).is_some_and(|digits| digits.len() == 32 && digits.bytes().all(is_digit))
+}
+
+/// The version of what a [`Fingerprint`] is made of. Version 1 was written without it and had no movement.
+const FINGERPRINT_VERSION: &str = "2:";
+
+/// A digest of the facts that two deliveries of one event must share: as text its version and 64 lower-case
+/// hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -116,12 +152,20 @@ impl Fingerprint {
     pub(crate) fn of(text: fmt::Arguments<'_>) -> Self {
         Self(sha256_of(text))
     }
+
+    /// Whether two written fingerprints say that their facts differ. Those of different versions say nothing: a claim
+    /// from before an update must not turn the provider's next try into a conflict.
+    pub fn contradict(one: &str, other: &str) -> bool {
+        let version = |text: &str| text.split_once(':').map(|(version, _)| version.to_owned());
+        one != other && version(one) == version(other)
+    }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; 64];
         write_hex(&self.0, &mut digits);
+        f.write_str(FINGERPRINT_VERSION)?;
         f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
@@ -186,6 +230,36 @@ mod tests {
         assert_eq!(WebhookId::parse(early.as_str()), Some(early));
         assert_eq!(WebhookId::parse("wh_"), None);
         assert_eq!(WebhookId::parse("wh_01arz3ndektsv4rrffq69g5fav"), None);
+    }
+
+    #[test]
+    fn an_effect_id_is_a_function_of_what_moved_and_the_state_it_reached() {
+        let stripe = EndpointId::new("stripe").unwrap();
+        let paid =
+            |movement, occurrence| EffectId::new(&stripe, movement, EventType::PaymentSucceeded, occurrence);
+        assert_eq!(paid("pi_1", ""), paid("pi_1", ""));
+        let others = [
+            paid("pi_2", ""),
+            paid("pi_1", "1"),
+            paid("pi_1#", "1"),
+            EffectId::new(&stripe, "pi_1", EventType::PaymentFailed, ""),
+            EffectId::new(&EndpointId::new("stripe-eu").unwrap(), "pi_1", EventType::PaymentSucceeded, ""),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(*other, paid("pi_1", ""));
+            assert!(!others[..index].contains(other));
+        }
+        assert_eq!(EffectId::parse(paid("pi_1", "").as_str()), Some(paid("pi_1", "")));
+        assert_eq!(EffectId::parse("evt_00000000000000000000000000000000"), None);
+    }
+
+    #[test]
+    fn fingerprints_of_one_version_contradict_where_they_differ() {
+        let of = |text: &str| Fingerprint::of(format_args!("{text}")).to_string();
+        assert!(Fingerprint::contradict(&of("a"), &of("b")));
+        assert!(!Fingerprint::contradict(&of("a"), &of("a")));
+        assert!(!Fingerprint::contradict(&of("a"), &"0".repeat(64)), "written by version 1");
+        assert!(Fingerprint::contradict(&"1".repeat(64), &"0".repeat(64)));
     }
 
     #[test]

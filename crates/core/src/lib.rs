@@ -15,7 +15,7 @@ pub mod receipt;
 pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
 pub use event::{Customer, Facts, PaymentEvent, PaymentMethod, RiskTier};
 pub use event_type::{Category, EventType};
-pub use id::{EventId, Fingerprint, LedgerKey, WebhookId};
+pub use id::{EffectId, EventId, Fingerprint, LedgerKey, WebhookId};
 pub use jiff::Timestamp;
 pub use money::{Currency, Money, MoneyError};
 pub use queue::{Queue, Reader};

@@ -82,7 +82,7 @@ impl<'s> Check<'s> {
                 "required" => object(json).is_none_or(|object| {
                     list(rule).iter().all(|name| object.contains_key(name.as_str().expect("a name")))
                 }),
-                "properties" | "additionalProperties" => true,
+                "properties" | "additionalProperties" | "items" => true,
                 unknown => panic!("the schema uses {unknown:?}, which this check does not know"),
             };
             if !holds {
@@ -90,6 +90,11 @@ impl<'s> Check<'s> {
             }
         }
         self.fields(json, schema, at);
+        if let (Some(rule), Some(items)) = (schema.get("items"), array(json)) {
+            for (index, item) in items.into_iter().enumerate() {
+                self.value(item, rule, &format!("{at}[{index}]"));
+            }
+        }
     }
 
     fn fields(&mut self, json: &str, schema: &'s Map<String, Value>, at: &str) {
@@ -130,6 +135,7 @@ fn is_type(json: &str, rule: &Value) -> bool {
         "string" => text(json).is_some(),
         "integer" => integer(json).is_some(),
         "object" => object(json).is_some(),
+        "array" => array(json).is_some(),
         unknown => panic!("the schema uses the type {unknown:?}, which this check does not know"),
     };
     rule.as_array().map_or_else(|| one(rule), |rules| rules.iter().any(one))
@@ -148,6 +154,10 @@ fn integer(json: &str) -> Option<i128> {
 }
 
 fn object(json: &str) -> Option<BTreeMap<String, &RawValue>> {
+    serde_json::from_str(json).ok()
+}
+
+fn array(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
@@ -189,7 +199,11 @@ mod tests {
         let some = |text| Some(Cow::Borrowed(text));
         Facts {
             transaction_id: some("pi_1"),
+            aliases: vec!["in_1".into()],
+            movement_id: some("ch_1"),
+            occurrence: some("1"),
             amount,
+            amount_problem: Some("amount without a currency"),
             occurred_at: Some("2026-01-02T03:04:05Z".parse().unwrap()),
             customer: Customer { id: some("cus_1"), country: some("DE") },
             method: PaymentMethod { kind: some("card"), brand: some("visa"), country: some("FR") },
@@ -254,6 +268,9 @@ mod tests {
             (r#""category":"payment","#, "", "$:"),
             (r#""endpoint":"stripe-eu""#, r#""endpoint":"Stripe""#, "$.endpoint"),
             (r#""superseded":false"#, r#""superseded":"false""#, "$.superseded"),
+            (r#""transaction_aliases":["in_1"]"#, r#""transaction_aliases":[1]"#, "$.transaction_aliases[0]"),
+            (r#""effect_id":"eff_"#, r#""effect_id":"evt_"#, "$.effect_id"),
+            (r#""restates":null"#, r#""restates":"pi_1""#, "$.restates"),
             (r#""superseded":false"#, r#""superseded":false,"secret":1"#, "$.secret"),
             (r#""occurred_at":"2026-"#, r#""occurred_at":"26-"#, "$.occurred_at"),
             (r#""provider_risk_score":65535"#, r#""provider_risk_score":65536"#, "$.provider_risk_score"),

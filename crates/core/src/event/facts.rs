@@ -43,8 +43,19 @@ pub struct Facts<'a> {
     pub kind: EventType,
     /// The payment object that the event is about; events with the same one are ordered.
     pub transaction_id: Option<Cow<'a, str>>,
+    /// Other ids that the event names for the same transaction, by which other events of it are known.
+    pub aliases: Vec<Cow<'a, str>>,
+    /// What moved or is to move: the payment's own id, the capture's, the refund's, the dispute's, the payout's. Where a
+    /// provider names none, that of a payment is its transaction, and any other event is a movement of its own.
+    pub movement_id: Option<Cow<'a, str>>,
+    /// Which time the movement reached the state, where it may reach it more than once: the attempt's id, the amount
+    /// that is authorised now. Where it is absent and the state may recur ([`EventType::may_recur`]), each event is an
+    /// occurrence of its own.
+    pub occurrence: Option<Cow<'a, str>>,
     /// Absent where the provider sends none.
     pub amount: Option<Money>,
+    /// Why `amount` is absent although the provider sent one, as a short fixed phrase: it names no currency.
+    pub amount_problem: Option<&'static str>,
     /// When it happened, by the provider's clock.
     pub occurred_at: Option<Timestamp>,
     /// Who pays.
@@ -59,6 +70,9 @@ pub struct Facts<'a> {
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Why `kind` is [`EventType::PaymentUnrecognized`], as a short fixed phrase.
     pub unrecognized: Option<&'static str>,
+    /// Something that the provider does not sign decides the event's id, type, amount, transaction or movement. Such an
+    /// event is `authenticated`, never `verified`.
+    pub is_unsigned: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -73,7 +87,11 @@ impl<'a> Facts<'a> {
             event_type: event_type.into(),
             kind,
             transaction_id: None,
+            aliases: Vec::new(),
+            movement_id: None,
+            occurrence: None,
             amount: None,
+            amount_problem: None,
             occurred_at: None,
             customer: Customer::default(),
             method: PaymentMethod::default(),
@@ -81,6 +99,7 @@ impl<'a> Facts<'a> {
             livemode: None,
             metadata: Vec::new(),
             unrecognized: None,
+            is_unsigned: false,
         }
     }
 
@@ -93,19 +112,20 @@ impl<'a> Facts<'a> {
         Self { unrecognized: Some(why), ..Self::new(event_id, event_type, EventType::PaymentUnrecognized) }
     }
 
-    /// The facts that two deliveries of one event must share: type, transaction and exact amount, in one line.
-    /// Retries may differ in everything else (Stripe's `pending_webhooks`).
+    /// The facts that two deliveries of one event must share: type, transaction, movement and exact amount, in one
+    /// line. Retries may differ in everything else (Stripe's `pending_webhooks`).
     pub fn fingerprint(&self) -> Fingerprint {
         let (kind, transaction) = (self.kind.as_str(), self.transaction_id.as_deref().unwrap_or_default());
+        let movement = self.movement_id.as_deref().unwrap_or_default();
         let Some(money) = &self.amount else {
-            return Fingerprint::of(format_args!("{kind}\n\n\n\n{transaction}"));
+            return Fingerprint::of(format_args!("{kind}\n\n\n\n{transaction}\n{movement}"));
         };
         let (units, currency) = (money.minor_units(), money.currency());
         match money.exponent() {
-            Some(exponent) => {
-                Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n{exponent}\n{transaction}"))
-            }
-            None => Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n\n{transaction}")),
+            Some(exponent) => Fingerprint::of(format_args!(
+                "{kind}\n{units}\n{currency}\n{exponent}\n{transaction}\n{movement}"
+            )),
+            None => Fingerprint::of(format_args!("{kind}\n{units}\n{currency}\n\n{transaction}\n{movement}")),
         }
     }
 }
@@ -125,5 +145,7 @@ mod tests {
         assert_eq!(facts.fingerprint(), other_word.fingerprint());
         assert_ne!(facts.fingerprint(), other_amount.fingerprint());
         assert_ne!(facts.fingerprint(), other_transaction.fingerprint());
+        let other_movement = Facts { movement_id: Some("m".into()), ..facts.clone() };
+        assert_ne!(facts.fingerprint(), other_movement.fingerprint());
     }
 }

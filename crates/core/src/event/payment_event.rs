@@ -12,7 +12,7 @@ use super::{
 use crate::{
     endpoint::{EndpointId, ProviderId},
     event_type::{Category, EventType},
-    id::{EventId, LedgerKey, MAX_PROVIDER_EVENT_ID_LEN, WebhookId, bounded},
+    id::{EffectId, EventId, LedgerKey, MAX_PROVIDER_EVENT_ID_LEN, WebhookId, bounded},
     money::Money,
     receipt::Authenticity,
 };
@@ -75,8 +75,21 @@ pub struct PaymentEvent<'a> {
     pub authenticity: Authenticity,
     /// The payment object; the event's own id where the provider names none.
     pub transaction_id: Cow<'a, str>,
+    /// Other ids that the event names for the same transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transaction_aliases: Vec<Cow<'a, str>>,
+    /// What moved or is to move: a payment, a capture, a refund, a dispute, a payout. The event's own id where the
+    /// provider names none.
+    pub movement_id: Cow<'a, str>,
+    /// The same on every event that tells the same effect.
+    pub effect_id: EffectId,
+    /// The first event that told the effect; null on that event itself.
+    pub restates: Option<EventId>,
     /// Exact; null where the provider sends none.
     pub amount: Option<Money>,
+    /// Why the amount is null although the provider sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_problem: Option<Cow<'a, str>>,
     /// When it happened by the provider's clock; when it arrived, where the provider does not say.
     pub occurred_at: Timestamp,
     /// When it arrived.
@@ -114,20 +127,37 @@ impl<'a> PaymentEvent<'a> {
     pub fn new(mut facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
         bound(&mut facts);
         let id = EventId::new(arrival.endpoint, &facts.event_id);
-        let transaction_id = facts.transaction_id.unwrap_or_else(|| Cow::Owned(id.as_str().to_owned()));
+        let own_id = || Cow::Owned(id.as_str().to_owned());
+        let category = facts.kind.category();
+        let movement_id = match (facts.movement_id, category) {
+            (Some(movement), _) => movement,
+            (None, Category::Payment) => facts.transaction_id.clone().unwrap_or_else(own_id),
+            (None, _) => own_id(),
+        };
+        let occurrence = match facts.occurrence {
+            None if facts.kind.may_recur() => own_id(),
+            occurrence => occurrence.unwrap_or_default(),
+        };
+        let effect_id = EffectId::new(arrival.endpoint, &movement_id, facts.kind, &occurrence);
+        let transaction_id = facts.transaction_id.unwrap_or_else(own_id);
         Self {
             schema: Cow::Borrowed(SCHEMA),
             id,
             kind: facts.kind,
-            category: facts.kind.category(),
+            category,
             endpoint: *arrival.endpoint,
             provider: *arrival.provider,
             provider_event_id: facts.event_id,
             provider_event_type: facts.event_type,
             webhook_id: *arrival.webhook_id,
-            authenticity: arrival.authenticity,
+            authenticity: if facts.is_unsigned { Authenticity::Authenticated } else { arrival.authenticity },
             transaction_id,
+            transaction_aliases: facts.aliases,
+            movement_id,
+            effect_id,
+            restates: None,
             amount: facts.amount,
+            amount_problem: facts.amount_problem.map(Cow::Borrowed),
             occurred_at: facts.occurred_at.unwrap_or(arrival.received_at),
             received_at: arrival.received_at,
             superseded: false,
@@ -175,17 +205,24 @@ pub fn nine_decimals(at: Timestamp) -> String {
 /// room for, so that no event is too long for either.
 pub const MAX_METADATA_BYTES: usize = 16_384;
 
+/// The most aliases that an event carries. A provider's event names three ids of one payment at most.
+const MAX_ALIASES: usize = 4;
+
 fn bound(facts: &mut Facts<'_>) {
-    let Facts { event_id, event_type, transaction_id, customer, method, metadata, .. } = facts;
+    let Facts {
+        event_id, event_type, transaction_id, aliases, movement_id, customer, method, metadata, ..
+    } = facts;
+    aliases.truncate(MAX_ALIASES);
     let optional = [
         transaction_id,
+        movement_id,
         &mut customer.id,
         &mut customer.country,
         &mut method.kind,
         &mut method.brand,
         &mut method.country,
     ];
-    for text in [event_id, event_type].into_iter().chain(optional.into_iter().flatten()) {
+    for text in [event_id, event_type].into_iter().chain(optional.into_iter().flatten()).chain(aliases) {
         if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
             *text = bounded(mem::take(text));
         }

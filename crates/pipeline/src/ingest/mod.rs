@@ -8,7 +8,7 @@ mod request;
 use std::{collections::HashSet, iter::once, sync::Arc};
 
 use futures_util::{StreamExt, stream};
-use tollgate_core::{Facts, LedgerKey, Timestamp, id::hex_sha256};
+use tollgate_core::{Facts, Fingerprint, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
 
@@ -158,7 +158,7 @@ impl<P: IngestPorts> Ingest<P> {
             received_at: incoming.received_at,
         };
         match self.ledger.claim(&entry, incoming.received_at).await? {
-            Claim::Known { fingerprint, .. } if fingerprint != entry.fingerprint => {
+            Claim::Known { fingerprint, .. } if Fingerprint::contradict(&fingerprint, &entry.fingerprint) => {
                 error!(transmission_id = id, "known transmission came with another body");
                 self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
                 Err(Rejection::Signature(Refusal::TransmissionReused))
@@ -197,7 +197,9 @@ impl<P: IngestPorts> Ingest<P> {
                     claimed.any_new = true;
                     claimed.unfinished = true;
                 }
-                Claim::Known { fingerprint, .. } if fingerprint != entry.fingerprint => {
+                Claim::Known { fingerprint, .. }
+                    if Fingerprint::contradict(&fingerprint, &entry.fingerprint) =>
+                {
                     error!(
                         event_id = entry.key.event_id().as_str(),
                         "known event came with other payment facts"

@@ -98,10 +98,12 @@ pub(super) fn decimal_in(
     }
 }
 
-/// Sets the amount, or makes the event unrecognized for the amount's reason.
+/// Sets the amount, or makes the event unrecognized for the amount's reason. An amount without a currency costs only
+/// itself: what happened is known.
 pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
     match amount {
         Ok(amount) => facts.amount = amount,
+        Err(NO_CURRENCY) => facts.amount_problem = Some(NO_CURRENCY),
         Err(why) => {
             facts.kind = EventType::PaymentUnrecognized;
             facts.unrecognized = Some(why);

@@ -20,6 +20,11 @@ pub fn describe(facts: &Facts<'_>) -> String {
     };
     let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_deref().map(str::to_owned);
     more("why", facts.unrecognized.map(str::to_owned));
+    more("amount problem", facts.amount_problem.map(str::to_owned));
+    more("movement", text(&facts.movement_id));
+    more("occurrence", text(&facts.occurrence));
+    more("alias", (!facts.aliases.is_empty()).then(|| facts.aliases.join(", ")));
+    more("unsigned", facts.is_unsigned.then(|| "true".to_owned()));
     more("customer", text(&facts.customer.id));
     more("country", text(&facts.customer.country));
     more("method", text(&facts.method.kind));
