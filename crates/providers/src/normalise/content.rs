@@ -22,7 +22,10 @@ pub enum ContentError {
 }
 
 /// Why an event is unrecognized whose type its provider's file does not name.
-const UNKNOWN_TYPE: &str = "unknown event type";
+pub(super) const UNKNOWN_TYPE: &str = "unknown event type";
+
+/// Why an event is unrecognized whose type the provider publishes and is not about money.
+pub(super) const IGNORED_TYPE: &str = "ignored on purpose";
 
 /// The text of a field that every event of this provider must have.
 pub(super) fn required<'a>(text: Text<'a>, name: &'static str) -> Result<Cow<'a, str>, ContentError> {

@@ -9,13 +9,15 @@
 //! What holds for all of them:
 //!
 //! - An event whose type the file does not name is unrecognized
-//!   ([`Facts::unrecognized`](tollgate_core::Facts::unrecognized)) and keeps its provider's id.
+//!   ([`Facts::unrecognized`](tollgate_core::Facts::unrecognized)) and keeps its provider's id. Its reason says whether
+//!   that is on purpose: [`EventTypes`] has the types that the provider publishes.
 //! - An amount that cannot be held exactly makes its event unrecognized. It never becomes another amount.
 //! - A time that cannot be read is absent, and so is any optional field of an unexpected type.
 //! - Names, e-mail addresses, card numbers and the like are not read at all.
 
 mod any_size;
 mod content;
+mod event_types;
 mod fields;
 mod form;
 mod json;
@@ -63,7 +65,7 @@ mod xendit;
 
 use tollgate_core::Currency;
 
-pub use self::{content::ContentError, normaliser::Normaliser};
+pub use self::{content::ContentError, event_types::EventTypes, normaliser::Normaliser};
 
 /// The endpoint parameters that normalisers read: `default_currency`, for providers that name none (else `XXX`), and
 /// `amount_unit`, `major` or `minor`, for senders of integers whose unit their scheme does not say.

@@ -4,7 +4,10 @@ use std::fmt;
 
 use tollgate_core::{EndpointConfig, Facts};
 
-use super::content::ContentError;
+use super::{
+    content::{ContentError, IGNORED_TYPE, UNKNOWN_TYPE},
+    event_types::EventTypes,
+};
 use crate::{request::Received, trusted::Trusted};
 
 /// What a provider's function reads, and how many events it finds.
@@ -82,6 +85,7 @@ impl Normaliser {
         facts: &mut Vec<Facts<'a>>,
     ) -> Result<(), ContentError> {
         let received = trusted.received();
+        let before = facts.len();
         match self.read {
             Read::Body(read) => facts.push(read(received.body)?),
             Read::BodyAndSettings(read) => facts.push(read(received.body, config)?),
@@ -89,7 +93,18 @@ impl Normaliser {
             Read::RequestAndSettings(read) => facts.push(read(received, config)?),
             Read::Several(read) => facts.append(&mut read(received.body)?),
         }
+        let unknown = |facts: &&mut Facts<'_>| facts.unrecognized == Some(UNKNOWN_TYPE);
+        for event in facts.iter_mut().skip(before).filter(unknown) {
+            if self.event_types().is_some_and(|types| types.ignored.contains(&*event.event_type)) {
+                event.unrecognized = Some(IGNORED_TYPE);
+            }
+        }
         Ok(())
+    }
+
+    /// The event types that its provider publishes.
+    fn event_types(&self) -> Option<&'static EventTypes> {
+        EventTypes::of(self.name)
     }
 }
 
