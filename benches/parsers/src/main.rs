@@ -5,6 +5,7 @@
 //! parsers check                      compares what the parsers keep, and says how many bodies hold a kept decimal, which
 //!                                    simd-json does not hand out exactly
 //! parsers work PARSER WHAT SIZE N    reads every body N times: to count instructions of; WHAT is decode or walk
+//! parsers nested PARSER LEVELS       passes over that many lists in one another, on a thread with 2 MiB of stack
 //! parsers time                       nanoseconds a body, by each body's fastest of many turns
 //! ```
 //!
@@ -63,9 +64,21 @@ fn main() {
             let mut simd = Simd::default();
             (0..times.parse().unwrap()).for_each(|_: usize| turn(parser, &subjects, &mut simd));
         }
+        ["nested", parser, levels] => nested(parser.to_owned(), levels.parse().unwrap()),
         ["time"] => time(),
-        _ => panic!("check, work PARSER WHAT SIZE N, or time"),
+        _ => panic!("check, work PARSER WHAT SIZE N, nested PARSER LEVELS, or time"),
     }
+}
+
+/// As an async runtime's threads have: what a body nests must not end the process.
+const STACK: usize = 2 << 20;
+
+fn nested(parser: String, levels: usize) {
+    let body = format!(r#"{{"passed over":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let names = &*Box::leak(Box::new(Names::default()));
+    let subjects = [Subject { provider: String::new(), body: body.into_bytes(), names }];
+    let read = move || turn(&parser, &subjects, &mut Simd::default());
+    std::thread::Builder::new().stack_size(STACK).spawn(read).unwrap().join().unwrap();
 }
 
 fn turn(parser: &str, subjects: &[Subject], simd: &mut Simd) {
