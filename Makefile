@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test race bench bench-function bench-parsers lint fmt images peers push deploy diff outputs destroy
+.PHONY: help demo up down status test race bench bench-function bench-images bench-parsers lint fmt images peers push deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params infra/params/$(ENV).json
@@ -32,6 +32,9 @@ bench: ## Criterion benches: the processor by size, provider and failures; archi
 
 bench-function: ## CPU, AWS calls and bytes of a webhook in the real functions, and their cold starts
 	@benches/drivers/functions
+
+bench-images: ## Sizes of the images as they are deployed, compressed (arm64, profile release)
+	@benches/drivers/images
 
 bench-parsers: ## Instructions on arm64 and x86-64, and time, of three JSON parsers over every body (Debian 12, amd64)
 	@benches/drivers/parsers
