@@ -74,6 +74,10 @@ pub struct Provider {
     pub unconfirmed: Option<String>,
     /// What makes an event the same event.
     pub event_id: String,
+    /// Where the provider's own event id is, which alone is the event's id: `id`, `events[].id`, `header webhook-id`. Where
+    /// it is not there, and for providers that have none, the event id is made of what the event says.
+    #[serde(default)]
+    pub own_event_id: Vec<String>,
     /// Set-up: where the URL, `{url}` in it, is registered and the key is found.
     pub register: String,
     /// Set-up: which text is stored as the key.

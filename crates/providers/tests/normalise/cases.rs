@@ -8,20 +8,25 @@
 //! <= event id | provider's type -> type | transaction | amount | occurred at | further facts
 //! ```
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, path::Path, sync::LazyLock};
 
 use tollgate_core::EndpointConfig;
-use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
+use tollgate_providers::Headers;
 
-use crate::{braintree::form, describe::describe};
+use crate::braintree::form;
 
 /// One body and its expected facts.
+#[derive(Clone)]
 pub struct Case {
     pub provider: String,
     pub name: String,
     pub headers: Headers,
     pub config: EndpointConfig,
     pub query: String,
+    /// The body as it is written in the file.
+    pub content: String,
+    /// The content is sent in Braintree's form.
+    pub wrap: bool,
     pub body: Vec<u8>,
     pub expected: Vec<String>,
 }
@@ -33,14 +38,9 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// One line an event, or one line `error: …`.
-    pub fn normalise(&self) -> Vec<String> {
-        let normaliser = Normaliser::named(&self.provider).expect("a known provider");
-        let received = Received { headers: &self.headers, query: &self.query, body: &self.body };
-        match normaliser.normalise(Trusted::for_inspection(received), &self.config) {
-            Ok(events) => events.iter().map(describe).collect(),
-            Err(error) => vec![format!("error: {error}")],
-        }
+    /// `content` as a webhook's body.
+    pub fn wrapped(&self, content: &str) -> Vec<u8> {
+        if self.wrap { form(content) } else { content.as_bytes().to_vec() }
     }
 }
 
@@ -51,7 +51,12 @@ pub fn endpoint(provider: &str) -> EndpointConfig {
 }
 
 /// Every case of every provider.
-pub fn all() -> Vec<Case> {
+pub fn all() -> &'static [Case] {
+    static CASES: LazyLock<Vec<Case>> = LazyLock::new(read_all);
+    &CASES
+}
+
+fn read_all() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bodies");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
@@ -75,15 +80,17 @@ fn parse(provider: &str, text: &str) -> Case {
         headers: Headers::new(),
         config: endpoint(provider),
         query: String::new(),
+        content: String::new(),
+        wrap: false,
         body: Vec::new(),
         expected: Vec::new(),
     };
-    let (mut body, mut wrap) = (String::new(), false);
+    let mut body = String::new();
     for line in rest.lines() {
         if let Some(setting) = line.strip_prefix("> ") {
             let (name, value) = setting.split_once(": ").unwrap();
             match name.strip_prefix('@') {
-                Some("wrap") => wrap = true,
+                Some("wrap") => case.wrap = true,
                 Some("query") => value.clone_into(&mut case.query),
                 Some(name) => {
                     case.config.parameters.insert(name.to_owned(), value.to_owned());
@@ -98,7 +105,7 @@ fn parse(provider: &str, text: &str) -> Case {
         }
     }
     assert!(!case.expected.is_empty(), "{case} expects nothing");
-    let body = body.trim_end_matches('\n');
-    case.body = if wrap { form(body) } else { body.as_bytes().to_vec() };
+    body.trim_end_matches('\n').clone_into(&mut case.content);
+    case.body = case.wrapped(&case.content);
     case
 }

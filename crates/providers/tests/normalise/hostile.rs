@@ -82,7 +82,7 @@ fn no_number_is_too_large_to_read_the_rest() {
             let with = |number: &str| [&text[..place.start], number, &text[place.end..]].concat();
             for (ordinary, beyond) in [("1e99", "1e999"), ("-7.5e88", "-7.5e8888")] {
                 let (expected, actual) =
-                    (told(&case, &with(ordinary), ordinary), told(&case, &with(beyond), beyond));
+                    (told(case, &with(ordinary), ordinary), told(case, &with(beyond), beyond));
                 assert_eq!(actual, expected, "{case}: {}", with(beyond));
                 places += 1;
                 read += usize::from(actual.starts_with("Ok"));
@@ -124,7 +124,7 @@ proptest! {
         cut in proptest::option::of(any::<prop::sample::Index>()),
     ) {
         let cases = cases::all();
-        let case = pick.get(&cases);
+        let case = pick.get(cases);
         let mut body = case.body.clone();
         if body.is_empty() {
             return Ok(());
