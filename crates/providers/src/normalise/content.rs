@@ -42,6 +42,25 @@ pub(super) fn composite(parts: &[&str]) -> String {
     parts.join(":")
 }
 
+/// The transaction and its other names: the first id that is there, then the others without repeats. `ids` begins with
+/// the one that all events of the payment name.
+pub(super) fn transaction<'a, const N: usize>(
+    ids: [Option<Cow<'a, str>>; N],
+) -> (Option<Cow<'a, str>>, Vec<Cow<'a, str>>) {
+    let mut ids = ids.into_iter().flatten();
+    let first = ids.next();
+    let mut aliases = Vec::new();
+    for id in ids {
+        if Some(&id) != first.as_ref() && !aliases.contains(&id) {
+            if aliases.capacity() == 0 {
+                aliases.reserve_exact(N - 1);
+            }
+            aliases.push(id);
+        }
+    }
+    (first, aliases)
+}
+
 /// An event whose type its provider's file does not name.
 pub(super) fn unknown<'a>(
     event_id: impl Into<Cow<'a, str>>,

@@ -98,6 +98,22 @@ pub(super) fn decimal_in(
     }
 }
 
+/// What the latest movement added to a running sum: `total` less the sum `before` it. None where the sum before is not
+/// known, unless the total is zero, and where the sum became smaller, since nothing was added then.
+pub(super) fn added(total: Amount, before: Amount) -> Amount {
+    let (Some(total), before) = (total?, before?) else { return Ok(None) };
+    let before = match before {
+        Some(before) => before.minor_units(),
+        None if total.minor_units() == 0 => 0,
+        None => return Ok(None),
+    };
+    let units = total.minor_units() - before;
+    if units < 0 {
+        return Ok(None);
+    }
+    Money::from_minor(units, total.currency()).map(Some).map_err(reason)
+}
+
 /// Sets the amount, or makes the event unrecognized for the amount's reason. An amount without a currency costs only
 /// itself: what happened is known.
 pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
