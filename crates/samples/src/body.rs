@@ -191,6 +191,21 @@ fn square(payment: &Payment) -> Value {
     })
 }
 
+/// The provider event id of [`Payment::body`] for `razorpay`: what its normaliser makes of the body.
+pub fn razorpay_event_id(payment: &Payment) -> String {
+    let Payment { transaction_id: id, at, amount, currency, .. } = payment;
+    let (stem, seconds) = (payment.stem(), at.as_second());
+    match payment.kind {
+        Kind::Payment => format!("payment.captured:{id}::captured::::{seconds}:{amount}{currency}"),
+        Kind::Refund => {
+            format!("refund.processed:rfnd_{stem}:{id}:processed::::{seconds}:{amount}{currency}")
+        }
+        Kind::Dispute => {
+            format!("payment.dispute.created:disp_{stem}:{id}:open:chargeback:::{seconds}:{amount}{currency}")
+        }
+    }
+}
+
 fn razorpay(payment: &Payment) -> Value {
     let Payment { transaction_id: id, currency, .. } = payment;
     let stem = payment.stem();

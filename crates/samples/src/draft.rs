@@ -4,7 +4,7 @@ use tollgate_core::{Money, Timestamp, id::hex_sha256};
 use tollgate_providers::Headers;
 
 use crate::{
-    body::{adyen, adyen_event_id, amount},
+    body::{adyen, adyen_event_id, amount, razorpay_event_id},
     payment::{Kind, Payment},
 };
 
@@ -63,7 +63,9 @@ impl Sample {
             (adyen(&items.iter().collect::<Vec<_>>()), ids)
         } else {
             let payment = self.payment(provider)?;
-            (payment.body(provider)?, vec![payment.event_id])
+            let event_id =
+                if provider == "razorpay" { razorpay_event_id(&payment) } else { payment.event_id.clone() };
+            (payment.body(provider)?, vec![event_id])
         };
         let mut headers = headers(provider, event_ids.first().map(String::as_str));
         headers.push("User-Agent", "tollgate-send");

@@ -6,6 +6,6 @@ mod body;
 mod draft;
 mod payment;
 
-pub use body::{BUILT_IN, adyen, adyen_event_id};
+pub use body::{BUILT_IN, adyen, adyen_event_id, razorpay_event_id};
 pub use draft::{Draft, Sample, headers, id};
 pub use payment::{Kind, Payment, UnknownKind};

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use tollgate_core::{Currency, EndpointConfig, Money, Timestamp};
 use tollgate_providers::{Endpoint, Received, Trusted};
-use tollgate_samples::{BUILT_IN, Kind, Payment, Sample, adyen_event_id, headers, id};
+use tollgate_samples::{BUILT_IN, Kind, Payment, Sample, adyen_event_id, headers, id, razorpay_event_id};
 
 fn endpoint(provider: &str) -> Endpoint {
     let config = json!({
@@ -104,7 +104,11 @@ fn a_payment_is_written_as_it_is_given() {
             let body = payment.body(provider).unwrap();
             let received = Received { headers: &headers, query: "", body: body.as_bytes() };
             let facts = endpoint(provider).normalise(Trusted::for_inspection(received)).unwrap();
-            let event_id = if provider == "adyen" { adyen_event_id(&payment) } else { "e1".to_owned() };
+            let event_id = match provider {
+                "adyen" => adyen_event_id(&payment),
+                "razorpay" => razorpay_event_id(&payment),
+                _ => "e1".to_owned(),
+            };
             assert_eq!(facts[0].event_id, event_id, "{provider}");
             assert_eq!(facts[0].transaction_id.as_deref(), Some("t1"), "{provider}");
             assert_eq!(facts[0].customer.id.as_deref(), customer.as_deref(), "{provider}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tollgate_core::{Delivery, EndpointConfig, EndpointId, OnDuplicate, Timestamp};
 use tollgate_providers::{Endpoint, KeyMaterial, KeyRing, Secret, SignedWebhook, ToSign};
 use tollgate_samples::headers;
-pub use tollgate_samples::{Kind, Payment, adyen, adyen_event_id};
+pub use tollgate_samples::{Kind, Payment, adyen, adyen_event_id, razorpay_event_id};
 
 /// A key that every scheme here takes: Adyen reads it as hex, Standard Webhooks as base64, the others as text.
 pub const KEY: &str = "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592";

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tollgate_core::{Timestamp, WebhookId};
 use tollgate_providers::SignedWebhook;
-use tollgate_testkit::webhook::{OTHER_KEY, Payment, Sender, config};
+use tollgate_testkit::webhook::{OTHER_KEY, Payment, Sender, adyen_event_id, config, razorpay_event_id};
 
 use tollgate_e2e::{Answer, Platform};
 
@@ -35,9 +35,14 @@ async fn accepted_and_repeated_at_every_kind_of_endpoint() {
     for (index, (endpoint, is_generic_path, status, field)) in cases.into_iter().enumerate() {
         let sender = platform.sender(endpoint).await;
         let id = platform.unique(&format!("a{index}"));
-        let webhook = sender.payment(&Payment::new(&id, &id, platform.now()), platform.now());
+        let payment = Payment::new(&id, &id, platform.now());
+        let webhook = sender.payment(&payment, platform.now());
         let path = (!is_generic_path).then_some(endpoint);
-        let event_id = if endpoint == "adyen" { format!("{id}:CAPTURE:true") } else { id };
+        let event_id = match endpoint {
+            "adyen" => adyen_event_id(&payment),
+            "razorpay" => razorpay_event_id(&payment),
+            _ => id,
+        };
         let first = platform.send(path, &webhook).await;
         let accepted = json!({"message": ACCEPTED, "event_id": event_id, "events": 1});
         check(endpoint, first, 200, accepted);

@@ -1,7 +1,7 @@
 //! The archive, read by DuckDB, holds what was sent.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use tollgate_testkit::webhook::{Payment, adyen};
+use tollgate_testkit::webhook::{Payment, adyen, adyen_event_id, razorpay_event_id};
 
 use tollgate_e2e::Platform;
 
@@ -12,15 +12,17 @@ async fn what_was_sent_is_read_back_byte_for_byte() {
     for endpoint in ["acme", "stripe-eu", "stripe-us", "square", "razorpay", "standard"] {
         let sender = platform.sender(endpoint).await;
         let id = platform.unique(endpoint);
-        let webhook = sender.payment(&Payment::new(&id, &id, platform.now()), platform.now());
-        sent.push((endpoint, webhook, vec![id]));
+        let payment = Payment::new(&id, &id, platform.now());
+        let webhook = sender.payment(&payment, platform.now());
+        let event_id = if endpoint == "razorpay" { razorpay_event_id(&payment) } else { id };
+        sent.push((endpoint, webhook, vec![event_id]));
     }
     let adyen_sender = platform.sender("adyen").await;
     let payments =
         ["a1", "a2"].map(|name| Payment::new(platform.unique(name), platform.unique(name), platform.now()));
     let body = adyen(&[&payments[0], &payments[1]]);
     let webhook = adyen_sender.sign("", body.as_bytes(), platform.now());
-    sent.push(("adyen", webhook, payments.iter().map(tollgate_testkit::webhook::adyen_event_id).collect()));
+    sent.push(("adyen", webhook, payments.iter().map(adyen_event_id).collect()));
     let stripe = platform.sender("stripe-eu").await;
     for odd in [&b""[..], b"\xff\x00\xfe", "\u{ffff}\u{1}\u{fffd} \u{1f4b6}".as_bytes()] {
         let mut body = odd.to_vec();

@@ -20,6 +20,7 @@ mod content;
 mod event_types;
 mod fields;
 mod form;
+mod identity;
 mod json;
 mod money;
 mod normaliser;

@@ -120,6 +120,8 @@ pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
     match amount {
         Ok(amount) => facts.amount = amount,
         Err(NO_CURRENCY) => facts.amount_problem = Some(NO_CURRENCY),
+        // It is unrecognized already, for a better reason.
+        Err(_) if facts.unrecognized.is_some() => {}
         Err(why) => {
             facts.kind = EventType::PaymentUnrecognized;
             facts.unrecognized = Some(why);

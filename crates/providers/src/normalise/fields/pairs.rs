@@ -31,6 +31,11 @@ impl<'a> Pairs<'a> {
         }
     }
 
+    /// Whether there are none.
+    pub(in crate::normalise) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The pairs, in the order they came.
     pub(in crate::normalise) fn into_vec(self) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
         self.0
