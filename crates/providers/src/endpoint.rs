@@ -56,6 +56,8 @@ pub struct Endpoint {
     scheme: Box<dyn Scheme>,
     info: SchemeInfo,
     normaliser: Option<Normaliser>,
+    /// The normaliser reads headers or a query that this scheme does not sign.
+    reads_unsigned: bool,
     kept: Vec<String>,
 }
 
@@ -91,6 +93,7 @@ impl Endpoint {
             }
         };
         let provider = ProviderId::new(name).map_err(|error| fail("scheme.name", &error.to_string()))?;
+        let own = normaliser;
         let normaliser = match config.normaliser.as_deref() {
             Some(name) => Some(
                 Normaliser::named(name)
@@ -100,10 +103,12 @@ impl Endpoint {
         };
         let info = scheme.info();
         check_settings(&config, &info).map_err(|(field, problem)| fail(field, problem))?;
+        // A provider's own normaliser knows what its scheme signs. Another scheme signs what it says.
+        let reads_unsigned = normaliser != own && normaliser.is_some_and(|it| !is_signed(it, &info));
         let mut kept = info.headers.clone();
         kept.push("Content-Type".to_owned());
         kept.extend(normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned()));
-        Ok(Self { config, provider, scheme, info, normaliser, kept })
+        Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept })
     }
 
     /// Its name.
@@ -265,15 +270,23 @@ impl Endpoint {
         trusted: Trusted<'a>,
         facts: &mut Vec<Facts<'a>>,
     ) -> Result<(), ContentError> {
-        match &self.normaliser {
-            Some(normaliser) => normaliser.normalise_into(trusted, &self.config, facts),
-            None => {
-                // The body is all that is known of it.
-                let why = "no normaliser for this provider";
-                facts.push(Facts::unrecognized(hex_sha256(trusted.received().body), "unknown", why));
-                Ok(())
+        let Some(normaliser) = &self.normaliser else {
+            // The body is all that is known of it.
+            let why = "no normaliser for this provider";
+            facts.push(Facts::unrecognized(hex_sha256(trusted.received().body), "unknown", why));
+            return Ok(());
+        };
+        let before = facts.len();
+        normaliser.normalise_into(trusted, &self.config, facts)?;
+        if self.reads_unsigned {
+            // The signed body alone says which event it is: another header on the same body makes no second one.
+            let body = hex_sha256(trusted.received().body);
+            for (position, event) in facts.iter_mut().skip(before).enumerate() {
+                event.event_id = format!("sha256:{body}:{position}").into();
+                event.is_unsigned = true;
             }
         }
+        Ok(())
     }
 
     /// Whether [`normalise`](Self::normalise) reads more than the body: headers, the query, or whatever there is of a
@@ -315,6 +328,15 @@ fn custom(table: &serde_json::Value) -> Result<(String, Box<dyn Scheme>), SpecEr
     let scheme = Declared::new(SchemeSpec::read(&table)?)?;
     scheme.check_custom()?;
     Ok((name, Box::new(scheme)))
+}
+
+/// Whether the scheme signs all that the normaliser reads besides the body.
+fn is_signed(normaliser: Normaliser, scheme: &SchemeInfo) -> bool {
+    let is_signed =
+        |name: &&str| scheme.signed_headers.iter().any(|signed| signed.eq_ignore_ascii_case(name));
+    // One that reads the request and no header reads the query.
+    !normaliser.reads_request()
+        || !normaliser.headers().is_empty() && normaliser.headers().iter().all(is_signed)
 }
 
 fn joined(field: &str, at: &str) -> String {

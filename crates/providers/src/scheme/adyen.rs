@@ -131,6 +131,7 @@ impl Scheme for Adyen {
             names_keys: false,
             authenticity: Authenticity::Authenticated,
             headers: Vec::new(),
+            signed_headers: Vec::new(),
         }
     }
 

@@ -49,6 +49,7 @@ impl Scheme for Braintree {
             names_keys: true,
             authenticity: Authenticity::Verified,
             headers: Vec::new(),
+            signed_headers: Vec::new(),
         }
     }
 

@@ -92,6 +92,8 @@ pub struct SchemeInfo {
     pub authenticity: Authenticity,
     /// Every header that verifying reads and that may be kept: none that is as good as the key.
     pub headers: Vec<String>,
+    /// The headers whose values are signed, besides the timestamp's.
+    pub signed_headers: Vec<String>,
 }
 
 /// A scheme that is code: its name in the catalogue and how it is made.

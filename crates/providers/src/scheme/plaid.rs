@@ -106,6 +106,7 @@ impl Scheme for Plaid {
             names_keys: false,
             authenticity: Authenticity::Verified,
             headers: vec![HEADER.to_owned()],
+            signed_headers: Vec::new(),
         }
     }
 

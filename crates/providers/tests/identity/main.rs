@@ -13,7 +13,11 @@
 mod braintree;
 #[path = "../normalise/cases.rs"]
 mod cases;
+#[path = "../signatures/providers.rs"]
+#[allow(dead_code, reason = "the signatures' tests use the rest")]
+mod providers;
 
 mod constant;
 mod document;
 mod mutations;
+mod unsigned;

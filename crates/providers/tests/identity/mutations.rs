@@ -63,7 +63,7 @@ impl Vocabulary {
 
     /// Each body that is tried in place of `document`, with what was changed.
     pub fn changed(&self, document: &Document, seed: u64) -> impl Iterator<Item = (Vec<Change>, Changed)> {
-        let mut random = Random(seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let mut random = Random::new(seed);
         let mut singles = self.singles(document, &mut random);
         random.shuffle(&mut singles);
         let mut pairs = Vec::new();
@@ -195,9 +195,13 @@ fn query_names(source: &str, query: &str) -> BTreeSet<String> {
 }
 
 /// Numbers that look random and are the same in each run (xorshift64).
-pub struct Random(pub u64);
+pub struct Random(u64);
 
 impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15))
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -213,7 +217,7 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
         for last in (1..list.len()).rev() {
             list.swap(last, self.below(last + 1));
         }

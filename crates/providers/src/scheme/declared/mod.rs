@@ -109,6 +109,21 @@ impl Declared {
         names
     }
 
+    /// The headers that every family signs, with a timestamp and without.
+    fn signed_headers(&self) -> Vec<String> {
+        let has = |template: &Template, name: &str| {
+            template.parts().any(|part| matches!(part, Part::Header(header) if header == name))
+        };
+        let mut names = self.headers();
+        names.retain(|name| {
+            self.variants.iter().all(|Variant { signed, signed_without_timestamp, .. }| {
+                has(signed, name)
+                    && signed_without_timestamp.as_ref().is_none_or(|untimed| has(untimed, name))
+            })
+        });
+        names
+    }
+
     /// Where the signature is, in words; of a header family's first.
     fn location(&self) -> String {
         match self.variants.first().map(|variant| &variant.source) {
@@ -323,6 +338,7 @@ impl Scheme for Declared {
             names_keys: self.variants.iter().any(Variant::has_key_ids),
             authenticity: self.authenticity,
             headers: self.headers(),
+            signed_headers: self.signed_headers(),
         }
     }
 

@@ -163,6 +163,7 @@ impl Scheme for PayPal {
             names_keys: false,
             authenticity: Authenticity::Authenticated,
             headers: HEADERS.map(str::to_owned).to_vec(),
+            signed_headers: Vec::new(),
         }
     }
 
