@@ -1,24 +1,45 @@
-//! Revolut Merchant and Business. <https://developer.revolut.com/docs/merchant/webhooks>,
-//! <https://developer.revolut.com/docs/business/webhooks>
+//! Revolut Merchant and Business. <https://developer.revolut.com/docs/api/merchant#tag-webhooks>,
+//! <https://developer.revolut.com/docs/guides/manage-accounts/webhooks/about-webhooks>
 //!
-//! Event id: Merchant `{event}:{order, payout, dispute or subscription id}`, with `:{timestamp}` where the body
-//! has one; Business `{data.id}:{timestamp}`. Transaction: that id.
+//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in or out}:{time}:{amount}`.
+//! The time is the body's. Merchant bodies have none, so that two failed attempts to pay an order are the same bytes: for
+//! events that an order may have several times, the time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such
+//! an event is therefore another event, and tells no money.
 //!
-//! Money: not in the webhooks; it must be fetched. Business transactions move the account's own money and are
-//! payouts to us.
+//! Transaction: Merchant's order, payout, dispute or subscription; Business' transaction or payout link. Movement: the same,
+//! but the dispute in its own events. A refund is an order of its own, and nothing in the webhook says so.
+//!
+//! Money: Merchant's must be fetched. Business sends decimals in major units with `TransactionCreated`, signed by direction: the
+//! amount is that of the transaction's only leg. Money that comes in is a payment if it is a top-up or a transfer, other
+//! transactions of the account's own money are payouts. `TransactionStateChanged` does not say the direction: it is taken for
+//! a payout.
+//!
+//! Signed: the body and `Revolut-Request-Timestamp`. A custom scheme may not sign that header: then the events whose id holds it
+//! say so.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{EventType, Facts};
+use tollgate_core::{EndpointConfig, EventType, EventType::*, Facts};
 
 use super::{
-    content::{ContentError, composite, required, unknown},
-    fields::{Object, Text},
-    json,
+    content::{ContentError, header, required, unknown},
+    fields::{First, Number, Object, Text},
+    identity::identified,
+    json, money,
     normaliser::{Normaliser, Read},
 };
+use crate::request::Received;
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "revolut", aliases: &[], headers: &[], read: Read::Body(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "revolut",
+    aliases: &[],
+    headers: &[DELIVERED_AT],
+    read: Read::RequestAndSettings(normalise),
+};
+
+/// When this try was delivered, in milliseconds since 1970.
+const DELIVERED_AT: &str = "revolut-request-timestamp";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -38,59 +59,156 @@ struct Event<'a> {
 struct Data<'a> {
     #[serde(borrow)]
     id: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    old_state: Text<'a>,
     new_state: Text<'a>,
     state: Text<'a>,
+    legs: First<Leg<'a>>,
+    amount: Number<'a>,
+    currency: Text<'a>,
 }
 
-fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
-    let event: Event<'_> = json::read(body)?;
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Leg<'a> {
+    #[serde(borrow)]
+    amount: Number<'a>,
+    currency: Text<'a>,
+}
+
+fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
+    let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event, "event")?;
     let data = event.data.or_default();
-    let timestamp = event.timestamp.as_str();
-    let merchant = event.order_id.some().or_else(|| event.payout_id.some());
-    let merchant = merchant.or_else(|| event.dispute_id.some()).or_else(|| event.subscription_id.some());
-    let (id, event_id) = match (merchant, data.id.some()) {
-        (Some(id), _) if timestamp.is_empty() => (Some(id.clone()), composite(&[&event_type, &id])),
-        (Some(id), _) => (Some(id.clone()), composite(&[&event_type, &id, timestamp])),
-        (None, Some(id)) => (Some(id.clone()), composite(&[&id, timestamp])),
-        (None, None) if !timestamp.is_empty() => (None, composite(&[&event_type, timestamp])),
-        (None, None) => return Err(ContentError::MissingField("order_id")),
+    let (old_state, of_kind) = (data.old_state.as_str(), data.kind.as_str());
+    let state = match data.new_state.as_str() {
+        "" => data.state.as_str(),
+        state => state,
     };
-    let occurred_at = event.timestamp.moment();
-    let state =
-        if data.new_state.as_str().is_empty() { data.state.as_str() } else { data.new_state.as_str() };
-    let facts = match kind(&event_type, state) {
-        Some(kind) => Facts { transaction_id: id, ..Facts::new(event_id, event_type, kind) },
-        None => unknown(event_id, event_type),
+    let leg = data.legs.only().unwrap_or_default();
+    let (units, direction) = without_sign(leg.amount);
+    let kind = kind(&event_type, of_kind, direction, old_state, state);
+    let amount = if event_type.starts_with("PayoutLink") {
+        money::decimal(without_sign(data.amount).0, &data.currency)
+    } else {
+        money::decimal(units, &leg.currency)
     };
-    Ok(Facts { occurred_at, ..facts })
+
+    let order = event.order_id.some();
+    let (movement_id, transaction_id) = if event_type.starts_with("DISPUTE_") {
+        let dispute = event.dispute_id.some();
+        (dispute.clone(), order.or(dispute))
+    } else {
+        let id = order.or_else(|| event.payout_id.some()).or_else(|| event.subscription_id.some());
+        let id = id.or_else(|| data.id.some());
+        (id.clone(), id)
+    };
+    let is_increment = event_type == "ORDER_INCREMENTAL_AUTHORISATION_AUTHORISED";
+    let repeats = is_increment || kind.is_some_and(EventType::may_recur);
+    let delivered = header(received, DELIVERED_AT).filter(|_| repeats && event.timestamp.as_str().is_empty());
+    let at = delivered.unwrap_or(event.timestamp.as_str());
+    let facts = match kind {
+        Some(kind) => Facts::new("", event_type, kind),
+        None => unknown("", event_type),
+    };
+    let facts = Facts {
+        transaction_id,
+        movement_id,
+        occurrence: is_increment.then(|| Cow::Owned(at.to_owned())),
+        occurred_at: event.timestamp.moment(),
+        is_unsigned: delivered.is_some() && config.scheme != NORMALISER.name,
+        ..facts
+    };
+    let facts = money::with_amount(facts, amount);
+    Ok(identified(facts, &[old_state, state, of_kind, direction, at], received.body))
 }
 
-fn kind(event_type: &str, state: &str) -> Option<EventType> {
-    use EventType::*;
-    Some(match (event_type, state) {
-        ("ORDER_PAYMENT_AUTHENTICATION_CHALLENGED", _) => PaymentRequiresAction,
-        ("ORDER_PAYMENT_AUTHENTICATED", _) => PaymentPending,
-        ("ORDER_AUTHORISED", _) => PaymentAuthorized,
-        ("ORDER_COMPLETED", _) => PaymentSucceeded,
-        ("ORDER_FAILED" | "ORDER_PAYMENT_DECLINED" | "ORDER_PAYMENT_FAILED", _) => PaymentFailed,
-        ("ORDER_CANCELLED", _) => PaymentCanceled,
-        ("DISPUTE_ACTION_REQUIRED", _) => DisputeOpened,
-        ("DISPUTE_UNDER_REVIEW", _) => DisputeUpdated,
-        ("DISPUTE_WON", _) => DisputeWon,
-        ("DISPUTE_LOST", _) => DisputeLost,
-        ("PAYOUT_INITIATED", _) => PayoutPending,
-        ("PAYOUT_COMPLETED", _) => PayoutSucceeded,
-        ("PAYOUT_FAILED", _) => PayoutFailed,
-        ("SUBSCRIPTION_INITIATED", _) => SubscriptionCreated,
-        ("SUBSCRIPTION_OVERDUE", _) => SubscriptionUpdated,
-        ("SUBSCRIPTION_CANCELLED" | "SUBSCRIPTION_FINISHED", _) => SubscriptionCanceled,
-        ("TransactionCreated" | "TransactionStateChanged", "created" | "pending") => PayoutPending,
-        ("TransactionCreated" | "TransactionStateChanged", "completed") => PayoutSucceeded,
-        ("TransactionCreated" | "TransactionStateChanged", "declined" | "failed" | "reverted") => {
-            PayoutFailed
+/// A number without its minus, and which way the money goes.
+fn without_sign(number: Number<'_>) -> (Number<'_>, &'static str) {
+    match number {
+        Number::Bare(text) => match text.strip_prefix('-') {
+            Some(text) => (Number::Bare(text), "out"),
+            None => (number, "in"),
+        },
+        number => (number, ""),
+    }
+}
+
+fn kind(event_type: &str, of_kind: &str, direction: &str, old_state: &str, state: &str) -> Option<EventType> {
+    match event_type {
+        "TransactionCreated" | "TransactionStateChanged" => match (direction, of_kind) {
+            _ if old_state == state => known(state).then_some(PayoutUpdated),
+            ("in", "topup" | "transfer") => payment(state),
+            // Of the account's own spending, and not from a payer.
+            (
+                "in",
+                "card_refund" | "card_chargeback" | "card_credit" | "refund" | "tax_refund" | "charge_refund",
+            ) => known(state).then_some(PayoutUpdated),
+            // Between the account's own currencies.
+            (_, "exchange") => known(state).then_some(PayoutUpdated),
+            _ => payout(state),
+        },
+        "PayoutLinkCreated" => Some(PayoutPending),
+        "PayoutLinkStateChanged" => Some(match state {
+            "created" | "awaiting" | "active" | "processing" => PayoutPending,
+            "failed" => PayoutFailed,
+            "expired" | "cancelled" => PayoutCanceled,
+            // The transfer to whom claimed the link is a transaction of its own and has its own events.
+            "processed" => PayoutUpdated,
+            _ => return None,
+        }),
+        _ => merchant(event_type),
+    }
+}
+
+fn known(state: &str) -> bool {
+    payout(state).is_some()
+}
+
+fn payment(state: &str) -> Option<EventType> {
+    Some(match state {
+        "created" | "pending" => PaymentPending,
+        "completed" => PaymentSucceeded,
+        "declined" | "failed" | "reverted" => PaymentFailed,
+        "cancelled" => PaymentCanceled,
+        _ => return None,
+    })
+}
+
+fn payout(state: &str) -> Option<EventType> {
+    Some(match state {
+        "created" | "pending" => PayoutPending,
+        "completed" => PayoutSucceeded,
+        "declined" | "failed" | "reverted" => PayoutFailed,
+        "cancelled" => PayoutCanceled,
+        _ => return None,
+    })
+}
+
+fn merchant(event_type: &str) -> Option<EventType> {
+    Some(match event_type {
+        "ORDER_PAYMENT_AUTHENTICATION_CHALLENGED" => PaymentRequiresAction,
+        "ORDER_PAYMENT_AUTHENTICATED" => PaymentPending,
+        // An increment reserves more money for the same order.
+        "ORDER_AUTHORISED" | "ORDER_INCREMENTAL_AUTHORISATION_AUTHORISED" => PaymentAuthorized,
+        // What was reserved before stays reserved.
+        "ORDER_INCREMENTAL_AUTHORISATION_DECLINED" | "ORDER_INCREMENTAL_AUTHORISATION_FAILED" => {
+            PaymentUpdated
         }
-        ("TransactionStateChanged", "cancelled") => PayoutCanceled,
+        "ORDER_COMPLETED" => PaymentSucceeded,
+        "ORDER_FAILED" | "ORDER_PAYMENT_DECLINED" | "ORDER_PAYMENT_FAILED" => PaymentFailed,
+        "ORDER_CANCELLED" => PaymentCanceled,
+        "DISPUTE_ACTION_REQUIRED" => DisputeOpened,
+        "DISPUTE_UNDER_REVIEW" => DisputeUpdated,
+        "DISPUTE_WON" => DisputeWon,
+        "DISPUTE_LOST" => DisputeLost,
+        "PAYOUT_INITIATED" => PayoutPending,
+        "PAYOUT_COMPLETED" => PayoutSucceeded,
+        "PAYOUT_FAILED" => PayoutFailed,
+        "SUBSCRIPTION_INITIATED" => SubscriptionCreated,
+        "SUBSCRIPTION_OVERDUE" => SubscriptionUpdated,
+        "SUBSCRIPTION_CANCELLED" | "SUBSCRIPTION_FINISHED" => SubscriptionCanceled,
         _ => return None,
     })
 }
