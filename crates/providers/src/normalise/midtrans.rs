@@ -1,12 +1,17 @@
 //! Midtrans payments. <https://docs.midtrans.com/docs/https-notification-webhooks>
 //!
-//! Event id: `{transaction_id}:{transaction_status}`, with `:{refund_amount}` for refunds, of which there can be
-//! several. Provider's type: the status. Transaction: `transaction_id`.
+//! Event id: `{status}:{movement}:{transaction, where another}:{order_id}:{status_code}:{fraud_status}:{gross_amount}:{refund_amount}:{amount}`.
+//! Provider's type: the status. Transaction: `transaction_id`.
+//!
+//! Movement: the transaction; a refund's own id (`refund_chargeback_id`), else
+//! `{transaction}:refund-key:{refund_key}`, else `{transaction}:refund:{sum refunded so far}`; `{transaction}:chargeback` of a chargeback.
 //!
 //! Money: a decimal text in major units; IDR where no currency is sent. `refund_amount` is the sum of the refunds so
-//! far: this one's amount is that of
-//! the last of `refunds`, absent where there is no such list. Times come without an offset: they are Western Indonesia
-//! Time (UTC+7).
+//! far: this one's amount is that of the latest of `refunds`, absent where there is no such list. How much a partial
+//! chargeback is of is not sent.
+//!
+//! Time: Western Indonesia Time (UTC+7), without an offset. `transaction_time` is when the payment was begun, and so the time of
+//! `pending` alone; the settlement's, the expiry's and a refund's have a field of their own.
 //!
 //! Signed: `order_id`, `status_code` and `gross_amount`, joined, and nothing else: not `transaction_id`, the status or
 //! `refund_amount`. So `status_code` and `gross_amount` must have their own form, and a type that says that money moved
@@ -18,8 +23,9 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{EventType, Facts, PaymentMethod};
 
 use super::{
-    content::{ContentError, composite, required, unknown},
-    fields::{Number, Object, Text, each},
+    content::{ContentError, required, unknown},
+    fields::{Id, Number, Object, Text, each},
+    identity::identified,
     json, money,
     normaliser::{Normaliser, Read},
     time,
@@ -37,6 +43,7 @@ const DOUBTFUL: &str = "not what the signed status code and amount say";
 #[serde(default)]
 struct Body<'a> {
     #[serde(borrow)]
+    order_id: Text<'a>,
     transaction_id: Text<'a>,
     transaction_status: Text<'a>,
     fraud_status: Text<'a>,
@@ -48,66 +55,104 @@ struct Body<'a> {
     bank: Text<'a>,
     transaction_time: Text<'a>,
     settlement_time: Text<'a>,
+    expiry_time: Text<'a>,
     status_code: Text<'a>,
 }
 
-/// The amount of the last refund.
+/// The latest refund: the last of those that were made last.
 #[derive(Default)]
-struct Refunds<'a>(Number<'a>);
+struct Refunds<'a>(Refund<'a>);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refund<'a> {
     #[serde(borrow)]
+    refund_chargeback_id: Id<'a>,
+    refund_key: Text<'a>,
     refund_amount: Number<'a>,
+    created_at: Text<'a>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Refunds<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut last = Self::default();
-        each(deserializer, |refund: Object<Refund<'de>>| last.0 = refund.or_default().refund_amount)?;
-        Ok(last)
+        let mut latest = Self::default();
+        each(deserializer, |refund: Object<Refund<'de>>| {
+            let refund = refund.or_default();
+            // All times have one form (`2026-01-02 03:04:05`), in which text order is time order.
+            if refund.created_at.as_str() >= latest.0.created_at.as_str() {
+                latest.0 = refund;
+            }
+        })?;
+        Ok(latest)
     }
 }
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let bytes = body;
     let body: Body<'_> = json::read(body)?;
-    let id = required(body.transaction_id, "transaction_id")?;
     let status = required(body.transaction_status, "transaction_status")?;
-    let refund = matches!(&*status, "refund" | "partial_refund");
-    let event_id = match body.refund_amount.text() {
-        Some(refunded) if refund => composite(&[&id, &status, refunded]),
-        _ => composite(&[&id, &status]),
-    };
-    let settled = if &*status == "settlement" { body.settlement_time.as_str() } else { "" };
-    let occurred_at =
-        time::at_offset(settled, WIB).or_else(|| time::at_offset(body.transaction_time.as_str(), WIB));
-    let Some(kind) = kind(&status, body.fraud_status.as_str()) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
-    };
+    let order = body.order_id.some();
+    let id = body.transaction_id.some().or_else(|| order.clone());
+    let fraud = body.fraud_status.as_str();
     let code = body.status_code.as_str();
-    let moved = matches!(kind, EventType::PaymentSucceeded | EventType::RefundSucceeded);
-    if !is_code(code) || !is_amount(body.gross_amount) || moved && code != "200" {
-        return Ok(Facts { occurred_at, ..Facts::unrecognized(event_id, status, DOUBTFUL) });
-    }
-    let units = if refund { body.refunds.0 } else { body.gross_amount };
+    let refund = body.refunds.0;
+    let is_refund = matches!(&*status, "refund" | "partial_refund");
+    let refunded = body.refund_amount.text().unwrap_or_default();
+    let time = match &*status {
+        "pending" => body.transaction_time.as_str(),
+        "settlement" => body.settlement_time.as_str(),
+        "expire" => body.expiry_time.as_str(),
+        _ if is_refund => refund.created_at.as_str(),
+        _ => "",
+    };
+    let occurred_at = time::at_offset(time, WIB);
+    let own = |words: &[&str]| id.as_deref().map(|id| Cow::Owned([id, &words.concat()].concat()));
+    let movement_id = match &*status {
+        // A key is the merchant's own and unique within the transaction.
+        _ if is_refund => refund.refund_chargeback_id.some().or_else(|| match refund.refund_key.as_str() {
+            "" => own(&[":refund:", refunded]),
+            key => own(&[":refund-key:", key]),
+        }),
+        "chargeback" => own(&[":chargeback"]),
+        "partial_chargeback" => own(&[":chargeback:", refunded]),
+        _ => id.clone(),
+    };
+    let units = match &*status {
+        "partial_chargeback" => Number::Absent,
+        _ if is_refund => refund.refund_amount,
+        _ => body.gross_amount,
+    };
     let amount = money::decimal(units, &or_idr(body.currency));
+    let kind = kind(&status, fraud);
+    let moved = matches!(kind, Some(EventType::PaymentSucceeded | EventType::RefundSucceeded));
+    let is_doubtful = !is_code(code) || !is_amount(body.gross_amount) || moved && code != "200";
+    let facts = match kind {
+        None => unknown("", status),
+        Some(_) if is_doubtful => Facts::unrecognized("", status, DOUBTFUL),
+        Some(kind) => Facts::new("", status, kind),
+    };
     let facts = Facts {
-        transaction_id: Some(id),
+        transaction_id: id,
+        movement_id,
         occurred_at,
         method: PaymentMethod { kind: body.payment_type.some(), brand: body.bank.some(), country: None },
-        ..Facts::new(event_id, status, kind)
+        ..facts
     };
-    Ok(money::with_amount(facts, amount))
+    let gross = body.gross_amount.text().unwrap_or_default();
+    let words = [order.as_deref().unwrap_or_default(), code, fraud, gross, refunded];
+    // What the signature does not bear out has no amount either.
+    let facts = if is_doubtful { facts } else { money::with_amount(facts, amount) };
+    Ok(identified(facts, &words, bytes))
 }
 
 fn kind(status: &str, fraud: &str) -> Option<EventType> {
     use EventType::*;
     Some(match status {
         "pending" => PaymentPending,
-        "authorize" => PaymentAuthorized,
         // Held until the merchant has looked at it.
-        "capture" if fraud == "challenge" => PaymentRequiresAction,
+        "authorize" | "capture" if fraud == "challenge" => PaymentRequiresAction,
+        "authorize" | "capture" if fraud == "deny" => PaymentFailed,
+        "authorize" => PaymentAuthorized,
         "capture" | "settlement" => PaymentSucceeded,
         "deny" | "failure" => PaymentFailed,
         "cancel" => PaymentCanceled,

@@ -1,6 +1,6 @@
 //! Midtrans Iris payouts. <https://iris-docs.midtrans.com/#notification>
 //!
-//! Event id: `{reference_no}:{status}`. Provider's type: the status. Transaction: `reference_no`.
+//! Event id: `{status}:{reference_no}:{amount}`. Provider's type: the status. Transaction and movement: `reference_no`.
 //!
 //! Money: a decimal text in major units of IDR. Times come without an offset: they are Western Indonesia Time.
 
@@ -8,8 +8,9 @@ use serde::Deserialize;
 use tollgate_core::{EventType, Facts};
 
 use super::{
-    content::{ContentError, composite, required, unknown},
+    content::{ContentError, required, unknown},
     fields::{Number, Text},
+    identity::identified,
     json, midtrans, money,
     normaliser::{Normaliser, Read},
     time,
@@ -30,17 +31,22 @@ struct Body<'a> {
 }
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let bytes = body;
     let body: Body<'_> = json::read(body)?;
     let reference = required(body.reference_no, "reference_no")?;
     let status = body.status.some().unwrap_or_default();
-    let event_id = composite(&[&reference, &status]);
-    let occurred_at = time::at_offset(body.updated_at.as_str(), midtrans::WIB);
-    let Some(kind) = kind(&status) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
-    };
     let amount = money::decimal(body.amount, &midtrans::or_idr(body.currency));
-    let facts = Facts { transaction_id: Some(reference), occurred_at, ..Facts::new(event_id, status, kind) };
-    Ok(money::with_amount(facts, amount))
+    let facts = match kind(&status) {
+        Some(kind) => Facts::new("", status, kind),
+        None => unknown("", status),
+    };
+    let facts = Facts {
+        movement_id: Some(reference.clone()),
+        transaction_id: Some(reference),
+        occurred_at: time::at_offset(body.updated_at.as_str(), midtrans::WIB),
+        ..facts
+    };
+    Ok(identified(money::with_amount(facts, amount), &[], bytes))
 }
 
 fn kind(status: &str) -> Option<EventType> {
