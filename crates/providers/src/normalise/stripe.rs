@@ -3,8 +3,8 @@
 //! Event id: `id`. The whole body is signed. Time: the event's `created`.
 //!
 //! Transaction: the payment intent, else the charge, the invoice or the Checkout session that the event names; what it
-//! names besides is an alias. Since API version 2025-03-31 an invoice no longer names its payment intent:
-//! `invoice_payment.paid` names both
+//! names besides is an alias, but for the charge of an intent. Since API version 2025-03-31 an invoice no longer names
+//! its payment intent: `invoice_payment.paid` names both
 //! (<https://docs.stripe.com/changelog/basil/2025-03-31/add-support-for-multiple-partial-payments-on-invoices>).
 //!
 //! Movement: of a payment's states the transaction, whether the intent, its charge or its Checkout session tells them;
@@ -344,8 +344,10 @@ impl<'a> Told<'_, 'a> {
         let (first, _) = self.event_type.split_once('.').unwrap_or((self.event_type, ""));
         let about_charge = ["charge.refund.", "charge.dispute."];
         let is_about_charge = about_charge.iter().any(|name| self.event_type.starts_with(name));
+        // An intent's charge is no alias: whatever names such a charge names its intent too, and each alias costs a write.
+        let of_intent = |charge: Option<Cow<'a, str>>| charge.filter(|_| intent.is_none());
         let (transaction, aliases) = match first {
-            "payment_intent" => transaction([id(), text(&subject.latest_charge), invoice]),
+            "payment_intent" => transaction([id(), invoice, None]),
             "checkout" => transaction([intent, invoice, id()]),
             "invoice_payment" => transaction([paid_by(&subject.payment), invoice]),
             "invoice" => {
@@ -353,14 +355,14 @@ impl<'a> Told<'_, 'a> {
                     Object::Value(List { data }) => data.value.as_ref().and_then(|one| paid_by(&one.payment)),
                     Object::Absent | Object::Wrong => None,
                 };
-                transaction([intent.or(payment), charge, id()])
+                transaction([intent.clone().or(payment), of_intent(charge), id()])
             }
-            "charge" if !is_about_charge => transaction([intent, id(), invoice]),
-            "charge" | "refund" | "radar" | "review" => transaction([intent, charge]),
+            "charge" if !is_about_charge => transaction([intent.clone(), of_intent(id()), invoice]),
+            "charge" | "refund" | "radar" | "review" => transaction([intent.clone(), of_intent(charge)]),
             "customer" | "subscription_schedule" => (text(&subject.subscription).or_else(id), Vec::new()),
             "payout" | "transfer" | "treasury" => (id(), Vec::new()),
             // Not known: only what names a payment is one.
-            _ => transaction([intent, charge]),
+            _ => transaction([intent.clone(), of_intent(charge)]),
         };
         // A refund, dispute or warning that names no payment is all there is of it.
         let transaction =
