@@ -78,6 +78,9 @@ pub struct Provider {
     /// it is not there, and for providers that have none, the event id is made of what the event says.
     #[serde(default)]
     pub own_event_id: Vec<String>,
+    /// What of an event its signature does not cover; absent where it covers all.
+    #[serde(default)]
+    pub unsigned: Option<Unsigned>,
     /// Set-up: where the URL, `{url}` in it, is registered and the key is found.
     pub register: String,
     /// Set-up: which text is stored as the key.
@@ -112,6 +115,52 @@ pub enum KeyMaker {
     Provider,
     /// The provider only: public keys, credentials, keys with ids of the provider.
     ProviderAlone,
+}
+
+/// What of an event is not signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unsigned {
+    /// The fields that may change while the signature stays good, of any of the provider's events.
+    pub fields: Vec<EventField>,
+    /// Why.
+    pub why: String,
+}
+
+/// A field of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventField {
+    /// The provider's event id.
+    Id,
+    /// Our type.
+    Type,
+    /// The transaction's id.
+    Transaction,
+    /// The movement's id.
+    Movement,
+    /// The amount.
+    Amount,
+    /// When it happened.
+    Time,
+}
+
+impl EventField {
+    /// Every field, in the order in which the documentation names them.
+    pub const ALL: [Self; 6] =
+        [Self::Id, Self::Type, Self::Transaction, Self::Movement, Self::Amount, Self::Time];
+
+    /// Its name in the documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Type => "type",
+            Self::Transaction => "transaction",
+            Self::Movement => "movement",
+            Self::Amount => "amount",
+            Self::Time => "time",
+        }
+    }
 }
 
 impl Provider {

@@ -1,5 +1,5 @@
-//! What makes an event the same event, for every provider: its id decides what it says, and only signed parts decide
-//! its id.
+//! What holds for every provider: an event's id decides what it says, only signed parts decide its id, and each event
+//! type that is published is mapped or ignored on purpose.
 
 #![allow(
     clippy::expect_used,
@@ -18,6 +18,8 @@ mod cases;
 mod providers;
 
 mod constant;
+mod coverage;
 mod document;
 mod mutations;
+mod signed_fields;
 mod unsigned;
