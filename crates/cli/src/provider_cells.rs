@@ -24,7 +24,7 @@ pub(crate) fn cells(row: &Provider) -> anyhow::Result<[String; 7]> {
         scheme.algorithm.to_owned(),
         scheme.window.map(|seconds| format!("{seconds} s")).unwrap_or_default(),
         scheme.authenticity.as_str().to_owned(),
-        row.event_id.clone(),
+        format!("{}: {}", if row.own_event_id.is_empty() { "composite" } else { "own" }, row.event_id),
         confirmed,
     ])
 }

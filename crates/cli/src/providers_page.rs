@@ -1,6 +1,10 @@
 //! `docs/providers.md`, written from the catalogue.
 
-use tollgate_providers::catalogue::{self, Provider};
+use anyhow::Context;
+use tollgate_providers::{
+    catalogue::{self, EventField, Provider},
+    normalise::{EventTypes, Normaliser},
+};
 
 use crate::provider_cells::{HEADINGS, cells};
 
@@ -12,11 +16,28 @@ const HEAD: &str = "\
 *verified*: the signature covers the whole body. *authenticated*: it proves the sender and not, or not wholly, what the
 body says; consumers find the word on every event. *unconfirmed*: no second source than the documentation was found, so
 check a real delivery before relying on it. Windows have both sides; `tolerance_seconds` of an endpoint sets another one.
+An *own* event id is the provider's for each event. A *composite* one is made of what the event says: each holds all by
+which its event's type, movement and amount are decided.
 
 A provider that is not here and signs by a rule like these can be set up without a new image: `scheme` takes the rule
 itself, in the form of the tables in crates/providers/catalogue.toml, and says at `apply` what is wrong with it.
 
 ";
+
+const EVENTS: &str = "
+## Events
+
+*signed*: which of an event's id, type, transaction, movement, amount and time are signed, in every event of the provider.
+*mapped*: event types, or statuses of a provider without event
+types, that become one of ours. *ignored on purpose*: they are about no payment, refund, dispute, payout, subscription or
+invoice, and their events are `payment.unrecognized`. Each type that the provider publishes is one or the other; the
+lists are in crates/providers/event-types.
+
+";
+
+/// The headings of the table of events.
+const EVENT_HEADINGS: [&str; 6] =
+    ["provider", "signed", "mapped", "ignored on purpose", "published", "published in"];
 
 const SETUP: &str = "
 ## Set-up
@@ -48,6 +69,12 @@ pub(crate) fn render() -> anyhow::Result<String> {
         let name = format!("[{name}](#{name})");
         page += &line(&[name, location, algorithm, window, proves, event_id, confirmed]);
     }
+    page += EVENTS;
+    page += &line(&EVENT_HEADINGS.map(str::to_owned));
+    page += &line(&EVENT_HEADINGS.map(|_| "---".to_owned()));
+    for row in catalogue::providers() {
+        page += &line(&events(row)?);
+    }
     page += SETUP;
     for row in catalogue::providers() {
         page += &setup(row)?;
@@ -58,6 +85,30 @@ pub(crate) fn render() -> anyhow::Result<String> {
 fn line(cells: &[String]) -> String {
     let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
+}
+
+/// The cells of the table of events, in the order of [`EVENT_HEADINGS`].
+fn events(row: &Provider) -> anyhow::Result<[String; 6]> {
+    let types = Normaliser::named(row.normaliser()).and_then(|it| EventTypes::of(it.name()));
+    let types = types.with_context(|| format!("{}: no event types", row.name))?;
+    let (mapped, ignored) = (types.mapped.len(), types.ignored.len());
+    Ok([
+        format!("[{0}](#{0})", row.name),
+        signed(row),
+        mapped.to_string(),
+        ignored.to_string(),
+        (mapped + ignored).to_string(),
+        types.sources.join("; "),
+    ])
+}
+
+/// Which fields of an event are signed, and why the others are not.
+fn signed(row: &Provider) -> String {
+    let Some(unsigned) = &row.unsigned else { return "all".to_owned() };
+    let signed = EventField::ALL.into_iter().filter(|field| !unsigned.fields.contains(field));
+    let signed: Vec<&str> = signed.map(EventField::as_str).collect();
+    let signed = if signed.is_empty() { "none".to_owned() } else { signed.join(", ") };
+    format!("{signed} ({})", unsigned.why)
 }
 
 fn setup(row: &Provider) -> anyhow::Result<String> {
