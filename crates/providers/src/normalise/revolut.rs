@@ -14,13 +14,12 @@
 //! transactions of the account's own money are payouts. `TransactionStateChanged` does not say the direction: it is taken for
 //! a payout.
 //!
-//! Signed: the body and `Revolut-Request-Timestamp`. A custom scheme may not sign that header: then the events whose id holds it
-//! say so.
+//! Signed: the body and `Revolut-Request-Timestamp`.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, EventType::*, Facts};
+use tollgate_core::{EventType, EventType::*, Facts};
 
 use super::{
     content::{ContentError, header, required, unknown},
@@ -31,12 +30,8 @@ use super::{
 };
 use crate::request::Received;
 
-pub(super) const NORMALISER: Normaliser = Normaliser {
-    name: "revolut",
-    aliases: &[],
-    headers: &[DELIVERED_AT],
-    read: Read::RequestAndSettings(normalise),
-};
+pub(super) const NORMALISER: Normaliser =
+    Normaliser { name: "revolut", aliases: &[], headers: &[DELIVERED_AT], read: Read::Request(normalise) };
 
 /// When this try was delivered, in milliseconds since 1970.
 const DELIVERED_AT: &str = "revolut-request-timestamp";
@@ -77,7 +72,7 @@ struct Leg<'a> {
     currency: Text<'a>,
 }
 
-fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
+fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
     let event_type = required(event.event, "event")?;
     let data = event.data.or_default();
@@ -117,7 +112,6 @@ fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Fact
         movement_id,
         occurrence: is_increment.then(|| Cow::Owned(at.to_owned())),
         occurred_at: event.timestamp.moment(),
-        is_unsigned: delivered.is_some() && config.scheme != NORMALISER.name,
         ..facts
     };
     let facts = money::with_amount(facts, amount);
