@@ -80,6 +80,17 @@ pub(super) fn parse_currency(code: &str) -> Result<Currency, &'static str> {
     Currency::new(code).map_err(reason)
 }
 
+/// The currency that an event names; where it names none, the endpoint's `default_currency` parameter, if it is set.
+pub(super) fn currency_or_default(
+    currency: &Text<'_>,
+    config: &EndpointConfig,
+) -> Result<Currency, &'static str> {
+    match (read_currency(currency), config.parameters.get("default_currency")) {
+        (Err(NO_CURRENCY), Some(code)) => parse_currency(code),
+        (read, _) => read,
+    }
+}
+
 /// The currency of an endpoint whose webhooks name none: its `default_currency` parameter, else ISO 4217's code
 /// for no currency, `XXX`.
 pub(super) fn default_currency(config: &EndpointConfig) -> Result<Currency, &'static str> {
