@@ -124,9 +124,10 @@ fn a_signed_midtrans_payment_is_no_payout() {
     };
     let payment = r#"{"order_id":"o-1","status_code":"200","gross_amount":"24145.00","currency":"IDR",
         "transaction_id":"t-1","transaction_status":"settlement"}"#;
-    assert_eq!(kind(payment), Ok((EventType::PaymentSucceeded, "t-1:settlement".to_owned())));
+    let event_id = "settlement:t-1::o-1:200::24145.00::2414500IDR";
+    assert_eq!(kind(payment), Ok((EventType::PaymentSucceeded, event_id.to_owned())));
     let mixed = payment.replace('{', r#"{"reference_no":"r-1","status":"completed","amount":"9.00","#);
-    assert_eq!(kind(&mixed), Ok((EventType::PaymentSucceeded, "t-1:settlement".to_owned())));
+    assert_eq!(kind(&mixed), Ok((EventType::PaymentSucceeded, event_id.to_owned())));
     // The signed values are joined without separators, and the status beside them is not signed.
     // The signed values are joined without separators, and the status beside them is not signed.
     let genuine = r#""o-1","status_code":"200","gross_amount":"24145.00""#;
