@@ -15,6 +15,25 @@ use crate::{
     mutations::Vocabulary,
 };
 
+/// Whose event ids do not yet hold all that they must.
+const NOT_YET: [&str; 15] = [
+    "adyen",
+    "adyen_platform",
+    "braintree",
+    "cashfree",
+    "dlocal",
+    "flutterwave_v3",
+    "flutterwave_v4",
+    "lemonsqueezy",
+    "mercadopago",
+    "nuvei",
+    "pagbank",
+    "phonepe",
+    "shopify",
+    "wise",
+    "xendit",
+];
+
 /// What one event id must decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Telling {
@@ -128,14 +147,13 @@ fn contradictions(
 }
 
 #[test]
-#[ignore = "not yet true of every provider"]
 fn one_event_id_says_one_thing() {
     let mut failures = Vec::new();
     for normaliser in Normaliser::all() {
         let tell = |case: &Case, changed: &Changed| tellings(normaliser, case, changed);
         let (found, bodies) = contradictions(normaliser, &tell);
         assert!(bodies >= 200, "{}: only {bodies} bodies", normaliser.name());
-        if !found.is_empty() {
+        if !found.is_empty() && !NOT_YET.contains(&normaliser.name()) {
             // One of each pair of types.
             let mut kinds = BTreeSet::new();
             let shown =

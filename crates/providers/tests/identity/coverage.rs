@@ -14,6 +14,42 @@ use crate::{
     document::{Change, Changed, Document},
 };
 
+/// Whose lists are not whole yet.
+const NOT_YET: [&str; 32] = [
+    "adyen",
+    "adyen_platform",
+    "airwallex",
+    "authorize_net",
+    "braintree",
+    "cashfree",
+    "chargebee",
+    "checkout_com",
+    "coinbase_commerce",
+    "dlocal",
+    "flutterwave_v3",
+    "flutterwave_v4",
+    "generic",
+    "github",
+    "gocardless",
+    "klarna",
+    "lemonsqueezy",
+    "mercadopago",
+    "mollie",
+    "nuvei",
+    "paddle",
+    "pagbank",
+    "paystack",
+    "phonepe",
+    "recurly",
+    "shopify",
+    "square",
+    "standard_webhooks",
+    "svix",
+    "wise",
+    "worldpay",
+    "xendit",
+];
+
 /// The provider's name of the type of each event, and why it is unrecognized.
 fn types(normaliser: Normaliser, case: &Case, changed: &Changed) -> Vec<(String, Option<&'static str>)> {
     let body = case.wrapped(&changed.text);
@@ -96,10 +132,9 @@ fn gaps(normaliser: Normaliser) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "not yet true of every provider"]
 fn every_published_type_is_mapped_or_ignored_on_purpose() {
     let mut found = Vec::new();
-    for normaliser in Normaliser::all() {
+    for normaliser in Normaliser::all().filter(|it| !NOT_YET.contains(&it.name())) {
         let gaps = gaps(normaliser);
         if !gaps.is_empty() {
             found.push(format!("{}: {} gaps\n    {}", normaliser.name(), gaps.len(), gaps.join("\n    ")));

@@ -16,9 +16,11 @@ use crate::{
     document::{Change, Changed, Document, Syntax, last_name},
 };
 
-/// The most single changes of one case, and how many pairs of them are tried.
-const SINGLES: usize = 500;
-const PAIRS: usize = 150;
+/// How many single changes of one provider's cases are tried, and how many pairs of them; at most and at least so many of
+/// each case.
+const SINGLES: usize = 3_000;
+const PAIRS: usize = 1_000;
+const OF_A_CASE: std::ops::RangeInclusive<usize> = 30..=500;
 
 /// The most values that one place is given.
 const PER_PLACE: usize = 60;
@@ -67,10 +69,12 @@ impl Vocabulary {
         let mut singles = self.singles(document, &mut random);
         random.shuffle(&mut singles);
         let mut pairs = Vec::new();
-        for _ in 0..if singles.is_empty() { 0 } else { PAIRS } {
+        let share =
+            |all: usize| (all / self.documents.len().max(1)).clamp(*OF_A_CASE.start(), *OF_A_CASE.end());
+        for _ in 0..if singles.is_empty() { 0 } else { share(PAIRS) } {
             pairs.push(vec![random.pick(&singles).clone(), random.pick(&singles).clone()]);
         }
-        singles.truncate(SINGLES);
+        singles.truncate(share(SINGLES));
         let document = document.clone();
         let all = singles.into_iter().map(|change| vec![change]).chain(pairs);
         all.filter_map(move |changes| Some((changes.clone(), document.with(&changes)?)))
