@@ -1,16 +1,27 @@
 //! dLocal. <https://docs.dlocal.com/docs/receive-notifications>
 //!
-//! Event id: `{id}:{status}`, since dLocal has none. Provider's type: `status`. Transaction: the payment,
-//! `payment_id` in refunds and chargebacks and `id` elsewhere.
+//! Event id: `{status}:{movement}:{transaction, where another}:{object}:{status code}:{amount}`, since dLocal has none.
+//! Provider's type: `status`.
 //!
-//! Money: a decimal JSON number in major units.
+//! A body is an enrolment for later debits (its id begins with `E-`), a payment, a capture (a payment with `authorization_id`,
+//! <https://docs.dlocal.com/docs/authorization-and-capture>), a refund (with `payment_id`) or a chargeback (with
+//! `payment_id`, and an id that begins with `CHAR`). Transaction: the payment, and of a capture its authorisation; the
+//! capture's own id, by which refunds name it, is then an alias. Movement: the object's own id; that of an authorisation
+//! which is released is the authorisation.
+//!
+//! Money: decimals in major units, of the object's own movement. A verified card pays nothing.
+//!
+//! Time: `approved_date` of what is paid or authorised; `created_date` only of what begins, and absent otherwise.
+//!
+//! Signed: the whole body.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
+use tollgate_core::{Customer, EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
-    content::{ContentError, composite, required, unknown},
-    fields::{Number, Object, Text},
+    content::{ContentError, required, transaction, unknown},
+    fields::{Id, Number, Object, Text},
+    identity::identified,
     json, money,
     normaliser::{Normaliser, Read},
 };
@@ -24,7 +35,9 @@ struct Body<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     payment_id: Text<'a>,
+    authorization_id: Text<'a>,
     status: Text<'a>,
+    status_code: Id<'a>,
     amount: Number<'a>,
     currency: Text<'a>,
     country: Text<'a>,
@@ -50,23 +63,75 @@ struct Payer<'a> {
     user_reference: Text<'a>,
 }
 
-fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
-    let body: Body<'_> = json::read(body)?;
+/// What a body is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Payment,
+    Capture,
+    Refund,
+    Chargeback,
+    Enrolment,
+}
+
+impl Subject {
+    fn of(body: &Body<'_>) -> Self {
+        let is_named = |text: &Text<'_>| !text.as_str().is_empty();
+        // Chargebacks and refunds both name their payment; their own ids begin differently.
+        match is_named(&body.payment_id) {
+            true if body.id.as_str().starts_with("CHAR") => Self::Chargeback,
+            true => Self::Refund,
+            false if is_named(&body.authorization_id) => Self::Capture,
+            // <https://docs.dlocal.com/reference/cancel-an-enrollment>
+            false if body.id.as_str().starts_with("E-") => Self::Enrolment,
+            false => Self::Payment,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Capture => "capture",
+            Self::Refund => "refund",
+            Self::Chargeback => "chargeback",
+            Self::Enrolment => "enrolment",
+        }
+    }
+}
+
+fn normalise(content: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Body<'_> = json::read(content)?;
+    let subject = Subject::of(&body);
     let id = required(body.id, "id")?;
     let status = required(body.status, "status")?;
-    let event_id = composite(&[&id, &status]);
-    let occurred_at = match &*status {
-        "PAID" => body.approved_date.moment().or_else(|| body.created_date.moment()),
-        _ => body.created_date.moment(),
+    let code = body.status_code.some().unwrap_or_default();
+    let kind = kind(subject, &status, &code);
+    let occurred_at = match kind {
+        Some(PaymentSucceeded | PaymentAuthorized) => body.approved_date.moment(),
+        Some(PaymentPending | RefundPending | DisputeOpened | DisputeWarning) => body.created_date.moment(),
+        _ => None,
     };
-    let payment = body.payment_id.some();
-    let Some(kind) = kind(&id, &status, payment.is_some()) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, status) });
+    let authorization = body.authorization_id.some().filter(|_| subject == Subject::Capture);
+    let movement_id = match kind {
+        Some(PaymentCanceled) => authorization.clone().unwrap_or_else(|| id.clone()),
+        _ => id.clone(),
     };
-    let amount = money::decimal(body.amount, &body.currency);
+    let (transaction_id, aliases) = match subject {
+        Subject::Payment | Subject::Enrolment => (Some(id), Vec::new()),
+        Subject::Capture => transaction([authorization, Some(id)]),
+        Subject::Refund | Subject::Chargeback => (body.payment_id.some(), Vec::new()),
+    };
     let card = body.card.or_default();
+    let words = [subject.name(), &code];
+    let facts = match kind {
+        Some(kind) => Facts::new("", status, kind),
+        None => unknown("", status),
+    };
     let facts = Facts {
-        transaction_id: payment.or(Some(id)),
+        transaction_id,
+        aliases,
+        // An attempt to pay or to capture has an id of its own, and fails once.
+        occurrence: matches!(kind, Some(PaymentFailed | PaymentCaptureFailed)).then(|| movement_id.clone()),
+        movement_id: Some(movement_id),
         occurred_at,
         customer: Customer {
             id: body.payer.or_default().user_reference.some(),
@@ -77,31 +142,43 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
             brand: card.brand.some(),
             country: card.country.some(),
         },
-        ..Facts::new(event_id, status, kind)
+        ..facts
     };
-    Ok(money::with_amount(facts, amount))
+    let amount = match kind {
+        Some(PaymentUpdated) => Ok(None),
+        _ => money::decimal(body.amount, &body.currency),
+    };
+    Ok(identified(money::with_amount(facts, amount), &words, content))
 }
 
-fn kind(id: &str, status: &str, of_payment: bool) -> Option<EventType> {
-    use EventType::*;
-    // Chargebacks and refunds both name their payment; their own ids begin differently.
-    let chargeback = of_payment && id.starts_with("CHAR");
-    Some(match (of_payment, status) {
-        _ if chargeback => match status {
-            "WON" | "REVERSED" => DisputeWon,
-            "LOST" => DisputeLost,
-            _ => DisputeOpened,
+fn kind(subject: Subject, status: &str, code: &str) -> Option<EventType> {
+    Some(match (subject, status) {
+        // <https://docs.dlocal.com/docs/chargebacks>: the code says how the dispute stands.
+        (Subject::Chargeback, _) => match (code, status) {
+            ("700", _) | (_, "WON" | "REVERSED") => DisputeWon,
+            ("202", _) | (_, "LOST") => DisputeLost,
+            ("101" | "201", _) => DisputeUpdated,
+            ("800", _) => DisputeWarning,
+            (_, "PENDING" | "COMPLETED") => DisputeOpened,
+            _ => return None,
         },
-        (true, "PENDING") => RefundPending,
-        (true, "SUCCESS") => RefundSucceeded,
-        (true, "REJECTED") => RefundFailed,
-        (true, "CANCELLED") => RefundCanceled,
-        (false, "PENDING") => PaymentPending,
-        (false, "AUTHORIZED" | "VERIFIED") => PaymentAuthorized,
-        (false, "PAID") => PaymentSucceeded,
-        (false, "REJECTED") => PaymentFailed,
-        (false, "CANCELLED") => PaymentCanceled,
-        (false, "EXPIRED") => PaymentExpired,
+        (Subject::Refund, "PENDING") => RefundPending,
+        (Subject::Refund, "SUCCESS") => RefundSucceeded,
+        (Subject::Refund, "REJECTED") => RefundFailed,
+        (Subject::Refund, "CANCELLED") => RefundCanceled,
+        (Subject::Enrolment, "CONFIRMED") => SubscriptionCreated,
+        (Subject::Enrolment, "CANCELLED" | "EXPIRED" | "REJECTED") => SubscriptionCanceled,
+        (Subject::Enrolment, "PENDING") => SubscriptionUpdated,
+        (Subject::Payment | Subject::Capture, "PENDING") => PaymentPending,
+        (Subject::Payment | Subject::Capture, "PAID") => PaymentSucceeded,
+        (Subject::Payment | Subject::Capture, "AUTHORIZED") => PaymentAuthorized,
+        // A card was checked, and nothing is to be paid with it.
+        (Subject::Payment | Subject::Capture, "VERIFIED") => PaymentUpdated,
+        (Subject::Payment, "REJECTED") => PaymentFailed,
+        (Subject::Capture, "REJECTED") => PaymentCaptureFailed,
+        // Of an authorisation: it is released.
+        (Subject::Payment | Subject::Capture, "CANCELLED") => PaymentCanceled,
+        (Subject::Payment | Subject::Capture, "EXPIRED") => PaymentExpired,
         _ => return None,
     })
 }

@@ -125,6 +125,16 @@ pub(super) fn added(total: Amount, before: Amount) -> Amount {
     Money::from_minor(units, total.currency()).map(Some).map_err(reason)
 }
 
+/// The sum of two amounts of one currency with the same exponent; none of others, or when it is out of range.
+pub(super) fn sum(one: Money, other: Money) -> Option<Money> {
+    let is_like = one.currency() == other.currency() && one.exponent() == other.exponent();
+    let units = one.minor_units().checked_add(other.minor_units()).filter(|_| is_like)?;
+    match one.exponent() {
+        Some(exponent) => Money::from_scaled(units, exponent, one.currency()).ok(),
+        None => Money::from_minor(units, one.currency()).ok(),
+    }
+}
+
 /// Sets the amount, or makes the event unrecognized for the amount's reason. An amount without a currency costs only
 /// itself: what happened is known.
 pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
