@@ -2,23 +2,29 @@
 //! <https://docs.adyen.com/development-resources/webhooks/webhook-types>,
 //! <https://docs.adyen.com/development-resources/currency-codes>
 //!
-//! Standard: one delivery holds many items. Event id: `pspReference:eventCode:success`, since Adyen has none.
-//! Transaction: `originalReference`, else `pspReference`. An item that is not wrapped in `notificationItems`
-//! is taken as well.
+//! Standard: one delivery holds many items. Event id, since Adyen has none:
+//! `pspReference:eventCode:success:originalReference:value:currency`, and what tells a payment that was taken at once
+//! (`taken`) or what a cancel-or-refund did. Transaction: `originalReference`, else `pspReference`. Movement: of captures,
+//! refunds and disputes the `pspReference`, which all items of one have; else the transaction. An item that is not
+//! wrapped in `notificationItems` is taken as well. Time: `eventDate`.
 //!
-//! Platforms: event id `{data.id}:{type}`, with `:{data.sequenceNumber}` where there is one (transfers).
-//! Transaction: `data.id`. Transfers and refunds of balance accounts are payouts to us: money that leaves or
-//! reaches an account, not a payer.
+//! A notification of chargeback and its chargeback open one dispute: they are one effect, and where the first is not sent
+//! (direct debits) the second opens it. A modification that was refused leaves the payment as it was.
 //!
-//! Money: integers in Adyen's own minor units.
+//! Platforms: event id `{data.id}:{type}`, with the `data.sequenceNumber` or the timestamp, the status and the amount.
+//! Transaction and movement: `data.id`. Transfers and refunds of balance accounts are payouts to us: money that leaves or
+//! reaches an account, not a payer. `balancePlatform.transaction.created` books what a transfer told.
+//!
+//! Amount: integers in Adyen's own minor units, of each item its own; zero is no amount of a cancel-or-refund.
 //!
 //! Signed: of each standard item `pspReference`, `originalReference`, the account, the reference, the amount,
-//! `eventCode` and `success`, and nothing else: not `eventDate` or `additionalData`. Platforms: the whole body.
+//! `eventCode` and `success`, and nothing else: not `eventDate`, `operations` or `additionalData`. Platforms: the whole
+//! body.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
-use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
+use tollgate_core::{Category, Customer, EventType, Facts, PaymentMethod, id::hex_sha256};
 
 use super::{
     content::{ContentError, composite, events_without_id, required, unknown},
@@ -67,7 +73,7 @@ struct Item<'a> {
     original_reference: Text<'a>,
     payment_method: Text<'a>,
     psp_reference: Text<'a>,
-    success: Text<'a>,
+    success: Flag,
 }
 
 #[derive(Default, Deserialize)]
@@ -177,17 +183,53 @@ impl<'a> Item<'a> {
     fn facts(self) -> Result<Facts<'a>, ContentError> {
         let psp_reference = required(self.psp_reference, "pspReference")?;
         let event_code = required(self.event_code, "eventCode")?;
-        let event_id = composite(&[&psp_reference, &event_code, self.success.as_str()]);
-        let occurred_at = self.event_date.moment();
-        let action = self.additional_data.modification.as_deref().unwrap_or_default();
-        let Some(kind) = kind(&event_code, self.success.as_str() == "true", &self.operations, action) else {
-            return Ok(Facts { occurred_at, ..unknown(event_id, event_code) });
+        let original = self.original_reference.some();
+        let success = self.success.some() == Some(true);
+        // A payment that can no longer be captured was taken at once (iDEAL and its like).
+        let taken = event_code == "AUTHORISATION" && self.operations.any && !self.operations.capture;
+        let action = match self.additional_data.modification.as_deref() {
+            Some(action) if event_code == "CANCEL_OR_REFUND" => action,
+            _ if taken => "taken",
+            _ => "",
         };
+        let kind = kind(&event_code, success, action);
         let amount = self.amount.or_default();
-        let amount = money::minor(amount.value, &amount.currency, scale);
+        let event_id = composite(&[
+            &psp_reference,
+            &event_code,
+            if success { "true" } else { "false" },
+            original.as_deref().unwrap_or_default(),
+            amount.value.text().unwrap_or_default(),
+            amount.currency.as_str(),
+            action,
+        ]);
+        let is_own = kind.is_some_and(|kind| has_movement(&event_code, kind));
+        let movement_id = is_own.then(|| psp_reference.clone());
+        let occurrence = match kind {
+            // One capture fails once, whichever of the two codes says so.
+            Some(EventType::PaymentCaptureFailed) => movement_id.clone(),
+            Some(EventType::PaymentAuthorized) if event_code == "AUTHORISATION_ADJUSTMENT" => {
+                Some(psp_reference.clone())
+            }
+            _ => None,
+        };
+        let value = match amount.value {
+            Number::Bare("0") if event_code == "CANCEL_OR_REFUND" => Number::Absent,
+            value => value,
+        };
+        let amount = money::minor(value, &amount.currency, scale);
+        let transaction = original.unwrap_or(psp_reference);
+        let movement_id = match kind {
+            Some(kind) if kind.category() != Category::Payment => {
+                movement_id.or_else(|| Some(transaction.clone()))
+            }
+            _ => movement_id,
+        };
         let facts = Facts {
-            transaction_id: Some(self.original_reference.some().unwrap_or(psp_reference)),
-            occurred_at,
+            transaction_id: Some(transaction).filter(|_| kind.is_some() || event_code == "CANCEL_OR_REFUND"),
+            movement_id,
+            occurrence,
+            occurred_at: self.event_date.moment(),
             customer: Customer {
                 id: self.additional_data.shopper_reference,
                 country: self.additional_data.billing_country,
@@ -200,17 +242,31 @@ impl<'a> Item<'a> {
             },
             provider_risk_score: self.additional_data.fraud_score,
             metadata: self.additional_data.metadata.into_vec(),
-            ..Facts::new(event_id, event_code, kind)
+            ..unknown(event_id, event_code)
         };
-        Ok(money::with_amount(facts, amount))
+        let Some(kind) = kind else {
+            return Ok(Facts {
+                amount: amount.ok().flatten().filter(|_| facts.transaction_id.is_some()),
+                ..facts
+            });
+        };
+        Ok(money::with_amount(Facts { kind, unrecognized: None, ..facts }, amount))
     }
 }
 
-fn kind(code: &str, success: bool, operations: &Operations, action: &str) -> Option<EventType> {
+/// Whether the `pspReference` is that of what moved or is to move, and not of a step of the payment.
+fn has_movement(code: &str, kind: EventType) -> bool {
+    match kind.category() {
+        Category::Payment => matches!(code, "CAPTURE" | "CAPTURE_FAILED"),
+        Category::Payout => code == "PAYOUT_THIRDPARTY",
+        Category::Refund | Category::Dispute | Category::Other => true,
+    }
+}
+
+fn kind(code: &str, success: bool, action: &str) -> Option<EventType> {
     use EventType::*;
     Some(match (code, success) {
-        // A payment that can no longer be captured was taken at once (iDEAL and its like).
-        ("AUTHORISATION", true) if operations.any && !operations.capture => PaymentSucceeded,
+        ("AUTHORISATION", true) if action == "taken" => PaymentSucceeded,
         ("AUTHORISATION" | "AUTHORISATION_ADJUSTMENT", true) => PaymentAuthorized,
         ("AUTHORISATION", false) => PaymentFailed,
         ("PENDING", _) => PaymentPending,
@@ -220,9 +276,20 @@ fn kind(code: &str, success: bool, operations: &Operations, action: &str) -> Opt
         ("OFFER_CLOSED" | "EXPIRE", true) => PaymentExpired,
         ("CANCEL_OR_REFUND", true) if action == "cancel" => PaymentCanceled,
         ("CANCEL_OR_REFUND", true) if action == "refund" => RefundSucceeded,
+        ("CANCEL_OR_REFUND", false) if action == "refund" => RefundFailed,
+        // The payment stands as it stood.
+        ("AUTHORISATION_ADJUSTMENT" | "CANCELLATION" | "TECHNICAL_CANCEL", false)
+        | ("CANCEL_OR_REFUND" | "OFFER_CLOSED" | "EXPIRE", false) => PaymentUpdated,
+        ("AUTORESCUE" | "CANCEL_AUTORESCUE" | "HANDLED_EXTERNALLY" | "PROCESS_RETRY", _)
+        | ("MANUAL_REVIEW_ACCEPT" | "MANUAL_REVIEW_REJECT", _)
+        // An order's payments have items of their own.
+        | ("ORDER_OPENED" | "ORDER_CLOSED", _) => PaymentUpdated,
         ("REFUND" | "REFUND_WITH_DATA", true) => RefundSucceeded,
         ("REFUND" | "REFUND_WITH_DATA", false) | ("REFUND_FAILED" | "REFUNDED_REVERSED", _) => RefundFailed,
+        ("POSTPONED_REFUND", true) => RefundPending,
+        ("POSTPONED_REFUND", false) => RefundFailed,
         ("VOID_PENDING_REFUND", true) => RefundCanceled,
+        ("VOID_PENDING_REFUND", false) => RefundUpdated,
         ("REQUEST_FOR_INFORMATION" | "NOTIFICATION_OF_FRAUD", _) => DisputeWarning,
         ("NOTIFICATION_OF_CHARGEBACK" | "CHARGEBACK", _) => DisputeOpened,
         ("INFORMATION_SUPPLIED" | "ISSUER_COMMENTS" | "DISPUTE_DEFENSE_PERIOD_ENDED", _)
@@ -277,38 +344,59 @@ struct Inner<'a> {
     id: Text<'a>,
 }
 
-fn normalise_platform(body: &[u8]) -> Result<Facts<'_>, ContentError> {
-    let body: Platform<'_> = json::read(body)?;
+fn normalise_platform(bytes: &[u8]) -> Result<Facts<'_>, ContentError> {
+    let body: Platform<'_> = json::read(bytes)?;
     let event_type = required(body.kind, "type")?;
     let data = body.data.or_default();
-    let transfer = event_type.starts_with("balancePlatform.transfer.");
-    let id = data.id.some().or_else(|| data.account_holder.or_default().id.some());
-    let id = id.ok_or(ContentError::MissingField("data.id"))?;
     let livemode = body.environment.is_live("live", "test");
-    let occurred_at = first_moment([&body.timestamp, &data.updated_at, &data.created_at]);
-    // What has no number in a sequence is told apart by when it happened: an account is updated many times.
-    let event_id = match (data.sequence_number.text(), body.timestamp.as_str()) {
-        (Some(number), _) => composite(&[&id, &event_type, number]),
-        (None, "") => composite(&[&id, &event_type]),
-        (None, timestamp) => composite(&[&id, &event_type, timestamp]),
+    let id = data.id.some().or_else(|| data.account_holder.or_default().id.some());
+    let Some(id) = id else {
+        // Reports, for example.
+        let event_id = composite(&[&event_type, "sha256-", &hex_sha256(bytes)]);
+        return Ok(Facts { occurred_at: body.timestamp.moment(), livemode, ..unknown(event_id, event_type) });
     };
-    let Some(kind) = transfer.then(|| transfer_kind(data.status.as_str())).flatten() else {
-        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
-    };
+    let transfer = event_type.starts_with("balancePlatform.transfer.");
     let amount = data.amount.or_default();
+    // What has no number in a sequence is told apart by when it happened: an account is updated many times.
+    let number = data.sequence_number.text().unwrap_or(body.timestamp.as_str());
+    let event_id = composite(&[
+        &id,
+        &event_type,
+        number,
+        data.status.as_str(),
+        amount.value.text().unwrap_or_default(),
+        amount.currency.as_str(),
+    ]);
+    let moments = [&body.timestamp, &data.updated_at];
+    let occurred_at = first_moment(moments)
+        .or_else(|| data.created_at.moment().filter(|_| event_type.ends_with(".created")));
+    if !transfer {
+        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
+    }
     let amount = money::minor(amount.value, &amount.currency, scale);
-    let facts =
-        Facts { transaction_id: Some(id), occurred_at, livemode, ..Facts::new(event_id, event_type, kind) };
+    let facts = Facts {
+        transaction_id: Some(id.clone()),
+        movement_id: Some(id),
+        occurred_at,
+        livemode,
+        ..Facts::new(event_id, event_type, transfer_kind(data.status.as_str()))
+    };
     Ok(money::with_amount(facts, amount))
 }
 
-fn transfer_kind(status: &str) -> Option<EventType> {
+/// <https://docs.adyen.com/api-explorer/transfer-webhooks/latest/post/balancePlatform.transfer.updated>
+fn transfer_kind(status: &str) -> EventType {
     use EventType::*;
-    Some(match status {
-        "received" | "pendingApproval" | "authorised" | "refundPending" | "capturePending" => PayoutPending,
-        "booked" | "captured" | "credited" => PayoutSucceeded,
-        "refused" | "failed" | "error" | "returned" | "undefined" => PayoutFailed,
+    match status {
+        "received" | "authorised" | "pending" | "pendingApproval" | "pendingExecution" => PayoutPending,
+        status if status.ends_with("Pending") => PayoutPending,
+        "booked" | "captured" | "capturedExternally" | "credited" | "bankTransfer" | "internalTransfer" => {
+            PayoutSucceeded
+        }
+        "refused" | "rejected" | "failed" | "error" | "returned" | "reversed" | "captureReversed"
+        | "undefined" => PayoutFailed,
         "cancelled" | "expired" => PayoutCanceled,
-        _ => return None,
-    })
+        // Fees, disputes of issued cards and the like.
+        _ => PayoutUpdated,
+    }
 }
