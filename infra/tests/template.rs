@@ -49,6 +49,14 @@ const FUNCTIONS: [Function; 4] = [
                 &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:BatchWriteItem", "Ledger")],
             ),
             Adapter(
+                "DynamoEffects",
+                &[
+                    ("dynamodb:BatchGetItem", "Ledger"),
+                    ("dynamodb:PartiQLInsert", "Ledger"),
+                    ("dynamodb:PartiQLUpdate", "Ledger"),
+                ],
+            ),
+            Adapter(
                 "DynamoTransactions",
                 &[("dynamodb:BatchGetItem", "Transactions"), ("dynamodb:BatchWriteItem", "Transactions")],
             ),
@@ -95,10 +103,11 @@ const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
 /// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The calls of each adapter's file, as the SDK names them.
-const CALLS: [(&str, &[&str]); 11] = [
+const CALLS: [(&str, &[&str]); 12] = [
     ("archive.rs", &["put_object"]),
     ("bus.rs", &["put_events"]),
     ("dynamodb.rs", &["batch_get_item", "batch_write_item"]),
+    ("effects.rs", &["batch_execute_statement"]),
     ("endpoints.rs", &["get_parameters_by_path"]),
     ("history.rs", &["query", "update_item"]),
     ("ledger.rs", &["put_item"]),

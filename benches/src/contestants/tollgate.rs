@@ -9,6 +9,7 @@ use std::{
 use tokio::runtime::Runtime;
 use tollgate_aws::{
     bus::entry,
+    effects::insertion,
     ledger,
     prepared::PreparedItems,
     transactions::{Row, rows},
@@ -19,8 +20,9 @@ use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
-        ArchiveQueue, Clock, Document, EndpointSource, EventBus, Known, Ledger, LedgerEntry, PayloadSource,
-        PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine, Recorded, Transactions,
+        ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Ledger,
+        LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine,
+        Recorded, Transactions,
     },
     process::{Process, Record, init_thread_pool},
 };
@@ -60,6 +62,7 @@ impl Tollgate {
             directory: Directory::new(Endpoints, Clockwork, Freshness::default()),
             clock: Clockwork,
             ledger: memory(),
+            effects: memory(),
             transactions: memory(),
             bus: memory(),
             archive: memory(),
@@ -130,6 +133,7 @@ impl ProcessPorts for MemoryPorts {
     type Endpoints = Endpoints;
     type Clock = Clockwork;
     type Ledger = Memory;
+    type Effects = Memory;
     type Transactions = Memory;
     type Bus = Memory;
     type ArchiveQueue = Memory;
@@ -171,6 +175,20 @@ impl Ledger for Memory {
         let items = PreparedItems::new(entries, self.is_parallel, ledger::item);
         self.sink.lock().unwrap().ledger.extend(items.take_all());
         entries.iter().map(|_| Ok(())).collect()
+    }
+}
+
+impl Effects for Memory {
+    /// Every event is the first that tells its effect.
+    async fn claim(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+        let statements =
+            PreparedItems::new(claims, self.is_parallel, |claim| insertion("events", claim).unwrap());
+        black_box(statements.take_all());
+        claims.iter().map(|claim| Ok(*claim)).collect()
+    }
+
+    async fn release(&self, claims: &[EffectClaim]) -> Vec<PortResult<()>> {
+        claims.iter().map(|_| Ok(())).collect()
     }
 }
 

@@ -13,6 +13,7 @@ pub mod archive;
 mod batch;
 pub mod bus;
 mod dynamodb;
+pub mod effects;
 pub mod endpoints;
 pub mod error;
 pub mod history;

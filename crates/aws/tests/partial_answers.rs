@@ -15,15 +15,15 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
 use tollgate_aws::{
-    bus::EventBridgeBus, ledger::DynamoLedger, queues::SqsArchiveQueue, transactions::DynamoTransactions,
+    bus::EventBridgeBus, effects::DynamoEffects, ledger::DynamoLedger, queues::SqsArchiveQueue, transactions::DynamoTransactions,
 };
 use tollgate_core::{
-    Authenticity, EndpointId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId, RiskTier, Timestamp,
+    Authenticity, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId, RiskTier, Timestamp,
     WebhookId, event::Arrival,
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EventBus, Ledger, LedgerEntry, LedgerState, PortError, PortResult, Recorded,
-    Transactions,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Ledger, LedgerEntry,
+    LedgerState, PortError, PortResult, Recorded, Subject, Transactions,
 };
 
 use server::Server;
@@ -228,6 +228,160 @@ async fn an_unprocessed_item_alone_is_sent_again() {
         |_, _| json!({"UnprocessedItems": {"events": [{"PutRequest": {"Item": {"event_key": {"S": "acme#x"}}}}]}}),
     );
     assert_eq!(strange.await, ["retryable"; 3]);
+}
+
+/// The claims of three effects, each by an event and a delivery of its own.
+fn effect_claims() -> [EffectClaim; 3] {
+    [("a", 1), ("b", 2), ("c", 3)].map(|(id, number)| EffectClaim {
+        subject: Subject::Effect(EffectId::new(
+            &EndpointId::new("acme").unwrap(),
+            id,
+            EventType::PaymentSucceeded,
+            "",
+        )),
+        event_id: EventId::new(&EndpointId::new("acme").unwrap(), id),
+        webhook_id: WebhookId::new(time(0), number),
+        claimed_at: time(EFFECT_LEASE_SECONDS),
+    })
+}
+
+/// Another event's claim of the same effect.
+fn others_item(claim: &EffectClaim) -> Value {
+    let other = EventId::new(&EndpointId::new("acme").unwrap(), "other");
+    json!({
+        "event_key": {"S": claim.subject.to_string()}, "event_id": {"S": other.to_string()},
+        "webhook_id": {"S": claim.webhook_id.to_string()}, "claimed_at": {"S": time(0).to_string()},
+    })
+}
+
+async fn claimed(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+    let server = Server::start(answer);
+    let effects = DynamoEffects::new(aws_sdk_dynamodb::Client::new(&config(&server).await), "events");
+    let claims = effect_claims();
+    let answers = effects.claim(&claims).await;
+    assert_eq!(answers.len(), claims.len());
+    let mut word = claims.iter().zip(&answers).map(|(claim, answer)| {
+        words(std::slice::from_ref(answer), |stands| {
+            if stands == claim { "ours" } else { "other's" }.to_owned()
+        })
+    });
+    std::iter::from_fn(|| word.next()).flatten().collect()
+}
+
+fn statements(request: &Value) -> Vec<Value> {
+    request["Statements"].as_array().unwrap().clone()
+}
+
+/// Whether a statement is about the effect of the claim at `index`.
+fn is_about(statement: &Value, index: usize) -> bool {
+    let subject = effect_claims()[index].subject.to_string();
+    statement["Parameters"].as_array().unwrap().iter().any(|value| value["S"] == subject)
+}
+
+#[tokio::test]
+async fn each_claim_has_its_own_verdict() {
+    let whole = claimed(|operation, request| {
+        assert_eq!(operation, "BatchExecuteStatement");
+        let done = statements(request).iter().map(|_| json!({"TableName": "events"})).collect::<Vec<_>>();
+        json!({"Responses": done})
+    });
+    assert_eq!(whole.await, ["ours"; 3]);
+    for (code, outcome, is_repeated) in [
+        ("ThrottlingError", "retryable", true),
+        ("ProvisionedThroughputExceeded", "retryable", true),
+        ("RequestLimitExceeded", "retryable", true),
+        ("InternalServerError", "retryable", true),
+        ("BrandNew", "retryable", true),
+        ("AccessDenied", "retryable", false),
+        ("ValidationError", "permanent", false),
+    ] {
+        let mut calls = 0;
+        let partial = claimed(move |_, request| {
+            calls += 1;
+            let statements = statements(request);
+            if calls > 1 {
+                assert!(is_repeated && statements.len() == 1, "{code}: what was claimed is not claimed again");
+            }
+            let answer = |statement: &Value| match is_about(statement, 1) {
+                true => json!({"Error": {"Code": code, "Message": "no"}}),
+                false => json!({"TableName": "events"}),
+            };
+            json!({"Responses": statements.iter().map(answer).collect::<Vec<_>>()})
+        });
+        assert_eq!(partial.await, ["ours", outcome, "ours"], "{code}");
+    }
+    for answered in [0, 2, 4] {
+        let responses = vec![json!({"TableName": "events"}); answered];
+        let other = claimed(move |_, _| json!({"Responses": responses}));
+        assert_eq!(other.await, ["retryable"; 3], "{answered} answers for 3 statements");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_was_there_is_read_or_nothing_is_decided() {
+    let taken = |request: &Value| {
+        let answer = |statement: &Value| match is_about(statement, 1) {
+            true => json!({"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}}),
+            false => json!({"TableName": "events"}),
+        };
+        json!({"Responses": statements(request).iter().map(answer).collect::<Vec<_>>()})
+    };
+    let read = async |items: fn(Vec<Value>) -> Value| {
+        claimed(move |operation, request| match operation {
+            "BatchExecuteStatement" => taken(request),
+            _ => {
+                assert_eq!(request["RequestItems"]["events"]["ConsistentRead"], true);
+                items(asked(request, "events"))
+            }
+        })
+        .await
+    };
+    let found = read(|keys| {
+        assert_eq!(keys.len(), 1);
+        json!({"Responses": {"events": [others_item(&effect_claims()[1])]}})
+    });
+    assert_eq!(found.await, ["ours", "other's", "ours"]);
+    let missing = read(|_| json!({"Responses": {"events": []}}));
+    assert_eq!(missing.await, ["ours", "retryable", "ours"]);
+    let unread = read(|keys| json!({"UnprocessedKeys": {"events": {"Keys": keys}}}));
+    assert_eq!(unread.await, ["ours", "retryable", "ours"]);
+    let unreadable = read(|keys| {
+        json!({"Responses": {"events": [{"event_key": keys[0]["event_key"], "event_id": {"S": "strange"}}]}})
+    });
+    assert_eq!(unreadable.await, ["ours", "permanent", "ours"]);
+}
+
+/// The claim of the same event, whose lease is over, is replaced where it is still as it was read.
+#[tokio::test]
+async fn a_claim_changes_hands_once() {
+    for (verdict, outcome) in [
+        (json!({"TableName": "events"}), "ours"),
+        (json!({"Error": {"Code": "ConditionalCheckFailed", "Message": "no"}}), "retryable"),
+    ] {
+        let answers = claimed(move |operation, request| {
+            if operation == "BatchGetItem" {
+                let mut item = others_item(&effect_claims()[1]);
+                item["event_id"] = json!({"S": effect_claims()[1].event_id.to_string()});
+                item["webhook_id"] = json!({"S": WebhookId::new(time(0), 9).to_string()});
+                return json!({"Responses": {"events": [item]}});
+            }
+            let answer = |statement: &Value| {
+                let text = statement["Statement"].as_str().unwrap();
+                let is_second = is_about(statement, 1);
+                match (text.starts_with("INSERT"), is_second) {
+                    (true, true) => json!({"Error": {"Code": "DuplicateItem", "Message": "there"}}),
+                    (true, false) => json!({"TableName": "events"}),
+                    (false, _) => {
+                        let old = statement["Parameters"].as_array().unwrap().last().unwrap();
+                        assert_eq!(old["S"], time(0).to_string(), "as it was read");
+                        verdict.clone()
+                    }
+                }
+            };
+            json!({"Responses": statements(request).iter().map(answer).collect::<Vec<_>>()})
+        });
+        assert_eq!(answers.await, ["ours", outcome, "ours"]);
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,8 @@ use hyper_util::{
 };
 use serde_json::{Value, value::RawValue};
 use tollgate_aws::{
-    endpoints::SsmEndpoints, ledger::DynamoLedger, secrets::AwsSecrets, transactions::DynamoTransactions,
+    effects::DynamoEffects, endpoints::SsmEndpoints, ledger::DynamoLedger, secrets::AwsSecrets,
+    transactions::DynamoTransactions,
 };
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::clock;
@@ -146,6 +147,11 @@ impl Platform {
     /// The ledger table.
     pub fn ledger(&self) -> DynamoLedger {
         DynamoLedger::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("LedgerTable"))
+    }
+
+    /// The claims of effects, in the ledger's table.
+    pub fn effects(&self) -> DynamoEffects {
+        DynamoEffects::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("LedgerTable"))
     }
 
     /// The transaction table.

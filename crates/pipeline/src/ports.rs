@@ -1,10 +1,10 @@
 //! What the use cases need from outside: one trait for one capability, so that a function, like its IAM role, holds
 //! only what it uses. [`IngestPorts`] and [`ProcessPorts`] name the ports of one use case together.
 
-use std::future::Future;
+use std::{fmt, future::Future};
 
 use serde::{Deserialize, Serialize};
-use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, WebhookId};
+use tollgate_core::{EffectId, EndpointConfig, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId};
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
 use tollgate_risk::Decision;
 
@@ -165,6 +165,86 @@ pub trait Ledger: Send + Sync {
     fn put(&self, entries: &[LedgerEntry]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
+/// What a delivery claims before it publishes an event. The first claim of a subject stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// The effect itself, for the first event that tells it.
+    Effect(EffectId),
+    /// Telling the effect once more, for an event that restates another one.
+    Telling(EventId),
+}
+
+/// Its key in the ledger's table. No endpoint's name holds a colon, so it is no event's key.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Effect(effect) => write!(f, "effect:{effect}"),
+            Self::Telling(event) => write!(f, "telling:{event}"),
+        }
+    }
+}
+
+/// The claim of a subject, for one event, by one delivery of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EffectClaim {
+    /// What is claimed.
+    pub subject: Subject,
+    /// The event that is told.
+    pub event_id: EventId,
+    /// The delivery that does the work.
+    pub webhook_id: WebhookId,
+    /// When the claim was made or renewed, by our clock.
+    pub claimed_at: Timestamp,
+}
+
+/// How long a claim of an effect is remembered: 90 days, three times [`LEDGER_RETENTION_SECONDS`]. Providers tell refunds
+/// and disputes again, as other events, for weeks after they began.
+pub const EFFECT_RETENTION_SECONDS: i64 = 90 * 24 * 60 * 60;
+
+/// From this age on, a claim is given to another delivery of the same event: one hour. Its own delivery renews it in
+/// half that time ([`EFFECT_RENEWAL_SECONDS`]), and no invocation runs for longer than 15 minutes (Lambda's quota), so
+/// whoever has held it for so long is not at work.
+pub const EFFECT_LEASE_SECONDS: i64 = 60 * 60;
+
+/// From this age on, the delivery that holds a claim renews it before it goes on: half of [`EFFECT_LEASE_SECONDS`], so
+/// that at least twice the time of the longest invocation is left.
+pub const EFFECT_RENEWAL_SECONDS: i64 = EFFECT_LEASE_SECONDS / 2;
+
+impl EffectClaim {
+    /// As it is once it is [released](Effects::release): its lease is over.
+    pub fn released(&self) -> Self {
+        let second = self.claimed_at.as_second() - EFFECT_LEASE_SECONDS;
+        Self { claimed_at: Timestamp::from_second(second).unwrap_or(self.claimed_at), ..*self }
+    }
+
+    /// When it is forgotten, in seconds since 1970.
+    pub fn expires_at(&self) -> i64 {
+        self.claimed_at.as_second() + EFFECT_RETENTION_SECONDS
+    }
+
+    /// Whether it takes the place of `standing`, the claim that is there: that one is forgotten, or it is for the same
+    /// event and old enough. It must then still be there when it is replaced.
+    pub fn replaces(&self, standing: &Self) -> bool {
+        let age = self.claimed_at.as_second() - standing.claimed_at.as_second();
+        let is_same_delivery = self.webhook_id == standing.webhook_id;
+        let lease = if is_same_delivery { EFFECT_RENEWAL_SECONDS } else { EFFECT_LEASE_SECONDS };
+        standing.expires_at() <= self.claimed_at.as_second()
+            || (self.event_id == standing.event_id && age >= lease)
+    }
+}
+
+/// Who tells which effect.
+pub trait Effects: Send + Sync {
+    /// Makes each claim whose subject is not claimed yet, and each that [replaces](EffectClaim::replaces) the one that
+    /// is there, atomically. Returns the claim that stands then, in the order asked. Each subject is asked for at most
+    /// once.
+    fn claim(&self, claims: &[EffectClaim]) -> impl Future<Output = Vec<PortResult<EffectClaim>>> + Send;
+
+    /// Ends the lease of each claim that still stands for this event and delivery: another delivery of the event may
+    /// then have it at once. One that does not stand is no failure.
+    fn release(&self, claims: &[EffectClaim]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+}
+
 /// The intake queues, as the validator uses them.
 pub trait IntakeQueue: Send + Sync {
     /// Returns once the message is durable.
@@ -322,6 +402,8 @@ pub trait ProcessPorts {
     type Clock: Clock;
     /// The ledger.
     type Ledger: Ledger;
+    /// Who tells which effect.
+    type Effects: Effects;
     /// The transaction history.
     type Transactions: Transactions;
     /// The event bus.

@@ -2,6 +2,7 @@
 
 use tollgate_aws::{
     bus::EventBridgeBus,
+    effects::DynamoEffects,
     endpoints::SsmEndpoints,
     ledger::DynamoLedger,
     payloads::S3Payloads,
@@ -29,6 +30,7 @@ impl ProcessPorts for ProcessorPorts {
     type Endpoints = SsmEndpoints;
     type Clock = SystemClock;
     type Ledger = DynamoLedger;
+    type Effects = DynamoEffects;
     type Transactions = DynamoTransactions;
     type Bus = EventBridgeBus;
     type ArchiveQueue = SqsArchiveQueue;
@@ -66,6 +68,8 @@ impl Context {
         let process = Process {
             directory,
             clock: SYSTEM_CLOCK,
+            effects: DynamoEffects::new(dynamodb.clone(), settings.ledger_table.clone())
+                .in_parallel(is_parallel),
             ledger: DynamoLedger::new(dynamodb.clone(), settings.ledger_table).in_parallel(is_parallel),
             transactions: DynamoTransactions::new(dynamodb, settings.transactions_table)
                 .in_parallel(is_parallel),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tollgate_core::{
-    Authenticity, Currency, EndpointId, EventType, Facts, LedgerKey, Money, PaymentEvent, ProviderId,
-    RiskTier, Timestamp, WebhookId, event::Arrival,
+    Authenticity, Currency, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, Money, PaymentEvent,
+    ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
 };
 use tollgate_pipeline::ports::{
-    Archive, Claim, Claims, Document, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState,
-    PayloadSource, PayloadStore, PortError, Recorded, Stored, Transactions,
+    Archive, Claim, Claims, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS,
+    EffectClaim, Effects, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PayloadSource,
+    PayloadStore, PortError, Recorded, Stored, Subject, Transactions,
 };
 
 /// Concurrent claims of one key.
@@ -81,6 +82,111 @@ pub async fn claim_race<L: Claims + 'static>(ledger: L, unique: &str, now: Times
         won += usize::from(racer.await.unwrap() == Claim::New);
     }
     assert_eq!(won, 1, "of {RACERS} claims");
+}
+
+/// A claim of the effect called `effect`, for the event called `event`, by the delivery `webhook_id`.
+fn effect_claim(effect: &str, event: &str, webhook_id: WebhookId, at: Timestamp) -> EffectClaim {
+    EffectClaim {
+        subject: Subject::Effect(EffectId::new(&endpoint(), effect, EventType::PaymentSucceeded, "")),
+        event_id: EventId::new(&endpoint(), event),
+        webhook_id,
+        claimed_at: at,
+    }
+}
+
+/// The first claim of a subject stands, until it is forgotten, released, or so old that its delivery is gone.
+pub async fn effects<E: Effects>(effects: E, unique: &str, now: Timestamp) {
+    let later = |seconds| Timestamp::from_second(now.as_second() + seconds).unwrap();
+    let name = |name: &str| format!("{unique}-{name}");
+    let of = |effect: &str, event: &str, number, at| {
+        effect_claim(&name(effect), &name(event), WebhookId::new(now, number), at)
+    };
+    let claim = async |claim: EffectClaim| effects.claim(&[claim]).await;
+    assert!(effects.claim(&[]).await.is_empty() && effects.release(&[]).await.is_empty());
+    let first = of("a", "first", 1, now);
+    assert_eq!(claim(first).await, [Ok(first)]);
+    assert_eq!(claim(of("a", "first", 1, later(1))).await, [Ok(first)], "its own again, after a crash");
+    assert_eq!(claim(of("a", "other", 2, later(1))).await, [Ok(first)], "another event of the effect");
+    assert_eq!(claim(of("a", "first", 3, later(1))).await, [Ok(first)], "another delivery of the event");
+    let telling = EffectClaim { subject: Subject::Telling(first.event_id), ..of("a", "first", 4, now) };
+    assert_eq!(claim(telling).await, [Ok(telling)], "another subject");
+
+    let many: Vec<EffectClaim> =
+        (0..60).map(|number| of(&format!("m{number}"), "first", number, now)).collect();
+    let (known, new) = many.split_at(30);
+    assert!(effects.claim(known).await.iter().zip(known).all(|(answer, asked)| *answer == Ok(*asked)));
+    let others: Vec<EffectClaim> = many
+        .iter()
+        .map(|claim| EffectClaim { event_id: EventId::new(&endpoint(), &name("other")), ..*claim })
+        .collect();
+    let answers = effects.claim(&others).await;
+    let expected = known.iter().chain(others.get(new.len()..).unwrap()).map(|claim| Ok(*claim));
+    assert!(answers == expected.collect::<Vec<_>>(), "each its own answer, in the order asked");
+
+    let nearly = later(EFFECT_LEASE_SECONDS - 1);
+    assert_eq!(claim(of("a", "first", 3, nearly)).await, [Ok(first)], "before its lease is over");
+    let renewed = of("b", "first", 1, later(EFFECT_RENEWAL_SECONDS));
+    assert_eq!(claim(of("b", "first", 1, now)).await, [Ok(of("b", "first", 1, now))]);
+    assert_eq!(claim(renewed).await, [Ok(renewed)], "its own delivery renews it");
+    let over = later(EFFECT_LEASE_SECONDS);
+    assert_eq!(claim(of("b", "first", 3, over)).await, [Ok(renewed)], "and keeps it so");
+    assert_eq!(
+        claim(of("a", "other", 2, over)).await,
+        [Ok(first)],
+        "a lease is among deliveries of one event"
+    );
+    let taken_over = of("a", "first", 3, over);
+    assert_eq!(claim(taken_over).await, [Ok(taken_over)]);
+    assert_eq!(claim(of("a", "first", 1, over)).await, [Ok(taken_over)], "the one before has lost it");
+
+    let expiry = later(EFFECT_LEASE_SECONDS + EFFECT_RETENTION_SECONDS);
+    let before = later(EFFECT_LEASE_SECONDS + EFFECT_RETENTION_SECONDS - 1);
+    assert_eq!(claim(of("a", "other", 2, before)).await, [Ok(taken_over)]);
+    let next = of("a", "other", 2, expiry);
+    assert_eq!(claim(next).await, [Ok(next)], "what has expired is absent");
+
+    let held = of("c", "first", 1, now);
+    assert_eq!(claim(held).await, [Ok(held)]);
+    let at_once = of("c", "first", 2, later(1));
+    assert_eq!(effects.release(&[at_once]).await, [Ok(())], "it is not this delivery's");
+    assert_eq!(claim(at_once).await, [Ok(held)]);
+    assert_eq!(
+        effects.release(&[of("c", "first", 1, later(1)), of("none", "first", 1, now)]).await,
+        [Ok(()), Ok(())]
+    );
+    let standing = claim(of("c", "other", 3, later(1))).await;
+    assert!(
+        matches!(&standing[..], [Ok(claim)] if claim.event_id == held.event_id),
+        "it is still told: {standing:?}"
+    );
+    assert_eq!(claim(at_once).await, [Ok(at_once)], "what is released is another delivery's at once");
+}
+
+/// One of many concurrent claims wins, and every racer is told the same one: of a subject that is new, and of one
+/// whose lease is over.
+pub async fn effect_race<E: Effects + 'static>(effects: E, unique: &str, now: Timestamp) {
+    let effects = Arc::new(effects);
+    for seconds in [0, EFFECT_LEASE_SECONDS] {
+        let at = Timestamp::from_second(now.as_second() + seconds).unwrap();
+        let racers: Vec<_> = (0..RACERS)
+            .map(|number| {
+                let claim = effect_claim(unique, unique, WebhookId::new(at, number), at);
+                let effects = Arc::clone(&effects);
+                tokio::spawn(async move { (claim, effects.claim(&[claim]).await.remove(0)) })
+            })
+            .collect();
+        let mut won = 0;
+        let mut told = Vec::new();
+        for racer in racers {
+            let (claim, answer) = racer.await.unwrap();
+            won += usize::from(answer == Ok(claim));
+            // A racer that has lost a replacement need not know to whom.
+            told.extend(answer.ok());
+        }
+        assert_eq!(won, 1, "of {RACERS} claims");
+        told.dedup();
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
 }
 
 /// An event of `transaction` that happened at `at`.

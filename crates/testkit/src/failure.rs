@@ -15,9 +15,9 @@ use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::IntakeMessage,
     ports::{
-        Archive, ArchiveQueue, Claim, Claims, Document, EndpointSource, EventBus, IntakeQueue, Known, Ledger,
-        LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded,
-        Secrets, Stored, Transactions,
+        Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource, EventBus,
+        IntakeQueue, Known, Ledger, LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult,
+        Quarantine, Recorded, Secrets, Stored, Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -227,6 +227,16 @@ impl<P: Ledger> Ledger for Failing<'_, P> {
 
     async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
         self.faults.many(entries, async |entries| self.inner.put(&entries).await).await
+    }
+}
+
+impl<P: Effects> Effects for Failing<'_, P> {
+    async fn claim(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+        self.faults.many(claims, async |claims| self.inner.claim(&claims).await).await
+    }
+
+    async fn release(&self, claims: &[EffectClaim]) -> Vec<PortResult<()>> {
+        self.faults.many(claims, async |claims| self.inner.release(&claims).await).await
     }
 }
 

@@ -7,6 +7,7 @@ use tollgate_testkit::{
     contract,
     memory::{
         archive::MemoryArchive,
+        effects::MemoryEffects,
         ledger::MemoryLedger,
         stores::{MemoryPayloadBucket, MemorySecrets},
         transactions::MemoryTransactions,
@@ -22,6 +23,7 @@ fn noon() -> Timestamp {
 #[tokio::test]
 async fn in_memory() {
     contract::ledger(&MemoryLedger::default(), "memory", noon()).await;
+    contract::effects(&MemoryEffects::default(), "memory", noon()).await;
     contract::transactions(&MemoryTransactions::default(), "memory", noon()).await;
     contract::payloads(&MemoryPayloadBucket::default(), "memory").await;
     contract::archive(&MemoryArchive::default(), "memory").await;
@@ -31,6 +33,8 @@ async fn in_memory() {
 async fn one_of_many_concurrent_claims_wins_in_memory() {
     let ledger: &'static MemoryLedger = Box::leak(Box::default());
     contract::claim_race(ledger, "race", noon()).await;
+    let effects: &'static MemoryEffects = Box::leak(Box::default());
+    contract::effect_race(effects, "race", noon()).await;
 }
 
 #[tokio::test]
@@ -45,7 +49,15 @@ async fn one_of_many_concurrent_claims_wins_on_dynamodb() {
     for round in 0..5 {
         contract::claim_race(platform.ledger(), &platform.unique(&format!("race{round}")), platform.now())
             .await;
+        contract::effect_race(platform.effects(), &platform.unique(&format!("race{round}")), platform.now())
+            .await;
     }
+}
+
+#[tokio::test]
+async fn effects_on_dynamodb() {
+    let platform = Platform::open().await;
+    contract::effects(platform.effects(), &platform.unique("e"), platform.now()).await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
                 None => Part::Undecided(Outcome::Retry("unresolved")),
             });
         }
-        stride.parts.extend((0..message.conflicts).map(|_| Part::Conflicts));
+        stride.parts.extend((0..message.conflicts).map(|_| Part::Conflicts(None)));
         stride.messages.push(Message {
             index: message.index,
             message: message.message,
@@ -54,17 +54,19 @@ fn part<'a>(
         // Lookup failed: retry, and choose no winner.
         Err(problem) => return Part::Undecided(retry("ledger_unavailable", problem)),
     };
+    let conflicts = Part::Conflicts(Some((payment.id, payment.effect_id)));
     // Ingest found other facts under this id. They stand as long as the ledger has them.
     if known.is_some() && message.notes.conflicts.contains(&payment.id) {
-        return Part::Conflicts;
+        return conflicts;
     }
     let progress = apply_ledger_state(&mut payment, is_dated, known);
     match claim.owner {
         Some((owner, facts)) if facts == fingerprint => Part::Repeats(owner, Box::new(payment)),
-        Some(_) => Part::Conflicts,
+        Some(_) => conflicts,
         None => {
             let json = String::new();
-            let event = events.push(Event { payment, fingerprint, is_latest: false, json, progress });
+            let event =
+                events.push(Event { payment, fingerprint, at_work: None, is_latest: false, json, progress });
             claim.owner = Some((event, fingerprint));
             Part::Owns(event)
         }

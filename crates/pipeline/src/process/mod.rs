@@ -1,8 +1,8 @@
 //! Turning an intake batch into payment events, once each.
 //!
-//! Records go through the steps in strides, because every step is a batch call: look up the claims, write the history,
-//! publish, archive, mark as processed. The ledger is marked last, so that a crash at any point leads to a repeat and
-//! never to a gap. What is repeated has the same keys and the same `id`.
+//! Records go through the steps in strides, because every step is a batch call: look up the claims, claim the effects,
+//! write the history, publish, archive, mark as processed. The ledger is marked last, so that a crash at any point
+//! leads to a repeat and never to a gap. What is repeated has the same keys, the same `id` and the same `restates`.
 //!
 //! Success is proven: a record that no step finished comes back.
 
@@ -98,6 +98,7 @@ impl<P: ProcessPorts> Process<P> {
         let decoded = self.decode(&opened, &mut ended);
         let claims = self.look_up_claims(&decoded).await;
         let mut stride = assemble(decoded, claims);
+        self.claim_effects(&mut stride).await;
         self.write_history(&mut stride.events).await;
         // So far everything is idempotent. Past this point, what was begun is finished.
         if !deadline.has_time(self.now_ms()) {
@@ -107,6 +108,7 @@ impl<P: ProcessPorts> Process<P> {
         let published = self.publish(&mut stride.events).await;
         self.archive_rows(&mut stride).await;
         self.mark_processed(&mut stride).await;
+        self.release_effects(&stride).await;
         ended.extend(stride.ended());
         StrideResult { ended, published, conflicts: stride.conflicts() }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tollgate_batch::Outcome;
-use tollgate_core::{Fingerprint, PaymentEvent};
+use tollgate_core::{EffectId, EventId, Fingerprint, PaymentEvent, WebhookId};
 use tracing::warn;
 
 use super::record::{Ended, retry};
@@ -73,6 +73,12 @@ impl<T> Clone for Ix<T> {
 
 impl<T> Copy for Ix<T> {}
 
+impl<T> PartialEq for Ix<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
 impl<T> fmt::Debug for Ix<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
@@ -84,6 +90,8 @@ impl<T> fmt::Debug for Ix<T> {
 pub(super) struct Event<'a> {
     pub(super) payment: PaymentEvent<'a>,
     pub(super) fingerprint: Fingerprint,
+    /// The other delivery of the event that works on it.
+    pub(super) at_work: Option<WebhookId>,
     /// It is the latest known state of its transaction.
     pub(super) is_latest: bool,
     /// Its JSON, once it is final.
@@ -140,8 +148,9 @@ pub(super) enum Part<'a> {
     Owns(EventIx<'a>),
     /// Another message of the stride does this event. The message has its own copy, which its archive row holds.
     Repeats(EventIx<'a>, Box<PaymentEvent<'a>>),
-    /// Other facts than the event's id was claimed with: no effect.
-    Conflicts,
+    /// Other facts than the event's id was claimed with: no effect. The event and its effect, which a try before this one
+    /// may have claimed; `None` where the message itself has the facts that stand.
+    Conflicts(Option<(EventId, EffectId)>),
     /// The ledger did not answer: nothing is decided.
     Undecided(Outcome),
 }
@@ -184,7 +193,7 @@ impl<'a> Stride<'a> {
     }
 
     pub(super) fn conflicts(&self) -> usize {
-        self.parts.iter().filter(|part| matches!(part, Part::Conflicts)).count()
+        self.parts.iter().filter(|part| matches!(part, Part::Conflicts(_))).count()
     }
 
     /// How each message ends.
@@ -214,7 +223,7 @@ impl<'a> Events<'a> {
                 Progress::Failed(outcome) => Some(outcome),
                 Progress::Pending | Progress::AlreadyProcessed | Progress::Done => None,
             },
-            Part::Conflicts => None,
+            Part::Conflicts(_) => None,
         }
     }
 
@@ -230,7 +239,7 @@ impl<'a> Events<'a> {
 
     /// How a message ends: by its own row and its own events, independent of other messages. `Ok` and
     /// `Duplicate` need every event done; anything that is not proven is a retry.
-    fn outcome(&self, message: &Message<'a>, parts: &[Part<'a>]) -> Outcome {
+    pub(super) fn outcome(&self, message: &Message<'a>, parts: &[Part<'a>]) -> Outcome {
         let failures = || parts.iter().filter_map(|part| self.failure(part));
         let is_retry = |outcome: &Outcome| matches!(outcome, Outcome::Retry(_));
         // A retry first: quarantined at once, the message would lose its other event's next try.
@@ -244,7 +253,7 @@ impl<'a> Events<'a> {
         let mut conflicts = false;
         for part in parts {
             match part {
-                Part::Conflicts => conflicts = true,
+                Part::Conflicts(_) => conflicts = true,
                 Part::Owns(event) if self[*event].progress == Progress::Done => does_something = true,
                 part if self.is(part, Progress::Done) || self.is(part, Progress::AlreadyProcessed) => {}
                 _ => return Outcome::Retry("unresolved"),
@@ -325,6 +334,7 @@ mod tests {
             events.push(Event {
                 payment: payment(),
                 fingerprint: Facts::new("e", "paid", EventType::PaymentSucceeded).fingerprint(),
+                at_work: None,
                 is_latest: false,
                 json: String::new(),
                 progress,
@@ -333,7 +343,7 @@ mod tests {
         let part = |told: &Told| match *told {
             Own(progress) => Part::Owns(event(progress)),
             Repeat(progress) => Part::Repeats(event(progress), Box::new(payment())),
-            Conflict => Part::Conflicts,
+            Conflict => Part::Conflicts(None),
             Unanswered => Part::Undecided(Retry("ledger_unavailable")),
         };
         let parts: Vec<Part<'_>> = told.iter().map(part).collect();
@@ -401,6 +411,6 @@ mod tests {
     fn a_wrong_number_of_parts_fails_the_invocation() {
         let message = queued();
         let messages = [Message { index: 0, message: &message, parts: 2, row: Row::NotDue }];
-        let _ = with_parts(&messages, &[Part::Conflicts]).count();
+        let _ = with_parts(&messages, &[Part::Conflicts(None)]).count();
     }
 }

@@ -16,6 +16,8 @@ pub struct Process<P: ProcessPorts> {
     pub clock: P::Clock,
     /// The ledger.
     pub ledger: P::Ledger,
+    /// Who tells which effect.
+    pub effects: P::Effects,
     /// The transaction history.
     pub transactions: P::Transactions,
     /// The event bus.

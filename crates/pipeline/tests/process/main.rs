@@ -8,6 +8,7 @@
     reason = "tests only"
 )]
 
+mod effects;
 mod model;
 mod parallel;
 
@@ -451,8 +452,8 @@ async fn only_the_events_that_the_bus_refused_come_back() {
         take_payment(&world, "stripe", "stripe", &payment(event_id)).await;
     }
     let batch = world.intake.receive(Delivery::Fast, 10);
-    // Endpoints, states, latest, record, publish.
-    let faults = Faults::nth(4, Fault::Partial);
+    // Endpoints, states, effects, latest, record, publish.
+    let faults = Faults::nth(5, Fault::Partial);
     let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
     assert_eq!(failures(&report), [batch[1].id.clone(), batch[3].id.clone()]);
     assert_eq!((world.published().len(), world.archived().len()), (2, 2));
@@ -538,7 +539,7 @@ async fn no_failure_of_any_call_loses_or_doubles_an_effect() {
     let full = world();
     take_payment(&full, "stripe", "stripe", &payment("e1")).await;
     process_with(&full, Delivery::Fast, &faultless).await;
-    assert!(faultless.calls() >= 7, "endpoints, states, latest, record, publish, archive, put");
+    assert!(faultless.calls() >= 8, "endpoints, states, effects, latest, record, publish, archive, put");
     for nth in 0..faultless.calls() {
         for fault in Fault::ALL {
             let world = world();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tollgate_batch::Kind;
-use tollgate_core::Delivery;
+use tollgate_core::{Delivery, PaymentEvent};
 use tollgate_pipeline::ports::LedgerState;
 use tollgate_providers::SignedWebhook;
 use tollgate_testkit::{
@@ -142,6 +142,24 @@ async fn play(mut seed: u64, count: usize, steps: usize, per_thousand: u64) {
     check(&world, &hooks);
 }
 
+/// Of the events that tell an effect one restates nothing, whichever processors had them, and the others restate that
+/// one: in each of their copies.
+fn check_effects(published: &[PaymentEvent<'static>]) {
+    let mut tellings: BTreeMap<String, BTreeMap<String, Option<String>>> = BTreeMap::new();
+    for event in published {
+        let restates = event.restates.map(|id| id.to_string());
+        let effect = tellings.entry(event.effect_id.to_string()).or_default();
+        let known = effect.entry(event.id.to_string()).or_insert_with(|| restates.clone());
+        assert_eq!(*known, restates, "every copy says the same: {event:?}");
+    }
+    for (effect, events) in tellings {
+        let first: Vec<&String> =
+            events.iter().filter(|(_, restates)| restates.is_none()).map(|(id, _)| id).collect();
+        let [first] = first[..] else { panic!("{effect}: {events:?}") };
+        assert!(events.values().flatten().all(|restates| restates == first), "{effect}: {events:?}");
+    }
+}
+
 /// Nothing acknowledged is lost, and nothing has an effect twice.
 fn check(world: &World, hooks: &[Hook]) {
     for delivery in [Delivery::Fast, Delivery::Ordered] {
@@ -159,6 +177,7 @@ fn check(world: &World, hooks: &[Hook]) {
         let first = *amounts.entry(event.id.to_string()).or_insert(amount);
         assert_eq!(first, amount, "every copy says the same: {event:?}");
     }
+    check_effects(&published);
     let rows = world.archived();
     let quarantined: Vec<String> = world
         .quarantine

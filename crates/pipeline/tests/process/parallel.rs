@@ -17,8 +17,8 @@ use crate::noon;
 /// Past what work is shared out from, poison left out.
 const DELIVERIES: usize = PARALLEL_FROM + 20;
 
-/// After endpoints, states, latest, record and publish.
-const ARCHIVE: usize = 5;
+/// After endpoints, states, effects, tellings, latest, record and publish.
+const ARCHIVE: usize = 7;
 
 /// Copies, contradictions, several events to a delivery and to a transaction, bodies that say nothing, and poison.
 async fn filled() -> (World, Vec<Message>) {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod clock;
+pub mod effects;
 pub mod history;
 pub mod ledger;
 pub mod queues;

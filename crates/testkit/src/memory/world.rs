@@ -19,6 +19,7 @@ use tollgate_risk::Thresholds;
 
 use super::{
     clock::HandClock,
+    effects::MemoryEffects,
     history::MemoryBus,
     ledger::MemoryLedger,
     queues::{MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
@@ -58,6 +59,7 @@ impl<'w> ProcessPorts for MemoryProcessPorts<'w> {
     type Endpoints = Failing<'w, &'w MemoryEndpoints>;
     type Clock = HandClock;
     type Ledger = Failing<'w, &'w MemoryLedger>;
+    type Effects = Failing<'w, &'w MemoryEffects>;
     type Transactions = Failing<'w, &'w MemoryTransactions>;
     type Bus = Failing<'w, &'w MemoryBus>;
     type ArchiveQueue = Failing<'w, &'w MemoryArchiveQueue>;
@@ -79,6 +81,8 @@ pub struct World {
     pub secrets: MemorySecrets,
     /// The ledger.
     pub ledger: MemoryLedger,
+    /// Who tells which effect.
+    pub effects: MemoryEffects,
     /// Both intake queues.
     pub intake: MemoryIntake,
     /// The payload bucket.
@@ -108,6 +112,7 @@ impl World {
             endpoints: MemoryEndpoints::new(endpoints),
             secrets,
             ledger: MemoryLedger::default(),
+            effects: MemoryEffects::default(),
             payloads: MemoryPayloadBucket::default(),
             transactions: MemoryTransactions::default(),
             bus: MemoryBus::default(),
@@ -138,6 +143,7 @@ impl World {
             directory: Directory::new(Failing::new(&self.endpoints, faults), self.clock.clone(), freshness),
             clock: self.clock.clone(),
             ledger: Failing::new(&self.ledger, faults),
+            effects: Failing::new(&self.effects, faults),
             transactions: Failing::new(&self.transactions, faults),
             bus: Failing::new(&self.bus, faults),
             archive: Failing::new(&self.archive, faults),

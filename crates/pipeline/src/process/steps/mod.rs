@@ -2,6 +2,7 @@
 
 mod archive;
 pub(super) mod claims;
+mod effects;
 mod history;
 mod mark;
 mod publish;

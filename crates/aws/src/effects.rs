@@ -1,0 +1,250 @@
+//! Who tells which effect: claims in the ledger's table, beside its events.
+//!
+//! A claim is an INSERT, which fails where the item is there. BatchExecuteStatement makes 25 of them a call and gives
+//! each its own verdict. What was there is read afterwards: the item in a statement's error is documented for failed
+//! conditions, and not for INSERT (BatchStatementError, API reference).
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::BuildError,
+    types::{
+        AttributeValue, BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
+    },
+};
+use tollgate_core::{EventId, Timestamp, WebhookId};
+use tollgate_pipeline::ports::{EffectClaim, Effects, PortError, PortResult};
+
+use crate::{
+    batch::{Item, Limits, batched},
+    dynamodb::{Attributes, READ, Read, SERVICE, number, string, text},
+    error::{build_error, port_error},
+    prepared::PreparedItems,
+};
+
+const KEY: &str = "event_key";
+const EVENT_ID: &str = "event_id";
+const WEBHOOK_ID: &str = "webhook_id";
+const CLAIMED_AT: &str = "claimed_at";
+
+/// BatchExecuteStatement: 25 statements a call (API reference). Ours are some 500 bytes.
+const EXECUTE: Limits = Limits { service: SERVICE, items: 25, bytes: usize::MAX };
+
+/// The claims of effects in the table `webhook-events`.
+#[derive(Debug, Clone)]
+pub struct DynamoEffects {
+    client: Client,
+    table: String,
+    is_parallel: bool,
+}
+
+/// What a statement did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Done,
+    /// The item is there already, or it is not as the statement's condition has it.
+    Refused,
+}
+
+impl DynamoEffects {
+    /// The claims in `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into(), is_parallel: false }
+    }
+
+    /// Has statements made on all processors, where there is more than one.
+    pub fn in_parallel(self, is_parallel: bool) -> Self {
+        Self { is_parallel, ..self }
+    }
+
+    /// Runs one statement for each input, and gives each its verdict.
+    async fn execute<I: Sync>(
+        &self,
+        inputs: &[I],
+        statement: impl Fn(&I) -> Result<BatchStatementRequest, BuildError> + Sync,
+    ) -> Vec<PortResult<Verdict>> {
+        let statements = PreparedItems::new(inputs, self.is_parallel, statement);
+        batched(EXECUTE, &vec![1; inputs.len()], async |chunk| self.call(statements.take(chunk)).await).await
+    }
+
+    async fn call(&self, statements: Vec<Result<BatchStatementRequest, BuildError>>) -> Vec<Item<Verdict>> {
+        let count = statements.len();
+        let fail = |problem: PortError| (0..count).map(|_| Item::Done(Err(problem.clone()))).collect();
+        let Ok(statements) = statements.into_iter().collect::<Result<Vec<_>, _>>() else {
+            return fail(build_error(SERVICE));
+        };
+        match self.client.batch_execute_statement().set_statements(Some(statements)).send().await {
+            // `batched` compares the number of verdicts with that of the statements.
+            Ok(answer) => answer.responses().iter().map(verdict).collect(),
+            Err(problem) => fail(port_error(SERVICE, &problem)),
+        }
+    }
+
+    /// The claims that are there instead of these.
+    async fn standing(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+        let read = Read {
+            client: &self.client,
+            table: &self.table,
+            key: KEY,
+            projection: "event_key, event_id, webhook_id, claimed_at",
+            names: &[],
+        };
+        let key = |claim: &EffectClaim| HashMap::from([(KEY.to_owned(), string(claim.subject.to_string()))]);
+        let wanted = PreparedItems::new(claims, false, key);
+        let found =
+            batched(READ, &vec![1; claims.len()], async |chunk| read.call(wanted.take(chunk), holder).await)
+                .await;
+        let claim = |(claim, found): (&EffectClaim, PortResult<Option<Holder>>)| {
+            let gone = || PortError::retryable(SERVICE, "a claim that was there is gone");
+            let Holder { event_id, webhook_id, claimed_at } = found?.ok_or_else(gone)?;
+            Ok(EffectClaim { subject: claim.subject, event_id, webhook_id, claimed_at })
+        };
+        claims.iter().zip(found).map(claim).collect()
+    }
+}
+
+impl Effects for DynamoEffects {
+    async fn claim(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+        let inserted = self.execute(claims, |claim| insertion(&self.table, claim)).await;
+        let taken: Vec<EffectClaim> = claims
+            .iter()
+            .zip(&inserted)
+            .filter(|(_, verdict)| **verdict == Ok(Verdict::Refused))
+            .map(|(claim, _)| *claim)
+            .collect();
+        let standing = self.standing(&taken).await;
+        let old = |(claim, standing): (&EffectClaim, &PortResult<EffectClaim>)| match standing {
+            Ok(standing) if claim.replaces(standing) => Some((*claim, *standing)),
+            _ => None,
+        };
+        let old: Vec<(EffectClaim, EffectClaim)> = taken.iter().zip(&standing).filter_map(old).collect();
+        let replaced = self.execute(&old, |(claim, old)| replacement(&self.table, claim, old)).await;
+        // As many answers as there were questions, each in its order.
+        let (mut standing, mut replaced) = (standing.into_iter(), replaced.into_iter());
+        let unanswered = || PortError::retryable(SERVICE, "no answer for a claim");
+        let mut one = |(claim, inserted): (&EffectClaim, PortResult<Verdict>)| {
+            if inserted? == Verdict::Done {
+                return Ok(*claim);
+            }
+            let standing = standing.next().unwrap_or_else(|| Err(unanswered()))?;
+            if !claim.replaces(&standing) {
+                return Ok(standing);
+            }
+            match replaced.next().unwrap_or_else(|| Err(unanswered()))? {
+                Verdict::Done => Ok(*claim),
+                Verdict::Refused => Err(PortError::retryable(SERVICE, "the claim changed hands")),
+            }
+        };
+        claims.iter().zip(inserted).map(&mut one).collect()
+    }
+
+    async fn release(&self, claims: &[EffectClaim]) -> Vec<PortResult<()>> {
+        let released = self.execute(claims, |claim| release(&self.table, claim)).await;
+        released.into_iter().map(|verdict| verdict.map(|_| ())).collect()
+    }
+}
+
+fn verdict(response: &BatchStatementResponse) -> Item<Verdict> {
+    let Some(problem) = response.error() else { return Item::Done(Ok(Verdict::Done)) };
+    let Some(code) = problem.code() else {
+        return Item::Done(Err(PortError::retryable(SERVICE, "error without a code")));
+    };
+    match code {
+        Code::DuplicateItem | Code::ConditionalCheckFailed => Item::Done(Ok(Verdict::Refused)),
+        // The statement itself is wrong; whatever else it is may pass.
+        Code::ValidationError | Code::ItemCollectionSizeLimitExceeded => {
+            Item::Done(Err(PortError::permanent(SERVICE, code.as_str())))
+        }
+        // Not permitted, or not there: another call in a moment meets the same.
+        Code::AccessDenied | Code::ResourceNotFound => {
+            Item::Done(Err(PortError::retryable(SERVICE, code.as_str())))
+        }
+        _ => Item::LeftOver(PortError::retryable(SERVICE, code.as_str())),
+    }
+}
+
+/// A claim of a subject that is not claimed yet, as BatchExecuteStatement takes it.
+///
+/// # Errors
+///
+/// The SDK's own, which it documents for absent texts.
+pub fn insertion(table: &str, claim: &EffectClaim) -> Result<BatchStatementRequest, BuildError> {
+    let statement = [
+        r#"INSERT INTO ""#,
+        table,
+        r#"" VALUE {'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}"#,
+    ];
+    let [event_id, webhook_id, claimed_at, expires_at] = values(claim);
+    BatchStatementRequest::builder()
+        .statement(statement.concat())
+        .set_parameters(Some(vec![subject(claim), event_id, webhook_id, claimed_at, expires_at]))
+        .build()
+}
+
+/// A claim in the place of `old`, which must still be there.
+fn replacement(
+    table: &str,
+    claim: &EffectClaim,
+    old: &EffectClaim,
+) -> Result<BatchStatementRequest, BuildError> {
+    let statement = [
+        r#"UPDATE ""#,
+        table,
+        r#"" SET event_id = ? SET webhook_id = ? SET claimed_at = ? SET expires_at = ? "#,
+        "WHERE event_key = ? AND event_id = ? AND webhook_id = ? AND claimed_at = ?",
+    ];
+    let [old_event_id, old_webhook_id, old_claimed_at, _] = values(old);
+    let parameters =
+        values(claim).into_iter().chain([subject(claim), old_event_id, old_webhook_id, old_claimed_at]);
+    BatchStatementRequest::builder()
+        .statement(statement.concat())
+        .set_parameters(Some(parameters.collect()))
+        .build()
+}
+
+fn release(table: &str, claim: &EffectClaim) -> Result<BatchStatementRequest, BuildError> {
+    let statement = [
+        r#"UPDATE ""#,
+        table,
+        r#"" SET claimed_at = ? WHERE event_key = ? AND event_id = ? AND webhook_id = ?"#,
+    ];
+    let [event_id, webhook_id, claimed_at, _] = values(&claim.released());
+    BatchStatementRequest::builder()
+        .statement(statement.concat())
+        .set_parameters(Some(vec![claimed_at, subject(claim), event_id, webhook_id]))
+        .build()
+}
+
+fn subject(claim: &EffectClaim) -> AttributeValue {
+    string(claim.subject.to_string())
+}
+
+/// The attributes beside the key, in the order of [`insertion`].
+fn values(claim: &EffectClaim) -> [AttributeValue; 4] {
+    [
+        string(claim.event_id.as_str()),
+        string(claim.webhook_id.as_str()),
+        string(claim.claimed_at.to_string()),
+        number(claim.expires_at()),
+    ]
+}
+
+/// What an item says of its subject's claim.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    event_id: EventId,
+    webhook_id: WebhookId,
+    claimed_at: Timestamp,
+}
+
+fn holder(item: &Attributes) -> PortResult<Holder> {
+    let holder = || {
+        Some(Holder {
+            event_id: EventId::parse(text(item, EVENT_ID)?)?,
+            webhook_id: WebhookId::parse(text(item, WEBHOOK_ID)?)?,
+            claimed_at: text(item, CLAIMED_AT)?.parse().ok()?,
+        })
+    };
+    holder().ok_or_else(|| PortError::permanent(SERVICE, "claim of an effect cannot be read"))
+}

@@ -1,0 +1,240 @@
+//! Who tells which effect, when several events and several deliveries do.
+
+use tollgate_batch::Kind;
+use tollgate_core::{Delivery, PaymentEvent};
+use tollgate_pipeline::{
+    intake::attribute,
+    ports::{EFFECT_LEASE_SECONDS, PortError},
+};
+use tollgate_testkit::{
+    failure::{Fault, Faults},
+    memory::{
+        queues::Message,
+        world::{World, failures, read, run},
+    },
+    webhook::Payment,
+};
+
+use crate::{noon, process, process_with, take_payment, world};
+
+/// Another event of one payment's success.
+fn telling(event_id: &str) -> Payment {
+    Payment::new(event_id, "pi_1", noon())
+}
+
+/// Each published event's provider id, with that of the event that it restates.
+fn told(world: &World) -> Vec<(String, Option<String>)> {
+    let published = world.published();
+    let name = |event: &PaymentEvent<'_>| event.provider_event_id.to_string();
+    let restated = |event: &PaymentEvent<'_>| {
+        let id = event.restates?;
+        Some(published.iter().find(|other| other.id == id).map_or(id.to_string(), name))
+    };
+    published.iter().map(|event| (name(event), restated(event))).collect()
+}
+
+fn expected(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    told.iter().map(|(event, restates)| ((*event).to_owned(), restates.map(str::to_owned))).collect()
+}
+
+/// Processes one batch; the ids of the messages that come back.
+async fn process_batch(world: &World, batch: &[Message]) -> Vec<String> {
+    let faults = Faults::none();
+    failures(&run(&world.processor(&faults), Kind::Standard, batch).await.unwrap())
+}
+
+/// Processes one batch until a call kills the processor; its messages come back.
+async fn die_at(world: &World, batch: &[Message], call: usize, fault: Fault) {
+    let faults = Faults::nth(call, fault);
+    let processor = world.processor(&faults);
+    tokio::select! {
+        biased;
+        _ = run(&processor, Kind::Standard, batch) => panic!("call {call} is never made"),
+        () = faults.death() => {}
+    }
+}
+
+/// Endpoints, states, effects, latest, record, publish: a processor that dies there has claimed and published nothing.
+const PUBLISH: usize = 5;
+/// The same where an event restates another: the telling is claimed too.
+const PUBLISH_RESTATING: usize = 6;
+
+#[tokio::test]
+async fn an_event_restates_the_first_that_told_its_effect() {
+    let all = [("evt_1", None), ("evt_2", Some("evt_1")), ("evt_3", Some("evt_1"))];
+    for (endpoint, delivery) in [("stripe", Delivery::Fast), ("lined-up", Delivery::Ordered)] {
+        for at_once in [false, true] {
+            let world = world();
+            for event_id in ["evt_1", "evt_2", "evt_3"] {
+                take_payment(&world, endpoint, "stripe", &telling(event_id)).await;
+                if !at_once {
+                    assert!(process(&world, delivery).await.is_empty());
+                }
+            }
+            assert!(process(&world, delivery).await.is_empty());
+            assert_eq!(told(&world), expected(&all), "{endpoint}, at once: {at_once}");
+            let restates = |event: &PaymentEvent<'_>| (event.id, event.restates);
+            let said: Vec<_> = world.published().iter().map(restates).collect();
+            let archived: Vec<_> =
+                world.archived().iter().flat_map(|row| &row.events).map(restates).collect();
+            assert_eq!(archived, said, "{endpoint}, at once: {at_once}");
+            let mut recorded: Vec<_> = world.transactions.records().values().map(restates).collect();
+            recorded.sort_by_key(|(id, _)| said.iter().position(|(known, _)| known == id));
+            assert_eq!(recorded, said, "{endpoint}, at once: {at_once}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_payment_or_another_state_is_another_effect() {
+    let world = world();
+    let other = Payment::new("evt_2", "pi_2", noon());
+    for (endpoint, payment) in
+        [("stripe", telling("evt_1")), ("stripe", other), ("lined-up", telling("evt_3"))]
+    {
+        take_payment(&world, endpoint, "stripe", &payment).await;
+    }
+    for delivery in [Delivery::Fast, Delivery::Ordered] {
+        assert!(process(&world, delivery).await.is_empty());
+    }
+    assert_eq!(told(&world), expected(&[("evt_1", None), ("evt_2", None), ("evt_3", None)]));
+}
+
+/// Two deliveries of one event in two processors: the one that claimed does the work, the other comes back and finds
+/// it done. So too where the event restates another.
+#[tokio::test]
+async fn of_the_copies_at_once_one_does_the_work() {
+    for is_restating in [false, true] {
+        let world = world();
+        if is_restating {
+            take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+            assert!(process(&world, Delivery::Fast).await.is_empty());
+        }
+        for _ in 0..2 {
+            take_payment(&world, "stripe", "stripe", &telling("evt_2")).await;
+        }
+        let before = world.published().len();
+        let first = world.intake.receive(Delivery::Fast, 1);
+        let second = world.intake.receive(Delivery::Fast, 1);
+        let publish = if is_restating { PUBLISH_RESTATING } else { PUBLISH };
+        die_at(&world, &first, publish, Fault::DieBefore).await;
+        assert_eq!(process_batch(&world, &second).await, [second[0].id.clone()], "it comes back");
+        assert_eq!(world.published().len(), before, "the other delivery is at work");
+        assert!(process_batch(&world, &first).await.is_empty());
+        assert!(process_batch(&world, &second).await.is_empty());
+        let told = told(&world);
+        let restates = is_restating.then(|| "evt_1".to_owned());
+        assert_eq!(told[before..], [("evt_2".to_owned(), restates)]);
+    }
+}
+
+/// In one stride the delivery that has claimed the event does the work, whichever comes first.
+#[tokio::test]
+async fn the_delivery_that_claimed_does_the_work_wherever_it_stands() {
+    let world = world();
+    for _ in 0..3 {
+        take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+    }
+    let claims = world.intake.receive(Delivery::Fast, 1);
+    die_at(&world, &claims, PUBLISH, Fault::DieBefore).await;
+    world.intake.settle(Delivery::Fast, &claims, &[claims[0].id.clone()]);
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    assert_eq!(batch.len(), 3);
+    batch.reverse();
+    assert!(process_batch(&world, &batch).await.is_empty());
+    let at_work = read(&claims[0]).webhook_id;
+    let published: Vec<_> = world.published().iter().map(|event| event.webhook_id).collect();
+    let archived: Vec<_> = world.archived().iter().map(|row| row.webhook_id).collect();
+    assert_eq!((published, archived), (vec![at_work], vec![at_work]));
+}
+
+/// A delivery with other facts claimed the event and did not finish it. It is a conflict in the next try, and gives the
+/// claim up.
+#[tokio::test]
+async fn a_conflict_gives_up_the_claim_of_the_try_before() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+    take_payment(&world, "stripe", "stripe", &telling("evt_1").of("999900", "USD")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    // Ingest did not note it.
+    for (name, value) in &mut batch[1].attributes {
+        if name == attribute::RECEIPT {
+            let mut receipt: serde_json::Value = serde_json::from_str(value).unwrap();
+            assert!(receipt.as_object_mut().unwrap().remove("conflicts").is_some());
+            *value = receipt.to_string();
+        }
+    }
+    die_at(&world, &batch[1..], PUBLISH, Fault::DieBefore).await;
+    assert_eq!(process_batch(&world, &batch).await, [batch[0].id.clone()]);
+    assert_eq!(world.quarantine.messages()[0].reason, "conflicting_facts");
+    assert!(process_batch(&world, &batch[..1]).await.is_empty());
+    assert_eq!(told(&world), expected(&[("evt_1", None)]));
+}
+
+/// Its message was deleted, or its queue purged.
+#[tokio::test]
+async fn the_claim_of_a_delivery_that_is_gone_is_taken_over() {
+    let world = world();
+    for _ in 0..2 {
+        take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+    }
+    let gone = world.intake.receive(Delivery::Fast, 1);
+    die_at(&world, &gone, PUBLISH, Fault::DieBefore).await;
+    world.intake.settle(Delivery::Fast, &gone, &[]);
+    assert_eq!(process(&world, Delivery::Fast).await.len(), 1);
+    take_payment(&world, "stripe", "stripe", &telling("evt_2")).await;
+    assert_eq!(process(&world, Delivery::Fast).await.len(), 1, "another event of the effect need not wait");
+    world.clock.advance_ms(EFFECT_LEASE_SECONDS * 1_000);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(told(&world), expected(&[("evt_2", Some("evt_1")), ("evt_1", None)]));
+}
+
+#[tokio::test]
+async fn a_quarantined_delivery_gives_up_its_claim() {
+    let world = world();
+    for _ in 0..2 {
+        take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+    }
+    let refused = world.intake.receive(Delivery::Fast, 1);
+    world.bus.fail(PortError::permanent("bus", "refused"));
+    assert!(process_batch(&world, &refused).await.is_empty());
+    assert_eq!(world.quarantine.messages().len(), 1);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(told(&world), expected(&[("evt_1", None)]));
+}
+
+/// Every call fails once, in every way, of a processor that holds the second telling of an effect beside a first one of
+/// another: what comes back says the same.
+#[tokio::test]
+async fn no_failure_of_any_call_makes_an_event_restate_itself_or_nothing() {
+    let start = async || {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+        process(&world, Delivery::Fast).await;
+        take_payment(&world, "stripe", "stripe", &telling("evt_2")).await;
+        take_payment(&world, "stripe", "stripe", &Payment::new("evt_3", "pi_2", noon())).await;
+        take_payment(&world, "stripe", "stripe", &Payment::new("evt_4", "pi_2", noon())).await;
+        world
+    };
+    let faultless = Faults::none();
+    process_with(&start().await, Delivery::Fast, &faultless).await;
+    for call in 0..faultless.calls() {
+        for fault in Fault::ALL {
+            let world = start().await;
+            let faults = Faults::nth(call, fault);
+            process_with(&world, Delivery::Fast, &faults).await;
+            process(&world, Delivery::Fast).await;
+            let mut told = told(&world);
+            told.sort();
+            told.dedup();
+            // Whichever of the two is published first.
+            let of_pi_2 =
+                [[("evt_3", None), ("evt_4", Some("evt_3"))], [("evt_3", Some("evt_4")), ("evt_4", None)]];
+            let is_sound = of_pi_2.iter().any(|of_pi_2| {
+                told == expected(&[&[("evt_1", None), ("evt_2", Some("evt_1"))], &of_pi_2[..]].concat())
+            });
+            assert!(is_sound, "call {call}, {fault:?}: {told:?}");
+            assert!(world.queued(Delivery::Fast).is_empty(), "call {call}, {fault:?}");
+        }
+    }
+}
