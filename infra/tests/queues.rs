@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate_core::{Queue, Reader};
 use tollgate_infra::{read, section};
 use yaml_rust2::Yaml;
@@ -59,10 +59,14 @@ impl Check {
 
     fn rule(&mut self, logical: &str, category: &str) {
         let rule = format!("{logical}Rule");
-        let pattern = self.property(&rule, "EventPattern");
-        let is_pattern = pattern["source"][0].as_str() == Some("tollgate")
-            && pattern["detail"]["category"][0].as_str() == Some(category);
-        self.is(is_pattern, format!("a rule {rule} for the category {category}"));
+        // With restatements, as an object; without, as a text.
+        let patterns = self.property(&rule, "EventPattern");
+        let all = &patterns[1];
+        let is_all = all["source"][0].as_str() == Some("tollgate")
+            && all["detail"]["category"][0].as_str() == Some(category);
+        let first = json!({"source": ["tollgate"], "detail": {"category": [category], "restates": [null]}});
+        let is_first = patterns[2].as_str().and_then(|text| serde_json::from_str(text).ok()) == Some(first);
+        self.is(is_all && is_first, format!("a rule {rule} for the category {category}"));
         let target = self.property(&rule, "Targets")[0].clone();
         let is_target = target["Arn"].as_str() == Some(&format!("{logical}.Arn"))
             && target["DeadLetterConfig"]["Arn"].as_str() == Some("EventBridgeDlq.Arn");

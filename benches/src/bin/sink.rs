@@ -104,6 +104,11 @@ impl Sink {
         let answer = match operation {
             "BatchGetItem" => json!({"Responses": {}, "UnprocessedKeys": {}}),
             "BatchWriteItem" => json!({"UnprocessedItems": {}}),
+            "BatchExecuteStatement" => {
+                let request: BatchExecuteStatement =
+                    serde_json::from_slice(body).expect("BatchExecuteStatement");
+                json!({"Responses": vec![json!({"TableName": "events"}); request.statements.len()]})
+            }
             "PutItem" | "UpdateItem" | "TransactWriteItems" | "GetItem" => json!({}),
             "PutEvents" => {
                 let request: PutEvents = serde_json::from_slice(body).expect("PutEvents");
@@ -144,6 +149,12 @@ impl Sink {
 
 const MESSAGE_ID: &str = "5fea7756-0ea4-451a-a703-a558b933e274";
 const MD5: &str = "fafb00f5732ab283681e124bf8747ed1";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchExecuteStatement {
+    statements: Vec<IgnoredAny>,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -15,11 +15,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
 use tollgate_aws::{
-    bus::EventBridgeBus, effects::DynamoEffects, ledger::DynamoLedger, queues::SqsArchiveQueue, transactions::DynamoTransactions,
+    bus::EventBridgeBus, effects::DynamoEffects, ledger::DynamoLedger, queues::SqsArchiveQueue,
+    transactions::DynamoTransactions,
 };
 use tollgate_core::{
-    Authenticity, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId, RiskTier, Timestamp,
-    WebhookId, event::Arrival,
+    Authenticity, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId,
+    RiskTier, Timestamp, WebhookId, event::Arrival,
 };
 use tollgate_pipeline::ports::{
     ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Ledger, LedgerEntry,
@@ -300,7 +301,10 @@ async fn each_claim_has_its_own_verdict() {
             calls += 1;
             let statements = statements(request);
             if calls > 1 {
-                assert!(is_repeated && statements.len() == 1, "{code}: what was claimed is not claimed again");
+                assert!(
+                    is_repeated && statements.len() == 1,
+                    "{code}: what was claimed is not claimed again"
+                );
             }
             let answer = |statement: &Value| match is_about(statement, 1) {
                 true => json!({"Error": {"Code": code, "Message": "no"}}),
@@ -321,7 +325,9 @@ async fn each_claim_has_its_own_verdict() {
 async fn a_claim_that_was_there_is_read_or_nothing_is_decided() {
     let taken = |request: &Value| {
         let answer = |statement: &Value| match is_about(statement, 1) {
-            true => json!({"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}}),
+            true => {
+                json!({"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}})
+            }
             false => json!({"TableName": "events"}),
         };
         json!({"Responses": statements(request).iter().map(answer).collect::<Vec<_>>()})
@@ -345,9 +351,9 @@ async fn a_claim_that_was_there_is_read_or_nothing_is_decided() {
     assert_eq!(missing.await, ["ours", "retryable", "ours"]);
     let unread = read(|keys| json!({"UnprocessedKeys": {"events": {"Keys": keys}}}));
     assert_eq!(unread.await, ["ours", "retryable", "ours"]);
-    let unreadable = read(|keys| {
-        json!({"Responses": {"events": [{"event_key": keys[0]["event_key"], "event_id": {"S": "strange"}}]}})
-    });
+    let unreadable = read(
+        |keys| json!({"Responses": {"events": [{"event_key": keys[0]["event_key"], "event_id": {"S": "strange"}}]}}),
+    );
     assert_eq!(unreadable.await, ["ours", "permanent", "ours"]);
 }
 

@@ -22,6 +22,9 @@ Tollgate promises about delivery, order and repeats is in [SEMANTICS.md](SEMANTI
 const CONSUMING: &str = "
 ## Consuming
 
+- Fulfil when an event of type `payment.succeeded` arrives in payments-queue: it comes once for each effect, but for a
+  crash. An event that restates an earlier one is on the bus only, unless the parameter `RouteRestatements` is true. A
+  rule of your own asks for `\"restates\": [null]`.
 - Events come at least once and in any order. Drop repeats by `id`. Sort one payment's events by `occurred_at`.
 - Read `amount.minor_units` as an integer of any size, or `amount.value` as a decimal. Never read money as a float.
 - Do not rely on what the provider claims where `authenticity` is `authenticated`: ask its API before money moves.

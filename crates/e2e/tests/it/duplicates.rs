@@ -1,5 +1,7 @@
 //! One event, however often and however concurrently it comes.
 
+use std::time::Duration;
+
 use tollgate_core::LedgerKey;
 use tollgate_pipeline::ports::{Claim, Claims, LedgerEntry, LedgerState};
 use tollgate_providers::{Received, Trusted};
@@ -33,6 +35,42 @@ async fn concurrent_copies_are_one_event() {
             })
             .await;
         assert!(routed.iter().all(|event| event.id == key(&sender, &id).event_id()));
+    }
+}
+
+/// Copies that reach several processors at the same moment: one of them publishes. The others come back and find the
+/// event processed.
+#[tokio::test]
+async fn of_two_hundred_copies_at_once_one_is_published() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("stripe-eu").await;
+    let ids: Vec<String> = (0..3).map(|round| platform.unique(&format!("at-once-{round}"))).collect();
+    for id in &ids {
+        let webhook = sender.payment(&Payment::new(id, id, platform.now()), platform.now());
+        let copies = (0..200).map(|_| platform.send(Some("stripe-eu"), &webhook));
+        let answers = futures_util::future::join_all(copies).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    }
+    let keys: Vec<LedgerKey> = ids.iter().map(|id| key(&sender, id)).collect();
+    platform.until_processed(&keys).await;
+    platform
+        .until_within(Duration::from_secs(180), "no copy is left in the intake queue", async || {
+            let waiting = platform.peek("IntakeQueueUrl").await;
+            let is_copy = |id: &String| waiting.iter().any(|message| message.body.contains(id.as_str()));
+            (!ids.iter().any(is_copy)).then_some(())
+        })
+        .await;
+    for (id, key) in ids.iter().zip(&keys) {
+        assert_eq!(platform.history("stripe-eu", id).await.len(), 1, "{id}");
+        let routed = platform
+            .until("it is routed", async || {
+                let events = platform.routed("PaymentsQueueUrl").await;
+                let mine: Vec<_> = events.into_iter().filter(|event| event.transaction_id == *id).collect();
+                (!mine.is_empty()).then_some(mine)
+            })
+            .await;
+        assert_eq!(routed.len(), 1, "{id}");
+        assert_eq!((routed[0].id, routed[0].restates), (key.event_id(), None), "{id}");
     }
 }
 

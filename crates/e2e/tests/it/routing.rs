@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
-use tollgate_core::{Category, EventType, Queue, RiskTier};
+use tollgate_core::{Category, EventType, LedgerKey, Queue, RiskTier};
 use tollgate_testkit::webhook::{Kind, Payment};
 
 use tollgate_e2e::Platform;
@@ -32,6 +32,42 @@ async fn each_category_has_its_queue() {
             })
             .await;
         assert!(events.iter().all(|event| event.category == category), "{queue}: {events:?}");
+    }
+}
+
+/// Two events tell one payment's success, at the same moment: the consumer gets one.
+#[tokio::test]
+async fn an_effect_that_several_events_tell_is_routed_once() {
+    let platform = Platform::open().await;
+    let mut told = Vec::new();
+    for endpoint in ["stripe-eu", "stripe-us"] {
+        let sender = platform.sender(endpoint).await;
+        for number in 0..4 {
+            let transaction = platform.unique(&format!("{endpoint}-told-{number}"));
+            let events = ["-a", "-b", "-c"].map(|telling| format!("{transaction}{telling}"));
+            let webhooks = events
+                .each_ref()
+                .map(|id| sender.payment(&Payment::new(id, &transaction, platform.now()), platform.now()));
+            let sent = webhooks.iter().map(|webhook| platform.send(Some(endpoint), webhook));
+            let answers = futures_util::future::join_all(sent).await;
+            assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+            let keys = events.map(|id| LedgerKey::new(sender.endpoint().id(), &id));
+            told.push((endpoint, transaction, keys));
+        }
+    }
+    for (endpoint, transaction, keys) in told {
+        platform.until_processed(&keys).await;
+        assert_eq!(platform.history(endpoint, &transaction).await.len(), keys.len());
+        let routed = platform
+            .until("it is routed", async || {
+                let events = platform.routed("PaymentsQueueUrl").await;
+                let mine: Vec<_> =
+                    events.into_iter().filter(|event| event.transaction_id == transaction).collect();
+                (!mine.is_empty()).then_some(mine)
+            })
+            .await;
+        assert_eq!(routed.len(), 1, "{transaction}");
+        assert_eq!(routed[0].restates, None, "{transaction}");
     }
 }
 
