@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Whose lists are not whole yet.
-const NOT_YET: [&str; 32] = [
+const NOT_YET: [&str; 27] = [
     "adyen",
     "adyen_platform",
     "airwallex",
@@ -23,11 +23,6 @@ const NOT_YET: [&str; 32] = [
     "braintree",
     "cashfree",
     "chargebee",
-    "checkout_com",
-    "coinbase_commerce",
-    "dlocal",
-    "flutterwave_v3",
-    "flutterwave_v4",
     "generic",
     "github",
     "gocardless",
