@@ -1,7 +1,8 @@
-//! Revolut Merchant and Business. <https://developer.revolut.com/docs/api/merchant#tag-webhooks>,
+//! Revolut Merchant and Business. <https://github.com/revolut-engineering/revolut-openapi>,
 //! <https://developer.revolut.com/docs/guides/manage-accounts/webhooks/about-webhooks>
 //!
-//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in or out}:{time}:{amount}`.
+//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in or out}:
+//! {increment}:{time}:{amount}`.
 //! The time is the body's. Merchant bodies have none, so that two failed attempts to pay an order are the same bytes: for
 //! events that an order may have several times, the time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such
 //! an event is therefore another event, and tells no money.
@@ -46,6 +47,7 @@ struct Event<'a> {
     payout_id: Text<'a>,
     dispute_id: Text<'a>,
     subscription_id: Text<'a>,
+    incremental_authorisation_ext_reference: Text<'a>,
     data: Object<Data<'a>>,
 }
 
@@ -110,12 +112,13 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let facts = Facts {
         transaction_id,
         movement_id,
-        occurrence: is_increment.then(|| Cow::Owned(at.to_owned())),
+        occurrence: is_increment.then(|| increment.clone().unwrap_or_else(|| Cow::Owned(at.to_owned()))),
         occurred_at: event.timestamp.moment(),
         ..facts
     };
     let facts = money::with_amount(facts, amount);
-    Ok(identified(facts, &[old_state, state, of_kind, direction, at], received.body))
+    let increment = increment.unwrap_or_default();
+    Ok(identified(facts, &[old_state, state, of_kind, direction, &increment, at], received.body))
 }
 
 /// A number without its minus, and which way the money goes.
@@ -183,7 +186,7 @@ fn payout(state: &str) -> Option<EventType> {
 fn merchant(event_type: &str) -> Option<EventType> {
     Some(match event_type {
         "ORDER_PAYMENT_AUTHENTICATION_CHALLENGED" => PaymentRequiresAction,
-        "ORDER_PAYMENT_AUTHENTICATED" => PaymentPending,
+        "ORDER_PAYMENT_AUTHENTICATED" | "ORDER_PAYMENT_AUTHORISATION_STARTED" => PaymentPending,
         // An increment reserves more money for the same order.
         "ORDER_AUTHORISED" | "ORDER_INCREMENTAL_AUTHORISATION_AUTHORISED" => PaymentAuthorized,
         // What was reserved before stays reserved.
