@@ -1,11 +1,11 @@
 //! Revolut Merchant and Business. <https://github.com/revolut-engineering/revolut-openapi>,
 //! <https://developer.revolut.com/docs/guides/manage-accounts/webhooks/about-webhooks>
 //!
-//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in or out}:
-//! {increment}:{time}:{amount}`.
-//! The time is the body's. Merchant bodies have none, so that two failed attempts to pay an order are the same bytes: for
-//! events that an order may have several times, the time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such
-//! an event is therefore another event, and tells no money.
+//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in or out}:{increment}:{time}:{amount}`,
+//! the increment being the merchant's reference of an incremental authorisation. The time is the body's. Merchant bodies
+//! have none, so that two failed attempts to pay an order are the same bytes: for events that an order may have several times, the
+//! time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such an event is therefore another event, and
+//! tells no money.
 //!
 //! Transaction: Merchant's order, payout, dispute or subscription; Business' transaction or payout link. Movement: the same,
 //! but the dispute in its own events. A refund is an order of its own, and nothing in the webhook says so.
@@ -36,6 +36,8 @@ pub(super) const NORMALISER: Normaliser =
 
 /// When this try was delivered, in milliseconds since 1970.
 const DELIVERED_AT: &str = "revolut-request-timestamp";
+
+const INCREMENTED: &str = "ORDER_INCREMENTAL_AUTHORISATION_AUTHORISED";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -101,9 +103,11 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         let id = id.or_else(|| data.id.some());
         (id.clone(), id)
     };
-    let is_increment = event_type == "ORDER_INCREMENTAL_AUTHORISATION_AUTHORISED";
+    let increment = event.incremental_authorisation_ext_reference.some();
+    let is_increment = event_type == INCREMENTED;
     let repeats = is_increment || kind.is_some_and(EventType::may_recur);
-    let delivered = header(received, DELIVERED_AT).filter(|_| repeats && event.timestamp.as_str().is_empty());
+    let is_told = increment.is_some() || !event.timestamp.as_str().is_empty();
+    let delivered = header(received, DELIVERED_AT).filter(|_| repeats && !is_told);
     let at = delivered.unwrap_or(event.timestamp.as_str());
     let facts = match kind {
         Some(kind) => Facts::new("", event_type, kind),
@@ -112,7 +116,7 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let facts = Facts {
         transaction_id,
         movement_id,
-        occurrence: is_increment.then(|| increment.clone().unwrap_or_else(|| Cow::Owned(at.to_owned()))),
+        occurrence: increment.clone().or_else(|| is_increment.then(|| Cow::Owned(at.to_owned()))),
         occurred_at: event.timestamp.moment(),
         ..facts
     };
@@ -188,7 +192,7 @@ fn merchant(event_type: &str) -> Option<EventType> {
         "ORDER_PAYMENT_AUTHENTICATION_CHALLENGED" => PaymentRequiresAction,
         "ORDER_PAYMENT_AUTHENTICATED" | "ORDER_PAYMENT_AUTHORISATION_STARTED" => PaymentPending,
         // An increment reserves more money for the same order.
-        "ORDER_AUTHORISED" | "ORDER_INCREMENTAL_AUTHORISATION_AUTHORISED" => PaymentAuthorized,
+        "ORDER_AUTHORISED" | INCREMENTED => PaymentAuthorized,
         // What was reserved before stays reserved.
         "ORDER_INCREMENTAL_AUTHORISATION_DECLINED" | "ORDER_INCREMENTAL_AUTHORISATION_FAILED" => {
             PaymentUpdated
