@@ -1,20 +1,26 @@
 //! Nuvei (SafeCharge) DMNs. <https://docs.nuvei.com/documentation/integration/webhooks/payment-dmns/>
 //!
-//! The body is a form; DMNs sent with GET are not read. Event id:
-//! `{PPP_TransactionID}:{Status}:{TransactionID}`. Transaction: `relatedTransactionId` (a settlement, refund or
-//! void names what it acts on), else `TransactionID`, else `PPP_TransactionID`.
+//! The body is a form; DMNs sent with GET are not read. Event id: `{transactionType}:{movement}:{transaction, where
+//! another}:{PPP_TransactionID}:{Status}:{responseTimeStamp}:{amount}`.
 //!
-//! Money: a decimal text in major units. `responseTimeStamp` comes without an offset: it is UTC.
+//! Transaction: a payment's own `TransactionID`, else `PPP_TransactionID`. A settlement, refund, void or chargeback has
+//! the one that it acts on, `relatedTransactionId`. A refund acts on the settlement, so that the settlement's own id is
+//! an alias. What a Sale is related to is another payment (the first of its subscription, its 3-D Secure check) and is not
+//! read. Movement: the `TransactionID` of the payment, settlement, refund or payout; of a void, what is voided.
+//!
+//! Money: a decimal text in major units, of this movement. An authorisation or a sale of nothing is a check of the card.
+//! `responseTimeStamp` comes without an offset: it is UTC.
 //!
 //! Signed: the amount, currency, time, `PPP_TransactionID` and `Status`, joined, and `productId`. Not `TransactionID`,
-//! `relatedTransactionId` or `transactionType`. Each signed field must have its own form: values that could have been
-//! split in another place are unrecognized.
+//! `relatedTransactionId` or `transactionType`, so that no event is verified. Each signed field must have its own form:
+//! values that could have been split in another place are unrecognized.
 
-use tollgate_core::{Currency, Customer, EventType, Facts, PaymentMethod};
+use tollgate_core::{Currency, Customer, EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
-    content::{ContentError, composite, unknown},
+    content::{ContentError, transaction, unknown},
     form::Form,
+    identity::identified,
     money,
     normaliser::{Normaliser, Read},
     time,
@@ -29,17 +35,10 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let form = Form::new(body)?;
     let ppp = form.get("PPP_TransactionID")?.ok_or(ContentError::MissingField("PPP_TransactionID"))?;
     let status = form.get("Status")?.unwrap_or_default();
-    let transaction = form.get("TransactionID")?;
-    let event_id = composite(&[&ppp, &status, transaction.as_deref().unwrap_or_default()]);
     let event_type = form.get("transactionType")?.unwrap_or_default();
-    let occurred_at = form.get("responseTimeStamp")?.filter(|text| is_time(text.as_bytes()));
+    let responded = form.get("responseTimeStamp")?.unwrap_or_default();
+    let occurred_at = Some(&responded).filter(|text| is_time(text.as_bytes()));
     let occurred_at = occurred_at.and_then(|text| time::at_offset(&text.replacen('.', " ", 1), 0));
-    let Some(kind) = kind(&event_type, &status) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
-    };
-    if occurred_at.is_none() || !ppp.bytes().all(|b| b.is_ascii_digit()) {
-        return Ok(Facts { occurred_at, ..Facts::unrecognized(event_id, event_type, AMBIGUOUS) });
-    }
     let currency = form.get("currency")?.unwrap_or_default();
     let amount = match form.get("totalAmount")? {
         Some(amount) => match Currency::new(&currency) {
@@ -50,8 +49,44 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         },
         None => Err(AMBIGUOUS),
     };
+    let is_nothing = amount.is_ok_and(|amount| amount.is_some_and(|amount| amount.minor_units() == 0));
+    let kind = match kind(&event_type, &status) {
+        Some(PaymentAuthorized | PaymentSucceeded) if is_nothing => Some(PaymentUpdated),
+        kind => kind,
+    };
+
+    let own = form.get("TransactionID")?;
+    let related = match &*event_type {
+        "Settle" | "Credit" | "Refund" | "Void" | "VoidCredit" | "Chargeback" => {
+            form.get("relatedTransactionId")?
+        }
+        _ => None,
+    };
+    let movement_id = match &*event_type {
+        "Void" | "VoidCredit" => related.clone().or_else(|| own.clone()),
+        // A chargeback that names one transaction names the payment.
+        "Chargeback" if related.is_none() => None,
+        _ => own.clone().or_else(|| Some(ppp.clone())),
+    };
+    let fallback = related.is_none().then(|| ppp.clone());
+    let (transaction_id, mut aliases) = transaction([related, own, fallback]);
+    aliases.retain(|alias| *alias != ppp && matches!(&*event_type, "Settle" | "Credit" | "Refund"));
+
+    let is_ambiguous = occurred_at.is_none() || !ppp.bytes().all(|byte| byte.is_ascii_digit());
+    let words = [&*ppp, &*status, &*responded];
+    let facts = match kind {
+        Some(_) if is_ambiguous => Facts::unrecognized("", event_type, AMBIGUOUS),
+        Some(kind) => Facts::new("", event_type, kind),
+        None => unknown("", event_type),
+    };
     let facts = Facts {
-        transaction_id: form.get("relatedTransactionId")?.or(transaction).or(Some(ppp)),
+        transaction_id,
+        aliases,
+        // Each attempt has an id of its own, and fails once.
+        occurrence: movement_id
+            .clone()
+            .filter(|_| matches!(kind, Some(PaymentFailed | PaymentCaptureFailed))),
+        movement_id,
         occurred_at,
         customer: Customer {
             id: match form.get("user_token_id")? {
@@ -65,9 +100,10 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
             brand: form.get("cardCompany")?,
             country: form.get("cardIssuingCountry")?,
         },
-        ..Facts::new(event_id, event_type, kind)
+        is_unsigned: true,
+        ..facts
     };
-    Ok(money::with_amount(facts, amount))
+    Ok(identified(money::with_amount(facts, amount), &words, body))
 }
 
 /// `2026-01-02.03:04:05`, to the letter.
@@ -77,35 +113,63 @@ fn is_time(text: &[u8]) -> bool {
     text.len() == FORM.len() && text.iter().zip(FORM).all(fits)
 }
 
+/// What became of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Approved,
+    Pending,
+    Failed,
+    Canceled,
+}
+
+impl Outcome {
+    fn of(status: &str) -> Option<Self> {
+        const WORDS: [(&str, Outcome); 10] = [
+            ("APPROVED", Outcome::Approved),
+            ("SUCCESS", Outcome::Approved),
+            ("OK", Outcome::Approved),
+            ("PENDING", Outcome::Pending),
+            ("REDIRECT", Outcome::Pending),
+            ("DECLINED", Outcome::Failed),
+            ("ERROR", Outcome::Failed),
+            ("FAIL", Outcome::Failed),
+            ("CANCELED", Outcome::Canceled),
+            ("CANCELLED", Outcome::Canceled),
+        ];
+        WORDS.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(status)).map(|(_, outcome)| outcome)
+    }
+}
+
 fn kind(transaction_type: &str, status: &str) -> Option<EventType> {
-    use EventType::*;
-    let outcome = [
-        ("APPROVED", 0),
-        ("SUCCESS", 0),
-        ("OK", 0),
-        ("PENDING", 1),
-        ("DECLINED", 2),
-        ("ERROR", 2),
-        ("FAIL", 2),
-    ]
-    .into_iter()
-    .find(|(word, _)| word.eq_ignore_ascii_case(status))
-    .map(|(_, outcome)| outcome);
-    Some(match (transaction_type, outcome) {
-        (_, None) if status.eq_ignore_ascii_case("CANCELED") => PaymentCanceled,
-        ("Chargeback", _) => DisputeOpened,
-        ("Sale" | "Settle" | "Sale3D", Some(0)) => PaymentSucceeded,
-        ("Auth" | "Auth3D" | "PreAuth", Some(0)) => PaymentAuthorized,
-        ("Sale" | "Auth" | "Auth3D" | "Sale3D" | "PreAuth" | "Settle", Some(1)) => PaymentPending,
-        ("Settle", Some(2)) => PaymentCaptureFailed,
-        ("Sale" | "Auth" | "Auth3D" | "Sale3D" | "PreAuth", Some(2)) => PaymentFailed,
-        ("Void" | "VoidCredit", Some(0)) => PaymentCanceled,
-        ("Credit" | "Refund", Some(0)) => RefundSucceeded,
-        ("Credit" | "Refund", Some(1)) => RefundPending,
-        ("Credit" | "Refund", Some(2)) => RefundFailed,
-        ("Payout", Some(0)) => PayoutSucceeded,
-        ("Payout", Some(1)) => PayoutPending,
-        ("Payout", Some(2)) => PayoutFailed,
+    use Outcome::{Approved, Canceled, Failed, Pending};
+    if transaction_type == "Chargeback" {
+        return Some(DisputeOpened);
+    }
+    Some(match (transaction_type, Outcome::of(status)?) {
+        ("Sale" | "Settle" | "Sale3D", Approved) => PaymentSucceeded,
+        ("Auth" | "PreAuth", Approved) => PaymentAuthorized,
+        ("Sale" | "Auth" | "Sale3D" | "PreAuth" | "Settle", Pending) => PaymentPending,
+        ("Settle", Failed | Canceled) => PaymentCaptureFailed,
+        ("Sale" | "Auth" | "Sale3D" | "PreAuth", Failed) => PaymentFailed,
+        ("Sale" | "Auth" | "Sale3D" | "PreAuth", Canceled) => PaymentCanceled,
+        // 3-D Secure alone: the payer was authenticated, and no money was reserved.
+        ("InitAuth3D" | "Auth3D", Approved) => PaymentUpdated,
+        ("InitAuth3D" | "Auth3D", Pending) => PaymentRequiresAction,
+        ("InitAuth3D" | "Auth3D", Failed) => PaymentFailed,
+        ("InitAuth3D" | "Auth3D", Canceled) => PaymentCanceled,
+        ("Void", Approved) => PaymentCanceled,
+        ("Void", Pending | Failed | Canceled) => PaymentUpdated,
+        // The refund is voided.
+        ("VoidCredit", Approved) => RefundCanceled,
+        ("VoidCredit", Pending | Failed | Canceled) => RefundUpdated,
+        ("Credit" | "Refund", Approved) => RefundSucceeded,
+        ("Credit" | "Refund", Pending) => RefundPending,
+        ("Credit" | "Refund", Failed) => RefundFailed,
+        ("Credit" | "Refund", Canceled) => RefundCanceled,
+        ("Payout", Approved) => PayoutSucceeded,
+        ("Payout", Pending) => PayoutPending,
+        ("Payout", Failed) => PayoutFailed,
+        ("Payout", Canceled) => PayoutCanceled,
         _ => return None,
     })
 }
