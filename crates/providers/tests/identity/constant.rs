@@ -16,9 +16,7 @@ use crate::{
 };
 
 /// Whose event ids do not yet hold all that they must.
-const NOT_YET: [&str; 12] = [
-    "adyen",
-    "adyen_platform",
+const NOT_YET: [&str; 9] = [
     "braintree",
     "cashfree",
     "lemonsqueezy",
@@ -28,7 +26,6 @@ const NOT_YET: [&str; 12] = [
     "phonepe",
     "shopify",
     "wise",
-    "xendit",
 ];
 
 /// What one event id must decide.

@@ -15,9 +15,7 @@ use crate::{
 };
 
 /// Whose lists are not whole yet.
-const NOT_YET: [&str; 27] = [
-    "adyen",
-    "adyen_platform",
+const NOT_YET: [&str; 23] = [
     "airwallex",
     "authorize_net",
     "braintree",
@@ -26,7 +24,6 @@ const NOT_YET: [&str; 27] = [
     "generic",
     "github",
     "gocardless",
-    "klarna",
     "lemonsqueezy",
     "mercadopago",
     "mollie",
@@ -42,7 +39,6 @@ const NOT_YET: [&str; 27] = [
     "svix",
     "wise",
     "worldpay",
-    "xendit",
 ];
 
 /// The provider's name of the type of each event, and why it is unrecognized.
