@@ -1,19 +1,23 @@
 //! Square. <https://developer.squareup.com/reference/square/webhooks>
 //!
-//! Event id: `event_id`. Transaction: the payment, which is the object itself, or the one that a refund, dispute
-//! or invoice names; a payout or subscription is its own.
+//! Event id: `event_id`. Time: the event's `created_at`. Live or sandbox: the `Square-Environment` header.
 //!
-//! Money: integers in the smallest denomination, as ISO 4217 counts. Live or sandbox: the
-//! `Square-Environment` header.
+//! Transaction: the payment, which is the object itself, or the one that a refund or dispute names; an invoice, payout
+//! or subscription is its own. Movement: the object that the event is about. A payment that is told again after a refund
+//! is an update.
+//!
+//! Amount, integers in the smallest denomination, as ISO 4217 counts: of a payment its total with the tip
+//! (`total_money`), of refunds, disputes and payouts their own. An invoice tells only how much was paid of it in all,
+//! so that its events have no amount: each of its payments has events of its own.
 //!
 //! Signed: the whole body and the URL, not the header with the mode.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 
 use super::{
     content::{ContentError, required, unknown},
-    fields::{First, Number, Object, Text},
+    fields::{Number, Object, Text, each},
     json, money,
     normaliser::{Normaliser, Read},
 };
@@ -55,6 +59,7 @@ struct Named<'a> {
     payout: Object<Subject<'a>>,
     invoice: Object<Subject<'a>>,
     subscription: Object<Subject<'a>>,
+    checkout: Object<Subject<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,12 +67,18 @@ struct Named<'a> {
 struct Subject<'a> {
     #[serde(borrow)]
     id: Text<'a>,
+    dispute_id: Text<'a>,
+    refund_id: Text<'a>,
     payment_id: Text<'a>,
+    payment_ids: Ids<'a>,
+    refund_ids: Ids<'a>,
+    refunded_money: Object<Amount<'a>>,
     disputed_payment: Object<Disputed<'a>>,
     status: Text<'a>,
     state: Text<'a>,
     amount_money: Object<Amount<'a>>,
-    payment_requests: First<PaymentRequest<'a>>,
+    tip_money: Object<Amount<'a>>,
+    total_money: Object<Amount<'a>>,
     customer_id: Text<'a>,
     source_type: Text<'a>,
     card_details: Object<CardDetails<'a>>,
@@ -81,12 +92,24 @@ struct Disputed<'a> {
     payment_id: Text<'a>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PaymentRequest<'a> {
-    #[serde(borrow)]
-    computed_amount_money: Object<Amount<'a>>,
-    total_completed_amount_money: Object<Amount<'a>>,
+/// A list of ids: the first, and how many there are.
+#[derive(Default)]
+struct Ids<'a> {
+    first: Text<'a>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Ids<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut ids = Self::default();
+        each(deserializer, |id: Text<'de>| {
+            if ids.count == 0 {
+                ids.first = id;
+            }
+            ids.count += 1;
+        })?;
+        Ok(ids)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -137,28 +160,29 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         "payout" => object.payout,
         "invoice" => object.invoice,
         "subscription" => object.subscription,
+        "terminal" if event_type.starts_with("terminal.refund.") => object.refund,
+        "terminal" => object.checkout,
         _ => Object::Absent,
     };
-    let found = subject.some().and_then(|subject| Some((kind(&event_type, &subject)?, subject)));
-    let Some((kind, subject)) = found else {
+    let Some(subject) = subject.some() else {
         return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
-    let amount = if family == "invoice" {
-        let request = subject.payment_requests.only().unwrap_or_default();
-        match kind {
-            EventType::InvoicePaid => request.total_completed_amount_money,
-            _ => request.computed_amount_money,
-        }
-    } else {
-        subject.amount_money
-    }
-    .or_default();
-    let amount = money::minor(amount.amount, &amount.currency, money::iso);
+    let kind = kind(&event_type, &subject);
+    let amount = amount(family, &subject);
 
+    let id = subject.id.some();
+    let movement_id = match family {
+        "dispute" => id.clone().or_else(|| subject.dispute_id.some()),
+        "terminal" => subject.refund_id.some().or_else(|| id.clone()),
+        _ => id.clone(),
+    };
     let payment = subject.disputed_payment.or_default().payment_id.some();
-    let payment = payment.or_else(|| subject.payment_id.some()).or_else(|| subject.id.some());
+    let payment = payment.or_else(|| subject.payment_id.some());
+    let payment =
+        payment.or_else(|| subject.payment_ids.first.some().filter(|_| subject.payment_ids.count == 1));
     let facts = Facts {
-        transaction_id: payment,
+        transaction_id: payment.or(id),
+        movement_id,
         occurred_at,
         customer: Customer {
             id: subject.customer_id.some(),
@@ -170,9 +194,34 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
             country: None,
         },
         livemode,
-        ..Facts::new(event_id, event_type, kind)
+        ..unknown(event_id, event_type)
     };
-    Ok(money::with_amount(facts, amount))
+    let Some(kind) = kind else {
+        return Ok(Facts { amount: amount.ok().flatten(), movement_id: None, ..facts });
+    };
+    // A payment is one attempt.
+    let occurrence = facts.movement_id.clone().filter(|_| kind == EventType::PaymentFailed);
+    Ok(money::with_amount(Facts { kind, unrecognized: None, occurrence, ..facts }, amount))
+}
+
+fn amount(family: &str, subject: &Subject<'_>) -> money::Amount {
+    let exact = |amount: &Object<Amount<'_>>| match amount {
+        Object::Value(amount) => money::minor(amount.amount, &amount.currency, money::iso),
+        Object::Absent | Object::Wrong => Ok(None),
+    };
+    match (family, &subject.total_money) {
+        ("payment", Object::Absent | Object::Wrong) => {
+            let (amount, tip) = (exact(&subject.amount_money)?, exact(&subject.tip_money)?);
+            match (amount, tip) {
+                (Some(amount), Some(tip)) => Ok(money::sum(amount, tip)),
+                (amount, _) => Ok(amount),
+            }
+        }
+        ("payment", total) => exact(total),
+        // What is due next, not what was paid.
+        ("invoice", _) => Ok(None),
+        _ => exact(&subject.amount_money),
+    }
 }
 
 fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {
@@ -182,6 +231,7 @@ fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {
         "payment.created" | "payment.updated" => match status {
             "APPROVED" => PaymentAuthorized,
             "PENDING" => PaymentPending,
+            "COMPLETED" if is_refunded(subject) => PaymentUpdated,
             "COMPLETED" => PaymentSucceeded,
             "CANCELED" => PaymentCanceled,
             "FAILED" => PaymentFailed,
@@ -193,6 +243,9 @@ fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {
             "REJECTED" | "FAILED" => RefundFailed,
             _ => return None,
         },
+        // The payments and refunds of a terminal have events of their own.
+        "terminal.checkout.created" | "terminal.checkout.updated" => PaymentUpdated,
+        "terminal.refund.created" | "terminal.refund.updated" => RefundUpdated,
         name if name.starts_with("dispute.evidence.") => DisputeUpdated,
         "dispute.created" | "dispute.state.updated" | "dispute.state.changed" => match subject.state.as_str()
         {
@@ -200,17 +253,36 @@ fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {
             "INQUIRY_CLOSED" => DisputeClosed,
             "WON" => DisputeWon,
             "LOST" | "ACCEPTED" => DisputeLost,
+            // An inquiry may become a dispute.
+            "EVIDENCE_REQUIRED" => DisputeOpened,
             _ if event_type == "dispute.created" => DisputeOpened,
             _ => DisputeUpdated,
         },
         "payout.sent" => PayoutPending,
         "payout.paid" => PayoutSucceeded,
         "payout.failed" => PayoutFailed,
+        "invoice.payment_made" if matches!(status, "PARTIALLY_PAID" | "PAYMENT_PENDING") => PaymentUpdated,
         "invoice.payment_made" => InvoicePaid,
         "invoice.scheduled_charge_failed" => InvoicePaymentFailed,
+        "invoice.canceled" => PaymentCanceled,
+        // Each refund has events of its own.
+        "invoice.refunded" => RefundUpdated,
+        // It begins later.
+        "subscription.created" if status == "PENDING" => SubscriptionUpdated,
         "subscription.created" => SubscriptionCreated,
-        "subscription.updated" if status == "CANCELED" => SubscriptionCanceled,
+        "subscription.updated" if matches!(status, "CANCELED" | "DEACTIVATED" | "COMPLETED") => {
+            SubscriptionCanceled
+        }
         "subscription.updated" => SubscriptionUpdated,
         _ => return None,
     })
+}
+
+/// Whether something of the payment was refunded before: then the payment itself is not what changed.
+fn is_refunded(subject: &Subject<'_>) -> bool {
+    let sum = match &subject.refunded_money {
+        Object::Value(money) => money.amount.integer::<i128>().unwrap_or_default(),
+        Object::Absent | Object::Wrong => 0,
+    };
+    subject.refund_ids.count > 0 || sum != 0
 }
