@@ -1,12 +1,20 @@
-//! Access Worldpay. <https://developer.worldpay.com/products/access/events>
+//! Access Worldpay. <https://docs.worldpay.com/access/products/events/openapi/payment>
 //!
 //! Event id: `eventId`. Transaction: `eventDetails.transactionReference`, which the merchant gave and which all
 //! events of a payment carry.
 //!
-//! Money: integers in minor units, as ISO 4217 counts. `eventTimestamp` comes without an offset: it is UTC.
+//! Movement: a payment can be settled and refunded in parts. The merchant gives each part a reference of its own,
+//! its movement is `{transaction}:{reference}`. A settlement without one is told apart by its amount, so that
+//! `sentForSettlement` and `settled` are one effect; a refund without one is a movement of its own. Everything else is the
+//! transaction's.
+//!
+//! Money: integers in minor units, as ISO 4217 counts: the amount of the authorisation, or of this settlement or refund.
+//!
+//! Time: `eventTimestamp`, which comes without an offset: it is UTC. `date` is the day when the payment was submitted, and not
+//! read.
 
 use serde::Deserialize;
-use tollgate_core::{EventType, Facts};
+use tollgate_core::{Category, EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
     content::{ContentError, required, unknown},
@@ -35,7 +43,9 @@ struct Details<'a> {
     kind: Text<'a>,
     classification: Text<'a>,
     transaction_reference: Text<'a>,
+    reference: Text<'a>,
     amount: Object<Amount<'a>>,
+    payment_instrument: Object<Instrument<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,43 +56,76 @@ struct Amount<'a> {
     currency_code: Text<'a>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Instrument<'a> {
+    #[serde(borrow)]
+    method: Text<'a>,
+}
+
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let event: Event<'_> = json::read(body)?;
     let event_id = required(event.event_id, "eventId")?;
-    let occurred_at = time::at_offset(event.event_timestamp.as_str(), 0);
     let details = event.event_details.or_default();
     let kind = kind(details.classification.as_str(), details.kind.as_str());
     let event_type = details.kind.some().unwrap_or_default();
-    let Some(kind) = kind else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
-    };
     let amount = details.amount.or_default();
+    let units = amount.value.text().unwrap_or_default();
+    let part = details.reference.some();
+    let transaction_id = details.transaction_reference.some();
+    let of_transaction = |part: &str| Some(format!("{}:{part}", transaction_id.as_deref()?).into());
+    let movement_id = match kind.map(EventType::category) {
+        Some(Category::Refund) => part.and_then(|part| of_transaction(&part)),
+        Some(Category::Payment) if is_settlement(&event_type) => match part {
+            Some(part) => of_transaction(&part),
+            None => of_transaction(&[units, amount.currency_code.as_str()].concat()),
+        },
+        Some(_) => transaction_id.clone(),
+        None => None,
+    };
     let amount = money::minor(amount.value, &amount.currency_code, money::iso);
+    let facts = match kind {
+        Some(kind) => Facts::new(event_id, event_type, kind),
+        None => unknown(event_id, event_type),
+    };
     let facts = Facts {
-        transaction_id: details.transaction_reference.some(),
-        occurred_at,
-        ..Facts::new(event_id, event_type, kind)
+        transaction_id,
+        movement_id,
+        occurred_at: time::at_offset(event.event_timestamp.as_str(), 0),
+        method: PaymentMethod {
+            kind: details.payment_instrument.or_default().method.some(),
+            ..PaymentMethod::default()
+        },
+        ..facts
     };
     Ok(money::with_amount(facts, amount))
 }
 
+fn is_settlement(event_type: &str) -> bool {
+    matches!(event_type, "sentForSettlement" | "settled" | "settlementFailed")
+}
+
 fn kind(classification: &str, name: &str) -> Option<EventType> {
-    use EventType::*;
     Some(match (classification, name) {
-        ("payout", "sentForPayout" | "requested") => PayoutPending,
-        ("payout", "settled" | "completed" | "paid") => PayoutSucceeded,
-        ("payout", "refused" | "error" | "failed") => PayoutFailed,
-        ("chargeback", "informationRequested") => DisputeWarning,
-        ("chargeback", "chargedBack" | "disputed") => DisputeOpened,
-        ("chargeback", "disputeReversed" | "chargebackReversed" | "disputeWon") => DisputeWon,
-        ("chargeback", "disputeLost") => DisputeLost,
+        ("payout", "sentForPayout" | "requested" | "pending") => PayoutPending,
+        ("payout", "settled" | "completed" | "paid" | "disbursed") => PayoutSucceeded,
+        ("payout", "refused" | "error" | "failed" | "rejected" | "returned") => PayoutFailed,
+        ("payout", "cancelled" | "expired") => PayoutCanceled,
+        ("payout", _) => return None,
+        // The funds are held until the issuer has decided.
+        (_, "informationRequested") => DisputeWarning,
+        // Sent with the classification `payment`.
+        (_, "chargedBack" | "disputed") => DisputeOpened,
+        (_, "disputeReversed" | "chargebackReversed" | "disputeWon") => DisputeWon,
+        (_, "disputeLost") => DisputeLost,
+        ("chargeback", _) => return None,
         (_, "sentForAuthorization") => PaymentPending,
         (_, "authorized") => PaymentAuthorized,
         (_, "sentForSettlement" | "settled") => PaymentSucceeded,
         (_, "settlementFailed") => PaymentCaptureFailed,
         (_, "refused" | "error" | "authenticationFailed") => PaymentFailed,
-        (_, "cancelled" | "sentForCancellation") => PaymentCanceled,
-        (_, "expired") => PaymentExpired,
+        (_, "cancelled" | "sentForCancellation" | "cancelledByCustomer") => PaymentCanceled,
+        (_, "expired" | "requestExpired") => PaymentExpired,
         (_, "sentForRefund") => RefundPending,
         (_, "refunded") => RefundSucceeded,
         (_, "refundFailed") => RefundFailed,
