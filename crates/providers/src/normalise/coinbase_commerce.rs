@@ -52,6 +52,8 @@ struct Charge<'a> {
     pricing: Object<Value<'a>>,
     #[serde(deserialize_with = "paid")]
     payments: Paid,
+    #[serde(deserialize_with = "is_unresolved")]
+    timeline: bool,
     metadata: Pairs<'a>,
 }
 
@@ -125,17 +127,32 @@ fn paid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Paid, D::Error> {
     Ok(paid)
 }
 
+/// Whether the last state of a charge's timeline is that a person must decide about it.
+fn is_unresolved<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Step<'a> {
+        #[serde(borrow)]
+        status: Text<'a>,
+    }
+    let mut last = false;
+    each(deserializer, |step: Object<Step<'de>>| last = step.or_default().status.as_str() == "UNRESOLVED")?;
+    Ok(last)
+}
+
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let attempt: Attempt<'_> = json::read(body)?;
     let event = attempt.event.or_default();
     let event_id = required(event.id, "event.id")?;
     let event_type = event.kind.some().unwrap_or_default();
     let occurred_at = event.created_at.moment();
+    let charge = event.data.or_default();
     let facts = match kind(&event_type) {
+        // Money came, too little or too late: it did not fail for want of a payer.
+        Some(PaymentFailed) if charge.timeline => Facts::new(event_id, event_type, PaymentRequiresAction),
         Some(kind) => Facts::new(event_id, event_type, kind),
         None => unknown(event_id, event_type),
     };
-    let charge = event.data.or_default();
     let price = charge.pricing.or_default();
     let amount = match (facts.kind, charge.payments) {
         (PaymentCreated | PaymentFailed, _) => price.amount(),
