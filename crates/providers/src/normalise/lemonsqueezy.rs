@@ -1,11 +1,18 @@
 //! Lemon Squeezy. <https://docs.lemonsqueezy.com/help/webhooks/webhook-payloads>
 //!
-//! Event id: `{event_name}:{data.type}:{data.id}:{updated_at}`, since it has none. Transaction: `data.id`, the
-//! order, subscription or subscription invoice.
+//! Event id: `{event_name}:{movement}:{transaction}:{updated_at}:{status}:{total}:{amount}`, since it has
+//! none. Transaction: the order's `data.id`; of anything else `{data.type}:{data.id}`, since orders, subscriptions and
+//! subscription invoices are counted apart. Movement: the transaction. A refund names only the sum of all refunds so
+//! far: its movement is `{transaction}:refund:{refunded_amount}`.
 //!
-//! Money: integers in cents. What a cent is in currencies without two decimals is not documented, so that such
-//! an amount is refused. `refunded_amount` is that of all refunds of the order so far, not of this one: a refund's
-//! amount is absent, or the total where no such sum is sent, from before orders could be refunded in part.
+//! Money: integers in cents, an order's or invoice's `total`. What a cent is in currencies without two decimals is not
+//! documented, so that such an amount is refused. `refunded_amount` is that of all refunds of the order so far, not of
+//! this one: a refund's amount is absent, or the total where no such sum is sent, from before orders could be refunded in
+//! part. An order of zero is no payment.
+//!
+//! Signed: the whole body. Time: `updated_at`, else the creation's where the event is the creation.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
@@ -13,6 +20,7 @@ use tollgate_core::{Customer, EventType, Facts, PaymentMethod};
 use super::{
     content::{ContentError, composite, required, unknown},
     fields::{Flag, Id, Number, Object, Pairs, Text},
+    identity::identified,
     json,
     money::{self, Amount},
     normaliser::{Normaliser, Read},
@@ -71,27 +79,49 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let event_type = required(meta.event_name, "meta.event_name")?;
     let id = data.id.some().ok_or(ContentError::MissingField("data.id"))?;
     let attributes = data.attributes.or_default();
-    let event_id = composite(&[&event_type, data.kind.as_str(), &id, attributes.updated_at.as_str()]);
-    let occurred_at = attributes.updated_at.moment().or_else(|| attributes.created_at.moment());
+    let total = attributes.total.text().unwrap_or_default();
+    let (status, updated_at) = (attributes.status, attributes.updated_at);
+    let words = [updated_at.as_str(), status.as_str(), total];
+    let created_at = attributes.created_at.moment().filter(|_| event_type.ends_with("_created"));
+    let occurred_at = updated_at.moment().or(created_at);
     let livemode = meta.test_mode.some().map(|test| !test);
-    let Some(kind) = kind(&event_type, attributes.status.as_str()) else {
-        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
+    let is_order = data.kind.as_str() == "orders";
+    let transaction_id = match data.kind.as_str() {
+        _ if is_order => id,
+        kind => Cow::Owned(composite(&[kind, &id])),
     };
-    let units = match kind {
-        EventType::RefundSucceeded if !attributes.refunded_amount.is_absent() => Number::Absent,
-        _ => attributes.total,
+    let Some(kind) = kind(&event_type, status.as_str(), total == "0") else {
+        let unknown = unknown("", event_type);
+        let facts = Facts { transaction_id: Some(transaction_id), occurred_at, livemode, ..unknown };
+        let mut facts = identified(facts, &words, body);
+        // Its object may be a licence or a customer.
+        facts.transaction_id = facts.transaction_id.take().filter(|_| is_order);
+        return Ok(facts);
+    };
+    let is_refund = kind == EventType::RefundSucceeded;
+    let units = match is_refund && !attributes.refunded_amount.is_absent() {
+        true => Number::Absent,
+        false => attributes.total,
     };
     let amount = cents(units, &attributes.currency);
+    let movement_id = match is_refund {
+        true => {
+            let sum = attributes.refunded_amount.text().unwrap_or_default();
+            Cow::Owned(composite(&[&transaction_id, "refund", sum]))
+        }
+        false => transaction_id.clone(),
+    };
     let facts = Facts {
-        transaction_id: Some(id),
+        transaction_id: Some(transaction_id),
+        movement_id: Some(movement_id),
         occurred_at,
         customer: Customer { id: attributes.customer_id.some(), country: None },
         method: PaymentMethod { brand: attributes.card_brand.some(), ..PaymentMethod::default() },
         livemode,
         metadata: meta.custom_data.into_vec(),
-        ..Facts::new(event_id, event_type, kind)
+        ..Facts::new("", event_type, kind)
     };
-    Ok(money::with_amount(facts, amount))
+    Ok(identified(money::with_amount(facts, amount), &words, body))
 }
 
 fn cents(units: Number<'_>, currency: &Text<'_>) -> Amount {
@@ -102,13 +132,14 @@ fn cents(units: Number<'_>, currency: &Text<'_>) -> Amount {
     }
 }
 
-fn kind(event_name: &str, status: &str) -> Option<EventType> {
+fn kind(event_name: &str, status: &str, is_nothing: bool) -> Option<EventType> {
     use EventType::*;
     Some(match event_name {
         "order_created" => match status {
             "pending" => PaymentPending,
-            "failed" => PaymentFailed,
-            _ => PaymentSucceeded,
+            "failed" | "fraudulent" => PaymentFailed,
+            "paid" | "" if !is_nothing => PaymentSucceeded,
+            _ => PaymentUpdated,
         },
         "order_refunded" | "subscription_payment_refunded" => RefundSucceeded,
         "subscription_created" => SubscriptionCreated,
