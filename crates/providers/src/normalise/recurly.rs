@@ -1,15 +1,20 @@
-//! Recurly, JSON webhooks. <https://docs.recurly.com/recurly-subscriptions/docs/webhooks>
+//! Recurly, JSON webhooks. <https://docs.recurly.com/recurly-subscriptions/docs/webhooks>,
+//! <https://docs.recurly.com/recurly-subscriptions/docs/payment-notifications>
 //!
-//! Event id: `id`. Provider's type: `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its
-//! invoice number.
+//! Event id: `{id}:{object_type}.{event_type}:{transaction}`: Recurly's samples have two types under one `id`. Provider's type:
+//! `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its invoice number.
+//!
+//! Movement: the object. Which object's `uuid` a refund has is not documented: each is a movement of its own.
 //!
 //! Money: not in the webhook; it must be fetched.
+//!
+//! Signed: the time of sending and the whole body. Time: `event_time`.
 
 use serde::Deserialize;
-use tollgate_core::{Customer, EventType, Facts};
+use tollgate_core::{Category, Customer, EventType, Facts};
 
 use super::{
-    content::{ContentError, required, unknown},
+    content::{ContentError, composite, required, unknown},
     fields::{Id, Text},
     json,
     normaliser::{Normaliser, Read},
@@ -33,15 +38,20 @@ struct Body<'a> {
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let body: Body<'_> = json::read(body)?;
-    let event_id = required(body.id, "id")?;
+    let id = required(body.id, "id")?;
     let (object, event) = (body.object_type.as_str(), body.event_type.as_str());
     let event_type = [object, event].join(".");
+    let (uuid, number) = (body.uuid.some(), body.invoice_number.some());
+    let transaction_id = uuid.or(number);
+    // The transaction is in the id too: it is the movement, and one `id` may have several.
+    let event_id = composite(&[&id, &event_type, transaction_id.as_deref().unwrap_or_default()]);
     let occurred_at = body.event_time.moment();
     let Some(kind) = kind(object, event) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
+        return Ok(Facts { transaction_id, occurred_at, ..unknown(event_id, event_type) });
     };
     Ok(Facts {
-        transaction_id: body.uuid.some().or_else(|| body.invoice_number.some()),
+        movement_id: transaction_id.clone().filter(|_| kind.category() != Category::Refund),
+        transaction_id,
         occurred_at,
         customer: Customer { id: body.account_code.some(), country: None },
         ..Facts::new(event_id, event_type, kind)
@@ -55,19 +65,21 @@ fn kind(object: &str, event: &str) -> Option<EventType> {
         ("payment" | "transaction", "failed" | "declined") => PaymentFailed,
         ("payment" | "transaction", "scheduled" | "processing") => PaymentPending,
         ("payment" | "transaction", "voided" | "void") => PaymentCanceled,
-        ("payment" | "transaction", "authorized") => PaymentAuthorized,
+        ("payment" | "transaction", "authorized" | "transaction_authorized") => PaymentAuthorized,
         ("refund", "succeeded" | "successful") | ("payment" | "transaction", "refunded") => RefundSucceeded,
         ("refund", "failed") => RefundFailed,
+        ("payment" | "transaction", _) => PaymentUpdated,
         ("chargeback" | "dispute", "opened" | "created") => DisputeOpened,
         ("chargeback" | "dispute", "won") => DisputeWon,
         ("chargeback" | "dispute", "lost") => DisputeLost,
         ("invoice" | "charge_invoice", "paid") => InvoicePaid,
         ("invoice" | "charge_invoice", "failed" | "past_due") => InvoicePaymentFailed,
-        ("subscription", "created" | "activated") => SubscriptionCreated,
-        ("subscription", "canceled" | "expired") => SubscriptionCanceled,
-        ("subscription", "updated" | "renewed" | "paused" | "resumed" | "reactivated" | "past_due") => {
-            SubscriptionUpdated
-        }
+        ("invoice" | "charge_invoice", _) => PaymentUpdated,
+        // A credit invoice or a credit payment settles other invoices; a refund of money has events of its own.
+        ("credit_invoice" | "credit_payment", _) => RefundUpdated,
+        ("subscription" | "external_subscription", "created" | "activated") => SubscriptionCreated,
+        ("subscription" | "external_subscription", "canceled" | "expired") => SubscriptionCanceled,
+        ("subscription" | "external_subscription", _) => SubscriptionUpdated,
         _ => return None,
     })
 }
