@@ -4,8 +4,12 @@
 //! or decimal text in major units, exact), `timestamp` (RFC 3339 text).
 //!
 //! Optional: `currency` (else the endpoint's `default_currency` parameter, else `XXX`), `status` (else
-//! `succeeded`; a dispute's is `opened`), `transaction_id` (else the event id), `customer_id`, `country`,
+//! `succeeded`; a dispute's is `opened`), `transaction_id` (else the event id), `movement_id`, `customer_id`, `country`,
 //! `payment_method`, `card_brand`, `card_country`, `risk_score` (0 to 65,535), `livemode`, `metadata`.
+//!
+//! `movement_id` is the id of what moved: the refund's, the dispute's, the capture's. Events with the same one and the
+//! same state tell one effect. Where it is absent, a payment's is its `transaction_id`, and each refund or dispute event
+//! is a movement of its own. `amount` is the amount of this movement, and never a sum of several.
 //!
 //! Event id: `event_id`. What is missing or ill-typed is an error, which the sender is told.
 
@@ -38,6 +42,7 @@ struct Body<'a> {
     currency: Text<'a>,
     status: Text<'a>,
     transaction_id: Text<'a>,
+    movement_id: Text<'a>,
     customer_id: Text<'a>,
     country: Text<'a>,
     payment_method: Text<'a>,
@@ -81,6 +86,7 @@ fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, C
 
     Ok(Facts {
         transaction_id: Some(transaction_id.unwrap_or_else(|| event_id.clone())),
+        movement_id: optional(body.movement_id, "movement_id")?,
         amount: Some(amount),
         occurred_at: Some(occurred_at),
         customer: Customer {

@@ -3,7 +3,7 @@
 //! The specification fixes the envelope, not what senders put into `data`. Read are:
 //!
 //! - `type`: recognised when it is one of our own event types (`payment.succeeded`, …).
-//! - `timestamp` (RFC 3339), `data.transaction_id` or `data.id`, `data.currency` (else the endpoint's
+//! - `timestamp` (RFC 3339), `data.transaction_id` or `data.id`, `data.movement_id`, `data.currency` (else the endpoint's
 //!   `default_currency`), `data.customer_id`, `data.country`, `data.payment_method`, `data.card_brand`,
 //!   `data.card_country`, `data.risk_score`, `data.livemode`, `data.metadata`.
 //! - `data.amount`: the endpoint's parameter `amount_unit` says whether senders count in `major` or `minor`
@@ -11,10 +11,15 @@
 //!   so that its event is unrecognized.
 //!
 //! Event id: the header that is signed. That is `webhook-id`; of Svix `svix-id` where its three headers are there.
+//!
+//! Movement: `data.movement_id`. Where it is absent, a payment's is its transaction, and that of a refund, a dispute, a
+//! payout, a subscription or an invoice is `data.id`.
+//!
+//! Signed: the id, the time of sending and the whole body.
 
 use serde::Deserialize;
 use std::borrow::Cow;
-use tollgate_core::{Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{Category, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     content::{ContentError, header, unknown},
@@ -54,6 +59,7 @@ struct Data<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     transaction_id: Text<'a>,
+    movement_id: Text<'a>,
     amount: Number<'a>,
     currency: Text<'a>,
     customer_id: Text<'a>,
@@ -87,13 +93,17 @@ fn read<'a>(
     let occurred_at = body.timestamp.moment();
     let event_type = body.kind.some().unwrap_or_default();
     let kind = EventType::parse(&event_type).filter(|kind| *kind != EventType::PaymentUnrecognized);
-    let Some(kind) = kind else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
-    };
     let data = body.data.or_default();
+    let id = data.id.some();
+    let transaction_id = data.transaction_id.some().or_else(|| id.clone());
+    let Some(kind) = kind else {
+        return Ok(Facts { transaction_id, occurred_at, ..unknown(event_id, event_type) });
+    };
     let amount = amount(data.amount, data.currency, config);
+    let movement_id = data.movement_id.some();
     let facts = Facts {
-        transaction_id: data.transaction_id.some().or_else(|| data.id.some()),
+        transaction_id,
+        movement_id: movement_id.or(if kind.category() == Category::Payment { None } else { id }),
         occurred_at,
         customer: Customer { id: data.customer_id.some(), country: data.country.some() },
         method: PaymentMethod {
