@@ -82,7 +82,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 39] = files![
+static FILES: [File; 40] = files![
     "adyen",
     "adyen_platform",
     "airwallex",
@@ -111,6 +111,7 @@ static FILES: [File; 39] = files![
     "paystack",
     "phonepe",
     "plaid",
+    "polar",
     "razorpay",
     "recurly",
     "revolut",

@@ -53,6 +53,7 @@ mod paypal;
 mod paystack;
 mod phonepe;
 mod plaid;
+mod polar;
 mod razorpay;
 mod recurly;
 mod revolut;
@@ -117,6 +118,7 @@ const NORMALISERS: &[Normaliser] = &[
     paystack::NORMALISER,
     phonepe::NORMALISER,
     plaid::NORMALISER,
+    polar::NORMALISER,
     razorpay::NORMALISER,
     recurly::NORMALISER,
     revolut::NORMALISER,
