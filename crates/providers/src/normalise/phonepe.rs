@@ -1,19 +1,28 @@
 //! PhonePe. <https://developer.phonepe.com/payment-gateway/webhook-handling>
 //!
-//! Event id: `{event}:{refund, order or transaction id}`, since PhonePe has none; an attempt's is its own
-//! `transactionId`, since an order can have several. Transaction: the order,
-//! `orderId` in payments and `originalMerchantOrderId` in refunds, which name no other.
+//! Event id: `{event}:{movement}:{transaction, where another}:{state}:{attempt}:{how the mandate was authorised}:{time}:{amount}`,
+//! since PhonePe has none. An event is named by `event`, in older webhooks by `type` (`PG_REFUND_COMPLETED`).
 //!
-//! Money: integers of paise; the currency is INR.
+//! Transaction: the order by the merchant's own id, `merchantOrderId`, which refunds name as `originalMerchantOrderId`. PhonePe's id of
+//! the order is an alias. A settlement and a change of a subscription are their own.
+//!
+//! Movement: the order; the refund, the settlement, the subscription. Failed attempts at an order are told apart by their
+//! `transactionId`.
+//!
+//! Money: integers of paise; the currency is INR. Of the orders that set up a subscription only those that authorise it by
+//! a first payment (`TRANSACTION`) take money.
+//!
+//! Time: the refund's `timestamp`, else that of the order's attempt; `lastUpdatedAt` of a settlement.
 //!
 //! Signed: nothing. The sender proves itself by a hash of the credentials.
 
 use serde::Deserialize;
-use tollgate_core::{EventType, Facts, PaymentMethod};
+use tollgate_core::{Category, EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
-    content::{ContentError, composite, unknown},
+    content::{ContentError, unknown},
     fields::{First, Number, Object, Text},
+    identity::identified,
     json, money,
     normaliser::{Normaliser, Read},
 };
@@ -41,10 +50,24 @@ struct Payload<'a> {
     refund_id: Text<'a>,
     merchant_refund_id: Text<'a>,
     original_merchant_order_id: Text<'a>,
+    settlement_id: Text<'a>,
+    subscription_id: Text<'a>,
+    merchant_subscription_id: Text<'a>,
+    payment_flow: Object<Flow<'a>>,
     state: Text<'a>,
     amount: Number<'a>,
     timestamp: Number<'a>,
+    last_updated_at: Number<'a>,
     payment_details: First<Detail<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Flow<'a> {
+    #[serde(borrow)]
+    subscription_id: Text<'a>,
+    merchant_subscription_id: Text<'a>,
+    auth_workflow_type: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -61,63 +84,139 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let event_type = event.event.some().or_else(|| event.kind.some());
     let event_type = event_type.ok_or(ContentError::MissingField("event"))?;
     let payload = event.payload.or_default();
-    let refund = payload.refund_id.some().or_else(|| payload.merchant_refund_id.some());
-    let order = payload.order_id.some().or_else(|| payload.transaction_id.some());
-    let order = order.or_else(|| payload.merchant_order_id.some());
+    let state = payload.state;
+    let flow = payload.payment_flow.or_default();
+    let name = dotted(&event_type);
+    let kind = kind(name, state.as_str());
     let detail = payload.payment_details.value.unwrap_or_default();
-    let is_attempt = event_type.contains("attempt") || event_type.contains("ATTEMPT");
-    let attempt = is_attempt.then_some(detail.transaction_id);
-    let attempt = attempt.and_then(Text::some);
-    let id = refund.as_deref().or(attempt.as_deref()).or(order.as_deref());
-    let event_id = composite(&[&event_type, id.ok_or(ContentError::MissingField("payload.orderId"))?]);
-    let occurred_at = payload.timestamp.unix_millis().or_else(|| detail.timestamp.unix_millis());
-    let Some(kind) = kind(&event_type, payload.state.as_str()) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, event_type) });
+    let times = [payload.timestamp, payload.last_updated_at, detail.timestamp];
+    let time = times.into_iter().find(|time| !time.is_absent()).unwrap_or_default();
+
+    let order = payload.order_id.some();
+    let merchant_order =
+        payload.merchant_order_id.some().or_else(|| payload.original_merchant_order_id.some());
+    let attempt = detail.transaction_id.some().or_else(|| payload.transaction_id.some());
+    let ids = [payload.subscription_id, flow.subscription_id];
+    let more_ids = [payload.merchant_subscription_id, flow.merchant_subscription_id];
+    let subscription = ids.into_iter().chain(more_ids).find_map(Text::some);
+    let of_order = merchant_order.clone().or_else(|| order.clone());
+    let (movement_id, transaction_id) = match kind {
+        _ if event_type.starts_with("settlement.") => {
+            let id = payload.settlement_id.some();
+            (id.clone(), id)
+        }
+        Some(SubscriptionCreated) => (subscription.or_else(|| of_order.clone()), of_order),
+        Some(SubscriptionUpdated | SubscriptionCanceled) => (subscription.clone(), of_order.or(subscription)),
+        Some(kind) if kind.category() == Category::Refund => {
+            (payload.refund_id.some().or_else(|| payload.merchant_refund_id.some()), of_order)
+        }
+        Some(kind) if kind.category() == Category::Payout => (None, of_order),
+        _ => {
+            let id = of_order.or_else(|| attempt.clone());
+            (id.clone(), id)
+        }
     };
-    let amount = money::minor(payload.amount, &Text::Value("INR".into()), money::iso);
+    let workflow = flow.auth_workflow_type;
+    let units = match kind {
+        Some(SubscriptionCreated) if workflow.as_str() == "TRANSACTION" => payload.amount,
+        Some(SubscriptionCreated | SubscriptionUpdated | SubscriptionCanceled) => Number::Absent,
+        _ => payload.amount,
+    };
+    let amount = money::minor(units, &Text::Value("INR".into()), money::iso);
+    let facts = match kind {
+        Some(kind) => Facts::new("", event_type, kind),
+        None => unknown("", event_type),
+    };
+    let failed = matches!(kind, Some(PaymentFailed | InvoicePaymentFailed));
+    let words = [
+        state.as_str(),
+        attempt.as_deref().unwrap_or_default(),
+        workflow.as_str(),
+        time.text().unwrap_or_default(),
+    ];
     let facts = Facts {
-        transaction_id: payload.original_merchant_order_id.some().or(order).or(refund),
-        occurred_at,
+        aliases: order.filter(|id| Some(id) != transaction_id.as_ref()).into_iter().collect(),
+        transaction_id,
+        movement_id,
+        occurrence: attempt.clone().filter(|_| failed),
+        occurred_at: time.unix_millis(),
         method: PaymentMethod { kind: detail.payment_mode.some(), ..PaymentMethod::default() },
-        ..Facts::new(event_id, event_type, kind)
+        ..facts
     };
-    Ok(money::with_amount(facts, amount))
+    Ok(identified(money::with_amount(facts, amount), &words, body))
 }
 
-fn kind(event_type: &str, state: &str) -> Option<EventType> {
-    use EventType::*;
-    Some(match event_type {
-        "checkout.order.completed"
-        | "CHECKOUT_ORDER_COMPLETED"
-        | "pg.order.completed"
-        | "PG_ORDER_COMPLETED" => match state {
+/// The events that older webhooks name by `type` alone, in upper case and with underscores.
+const WITH_TYPE: [&str; 21] = [
+    "checkout.order.completed",
+    "checkout.order.failed",
+    "checkout.transaction.attempt.failed",
+    "pg.order.completed",
+    "pg.order.failed",
+    "pg.transaction.attempt.failed",
+    "pg.refund.accepted",
+    "pg.refund.completed",
+    "pg.refund.failed",
+    "subscription.setup.order.completed",
+    "subscription.setup.order.failed",
+    "subscription.paused",
+    "subscription.unpaused",
+    "subscription.cancelled",
+    "subscription.revoked",
+    "subscription.notification.completed",
+    "subscription.notification.failed",
+    "subscription.redemption.order.completed",
+    "subscription.redemption.order.failed",
+    "subscription.redemption.transaction.completed",
+    "subscription.redemption.transaction.failed",
+];
+
+/// An event's name as `event` has it.
+fn dotted(event_type: &str) -> &str {
+    let is = |name: &&str| {
+        let as_type = name.bytes().map(|byte| if byte == b'.' { b'_' } else { byte.to_ascii_uppercase() });
+        as_type.eq(event_type.bytes())
+    };
+    WITH_TYPE.into_iter().find(is).unwrap_or(event_type)
+}
+
+fn kind(name: &str, state: &str) -> Option<EventType> {
+    Some(match name {
+        "checkout.order.completed" | "pg.order.completed" | "paylink.order.completed" => match state {
             "FAILED" => PaymentFailed,
             "PENDING" => PaymentPending,
             _ => PaymentSucceeded,
         },
         "checkout.order.failed"
-        | "CHECKOUT_ORDER_FAILED"
         | "pg.order.failed"
-        | "PG_ORDER_FAILED"
+        | "paylink.order.failed"
+        | "subscription.setup.order.failed"
         | "checkout.transaction.attempt.failed"
-        | "CHECKOUT_TRANSACTION_ATTEMPT_FAILED"
         | "pg.transaction.attempt.failed"
-        | "PG_TRANSACTION_ATTEMPT_FAILED" => PaymentFailed,
-        "pg.refund.accepted" | "PG_REFUND_ACCEPTED" => RefundPending,
-        "pg.refund.completed" | "PG_REFUND_COMPLETED" => RefundSucceeded,
-        "pg.refund.failed" | "PG_REFUND_FAILED" => RefundFailed,
-        "subscription.setup.order.completed" | "SUBSCRIPTION_SETUP_ORDER_COMPLETED" => SubscriptionCreated,
-        "subscription.paused" | "SUBSCRIPTION_PAUSED" | "subscription.unpaused" | "SUBSCRIPTION_UNPAUSED" => {
-            SubscriptionUpdated
+        | "pg.transaction.failed" => PaymentFailed,
+        "pg.refund.accepted" => RefundPending,
+        "pg.refund.completed" if state == "FAILED" => RefundFailed,
+        "pg.refund.completed" => RefundSucceeded,
+        "pg.refund.failed" => RefundFailed,
+        "settlement.initiated" => PayoutPending,
+        "settlement.processed" => PayoutSucceeded,
+        // It is tried again; nor does a split's line in the ledger move anything.
+        "settlement.attempt.failed" | "order.split.settlement.accepted" | "order.split.settlement.failed" => {
+            PayoutUpdated
         }
-        "subscription.cancelled"
-        | "SUBSCRIPTION_CANCELLED"
-        | "subscription.revoked"
-        | "SUBSCRIPTION_REVOKED" => SubscriptionCanceled,
-        "subscription.redemption.order.completed" | "SUBSCRIPTION_REDEMPTION_ORDER_COMPLETED" => InvoicePaid,
-        "subscription.redemption.order.failed" | "SUBSCRIPTION_REDEMPTION_ORDER_FAILED" => {
+        "subscription.setup.order.completed" => SubscriptionCreated,
+        "subscription.paused"
+        | "subscription.unpaused"
+        | "subscription.notification.completed"
+        | "subscription.notification.failed" => SubscriptionUpdated,
+        "subscription.cancelled" | "subscription.revoked" => SubscriptionCanceled,
+        "subscription.redemption.order.completed" | "subscription.redemption.transaction.completed" => {
+            InvoicePaid
+        }
+        "subscription.redemption.order.failed" | "subscription.redemption.transaction.failed" => {
             InvoicePaymentFailed
         }
+        "subscription.redemption.order.cancelled" => PaymentCanceled,
         _ => return None,
     })
 }
