@@ -129,6 +129,11 @@ impl<'a> Deref for Reference<'a> {
 pub(in crate::normalise) struct Id<'a>(Text<'a>);
 
 impl<'a> Id<'a> {
+    /// Whether there is one that is not empty.
+    pub(in crate::normalise) fn is_some(&self) -> bool {
+        !self.0.as_str().is_empty()
+    }
+
     /// Its text, if there is one that is not empty.
     pub(in crate::normalise) fn some(self) -> Option<Cow<'a, str>> {
         self.0.some()
