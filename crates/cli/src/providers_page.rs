@@ -27,17 +27,17 @@ itself, in the form of the tables in crates/providers/catalogue.toml, and says a
 const EVENTS: &str = "
 ## Events
 
-*signed*: which of an event's id, type, transaction, movement, amount and time are signed, in every event of the provider.
-*mapped*: event types, or statuses of a provider without event
-types, that become one of ours. *ignored on purpose*: they are about no payment, refund, dispute, payout, subscription or
-invoice, and their events are `payment.unrecognized`. Each type that the provider publishes is one or the other; the
-lists are in crates/providers/event-types.
+*signed*: which of an event's id, type, transaction, movement, amount and time are signed, in every event of the
+provider. *mapped*: event types, or statuses of a provider without event types, that become one of ours. *ignored on
+purpose*: they are about no payment, refund, dispute, payout, subscription or invoice, and their events are
+`payment.unrecognized`. *published*: both together, which are all types of the lists that were read. The provider's part
+of the set-up below names these lists, and says why something is not signed. The types are in
+crates/providers/event-types.
 
 ";
 
 /// The headings of the table of events.
-const EVENT_HEADINGS: [&str; 6] =
-    ["provider", "signed", "mapped", "ignored on purpose", "published", "published in"];
+const EVENT_HEADINGS: [&str; 5] = ["provider", "signed", "mapped", "ignored on purpose", "published"];
 
 const SETUP: &str = "
 ## Set-up
@@ -88,27 +88,28 @@ fn line(cells: &[String]) -> String {
 }
 
 /// The cells of the table of events, in the order of [`EVENT_HEADINGS`].
-fn events(row: &Provider) -> anyhow::Result<[String; 6]> {
-    let types = Normaliser::named(row.normaliser()).and_then(|it| EventTypes::of(it.name()));
-    let types = types.with_context(|| format!("{}: no event types", row.name))?;
+fn events(row: &Provider) -> anyhow::Result<[String; 5]> {
+    let types = event_types(row)?;
     let (mapped, ignored) = (types.mapped.len(), types.ignored.len());
-    Ok([
-        format!("[{0}](#{0})", row.name),
-        signed(row),
-        mapped.to_string(),
-        ignored.to_string(),
-        (mapped + ignored).to_string(),
-        types.sources.join("; "),
-    ])
+    let signed = EventField::ALL.into_iter().filter(|field| !unsigned(row).contains(field));
+    let signed: Vec<&str> = signed.map(EventField::as_str).collect();
+    let signed = match signed.len() {
+        0 => "nothing".to_owned(),
+        6 => "all".to_owned(),
+        _ => signed.join(", "),
+    };
+    let counts = [mapped, ignored, mapped + ignored].map(|count| count.to_string());
+    let [mapped, ignored, published] = counts;
+    Ok([format!("[{0}](#{0})", row.name), signed, mapped, ignored, published])
 }
 
-/// Which fields of an event are signed, and why the others are not.
-fn signed(row: &Provider) -> String {
-    let Some(unsigned) = &row.unsigned else { return "all".to_owned() };
-    let signed = EventField::ALL.into_iter().filter(|field| !unsigned.fields.contains(field));
-    let signed: Vec<&str> = signed.map(EventField::as_str).collect();
-    let signed = if signed.is_empty() { "none".to_owned() } else { signed.join(", ") };
-    format!("{signed} ({})", unsigned.why)
+fn event_types(row: &Provider) -> anyhow::Result<&'static EventTypes> {
+    let types = Normaliser::named(row.normaliser()).and_then(|it| EventTypes::of(it.name()));
+    types.with_context(|| format!("{}: no event types", row.name))
+}
+
+fn unsigned(row: &Provider) -> &[EventField] {
+    row.unsigned.as_ref().map_or(&[], |unsigned| &unsigned.fields)
 }
 
 fn setup(row: &Provider) -> anyhow::Result<String> {
@@ -119,8 +120,14 @@ fn setup(row: &Provider) -> anyhow::Result<String> {
     };
     let unconfirmed =
         row.unconfirmed.as_ref().map(|why| format!(" **Unconfirmed**: {why}.")).unwrap_or_default();
+    let sources = event_types(row)?.sources.join("; ");
+    let not_signed = row.unsigned.as_ref().map(|unsigned| {
+        let fields: Vec<&str> = unsigned.fields.iter().map(|field| field.as_str()).collect();
+        format!(" Not signed: {} ({}).", fields.join(", "), unsigned.why)
+    });
+    let not_signed = not_signed.unwrap_or_default();
     Ok(format!(
-        "\n### {name}\n\n{title}. Rule: {source}.{unconfirmed}\n\n\
+        "\n### {name}\n\n{title}. Rule: {source}.{unconfirmed} Event types: {sources}.{not_signed}\n\n\
          1. {}\n2. `{}`; key: {key}.\n3. {}\n",
         row.register.replace("{url}", "URL"),
         endpoint(row)?,
