@@ -1,19 +1,33 @@
 //! Mercado Pago. <https://www.mercadopago.com/developers/en/docs/your-integrations/notifications/webhooks>
 //!
-//! Event id: `{id}:{data.id}`, `data.id` in lower case. Provider's type: `action`, else `type`. Transaction: `data.id`.
-//! The query's `data.id` is signed and the body is not: a body that names another subject is unrecognized, and the signed
-//! one is recorded.
+//! Event id: `{action}:{movement}:{transaction, where another}:{type}:{id}:{status}:{version}:{amount}`. Orders of Point
+//! have no `id` but a version. Provider's type: `action`, else `type`; both where the action is only `created` or `updated`.
 //!
-//! Money: not in the webhook; it must be fetched. Nor is a payment's state: `payment.updated` says only that
-//! there is a new one, so that it is unrecognized; orders say theirs.
+//! Signed: the query's `data.id`, `x-request-id` and the time of sending; nothing of the body. So no event is verified, and a
+//! body that names another `data.id` than the signed one is unrecognized, under the signed one.
+//!
+//! Transaction: the order, payment, subscription or whatever `data.id` names; of chargebacks, claims and fraud alerts the payment,
+//! `data.payment_id`. The payment of an order is an alias where it has only one. Movement: the same; of an order's
+//! refund the refund, where the body lists one, else `{order}:refunds:{how many}`.
+//!
+//! Money: orders alone have it, as decimals without a currency: that is the endpoint's `default_currency`. An order's amount is
+//! `total_paid_amount`, a refund's its own. All else must be fetched, and so must be the state of a payment or a
+//! subscription: `payment.updated` says only that there is a new one.
+//!
+//! Time: `date_created` of orders, of which each notification has its own, and of what is created; elsewhere it is when the
+//! resource was created, and absent.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{EventType, Facts};
+use tollgate_core::{EndpointConfig, EventType, EventType::*, Facts};
 
 use super::{
-    content::{ContentError, composite, unknown},
-    fields::{Flag, Id, Object, Text},
+    content::{ContentError, unknown},
+    fields::{First, Flag, Id, Number, Object, Text},
+    identity::identified,
     json,
+    money::{self, Amount},
     normaliser::{Normaliser, Read},
 };
 use crate::{request::Received, text::form_field};
@@ -22,11 +36,10 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "mercadopago",
     aliases: &["mercado_pago"],
     headers: &[],
-    read: Read::Request(normalise),
+    read: Read::RequestAndSettings(normalise),
 };
 
 const OTHER_SUBJECT: &str = "data.id of the body is not the signed one";
-const STATE_ELSEWHERE: &str = "state is not in the webhook and must be fetched";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -34,6 +47,7 @@ struct Event<'a> {
     #[serde(borrow)]
     id: Id<'a>,
     action: Text<'a>,
+    actions: First<Text<'a>>,
     #[serde(rename = "type")]
     kind: Text<'a>,
     date_created: Text<'a>,
@@ -46,52 +60,181 @@ struct Event<'a> {
 struct Data<'a> {
     #[serde(borrow)]
     id: Id<'a>,
+    payment_id: Id<'a>,
+    status: Text<'a>,
+    status_detail: Text<'a>,
+    version: Id<'a>,
+    currency: Text<'a>,
+    currency_id: Text<'a>,
+    total_paid_amount: Number<'a>,
+    total_amount: Number<'a>,
+    transactions: Object<Transactions<'a>>,
 }
 
-fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Transactions<'a> {
+    #[serde(borrow)]
+    payments: First<Part<'a>>,
+    refunds: First<Part<'a>>,
+}
+
+/// A payment or a refund of an order.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Part<'a> {
+    #[serde(borrow)]
+    id: Id<'a>,
+    reference_id: Id<'a>,
+    status: Text<'a>,
+    amount: Number<'a>,
+}
+
+fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
     let event: Event<'a> = json::read(received.body)?;
-    let id = event.id.some().ok_or(ContentError::MissingField("id"))?;
-    let named = event.data.or_default().id.some();
+    let mut data = event.data.or_default();
+    let named = std::mem::take(&mut data.id).some();
     let signed = form_field(received.query.as_bytes(), "data.id");
     let signed = signed.map_err(|_| ContentError::InvalidField("data.id"))?.filter(|id| !id.is_empty());
     let (subject, is_other) = match (named, signed) {
         // The signature may be of the id in lower case.
-        (Some(named), Some(signed)) if !named.eq_ignore_ascii_case(&signed) => (Some(signed), true),
+        (Some(named), Some(signed)) if !named.eq_ignore_ascii_case(&signed) => (Some(lower(signed)), true),
         (Some(named), _) => (Some(named), false),
-        (None, signed) => (signed, false),
+        (None, signed) => (signed.map(lower), false),
     };
-    // In one case: which one the query has is not signed.
-    let event_id = composite(&[&id, &subject.as_deref().unwrap_or_default().to_ascii_lowercase()]);
-    let kind = kind(event.kind.as_str(), event.action.as_str());
-    let event_type = event.action.some().or_else(|| event.kind.some()).unwrap_or_default();
+    let topic = event.kind.some().unwrap_or_default();
+    let first_action = event.actions.value.unwrap_or_default().some();
+    let event_type = match event.action.some() {
+        Some(action) if action.contains('.') || topic.is_empty() => action,
+        Some(action) => [&*topic, &*action].join(".").into(),
+        None => topic.clone(),
+    };
+    let (status, detail) = (data.status, data.status_detail);
+    let refunds = data.transactions.or_default();
+    let (count, refund) = (refunds.refunds.count, refunds.refunds.only());
+    let mut refund = refund.unwrap_or_default();
+    let refund_status = std::mem::take(&mut refund.status);
+    let kind =
+        kind(&topic, &event_type, detail.as_str(), count > 0).map(|kind| match refund_status.as_str() {
+            "processing" | "in_process" | "pending" if kind == RefundSucceeded => RefundPending,
+            "failed" | "rejected" if kind == RefundSucceeded => RefundFailed,
+            _ => kind,
+        });
+    let currency = match (data.currency, data.currency_id, config.parameters.get("default_currency")) {
+        (Text::Absent, Text::Absent, Some(code)) => Text::Value(code.clone().into()),
+        (Text::Absent, currency, _) | (currency, ..) => currency,
+    };
+
+    let id = event.id.some().unwrap_or_default();
+    let version = data.version.some().unwrap_or_default();
+    let action = first_action.unwrap_or_default();
+    let words =
+        [&*topic, &*id, status.as_str(), detail.as_str(), refund_status.as_str(), &*version, &*action];
     let facts = match kind {
-        _ if is_other => {
-            Facts { transaction_id: subject, ..Facts::unrecognized(event_id, event_type, OTHER_SUBJECT) }
-        }
-        Some(kind) => Facts { transaction_id: subject, ..Facts::new(event_id, event_type, kind) },
-        None if event_type == "payment.updated" => {
-            Facts { transaction_id: subject, ..Facts::unrecognized(event_id, event_type, STATE_ELSEWHERE) }
-        }
-        None => unknown(event_id, event_type),
+        _ if is_other => Facts::unrecognized("", event_type, OTHER_SUBJECT),
+        Some(kind) => Facts::new("", event_type, kind),
+        None => unknown("", event_type),
     };
-    let (occurred_at, livemode) = (event.date_created.moment(), event.live_mode.some());
-    Ok(Facts { occurred_at, livemode, ..facts })
+    let payment = refunds.payments.only().unwrap_or_default();
+    let mut about = About { transaction: subject.clone(), movement: subject, ..About::default() };
+    match facts.kind {
+        RefundSucceeded | RefundPending | RefundFailed => about.refund(refund, count, &currency),
+        DisputeOpened => {
+            about.movement = about.movement.map(|order| [&*order, ":chargeback"].concat().into())
+        }
+        DisputeUpdated | DisputeWarning => {
+            about.transaction = data.payment_id.some().or(about.transaction);
+        }
+        _ if is_other => {}
+        PaymentSucceeded => about.amount = money::decimal(data.total_paid_amount, &currency),
+        PaymentRequiresAction
+        | PaymentAuthorized
+        | PaymentFailed
+        | PaymentCanceled
+        | PaymentExpired
+        | PaymentCreated => {
+            about.amount = money::decimal(data.total_amount, &currency);
+        }
+        _ => {}
+    }
+    let of_order = facts.event_type.starts_with("order.");
+    if !is_other && of_order {
+        let ids = [payment.id.some(), payment.reference_id.some()];
+        about.aliases = ids.into_iter().flatten().collect();
+    }
+    let is_dated = of_order || facts.event_type.ends_with("created");
+    let facts = Facts {
+        transaction_id: about.transaction,
+        aliases: about.aliases,
+        movement_id: about.movement,
+        occurred_at: event.date_created.moment().filter(|_| is_dated),
+        livemode: event.live_mode.some(),
+        is_unsigned: true,
+        ..facts
+    };
+    Ok(identified(money::with_amount(facts, about.amount), &words, received.body))
 }
 
-fn kind(event_type: &str, action: &str) -> Option<EventType> {
-    use EventType::*;
-    Some(match (event_type, action) {
-        (_, "payment.created") => PaymentCreated,
-        (_, "order.action_required") => PaymentRequiresAction,
-        (_, "order.processed") => PaymentSucceeded,
-        (_, "order.failed") => PaymentFailed,
-        (_, "order.canceled") => PaymentCanceled,
-        (_, "order.expired") => PaymentExpired,
-        (_, "order.refunded") => RefundSucceeded,
-        (_, "order.charged_back") => DisputeOpened,
-        ("topic_chargebacks_wh" | "chargebacks", _) => DisputeUpdated,
-        ("subscription_preapproval", "created") => SubscriptionCreated,
-        ("subscription_preapproval", "updated") => SubscriptionUpdated,
+/// In one case: which one the query has is not signed.
+fn lower(id: Cow<'_, str>) -> Cow<'_, str> {
+    if id.bytes().any(|byte| byte.is_ascii_uppercase()) { id.to_ascii_lowercase().into() } else { id }
+}
+
+/// What an event is about.
+struct About<'a> {
+    transaction: Option<Cow<'a, str>>,
+    aliases: Vec<Cow<'a, str>>,
+    movement: Option<Cow<'a, str>>,
+    amount: Amount,
+}
+
+impl Default for About<'_> {
+    fn default() -> Self {
+        Self { transaction: None, aliases: Vec::new(), movement: None, amount: Ok(None) }
+    }
+}
+
+impl<'a> About<'a> {
+    /// A refund of an order. Where the order has had several, nothing says which of them is told.
+    fn refund(&mut self, only: Part<'a>, count: usize, currency: &Text<'_>) {
+        self.amount = money::decimal(only.amount, currency);
+        let of_order = || self.movement.as_deref().map(|order| format!("{order}:refunds:{count}").into());
+        self.movement = only.id.some().or_else(of_order);
+    }
+}
+
+fn kind(topic: &str, action: &str, detail: &str, has_refunds: bool) -> Option<EventType> {
+    let is_refunded = detail.contains("refunded");
+    Some(match (action, topic) {
+        // <https://www.mercadopago.com/developers/en/docs/order/notifications>
+        ("order.created", _) => PaymentCreated,
+        ("order.processing", _) => PaymentPending,
+        ("order.at_terminal", _) => PaymentPending,
+        // <https://www.mercadopago.com.br/developers/en/docs/checkout-pro-orders/payment-management/status/order-status>
+        ("order.action_required", _) if detail == "waiting_capture" => PaymentAuthorized,
+        ("order.action_required", _) => PaymentRequiresAction,
+        // A part was refunded of an order that was processed before.
+        ("order.processed", _) if is_refunded && has_refunds => RefundSucceeded,
+        ("order.processed", _) if is_refunded => PaymentUpdated,
+        ("order.processed", _) => PaymentSucceeded,
+        ("order.failed", _) => PaymentFailed,
+        ("order.canceled", _) => PaymentCanceled,
+        ("order.expired", _) => PaymentExpired,
+        ("order.refunded", _) => RefundSucceeded,
+        ("order.charged_back", _) => DisputeOpened,
+        ("order.updated", _) => PaymentUpdated,
+        ("payment.created", _) => PaymentCreated,
+        ("payment.updated", _) => PaymentUpdated,
+        (_, "topic_chargebacks_wh" | "chargebacks" | "topic_claims_integration_wh" | "claim") => {
+            DisputeUpdated
+        }
+        (_, "stop_delivery_op_wh") => DisputeWarning,
+        // A merchant's order may have several payments, and a subscription's payment is fetched.
+        (_, "topic_merchant_order_wh" | "merchant_order" | "subscription_authorized_payment") => {
+            PaymentUpdated
+        }
+        // A subscription that is created may wait for its payer.
+        (_, "subscription_preapproval") => SubscriptionUpdated,
         _ => return None,
     })
 }

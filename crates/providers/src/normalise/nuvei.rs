@@ -103,6 +103,8 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         is_unsigned: true,
         ..facts
     };
+    // A split amount is another amount.
+    let amount = if is_ambiguous { Ok(None) } else { amount };
     Ok(identified(money::with_amount(facts, amount), &words, body))
 }
 

@@ -197,13 +197,14 @@ fn mercado_pagos_subject_is_the_one_that_is_signed() {
     let facts_of = |body: &str| {
         let signed = with_body(&case.signed, body);
         let facts = facts(&case.endpoint, &case.keys, &signed).unwrap();
-        (facts.kind, facts.event_id.into_owned(), facts.transaction_id.map(|id| id.into_owned()))
+        assert!(facts.is_unsigned);
+        (facts.kind, facts.movement_id.unwrap().into_owned(), facts.transaction_id.map(|id| id.into_owned()))
     };
     let body = r#"{"id":"5","action":"order.processed","data":{"id":"ORD01"}}"#;
-    let genuine = (EventType::PaymentSucceeded, "5:ord01".to_owned(), Some("ORD01".to_owned()));
+    let genuine = (EventType::PaymentSucceeded, "ORD01".to_owned(), Some("ORD01".to_owned()));
     assert_eq!(facts_of(body), genuine, "the query has it in lower case");
-    let other = (EventType::PaymentUnrecognized, "5:ord01".to_owned(), Some("ord01".to_owned()));
+    let other = (EventType::PaymentUnrecognized, "ord01".to_owned(), Some("ord01".to_owned()));
     assert_eq!(facts_of(&body.replace("ORD01", "ORD02")), other);
-    let absent = (EventType::PaymentSucceeded, "5:ord01".to_owned(), Some("ord01".to_owned()));
+    let absent = (EventType::PaymentSucceeded, "ord01".to_owned(), Some("ord01".to_owned()));
     assert_eq!(facts_of(r#"{"id":"5","action":"order.processed"}"#), absent);
 }
