@@ -1,7 +1,8 @@
 //! What the tests of the other crates are built from: [`memory`] has every port in memory, [`failure`] makes any
 //! port fail at any call, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
-//! must do, [`schema`] checks published events, and
-//! [`events_page`] writes their documentation. A dev-dependency only.
+//! must do, [`schema`] checks published events,
+//! [`events_page`] writes their documentation, and [`sample_events`] those that the consumers' packages are tested with.
+//! A dev-dependency only.
 
 #![allow(
     clippy::expect_used,
@@ -15,5 +16,6 @@ pub mod contract;
 pub mod events_page;
 pub mod failure;
 pub mod memory;
+pub mod sample_events;
 pub mod schema;
 pub mod webhook;

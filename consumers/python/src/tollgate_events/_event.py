@@ -1,0 +1,263 @@
+# Written by consumers/generate from infra/schema/payment-event.json and consumers/states.json: change those, not this.
+"""The types of a payment event, and what each state is worth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+SCHEMA: Final = "tollgate.payment-event/1"
+
+EventType = Literal[
+    "payment.created",
+    "payment.pending",
+    "payment.requires_action",
+    "payment.authorized",
+    "payment.succeeded",
+    "payment.failed",
+    "payment.canceled",
+    "payment.expired",
+    "payment.capture_failed",
+    "payment.updated",
+    "payment.flagged",
+    "refund.pending",
+    "refund.succeeded",
+    "refund.failed",
+    "refund.canceled",
+    "refund.updated",
+    "dispute.warning",
+    "dispute.opened",
+    "dispute.updated",
+    "dispute.won",
+    "dispute.lost",
+    "dispute.closed",
+    "payout.pending",
+    "payout.succeeded",
+    "payout.failed",
+    "payout.canceled",
+    "payout.updated",
+    "subscription.created",
+    "subscription.updated",
+    "subscription.canceled",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "payment.unrecognized",
+]
+"""The values of `type` that this version knows. A later Tollgate may publish others."""
+
+Category = Literal[
+    "payment",
+    "refund",
+    "dispute",
+    "payout",
+    "other",
+]
+"""The values of `category` that this version knows. A later Tollgate may publish others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """An exact amount of money."""
+
+    minor_units: int
+    """The amount in units of 10^-`exponent` of the currency: cents for EUR. Up to 36 digits, and it may be negative:
+    read it as an integer of any size, never as a float."""
+    currency: str
+    """The ISO 4217 code in upper case. The sender's own text for a currency that ISO 4217 does not list."""
+    exponent: int | None
+    """Decimals of the minor unit: 0 for JPY, 2 for EUR, 3 for KWD. Null where ISO 4217 does not list the currency and
+    the sender wrote an integer."""
+    value: str | None
+    """The same amount as exact decimal text in major units. Null where `exponent` is null."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Who pays. Empty where the provider says nothing."""
+
+    id: str | None = None
+    """The provider's customer or payer id."""
+    country: str | None = None
+    """The billing country, as the provider writes it: ISO 3166 alpha-2 at most providers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """What was paid with. Empty where the provider says nothing."""
+
+    type: str | None = None
+    """The kind of method, in the provider's word: `card`, `ideal`, …"""
+    brand: str | None = None
+    """The card scheme or wallet, in the provider's word: `visa`, …"""
+    country: str | None = None
+    """The country that issued the card, as the provider writes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentEvent:
+    """What Tollgate publishes: the `detail` of an EventBridge event with source `tollgate` and the event's `type` as
+    detail-type, the record in the transactions table and the canonical event in the archive. Under one version fields
+    are only added: ignore those that you do not know."""
+
+    schema: Literal["tollgate.payment-event/1"]
+    """The name and version of this form."""
+    id: str
+    """The same on every copy and every retry. Drop repeats by it."""
+    type: str
+    """What happened, in one list for all providers."""
+    category: str
+    """Decides where the event is routed."""
+    endpoint: str
+    """The endpoint at which the webhook arrived."""
+    provider: str
+    """The provider whose event it is."""
+    provider_event_id: str
+    """The provider's id of it, or the documented composite where it has none."""
+    provider_event_type: str
+    """What the provider calls the event. Empty where it says nothing."""
+    webhook_id: str
+    """The delivery that brought the event. Text order is the order of arrival."""
+    authenticity: Literal["verified", "authenticated"]
+    """What the signature proved. `verified`: the body is the sender's. `authenticated`: the sender holds the key, and
+    the body is not, or not wholly, signed."""
+    transaction_id: str
+    """The provider's id of the payment, refund, dispute, payout or subscription that the event is about. The event's
+    `id` where the provider names none."""
+    transaction_aliases: tuple[str, ...] = ()
+    """Other ids that the event names for the same transaction. Absent where it names none. Events that arrived before
+    it may have one of them as their `transaction_id`."""
+    movement_id: str
+    """The provider's id of what moved or is to move: the payment's own, the capture's, the refund's, the dispute's,
+    the payout's. All events of one refund have one, three refunds have three. The event's `id` where the provider
+    names none."""
+    effect_id: str
+    """The same on every event that tells the same effect: the movement reached this state. A provider may tell one
+    payment's success by three events."""
+    restates: str | None
+    """Null on the first event of an effect. On every later one the `id` of that first event: do not act on it
+    again."""
+    amount: Money | None
+    """The exact amount of this movement. Null where the provider sends none or names no currency (`amount_problem`),
+    and where it cannot be held exactly: the type is then `payment.unrecognized`."""
+    amount_problem: str | None = None
+    """Why `amount` is null although the provider sent one, in a short fixed phrase. Absent otherwise."""
+    occurred_at: str
+    """When it happened, by the provider's clock. Equal to `received_at` where the provider does not say."""
+    received_at: str
+    """When the webhook arrived, by Tollgate's clock."""
+    superseded: bool
+    """True when a later event of the same `transaction_id` was already known. Do not let this event replace a newer
+    state."""
+    risk_tier: Literal["unrated", "low", "medium", "high"]
+    """The size of the amount by the thresholds of its currency. `low`: below the medium threshold. `medium`: from the
+    medium to the high threshold, both included. `high`: above the high threshold. `unrated`: no amount."""
+    provider_risk_score: int | None = None
+    """The provider's own fraud score, on the provider's scale (Stripe: 0 to 100)."""
+    customer: Customer
+    """Who pays. Empty where the provider says nothing."""
+    method: Method
+    """What was paid with. Empty where the provider says nothing."""
+    livemode: bool | None = None
+    """False in the provider's test mode, true in its live mode."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The merchant's own names and values; text values only, at most 50 pairs and 16,384 bytes."""
+    unrecognized: str | None = None
+    """Why the type is `payment.unrecognized`, in a short fixed phrase. Absent for every other type."""
+
+
+# What `parse` checks: the schema without its descriptions.
+SPEC: Final[dict[str, Any]] = {'type': 'object',
+ 'required': ['schema',
+              'id',
+              'type',
+              'category',
+              'endpoint',
+              'provider',
+              'provider_event_id',
+              'provider_event_type',
+              'webhook_id',
+              'authenticity',
+              'transaction_id',
+              'movement_id',
+              'effect_id',
+              'restates',
+              'amount',
+              'occurred_at',
+              'received_at',
+              'superseded',
+              'risk_tier',
+              'customer',
+              'method'],
+ 'properties': {'schema': {'const': 'tollgate.payment-event/1'},
+                'id': {'type': 'string', 'pattern': '^evt_[0-9a-f]{32}$'},
+                'type': {'type': 'string', 'minLength': 1},
+                'category': {'type': 'string', 'minLength': 1},
+                'endpoint': {'type': 'string', 'pattern': '^[a-z0-9][a-z0-9_-]{0,63}$'},
+                'provider': {'type': 'string', 'pattern': '^[a-z0-9][a-z0-9_-]{0,63}$'},
+                'provider_event_id': {'type': 'string'},
+                'provider_event_type': {'type': 'string'},
+                'webhook_id': {'type': 'string', 'pattern': '^wh_[0-9A-HJKMNP-TV-Z]{26}$'},
+                'authenticity': {'enum': ['verified', 'authenticated']},
+                'transaction_id': {'type': 'string'},
+                'transaction_aliases': {'type': 'array', 'items': {'type': 'string'}},
+                'movement_id': {'type': 'string'},
+                'effect_id': {'type': 'string', 'pattern': '^eff_[0-9a-f]{32}$'},
+                'restates': {'type': ['string', 'null'], 'pattern': '^evt_[0-9a-f]{32}$'},
+                'amount': {'oneOf': [{'type': 'null'},
+                                     {'type': 'object',
+                                      'required': ['minor_units', 'currency', 'exponent', 'value'],
+                                      'properties': {'minor_units': {'type': 'integer'},
+                                                     'currency': {'type': 'string',
+                                                                  'minLength': 1,
+                                                                  'maxLength': 12},
+                                                     'exponent': {'type': ['integer', 'null'], 'minimum': 0},
+                                                     'value': {'type': ['string', 'null'],
+                                                               'pattern': '^-?[0-9]+(\\.[0-9]+)?$'}}}]},
+                'amount_problem': {'type': 'string'},
+                'occurred_at': {'type': 'string', 'format': 'date-time'},
+                'received_at': {'type': 'string', 'format': 'date-time'},
+                'superseded': {'type': 'boolean'},
+                'risk_tier': {'enum': ['unrated', 'low', 'medium', 'high']},
+                'provider_risk_score': {'type': 'integer', 'minimum': 0, 'maximum': 65535},
+                'customer': {'type': 'object',
+                             'properties': {'id': {'type': 'string'}, 'country': {'type': 'string'}}},
+                'method': {'type': 'object',
+                           'properties': {'type': {'type': 'string'},
+                                          'brand': {'type': 'string'},
+                                          'country': {'type': 'string'}}},
+                'livemode': {'type': 'boolean'},
+                'metadata': {'type': 'object', 'additionalProperties': {'type': 'string'}},
+                'unrecognized': {'type': 'string'}}}
+
+RANKS: Final[Mapping[str, int]] = {'payment.created': 1,
+ 'payment.pending': 2,
+ 'payment.requires_action': 2,
+ 'payment.authorized': 3,
+ 'payment.failed': 3,
+ 'payment.canceled': 4,
+ 'payment.expired': 4,
+ 'payment.capture_failed': 4,
+ 'payment.succeeded': 5,
+ 'refund.pending': 1,
+ 'refund.succeeded': 2,
+ 'refund.failed': 3,
+ 'refund.canceled': 3,
+ 'dispute.warning': 1,
+ 'dispute.opened': 2,
+ 'dispute.won': 3,
+ 'dispute.lost': 3,
+ 'dispute.closed': 3,
+ 'payout.pending': 1,
+ 'payout.succeeded': 2,
+ 'payout.failed': 3,
+ 'payout.canceled': 3,
+ 'subscription.created': 1,
+ 'subscription.canceled': 2,
+ 'invoice.payment_failed': 1,
+ 'invoice.paid': 2}
+BEGINS: Final = frozenset(['payment.created',
+ 'payment.pending',
+ 'payment.requires_action',
+ 'payment.authorized',
+ 'refund.pending',
+ 'payout.pending'])
+SETTLED: Final = frozenset(['payment.succeeded', 'refund.succeeded', 'payout.succeeded'])

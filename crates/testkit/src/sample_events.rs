@@ -1,0 +1,106 @@
+//! Events for those who consume them: `consumers/events.jsonl`, and the worked example of `docs/events.md`.
+
+use tollgate_core::{
+    Authenticity, Currency, EndpointId, EventId, EventType, Facts, Money, PaymentEvent, ProviderId, RiskTier,
+    Timestamp, WebhookId, event::Arrival, money::MAX_MINOR_UNITS,
+};
+
+use crate::events_page;
+
+/// One of every type, amounts at every bound, every optional field, and the [`story`]: an event a line.
+pub fn lines() -> String {
+    let mut events = Vec::new();
+    for (number, kind) in (0..).zip(EventType::ALL) {
+        let facts = Facts::new(format!("type-{number}"), kind.as_str(), *kind);
+        events.push(event(facts, number));
+    }
+    let amounts = ["USD", "JPY", "KWD", "CLF", "DOGECOIN-1.2"]
+        .into_iter()
+        .flat_map(|code| [0, 1, -1, MAX_MINOR_UNITS, -MAX_MINOR_UNITS].map(|units| (code, units)));
+    for (number, (code, units)) in (100..).zip(amounts) {
+        let facts =
+            Facts::new(format!("amount-{number}"), "payment_intent.succeeded", EventType::PaymentSucceeded);
+        events.push(event(Facts { amount: Some(money(code, units)), ..facts }, number));
+    }
+    events.extend(story());
+    let mut lines = vec![compact(&events_page::example())];
+    lines.extend(events.iter().map(|event| serde_json::to_string(event).expect("an event is JSON")));
+    lines.join("\n") + "\n"
+}
+
+/// A payment that its provider tells by three events, and three refunds of the same amount, one of them told twice.
+pub fn story() -> Vec<PaymentEvent<'static>> {
+    let payment = ("pi_7", EventType::PaymentSucceeded, 4990);
+    let refund = |id| (id, EventType::RefundSucceeded, 500);
+    let mut events: Vec<PaymentEvent<'static>> = Vec::new();
+    for (number, (name, (movement, kind, units))) in (200..).zip([
+        ("charge.succeeded", payment),
+        ("payment_intent.succeeded", payment),
+        ("checkout.session.completed", payment),
+        ("refund.created", refund("re_1")),
+        ("refund.created", refund("re_2")),
+        ("refund.updated", refund("re_2")),
+        ("refund.created", refund("re_3")),
+    ]) {
+        let facts = Facts {
+            transaction_id: Some("pi_7".into()),
+            movement_id: Some(movement.into()),
+            amount: Some(money("EUR", units)),
+            ..Facts::new(format!("evt_{number}"), name, kind)
+        };
+        let mut told = event(facts, number);
+        told.restates = first(&events, &told);
+        events.push(told);
+    }
+    events
+}
+
+fn first(events: &[PaymentEvent<'_>], told: &PaymentEvent<'_>) -> Option<EventId> {
+    events.iter().find(|event| event.effect_id == told.effect_id).map(|event| event.id)
+}
+
+fn event(facts: Facts<'static>, number: u32) -> PaymentEvent<'static> {
+    let second = |offset| Timestamp::from_second(1_767_323_045 + i64::from(number) + offset).expect("a time");
+    let received_at = second(1);
+    let arrival = Arrival {
+        webhook_id: &WebhookId::new(received_at, number.into()),
+        endpoint: &EndpointId::new("stripe-eu").expect("an id"),
+        provider: &ProviderId::new("stripe").expect("an id"),
+        authenticity: Authenticity::Verified,
+        received_at,
+    };
+    let tier = facts.amount.map_or(RiskTier::Unrated, |_| RiskTier::Low);
+    PaymentEvent::new(Facts { occurred_at: Some(second(0)), ..facts }, arrival, tier)
+}
+
+fn money(code: &str, units: i128) -> Money {
+    Money::from_minor(units, Currency::new(code).expect("a code")).expect("in range")
+}
+
+fn compact(json: &str) -> String {
+    // No text of the example holds a line break.
+    json.lines().map(str::trim_start).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn the_file_of_the_packages_is_current() {
+        let file = include_str!("../../../consumers/events.jsonl");
+        assert!(
+            file == lines(),
+            "run: cargo run -p tollgate-testkit --example sample-events > consumers/events.jsonl"
+        );
+        file.lines().for_each(schema::check);
+    }
+
+    #[test]
+    fn the_story_has_four_effects() {
+        let story = story();
+        let firsts = story.iter().filter(|event| event.restates.is_none()).count();
+        assert_eq!((story.len(), firsts), (7, 4));
+    }
+}
