@@ -54,8 +54,13 @@ pub fn render() -> String {
     page + CONSUMING + "\n## Example\n\n```json\n" + &example() + "\n```\n"
 }
 
-/// An event with every field that a payment can have.
+/// [`example_event`] as it is shown.
 pub fn example() -> String {
+    serde_json::to_string_pretty(&example_event()).expect("an event is JSON")
+}
+
+/// An event with every field that a payment can have.
+pub fn example_event() -> PaymentEvent<'static> {
     let some = |text: &'static str| Some(text.into());
     let facts = Facts {
         transaction_id: some("pi_3Nxyz"),
@@ -78,8 +83,7 @@ pub fn example() -> String {
         authenticity: Authenticity::Verified,
         received_at,
     };
-    let event = PaymentEvent::new(facts, arrival, RiskTier::Low);
-    serde_json::to_string_pretty(&event).expect("an event is JSON")
+    PaymentEvent::new(facts, arrival, RiskTier::Low)
 }
 
 fn fields(page: &mut String, root: &Value, object: &Value, prefix: &str) {

@@ -9,7 +9,7 @@ use crate::events_page;
 
 /// One of every type, amounts at every bound, every optional field, and the [`story`]: an event a line.
 pub fn lines() -> String {
-    let mut events = Vec::new();
+    let mut events = vec![events_page::example_event()];
     for (number, kind) in (0..).zip(EventType::ALL) {
         let facts = Facts::new(format!("type-{number}"), kind.as_str(), *kind);
         events.push(event(facts, number));
@@ -23,9 +23,8 @@ pub fn lines() -> String {
         events.push(event(Facts { amount: Some(money(code, units)), ..facts }, number));
     }
     events.extend(story());
-    let mut lines = vec![compact(&events_page::example())];
-    lines.extend(events.iter().map(|event| serde_json::to_string(event).expect("an event is JSON")));
-    lines.join("\n") + "\n"
+    let line = |event| serde_json::to_string(event).expect("an event is JSON") + "\n";
+    events.iter().map(line).collect()
 }
 
 /// A payment that its provider tells by three events, and three refunds of the same amount, one of them told twice.
@@ -75,11 +74,6 @@ fn event(facts: Facts<'static>, number: u32) -> PaymentEvent<'static> {
 
 fn money(code: &str, units: i128) -> Money {
     Money::from_minor(units, Currency::new(code).expect("a code")).expect("in range")
-}
-
-fn compact(json: &str) -> String {
-    // No text of the example holds a line break.
-    json.lines().map(str::trim_start).collect()
 }
 
 #[cfg(test)]
