@@ -29,6 +29,12 @@ pub(crate) struct Arguments {
     /// The program that reads the archive back
     #[arg(long, default_value = "scripts/operate/read-archive")]
     pub(crate) archive_reader: PathBuf,
+    /// Where to keep the messages of the consumers' queues, a JSON line each
+    #[arg(long, default_value = ".local/demo/messages.jsonl")]
+    pub(crate) messages: PathBuf,
+    /// The program that consumes them
+    #[arg(long, default_value = "consumers/python/demo")]
+    pub(crate) consumer: PathBuf,
     #[command(flatten)]
     pub(crate) target: Target,
 }

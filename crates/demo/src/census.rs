@@ -34,6 +34,8 @@ pub(crate) struct Census {
     pub(crate) transactions: Copies,
     /// Messages by event id in each of the consumers' queues.
     pub(crate) routed: BTreeMap<Queue, Copies>,
+    /// Those messages themselves.
+    pub(crate) messages: Vec<(Queue, String)>,
     /// Payments that the fraud workflow flagged: a message each in the payments queue.
     pub(crate) flagged: Copies,
     /// Alerts of medium value, and notices of high value, by event id.
@@ -110,8 +112,9 @@ impl Census {
             let url = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
             loop {
                 let bodies = receive_all(&sqs, &url).await?;
-                for body in &bodies {
-                    self.count_routed(queue, body, example);
+                for body in bodies {
+                    self.count_routed(queue, &body, example);
+                    self.messages.push((queue, body));
                 }
                 let mut wanted = wanted.routed.get(&queue).into_iter().flatten();
                 if wanted.all(|id| self.copies(queue, id) > 0) || Instant::now() >= deadline {

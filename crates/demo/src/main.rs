@@ -5,6 +5,7 @@
 mod arguments;
 mod census;
 mod chaos;
+mod consume;
 mod deliver;
 mod plan;
 mod redrive;

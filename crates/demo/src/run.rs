@@ -27,6 +27,7 @@ use crate::{
     arguments::Arguments,
     census::{Census, Example},
     chaos::Chaos,
+    consume::consume,
     deliver::{self, Delivered, Ending},
     plan::{self, Class, Planned},
     redrive, report, verdict,
@@ -91,9 +92,10 @@ pub(crate) async fn demonstrate(args: &Arguments) -> anyhow::Result<ExitCode> {
         report::followed(endpoint, planned, delivered, &followed, &census);
     }
     report::problems(&verdict);
+    let consumed = consume(&census.messages, &args.messages, &args.consumer)?;
     say!("demo: {} s in all", began.elapsed().as_secs());
     say!("{}", verdict.figures);
-    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verdict.is_good() && consumed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Every endpoint of the environment whose provider's bodies are built in.
