@@ -7,6 +7,7 @@
 mod answers;
 mod archive;
 mod claim_check;
+mod consumers;
 mod contracts;
 mod duplicates;
 mod fraud;
