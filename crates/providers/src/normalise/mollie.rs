@@ -98,6 +98,12 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         _ => entity.amount.some().unwrap_or_else(|| entity.total_amount.or_default()),
     };
     let amount = money::decimal(amount.value, &amount.currency);
+    // The first payment of a mandate may be of nothing.
+    let is_nothing = amount.is_ok_and(|amount| amount.is_some_and(|amount| amount.minor_units() == 0));
+    let kind = match kind {
+        EventType::PaymentSucceeded if is_nothing => EventType::PaymentUpdated,
+        kind => kind,
+    };
     let is_reusable = entity.reusable.some() == Some(true);
     let movement_id = if is_reusable { Some(event_id.clone()) } else { id };
     let facts = Facts {
