@@ -3,9 +3,9 @@
 //! Event id: `id`. Provider's type: `name`. The object is `data.object`, of older products `data` itself.
 //!
 //! Transaction: the payment intent, which is the object itself or the one that it names; a payout, a deposit, a
-//! subscription or an invoice without an intent is its own. Movement: the intent for the states of a payment, its attempts
-//! included; the attempt for one that was cancelled or expired, since the intent may still be paid; else the object's own
-//! id. A failure's occurrence is its attempt, which the intent names as the latest.
+//! subscription or an invoice without an intent is its own. Movement: the intent for the states of a payment, its
+//! attempts included; the attempt for one that was cancelled or expired, since the intent may still be paid; else the
+//! object's own id. A failure's occurrence is its attempt, which the intent names as the latest.
 //!
 //! Money: a decimal JSON number in major units. A successful intent's is `captured_amount`, a transfer's what its
 //! recipient gets (`transfer_amount`), an invoice's `total_amount`, anything else's `amount`.

@@ -2,13 +2,13 @@
 //! <https://apidocs.chargebee.com/docs/api/currencies>, <https://apidocs.chargebee.com/docs/api/transactions>
 //!
 //! Event id: `id` (`ev_…`). Transaction: the payment: of a refund or a reversal the one that it acts on
-//! (`refunded_txn_id`), else the transaction itself; a capture also names its authorisation, as an alias. A payment intent,
-//! a voucher, an invoice, a credit note or a subscription is its own. Movement: that object's own id.
+//! (`refunded_txn_id`), else the transaction itself; a capture also names its authorisation, as an alias. A payment
+//! intent, a voucher, an invoice, a credit note or a subscription is its own. Movement: that object's own id.
 //!
-//! Money: integers in cents: whole units of currencies without decimals, hundredths of all others, also of those
-//! with three decimals. A payment's, refund's or authorisation's is its transaction's amount, an intent's or voucher's its
-//! own. A paid invoice's is `amount_paid`, one that could not be collected has `amount_due`. A transaction of
-//! zero moves nothing (`payment.updated`). Subscriptions and credit notes have none.
+//! Money: integers in cents: whole units of currencies without decimals, hundredths of all others, also of those with
+//! three decimals. A payment's, refund's or authorisation's is its transaction's amount, an intent's or voucher's its
+//! own. A paid invoice's is `amount_paid`, one that could not be collected has `amount_due`. A transaction of zero
+//! moves nothing (`payment.updated`). Subscriptions and credit notes have none.
 //!
 //! `transaction_created` tells what the transaction's type and status say, under the movement of the event beside it.
 //! `transaction_updated` may be about any field, so that it never is a success.

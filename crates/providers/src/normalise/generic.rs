@@ -3,13 +3,13 @@
 //! Required: `event_id` (text), `transaction_type` (`payment`, `refund` or `dispute`), `amount` (a JSON number
 //! or decimal text in major units, exact), `timestamp` (RFC 3339 text).
 //!
-//! Optional: `currency` (else the endpoint's `default_currency` parameter, else `XXX`), `status` (else
-//! `succeeded`; a dispute's is `opened`), `transaction_id` (else the event id), `movement_id`, `customer_id`, `country`,
+//! Optional: `currency` (else the endpoint's `default_currency` parameter, else `XXX`), `status` (else `succeeded`; a
+//! dispute's is `opened`), `transaction_id` (else the event id), `movement_id`, `customer_id`, `country`,
 //! `payment_method`, `card_brand`, `card_country`, `risk_score` (0 to 65,535), `livemode`, `metadata`.
 //!
 //! `movement_id` is the id of what moved: the refund's, the dispute's, the capture's. Events with the same one and the
-//! same state tell one effect. Where it is absent, a payment's is its `transaction_id`, and each refund or dispute event
-//! is a movement of its own. `amount` is the amount of this movement, and never a sum of several.
+//! same state tell one effect. Where it is absent, a payment's is its `transaction_id`, and each refund or dispute
+//! event is a movement of its own. `amount` is the amount of this movement, and never a sum of several.
 //!
 //! Event id: `event_id`. What is missing or ill-typed is an error, which the sender is told.
 

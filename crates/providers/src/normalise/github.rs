@@ -1,16 +1,17 @@
 //! GitHub, and senders who sign like it. <https://docs.github.com/webhooks/webhook-events-and-payloads>
 //!
-//! Event id: the body's SHA-256. GitHub's `X-GitHub-Delivery` is not signed, and nothing depends on it. Provider's type:
-//! of sponsorships and Marketplace purchases the object in the body and its `action` (`sponsorship.created`), else the
-//! `X-GitHub-Event` header, which is not signed either and decides nothing: such an event is always unrecognized. A
-//! sender of our schema takes the endpoint setting `normaliser = "generic"`.
+//! Event id: the body's SHA-256. GitHub's `X-GitHub-Delivery` is not signed, and nothing depends on it. Provider's
+//! type: of sponsorships and Marketplace purchases the object in the body and its `action` (`sponsorship.created`),
+//! else the `X-GitHub-Event` header, which is not signed either and decides nothing: such an event is always
+//! unrecognized. A sender of our schema takes the endpoint setting `normaliser = "generic"`.
 //!
 //! Transaction and movement: the sponsorship, or the account that bought the plan.
 //!
 //! Money: cents of a dollar, of one-time sponsorships alone: their tier's price. Prices of plans and tiers are no
 //! movements.
 //!
-//! Signed: the whole body, not the headers. Time: of a purchase its `effective_date`, of a new sponsorship its creation.
+//! Signed: the whole body, not the headers. Time: of a purchase its `effective_date`, of a new sponsorship its
+//! creation.
 
 use serde::Deserialize;
 use tollgate_core::{Customer, EventType, Facts, id::hex_sha256};

@@ -3,9 +3,9 @@
 //! One delivery holds up to 250 events. Event id: `id`. Provider's type: `{resource_type}.{action}`.
 //!
 //! Transaction: the payment that `links` names; where a refund's event names no payment, the refund; else the resource.
-//! Movement: the resource. A chargeback has no id: its movement is `{payment}:chargeback`. GoCardless sends one event for
-//! each time that a payment comes to a state, and it may come to one twice (a payment that failed late is submitted again,
-//! a chargeback is made again). Thus the event is the occurrence of a success and of a chargeback's states.
+//! Movement: the resource. A chargeback has no id: its movement is `{payment}:chargeback`. GoCardless sends one event
+//! for each time that a payment comes to a state, and it may come to one twice (a payment that failed late is submitted
+//! again, a chargeback is made again). Thus the event is the occurrence of a success and of a chargeback's states.
 //!
 //! Money: not in the webhook; it must be fetched.
 //!

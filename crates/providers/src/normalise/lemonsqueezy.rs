@@ -7,8 +7,8 @@
 //!
 //! Money: integers in cents, an order's or invoice's `total`. What a cent is in currencies without two decimals is not
 //! documented, so that such an amount is refused. `refunded_amount` is that of all refunds of the order so far, not of
-//! this one: a refund's amount is absent, or the total where no such sum is sent, from before orders could be refunded in
-//! part. An order of zero is no payment.
+//! this one: a refund's amount is absent, or the total where no such sum is sent, from before orders could be refunded
+//! in part. An order of zero is no payment.
 //!
 //! Signed: the whole body. Time: `updated_at`, else the creation's where the event is the creation.
 

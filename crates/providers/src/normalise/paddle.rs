@@ -1,13 +1,13 @@
 //! Paddle Billing. <https://developer.paddle.com/webhooks/overview>
 //!
-//! Event id: `event_id` (the notification id differs per destination). Transaction: the transaction, which is
-//! the object itself or the one that an adjustment names; a subscription or payout is its own. Movement: the object's own
+//! Event id: `event_id` (the notification id differs per destination). Transaction: the transaction, which is the
+//! object itself or the one that an adjustment names; a subscription or payout is its own. Movement: the object's own
 //! id. Which attempt failed is in `payments`, the latest first.
 //!
 //! Money: texts of integers in the lowest denomination, as ISO 4217 counts. A transaction's amount is
-//! `details.totals.grand_total`, which is the total less the credits that were used for it, a failed attempt's its own, an
-//! adjustment's `totals.total`, a payout's `amount`. A transaction in which nothing was due, and a credit to a customer's
-//! balance, move nothing.
+//! `details.totals.grand_total`, which is the total less the credits that were used for it, a failed attempt's its own,
+//! an adjustment's `totals.total`, a payout's `amount`. A transaction in which nothing was due, and a credit to a
+//! customer's balance, move nothing.
 //!
 //! Signed: the time of sending and the whole body. Time: `occurred_at`.
 

@@ -1,13 +1,13 @@
 //! Polar. <https://polar.sh/docs/integrate/webhooks/events>,
 //! <https://github.com/polarsource/polar-js> (`WebhookEventType` and the payloads)
 //!
-//! Event id: the `webhook-id` header, which is signed. Transaction: the order, which a refund names; the checkout that led
-//! to an order is its alias; a subscription is its own. Movement: the object's own id, an order's is the order.
+//! Event id: the `webhook-id` header, which is signed. Transaction: the order, which a refund names; the checkout that
+//! led to an order is its alias; a subscription is its own. Movement: the object's own id, an order's is the order.
 //!
 //! Money: integers in minor units. An order's is `due_amount`, which is its total less what the customer's balance
-//! paid, else `total_amount`; a refund's `amount` and `tax_amount` together; a checkout's `total_amount`. Subscriptions have
-//! none. `refunded_amount` of an order is a sum of all its refunds: `order.refunded` has no amount, and is no refund
-//! (`payment.updated`), since each refund has events of its own (`refund.created`, `refund.updated`).
+//! paid, else `total_amount`; a refund's `amount` and `tax_amount` together; a checkout's `total_amount`. Subscriptions
+//! have none. `refunded_amount` of an order is a sum of all its refunds: `order.refunded` has no amount, and is no
+//! refund (`payment.updated`), since each refund has events of its own (`refund.created`, `refund.updated`).
 //!
 //! `….updated` is a snapshot: an order's success is told by `order.paid`.
 //!

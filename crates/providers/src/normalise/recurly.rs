@@ -1,8 +1,8 @@
 //! Recurly, JSON webhooks. <https://docs.recurly.com/recurly-subscriptions/docs/webhooks>,
 //! <https://docs.recurly.com/recurly-subscriptions/docs/payment-notifications>
 //!
-//! Event id: `{id}:{object_type}.{event_type}:{transaction}`: Recurly's samples have two types under one `id`. Provider's type:
-//! `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its invoice number.
+//! Event id: `{id}:{object_type}.{event_type}:{transaction}`: Recurly's samples have two types under one `id`.
+//! Provider's type: `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its invoice number.
 //!
 //! Movement: the object. Which object's `uuid` a refund has is not documented: each is a movement of its own.
 //!

@@ -4,13 +4,13 @@
 //! `X-Delivery-Id` is not signed, and nothing depends on it.
 //!
 //! Transaction: the transfer. For a change of a balance it is the `transfer_reference`: the balance is no payment.
-//! Movement: the transfer for a payout, the step (`step_id`) of a transfer for a change of a balance. Where these are not
-//! named, as in `balances#credit`, it is `{balance}:{occurred at}:{amount}:{currency}:{balance after it}`.
+//! Movement: the transfer for a payout, the step (`step_id`) of a transfer for a change of a balance. Where these are
+//! not named, as in `balances#credit`, it is `{balance}:{occurred at}:{amount}:{currency}:{balance after it}`.
 //!
 //! Money: a decimal JSON number in major units, of this movement: what was added to a balance, what SWIFT settled, what
-//! came back of a transfer. Other events have no amount. A credit is a payment received, and transfers are payouts. A debit
-//! of a balance pays for a transfer, a card or a conversion, each of which has events of its own: it moves nothing
-//! new. What the account's own cards spend is ignored.
+//! came back of a transfer. Other events have no amount. A credit is a payment received, and transfers are payouts. A
+//! debit of a balance pays for a transfer, a card or a conversion, each of which has events of its own: it moves
+//! nothing new. What the account's own cards spend is ignored.
 //!
 //! Wise may tell one receipt under several types (`balances#update`, `balances#credit`, `swift-in#credit`,
 //! `incoming-transfer#credited`) that share no id: an endpoint should have one of them.
