@@ -58,6 +58,8 @@ fn a_sender_is_told_the_field_that_is_missing_or_wrong() {
         ("currency", r#""U$D""#),
         ("currency", "5"),
         ("status", r#""odd""#),
+        ("movement_id", "5"),
+        ("movement_id", r#""""#),
         ("risk_score", "-1"),
         ("risk_score", r#""7""#),
         ("livemode", r#""perhaps""#),
