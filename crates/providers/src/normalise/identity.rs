@@ -45,3 +45,38 @@ pub(super) fn identified<'a>(mut facts: Facts<'a>, words: &[&str], body: &[u8]) 
     facts.event_id = id.into();
     facts
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{EventType, Money};
+
+    use super::{super::money, *};
+
+    fn id(facts: Facts<'_>, words: &[&str]) -> String {
+        identified(facts, words, b"{}").event_id.into_owned()
+    }
+
+    #[test]
+    fn an_id_holds_what_decides_the_event() {
+        let refund = Facts {
+            transaction_id: Some("pay_1".into()),
+            movement_id: Some("rfnd_1".into()),
+            amount: Some(Money::from_decimal("5.00", money::parse_currency("EUR").unwrap()).unwrap()),
+            ..Facts::new("", "refund.created", EventType::RefundSucceeded)
+        };
+        assert_eq!(id(refund.clone(), &["processed"]), "refund.created:rfnd_1:pay_1:processed:500EUR");
+        let payment = Facts { movement_id: Some("pay_1".into()), ..refund.clone() };
+        assert_eq!(id(payment, &["", "1767323045"]), "refund.created:pay_1:::1767323045:500EUR");
+        let inexact = money::with_amount(Facts { amount: None, ..refund }, Err("amount is out of range"));
+        assert_eq!(id(inexact, &["x"]), "refund.created:rfnd_1:pay_1:x:amount is out of range");
+    }
+
+    #[test]
+    fn without_ids_the_body_stands_for_them() {
+        let facts = Facts::new("", "paid", EventType::PaymentSucceeded);
+        assert_eq!(
+            id(facts, &["x"]),
+            format!("paid:sha256-{}:::x", hex_sha256(b"{}")).replace(":::x", "::x")
+        );
+    }
+}

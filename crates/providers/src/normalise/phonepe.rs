@@ -16,12 +16,12 @@
 //!
 //! Signed: nothing. The sender proves itself by a hash of the credentials.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tollgate_core::{Category, EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
     content::{ContentError, unknown},
-    fields::{First, Number, Object, Text},
+    fields::{Number, Object, Text, each},
     identity::identified,
     json, money,
     normaliser::{Normaliser, Read},
@@ -58,7 +58,7 @@ struct Payload<'a> {
     amount: Number<'a>,
     timestamp: Number<'a>,
     last_updated_at: Number<'a>,
-    payment_details: First<Detail<'a>>,
+    payment_details: Details<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,6 +77,28 @@ struct Detail<'a> {
     transaction_id: Text<'a>,
     timestamp: Number<'a>,
     payment_mode: Text<'a>,
+    state: Text<'a>,
+}
+
+/// Of the attempts at an order the one that paid, else the latest.
+#[derive(Default)]
+struct Details<'a>(Detail<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Details<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rank = |detail: &Detail<'_>| {
+            let paid = detail.state.as_str() == "COMPLETED";
+            (paid, detail.timestamp.integer::<i64>())
+        };
+        let mut best = Self::default();
+        each(deserializer, |detail: Object<Detail<'de>>| {
+            let detail = detail.or_default();
+            if rank(&detail) >= rank(&best.0) {
+                best.0 = detail;
+            }
+        })?;
+        Ok(best)
+    }
 }
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
@@ -88,7 +110,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let flow = payload.payment_flow.or_default();
     let name = dotted(&event_type);
     let kind = kind(name, state.as_str());
-    let detail = payload.payment_details.value.unwrap_or_default();
+    let detail = payload.payment_details.0;
     let times = [payload.timestamp, payload.last_updated_at, detail.timestamp];
     let time = times.into_iter().find(|time| !time.is_absent()).unwrap_or_default();
 

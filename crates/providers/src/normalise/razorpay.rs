@@ -11,7 +11,8 @@
 //! own events. `transaction.created` is a line of the RazorpayX account: its source is what moved.
 //!
 //! Money: integers in the smallest unit (paise), as ISO 4217 counts. A settlement names no currency: it is in INR. The
-//! amounts of invoices, orders and links (`amount_paid`) are running sums: the amount is that of the payment beside them. A
+//! amounts of invoices, orders and links (`amount_paid`) are running sums: the amount is that of the payment beside them, of
+//! a captured one `amount_captured`, where it is not null. A
 //! subscription has none, except where it is charged. A refund of a payment that was never captured is a released
 //! authorisation.
 //!
@@ -100,6 +101,7 @@ struct Entity<'a> {
     id: Text<'a>,
     payment_id: Text<'a>,
     amount: Number<'a>,
+    amount_captured: Number<'a>,
     currency: Text<'a>,
     status: Text<'a>,
     captured: Flag,
@@ -142,6 +144,14 @@ struct Subject<'a> {
     currency: Text<'a>,
 }
 
+/// What was taken of a payment. `amount_captured` is null where that is the whole amount.
+fn captured_amount<'a>(amount: Number<'a>, amount_captured: Number<'a>) -> Number<'a> {
+    match amount_captured {
+        Number::Absent | Number::Bare("0") => amount,
+        part => part,
+    }
+}
+
 impl<'a> Subject<'a> {
     /// A payment, or what is its own transaction.
     fn of(id: Option<Cow<'a, str>>, units: Number<'a>, currency: Text<'a>) -> Self {
@@ -181,12 +191,15 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         }
         Some(_) if event_type.starts_with("refund.") => Subject::of(payment_id, own.amount, own.currency),
         _ if is_of_payment(&event_type) && beside.is_some() => {
-            Subject::of(beside, payment.amount, payment.currency)
+            Subject::of(beside, captured_amount(payment.amount, payment.amount_captured), payment.currency)
         }
         _ if is_of_payment(&event_type) => Subject::of(id.some(), Number::Absent, Text::Absent),
         _ if event_type.starts_with("subscription.") => Subject::of(id.some(), Number::Absent, Text::Absent),
         _ if event_type.starts_with("settlement.") => {
             Subject::of(id.some(), own.amount, Text::Value("INR".into()))
+        }
+        Some(_) if event_type == "payment.captured" => {
+            Subject::of(id.some(), captured_amount(own.amount, own.amount_captured), own.currency)
         }
         _ => Subject::of(id.some(), own.amount, own.currency),
     };
