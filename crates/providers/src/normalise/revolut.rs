@@ -1,7 +1,7 @@
 //! Revolut Merchant and Business. <https://github.com/revolut-engineering/revolut-openapi>,
 //! <https://developer.revolut.com/docs/guides/manage-accounts/webhooks/about-webhooks>
 //!
-//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in or out}:{increment}:{time}:{amount}`,
+//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in, out or within}:{increment}:{time}:{amount}`,
 //! the increment being the merchant's reference of an incremental authorisation. The time is the body's. Merchant bodies
 //! have none, so that two failed attempts to pay an order are the same bytes: for events that an order may have several times, the
 //! time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such an event is therefore another event, and
@@ -11,7 +11,7 @@
 //! but the dispute in its own events. A refund is an order of its own, and nothing in the webhook says so.
 //!
 //! Money: Merchant's must be fetched. Business sends decimals in major units with `TransactionCreated`, signed by direction: the
-//! amount is that of the transaction's only leg. Money that comes in is a payment if it is a top-up or a transfer, other
+//! amount is that of the transaction's only leg. One with two legs stays within the account. Money that comes in is a payment if it is a top-up or a transfer, other
 //! transactions of the account's own money are payouts. `TransactionStateChanged` does not say the direction: it is taken for
 //! a payout.
 //!
@@ -85,8 +85,9 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         "" => data.state.as_str(),
         state => state,
     };
+    let is_within = data.legs.count > 1;
     let leg = data.legs.only().unwrap_or_default();
-    let (units, direction) = without_sign(leg.amount);
+    let (units, direction) = if is_within { (Number::Absent, "within") } else { without_sign(leg.amount) };
     let kind = kind(&event_type, of_kind, direction, old_state, state);
     let amount = if event_type.starts_with("PayoutLink") {
         money::decimal(without_sign(data.amount).0, &data.currency)
@@ -146,8 +147,8 @@ fn kind(event_type: &str, of_kind: &str, direction: &str, old_state: &str, state
                 "in",
                 "card_refund" | "card_chargeback" | "card_credit" | "refund" | "tax_refund" | "charge_refund",
             ) => known(state).then_some(PayoutUpdated),
-            // Between the account's own currencies.
-            (_, "exchange") => known(state).then_some(PayoutUpdated),
+            // Between accounts or currencies of one's own.
+            ("within", _) | (_, "exchange") => known(state).then_some(PayoutUpdated),
             _ => payout(state),
         },
         "PayoutLinkCreated" => Some(PayoutPending),
