@@ -1,21 +1,27 @@
 //! Braintree. <https://developer.paypal.com/braintree/docs/reference/general/webhooks/overview>
 //!
-//! The body is a form whose `bt_payload` is base64 of an XML notification. Event id:
-//! `{kind}:{subject's id}:{timestamp}`, since Braintree has none; a subject without an id goes by its transaction,
-//! its payment or token, or the SHA-256 of `bt_payload`. Transaction: the transaction; a failed refund's is the one it
-//! refunded; a disbursement is its own.
+//! The body is a form whose `bt_payload` is base64 of an XML notification, and nothing else of it is signed. Event id, since
+//! Braintree has none: `{kind}:{movement}:{transaction}:{timestamp}:{our type}:{status}:{amount}`; the
+//! SHA-256 of `bt_payload` stands in the place of ids that are not there. Time: the notification's `timestamp`.
 //!
-//! Money: decimal texts in major units. Where the subject names no currency it is the merchant account's: the
-//! endpoint's `default_currency` parameter, else `XXX`.
+//! Transaction: a local payment's `payment-id`, with its transaction as an alias; else the transaction; of a refund the
+//! one it refunds, of a part of a settlement the one that was authorised. Movement: of refunds, disputes and
+//! disbursements their own id; of a subscription's charge its transaction, of its other events the subscription; else
+//! the transaction.
+//!
+//! Amount: decimal texts in major units, of each movement its own; a subscription's price is not given where nothing was
+//! charged. Where the subject names no currency it is the merchant account's: the endpoint's `default_currency`
+//! parameter, else `XXX`.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
-use tollgate_core::{Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod, id::hex_sha256};
+use tollgate_core::{Category, Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use super::{
     content::{ContentError, unknown},
     form::Form,
+    identity::identified,
     money,
     normaliser::{Normaliser, Read},
     xml::Texts,
@@ -40,32 +46,64 @@ fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, C
         "subscription" => own(&format!("transactions/transaction/{name}")),
         _ => own(&format!("transaction/{name}")),
     };
-    let payment_id = || own("payment-id");
-    let id = own("id").or_else(|| payment("id")).or_else(payment_id).or_else(|| own("token"));
-    let id = id.map_or_else(|| Cow::Owned(hex_sha256(payload.as_bytes())), Cow::Borrowed);
-    let event_id = format!("{kind_word}:{id}:{timestamp}");
+    let (id, transaction) = (own("id"), payment("id"));
+    let local = own("payment-id").or_else(|| own("local-payment/payment-id"));
+    let refunded = own("refunded-transaction-id").or_else(|| own("refunded-transaction-fk"));
+    let is_credit = own("type") == Some("credit") || refunded.is_some();
     let occurred_at = timestamp.parse().ok();
-    let Some(kind) = kind(kind_word, own("kind"), own("success")) else {
-        return Ok(Facts { occurred_at, ..unknown(event_id, kind_word.to_owned()) });
-    };
+    let kind = kind(&Subject {
+        kind: kind_word,
+        dispute: own("kind"),
+        success: own("success"),
+        status: payment("status"),
+        is_credit,
+        has_transaction: transaction.is_some(),
+    });
+    let category = kind.map(EventType::category);
     let amount = match object {
         "dispute" => own("amount-disputed").or_else(|| own("amount")),
-        "subscription" | "local-payment" => payment("amount").or_else(|| own("price")),
+        "subscription" => payment("amount").filter(|_| is_charge(kind)),
+        object if object.starts_with("local-payment") => payment("amount"),
         _ => own("amount"),
     };
-    // Without a transaction beside it, a subscription's price was not charged.
-    let amount = amount.filter(|_| {
-        !matches!(kind.category(), tollgate_core::Category::Other) || payment("amount").is_some()
-    });
     let amount =
         amount.map(|amount| money::decimal_text(amount, currency(&own, &payment, config)?)).transpose();
-    let transaction_id = match kind {
-        EventType::RefundFailed => own("refunded-transaction-id").or_else(|| own("refunded-transaction-fk")),
-        _ => payment("id"),
-    };
+
     let text = |value: Option<&str>| value.map(|value| Cow::Owned(value.to_owned()));
+    let is_subscription = object == "subscription" && !is_charge(kind);
+    let named = [
+        id.filter(|_| is_subscription),
+        local,
+        refunded,
+        own("authorized-transaction-id"),
+        own("retried-transaction-id"),
+        own("transaction-id"),
+        transaction,
+        id,
+    ];
+    let transaction_id = named.into_iter().flatten().next().filter(|_| kind.is_some());
+    let alias = transaction
+        .filter(|id| Some(*id) != transaction_id && !is_credit && !is_subscription && kind.is_some());
+    let movement_id = match (category, object) {
+        (None, _) => None,
+        (Some(Category::Refund), "local-payment-reversed") => {
+            local.map(|local| Cow::Owned([local, ":reversed"].concat()))
+        }
+        (Some(Category::Payment), "transaction") if own("authorized-transaction-id").is_some() => text(id),
+        (Some(Category::Payment), _) => None,
+        (Some(Category::Other), "subscription") if is_charge(kind) => text(transaction.or(id)),
+        _ => text(id.or(transaction)),
+    };
     let facts = Facts {
-        transaction_id: text(transaction_id.or_else(|| own("id")).or_else(payment_id)),
+        transaction_id: text(transaction_id),
+        aliases: text(alias).into_iter().collect(),
+        // A charge, or a settlement, fails once.
+        occurrence: match kind {
+            Some(EventType::InvoicePaymentFailed) => movement_id.clone(),
+            Some(EventType::PaymentCaptureFailed) => text(transaction),
+            _ => None,
+        },
+        movement_id,
         occurred_at,
         customer: Customer {
             id: text(payment("customer/id")),
@@ -76,9 +114,14 @@ fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, C
             brand: text(payment("credit-card/card-type")),
             country: text(payment("credit-card/country-of-issuance")),
         },
-        ..Facts::new(event_id, kind_word.to_owned(), kind)
+        ..unknown("", kind_word.to_owned())
     };
-    Ok(money::with_amount(facts, amount))
+    let facts = match kind {
+        Some(kind) => money::with_amount(Facts { kind, unrecognized: None, ..facts }, amount),
+        None => facts,
+    };
+    let words = [timestamp, facts.kind.as_str(), payment("status").unwrap_or_default()];
+    Ok(identified(facts, &words, payload.as_bytes()))
 }
 
 /// The XML. Nothing else of the body is signed.
@@ -104,11 +147,40 @@ fn currency<'t>(
     }
 }
 
-fn kind(kind: &str, dispute: Option<&str>, success: Option<&str>) -> Option<EventType> {
+/// Whether it tells of a subscription's charge.
+fn is_charge(kind: Option<EventType>) -> bool {
+    matches!(kind, Some(EventType::InvoicePaid | EventType::InvoicePaymentFailed))
+}
+
+/// What decides an event's type.
+struct Subject<'t> {
+    kind: &'t str,
+    dispute: Option<&'t str>,
+    success: Option<&'t str>,
+    status: Option<&'t str>,
+    is_credit: bool,
+    has_transaction: bool,
+}
+
+fn kind(subject: &Subject<'_>) -> Option<EventType> {
     use EventType::*;
+    let &Subject { kind, dispute, success, status, is_credit, has_transaction } = subject;
     Some(match kind {
-        "transaction_settled" | "local_payment_completed" => PaymentSucceeded,
+        "transaction_settled" if is_credit => RefundSucceeded,
+        "transaction_settled" => PaymentSucceeded,
+        "transaction_settlement_declined" if is_credit => RefundFailed,
         "transaction_settlement_declined" => PaymentCaptureFailed,
+        "transaction_disbursed" if is_credit => RefundUpdated,
+        // Its money reaches the merchant; a review decides whether it is taken, and has no money of its own.
+        "transaction_disbursed" | "transaction_reviewed" => PaymentUpdated,
+        "transaction_retried" => PaymentPending,
+        // Without a transaction the payer's payment still has to be taken.
+        "local_payment_completed" if !has_transaction => PaymentPending,
+        "local_payment_completed" => PaymentSucceeded,
+        "local_payment_funded" if matches!(status, Some("settled" | "settling" | "settlement_confirmed")) => {
+            PaymentSucceeded
+        }
+        "local_payment_funded" => PaymentPending,
         "local_payment_expired" => PaymentExpired,
         "local_payment_reversed" => RefundSucceeded,
         "refund_failed" => RefundFailed,
@@ -121,6 +193,8 @@ fn kind(kind: &str, dispute: Option<&str>, success: Option<&str>) -> Option<Even
         "disbursement" if success == Some("false") => PayoutFailed,
         "disbursement" => PayoutSucceeded,
         "disbursement_exception" => PayoutFailed,
+        // Nothing was due.
+        "subscription_charged_successfully" if !has_transaction => SubscriptionUpdated,
         "subscription_charged_successfully" => InvoicePaid,
         "subscription_charged_unsuccessfully" => InvoicePaymentFailed,
         "subscription_went_active" => SubscriptionCreated,

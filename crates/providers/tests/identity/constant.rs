@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Whose event ids do not yet hold all that they must.
-const NOT_YET: [&str; 2] = ["braintree", "mercadopago"];
+const NOT_YET: [&str; 1] = ["mercadopago"];
 
 /// What one event id must decide.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Whose lists are not whole yet.
-const NOT_YET: [&str; 2] = ["braintree", "mercadopago"];
+const NOT_YET: [&str; 1] = ["mercadopago"];
 
 /// The provider's name of the type of each event, and why it is unrecognized.
 fn types(normaliser: Normaliser, case: &Case, changed: &Changed) -> Vec<(String, Option<&'static str>)> {
