@@ -1,19 +1,19 @@
 //! Revolut Merchant and Business. <https://github.com/revolut-engineering/revolut-openapi>,
 //! <https://developer.revolut.com/docs/guides/manage-accounts/webhooks/about-webhooks>
 //!
-//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in, out or within}:{increment}:
-//! {time}:{amount}`, the increment being the merchant's reference of an incremental authorisation. The time is the body's.
-//! Merchant bodies have none, so that two failed attempts to pay an order are the same bytes: for events that an order may have
-//! several times, the time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such an event is therefore
-//! another event, and tells no money.
+//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in, out or within}:{increment}:{time}:{amount}`,
+//! the increment being the merchant's reference of an incremental authorisation. The time is the body's. Merchant bodies
+//! have none, so that two failed attempts to pay an order are the same bytes: for events that an order may have several times, the
+//! time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such an event is therefore another event, and
+//! tells no money.
 //!
 //! Transaction: Merchant's order, payout, dispute or subscription; Business' transaction or payout link. Movement: the same,
 //! but the dispute in its own events. A refund is an order of its own, and nothing in the webhook says so.
 //!
 //! Money: Merchant's must be fetched. Business sends decimals in major units with `TransactionCreated`, signed by direction: the
-//! amount is that of the transaction's only leg. One with two legs stays within the account. Money that comes in is a payment
-//! if it is a top-up or a transfer, other transactions of the account's own money are payouts. `TransactionStateChanged`
-//! does not say the direction: it is taken for a payout.
+//! amount is that of the transaction's only leg. One with two legs stays within the account. Money that comes in is a payment if it is a top-up or a transfer, other
+//! transactions of the account's own money are payouts. `TransactionStateChanged` does not say the direction: it is taken for
+//! a payout.
 //!
 //! Signed: the body and `Revolut-Request-Timestamp`.
 
