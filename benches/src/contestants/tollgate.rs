@@ -15,7 +15,7 @@ use tollgate_aws::{
     transactions::{Row, rows},
 };
 use tollgate_batch::{Deadline, Kind};
-use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
+use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, event::Position};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
@@ -193,7 +193,7 @@ impl Effects for Memory {
 }
 
 impl Transactions for Memory {
-    async fn latest(&self, keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+    async fn latest(&self, keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
         keys.iter().map(|_| Ok(None)).collect()
     }
 

@@ -1,18 +1,22 @@
 //! The transaction history in DynamoDB.
 //!
-//! An event is the item (`transaction_id`, `occurred_at#event id`). Each transaction also has one item with the sort key
-//! `latest`. It holds the latest `occurred_at` that was known when it was last written; `superseded` is computed from
-//! it. It is a hint: the history itself is the truth.
+//! An event is the item (`transaction_id`, `PaymentEvent::sort_key`), with its JSON and what an index needs beside it:
+//! a usual item is at most one write unit long. Each transaction also has one item with the sort key `latest`. It holds
+//! how far the transaction was known to be when it was last written; `superseded` is computed from it. It is a hint: the
+//! history itself is the truth.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use tollgate_core::{PaymentEvent, Timestamp, event::nine_decimals};
+use tollgate_core::{
+    EventType,
+    event::{Position, nine_decimals},
+};
 use tollgate_pipeline::ports::{Document, PortError, PortResult, Recorded, Transactions};
 
 use crate::{
     batch::batched,
-    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, number, string, text, write},
+    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, string, text, write},
     prepared::PreparedItems,
 };
 
@@ -41,20 +45,20 @@ impl DynamoTransactions {
 }
 
 impl Transactions for DynamoTransactions {
-    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
         let read = Read {
             client: &self.client,
             table: &self.table,
             key: TRANSACTION,
-            projection: "transaction_id, latest_at",
-            names: &[],
+            projection: "transaction_id, latest_at, #type, undated",
+            names: &[("#type", "type")],
         };
         let key = |key: &&str| {
             HashMap::from([(TRANSACTION.to_owned(), string(*key)), ("sort_key".to_owned(), string(LATEST))])
         };
         let wanted = PreparedItems::new(transaction_keys, false, key);
         batched(READ, &vec![1; transaction_keys.len()], async |chunk| {
-            read.call(wanted.take(chunk), latest_at).await
+            read.call(wanted.take(chunk), position).await
         })
         .await
     }
@@ -78,15 +82,21 @@ impl Transactions for DynamoTransactions {
     }
 }
 
-fn latest_at(item: &Attributes) -> PortResult<Timestamp> {
-    let at = text(item, "latest_at").and_then(|text| text.parse().ok());
-    at.ok_or_else(|| PortError::permanent(SERVICE, "latest_at is no time"))
+fn position(item: &Attributes) -> PortResult<Position> {
+    let position = || {
+        Some(Position {
+            at: text(item, "latest_at")?.parse().ok()?,
+            rank: EventType::parse(text(item, "type")?)?.rank(),
+            is_dated: !item.contains_key("undated"),
+        })
+    };
+    position().ok_or_else(|| PortError::permanent(SERVICE, "a transaction's latest state cannot be read"))
 }
 
 /// The rows of events: each event's history row, followed by the row of the latest state where the event is the latest.
 pub fn rows<'e>(events: &'e [Recorded<'e>]) -> Vec<Row<'e>> {
     let rows_of = |recorded: &'e Recorded<'e>| {
-        let latest = recorded.is_latest.then_some(Row::Latest(recorded.document.event));
+        let latest = recorded.is_latest.then_some(Row::Latest(recorded));
         [Some(Row::History(&recorded.document)), latest].into_iter().flatten()
     };
     events.iter().flat_map(rows_of).collect()
@@ -98,7 +108,7 @@ pub enum Row<'e> {
     /// The event in its transaction's history.
     History(&'e Document<'e>),
     /// The latest known state of its transaction.
-    Latest(&'e PaymentEvent<'e>),
+    Latest(&'e Recorded<'e>),
 }
 
 impl Row<'_> {
@@ -114,7 +124,7 @@ impl Row<'_> {
     pub fn item(&self) -> Attributes {
         match self {
             Self::History(document) => history_item(document),
-            Self::Latest(event) => latest_item(event),
+            Self::Latest(recorded) => latest_item(recorded),
         }
     }
 }
@@ -122,41 +132,31 @@ impl Row<'_> {
 /// The event in its transaction's history.
 pub fn history_item(document: &Document<'_>) -> Attributes {
     let event = document.event;
-    let mut item = HashMap::with_capacity(16);
+    let mut item = HashMap::with_capacity(5);
     let mut put = |name: &str, value: AttributeValue| _ = item.insert(name.to_owned(), value);
     put("transaction_id", string(event.transaction_key()));
     put("sort_key", string(event.sort_key()));
-    put("event_id", string(event.id.as_str()));
-    put("provider_event_id", string(event.provider_event_id.as_ref()));
-    put("type", string(event.kind.as_str()));
-    put("category", string(event.category.as_str()));
-    put("endpoint", string(event.endpoint.as_str()));
-    put("provider", string(event.provider.as_str()));
-    put("webhook_id", string(event.webhook_id.as_str()));
-    put("occurred_at", string(nine_decimals(event.occurred_at)));
-    put("received_at", string(nine_decimals(event.received_at)));
     put("event", string(document.json));
-    if let Some(amount) = &event.amount {
-        // DynamoDB numbers hold 38 digits, and Money at most 36.
-        put("minor_units", number(amount.minor_units()));
-        put("currency", string(amount.currency().code()));
-        if let Some(value) = amount.to_decimal() {
-            put("amount", string(value));
-        }
-    }
+    // The keys of the index by customer.
     if let Some(customer) = event.customer_key() {
         put("customer_key", string(customer));
+        put("occurred_at", string(nine_decimals(event.occurred_at)));
     }
     item
 }
 
 /// The row that says how far its transaction is.
-pub fn latest_item(event: &PaymentEvent<'_>) -> Attributes {
-    HashMap::from([
+pub fn latest_item(recorded: &Recorded<'_>) -> Attributes {
+    let event = recorded.document.event;
+    let mut item = HashMap::from([
         ("transaction_id".to_owned(), string(event.transaction_key())),
         ("sort_key".to_owned(), string(LATEST)),
         ("latest_at".to_owned(), string(event.occurred_at.to_string())),
         ("type".to_owned(), string(event.kind.as_str())),
         ("event_id".to_owned(), string(event.id.as_str())),
-    ])
+    ]);
+    if !recorded.is_dated {
+        item.insert("undated".to_owned(), AttributeValue::Bool(true));
+    }
+    item
 }

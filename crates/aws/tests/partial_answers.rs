@@ -396,19 +396,19 @@ async fn a_transaction_whose_latest_state_is_unread_is_not_new() {
         let server = Server::start(move |_, request| answer(&asked(request, "transactions")));
         let latest = transactions(&server).await.latest(&["acme#t1", "acme#t2"]).await;
         words(&latest, |at| {
-            at.map_or("none".to_owned(), |at| (at.as_second() - time(0).as_second()).to_string())
+            at.map_or("none".to_owned(), |known| (known.at.as_second() - time(0).as_second()).to_string())
         })
     };
     let whole = latest(|keys| {
         json!({"Responses": {"transactions": [
-            {"transaction_id": keys[1]["transaction_id"], "latest_at": {"S": time(7).to_string()}}]}})
+            {"transaction_id": keys[1]["transaction_id"], "latest_at": {"S": time(7).to_string()}, "type": {"S": "payment.succeeded"}}]}})
     });
     assert_eq!(whole.await, ["none", "7"]);
     let partial = latest(|keys| {
         let (unread, read): (Vec<_>, Vec<_>) =
             keys.iter().partition(|key| key["transaction_id"]["S"] == "acme#t1");
         let read = read.into_iter().map(
-            |key| json!({"transaction_id": key["transaction_id"], "latest_at": {"S": time(7).to_string()}}),
+            |key| json!({"transaction_id": key["transaction_id"], "latest_at": {"S": time(7).to_string()}, "type": {"S": "payment.succeeded"}}),
         );
         json!({"Responses": {"transactions": read.collect::<Vec<_>>()},
             "UnprocessedKeys": {"transactions": {"Keys": unread}}})
@@ -443,7 +443,8 @@ fn events() -> [PaymentEvent<'static>; 3] {
 async fn recorded(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
     let server = Server::start(answer);
     let events = events();
-    let record = |event| Recorded { document: Document { event, json: "{}" }, is_latest: true };
+    let record =
+        |event| Recorded { document: Document { event, json: "{}" }, is_dated: true, is_latest: true };
     done(&transactions(&server).await.record(&events.each_ref().map(record)).await)
 }
 

@@ -129,6 +129,45 @@ impl EventType {
     }
 }
 
+impl EventType {
+    /// How far a transaction is in this state. Events of one moment, and events that have no time, are in the order of
+    /// their ranks: a payment's states, then those of what follows a payment. Two digits.
+    pub fn rank(self) -> u8 {
+        use EventType::*;
+        match self {
+            PaymentUnrecognized => 10,
+            PaymentCreated | PayoutPending | SubscriptionCreated => 11,
+            PaymentPending => 12,
+            PaymentRequiresAction => 13,
+            PaymentAuthorized => 14,
+            // What failed may be tried again, and succeeds then.
+            PaymentFailed | PaymentCaptureFailed | PayoutFailed | InvoicePaymentFailed => 15,
+            PaymentSucceeded | PayoutSucceeded | InvoicePaid => 16,
+            PaymentExpired => 17,
+            PaymentCanceled | PayoutCanceled | SubscriptionCanceled => 18,
+            PaymentUpdated | PayoutUpdated | SubscriptionUpdated => 19,
+            PaymentFlagged => 20,
+            RefundPending => 30,
+            RefundFailed => 31,
+            RefundSucceeded => 32,
+            RefundCanceled => 33,
+            RefundUpdated => 34,
+            DisputeWarning => 40,
+            DisputeOpened => 41,
+            DisputeUpdated => 42,
+            DisputeClosed => 43,
+            DisputeWon => 44,
+            DisputeLost => 45,
+        }
+    }
+
+    /// Whether it says that something changed, and no state that a transaction is in.
+    pub fn is_update(self) -> bool {
+        use EventType::*;
+        matches!(self, PaymentUpdated | RefundUpdated | DisputeUpdated | PayoutUpdated | SubscriptionUpdated)
+    }
+}
+
 macro_rules! categories {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)*) => {
         /// Where an event is routed.
@@ -170,6 +209,24 @@ categories! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_a_payment_ranks_above_each_of_its_states() {
+        let of = |category| EventType::ALL.iter().filter(move |kind| kind.category() == category);
+        let payments = of(Category::Payment).map(|kind| kind.rank()).max().unwrap();
+        let later = [Category::Refund, Category::Dispute].into_iter().flat_map(of);
+        assert!(later.map(|kind| kind.rank()).all(|rank| rank > payments));
+        assert!(EventType::ALL.iter().all(|kind| (10..100).contains(&kind.rank())), "two digits");
+        let states = [
+            EventType::PaymentCreated,
+            EventType::PaymentPending,
+            EventType::PaymentAuthorized,
+            EventType::PaymentFailed,
+            EventType::PaymentSucceeded,
+            EventType::PaymentCanceled,
+        ];
+        assert!(states.is_sorted_by_key(|kind| kind.rank()));
+    }
 
     #[test]
     fn types_read_back_and_are_routed() {

@@ -286,6 +286,12 @@ impl Platform {
         items.into_iter().filter(|item| item["sort_key"].as_s().unwrap() != "latest").collect()
     }
 
+    /// The events of a transaction's history, in its order.
+    pub async fn recorded(&self, endpoint: &str, transaction: &str) -> Vec<PaymentEvent<'static>> {
+        let items = self.history(endpoint, transaction).await;
+        items.iter().map(|item| serde_json::from_str(item["event"].as_s().unwrap()).unwrap()).collect()
+    }
+
     /// Waits until the ledger knows the events as processed.
     pub async fn until_processed(&self, keys: &[LedgerKey]) {
         self.until("events are processed", async || {

@@ -4,7 +4,9 @@
 use std::{fmt, future::Future};
 
 use serde::{Deserialize, Serialize};
-use tollgate_core::{EffectId, EndpointConfig, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId};
+use tollgate_core::{
+    EffectId, EndpointConfig, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId, event::Position,
+};
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
 use tollgate_risk::Decision;
 
@@ -265,15 +267,15 @@ pub trait PayloadSource: Send + Sync {
 
 /// The transaction history.
 pub trait Transactions: Send + Sync {
-    /// The latest known `occurred_at` of each transaction, in the order asked; `None` where there is none. Keys
-    /// are [`PaymentEvent::transaction_key`], each at most once.
+    /// How far each transaction is known to be, in the order asked; `None` where nothing is known. Keys are
+    /// [`PaymentEvent::transaction_key`], each at most once.
     fn latest(
         &self,
         transaction_keys: &[&str],
-    ) -> impl Future<Output = Vec<PortResult<Option<Timestamp>>>> + Send;
+    ) -> impl Future<Output = Vec<PortResult<Option<Position>>>> + Send;
 
-    /// Writes each event into its transaction's history, idempotent by (transaction, `occurred_at#event id`),
-    /// and moves the latest-known time forward where the event is later than what `latest` said.
+    /// Writes each event into its transaction's history, idempotent by (transaction, [`PaymentEvent::sort_key`]), and
+    /// what is known of the transaction where the event is ahead of what `latest` said.
     fn record(&self, events: &[Recorded<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
@@ -291,6 +293,8 @@ pub struct Document<'a> {
 pub struct Recorded<'a> {
     /// The event.
     pub document: Document<'a>,
+    /// Whether its provider says when it happened.
+    pub is_dated: bool,
     /// Whether it is the latest known state of its transaction.
     pub is_latest: bool,
 }

@@ -214,26 +214,38 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
     let (a, b) = (format!("{unique}-a"), format!("{unique}-b"));
     let first = event(&format!("{unique}-1"), &a, now, money);
     let second = event(&format!("{unique}-2"), &a, later, money);
+    let ahead = second.position(true);
     let (key_a, key_b) = (first.transaction_key(), event("x", &b, now, money).transaction_key());
     let keys = [key_b.as_str(), key_a.as_str()];
     assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(None)]);
     let written = transactions.record(&[recorded(&second, true)]).await;
     assert_eq!(written, [Ok(())]);
-    assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(Some(later))], "in the order asked");
+    assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(Some(ahead))], "in the order asked");
     let rows = [recorded(&first, false), recorded(&second, false)];
     assert_eq!(transactions.record(&rows).await, [Ok(()), Ok(())]);
     assert_eq!(
         transactions.latest(&keys).await,
-        [Ok(None), Ok(Some(later))],
+        [Ok(None), Ok(Some(ahead))],
         "an earlier event moves nothing"
     );
+    let undated = event(&format!("{unique}-3"), &b, now, money);
+    let row = Recorded { is_dated: false, ..recorded(&undated, true) };
+    assert_eq!(transactions.record(&[row]).await, [Ok(())]);
+    let known = transactions.latest(&[&key_b]).await;
+    assert_eq!(known, [Ok(Some(undated.position(false)))], "an event without a time says so");
     let many: Vec<PaymentEvent<'_>> =
         (0..40).map(|n| event(&format!("{unique}-m{n}"), &format!("{unique}-t{n}"), now, money)).collect();
     let rows: Vec<Recorded<'_>> = many.iter().map(|event| recorded(event, true)).collect();
     assert!(transactions.record(&rows).await.iter().all(Result::is_ok), "more than one call takes");
     let keys: Vec<String> = many.iter().map(PaymentEvent::transaction_key).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    assert!(transactions.latest(&keys).await.iter().all(|at| *at == Ok(Some(now))));
+    assert!(
+        transactions
+            .latest(&keys)
+            .await
+            .iter()
+            .all(|at| matches!(at, Ok(Some(position)) if position.at == now))
+    );
 }
 
 /// The bytes read are the bytes written, and an absent key is a permanent failure.
@@ -258,5 +270,5 @@ pub async fn archive<A: Archive>(archive: A, unique: &str) {
 
 fn recorded<'e>(event: &'e PaymentEvent<'e>, is_latest: bool) -> Recorded<'e> {
     // What the history keeps as the event's text is not what this contract is about.
-    Recorded { document: Document { event, json: "{}" }, is_latest }
+    Recorded { document: Document { event, json: "{}" }, is_dated: true, is_latest }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId};
+use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId, event::Position};
 use tollgate_pipeline::{
     intake::IntakeMessage,
     ports::{
@@ -259,7 +259,7 @@ impl<P: PayloadSource> PayloadSource for Failing<'_, P> {
 }
 
 impl<P: Transactions> Transactions for Failing<'_, P> {
-    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
         self.faults.many(transaction_keys, async |keys| self.inner.latest(&keys).await).await
     }
 

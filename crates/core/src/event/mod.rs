@@ -8,5 +8,5 @@ mod payment_event;
 
 pub use self::{
     facts::{Customer, Facts, PaymentMethod},
-    payment_event::{Arrival, MAX_METADATA_BYTES, PaymentEvent, RiskTier, SCHEMA, nine_decimals},
+    payment_event::{Arrival, MAX_METADATA_BYTES, PaymentEvent, Position, RiskTier, SCHEMA, nine_decimals},
 };

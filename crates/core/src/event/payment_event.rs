@@ -187,9 +187,43 @@ impl<'a> PaymentEvent<'a> {
         self.customer.id.as_ref().map(|id| [self.endpoint.as_str(), "#", id].concat())
     }
 
-    /// `occurred_at#event id`, with nine decimals, so that text order is time order.
+    /// Its place in its transaction's history: `stage#occurred_at#rank#event id`, so that text order is the order of
+    /// events. The stage is 1 for refunds and disputes and else 0: none sorts before its payment, whatever the clocks
+    /// say. The time has nine decimals; events of one moment are in the order of their [ranks](EventType::rank).
     pub fn sort_key(&self) -> String {
-        [&nine_decimals(self.occurred_at), "#", self.id.as_str()].concat()
+        let stage = match self.category {
+            Category::Refund | Category::Dispute => "1#",
+            Category::Payment | Category::Payout | Category::Other => "0#",
+        };
+        let rank = self.kind.rank().to_string();
+        [stage, &nine_decimals(self.occurred_at), "#", &rank, "#", self.id.as_str()].concat()
+    }
+
+    /// How far it says that its transaction is. `is_dated`: whether its provider says when it happened.
+    pub fn position(&self, is_dated: bool) -> Position {
+        Position { at: self.occurred_at, rank: self.kind.rank(), is_dated }
+    }
+}
+
+/// How far an event says that its transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// When that was.
+    pub at: Timestamp,
+    /// The state's [rank](EventType::rank).
+    pub rank: u8,
+    /// Whether its provider says when it happened. If not, `at` is the time of arrival.
+    pub is_dated: bool,
+}
+
+impl Position {
+    /// Whether it is behind `other`: by time, then by rank; by rank alone where either has no time.
+    pub fn is_behind(&self, other: &Self) -> bool {
+        if self.is_dated && other.is_dated {
+            (self.at, self.rank) < (other.at, other.rank)
+        } else {
+            self.rank < other.rank
+        }
     }
 }
 
@@ -273,7 +307,38 @@ mod tests {
         early.occurred_at = "2026-01-02T03:04:05Z".parse().unwrap();
         late.occurred_at = "2026-01-02T03:04:05.000000001Z".parse().unwrap();
         assert!(early.sort_key() < late.sort_key());
-        assert!(early.sort_key().starts_with("2026-01-02T03:04:05.000000000Z#evt_"));
+        assert!(early.sort_key().starts_with("0#2026-01-02T03:04:05.000000000Z#16#evt_"));
+    }
+
+    #[test]
+    fn a_refund_sorts_behind_its_payment_whatever_the_clocks_say() {
+        let of = |kind: EventType, at: &str| {
+            let mut event = event();
+            event.kind = kind;
+            event.category = kind.category();
+            event.occurred_at = at.parse().unwrap();
+            event
+        };
+        let refund = of(EventType::RefundSucceeded, "2026-01-02T03:04:05Z");
+        let payment = of(EventType::PaymentSucceeded, "2026-01-02T03:04:06Z");
+        assert!(payment.sort_key() < refund.sort_key());
+        // At one moment.
+        let authorized = of(EventType::PaymentAuthorized, "2026-01-02T03:04:06Z");
+        assert!(authorized.sort_key() < payment.sort_key());
+    }
+
+    #[test]
+    fn without_a_time_the_rank_decides() {
+        let at = |second: i64, rank, is_dated| Position {
+            at: Timestamp::from_second(second).unwrap(),
+            rank,
+            is_dated,
+        };
+        assert!(at(1, 32, true).is_behind(&at(2, 16, true)), "both have a time");
+        assert!(at(1, 14, true).is_behind(&at(1, 16, true)), "of one moment");
+        assert!(at(9, 16, false).is_behind(&at(1, 32, true)) && at(9, 16, true).is_behind(&at(1, 32, false)));
+        assert!(!at(1, 32, false).is_behind(&at(9, 16, false)));
+        assert!(!at(1, 16, false).is_behind(&at(9, 16, true)), "neither is behind");
     }
 
     #[test]

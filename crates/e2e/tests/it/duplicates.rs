@@ -147,8 +147,8 @@ async fn other_facts_under_a_known_id_are_quarantined() {
                     .find(|m| is_mine(&m.body) && m.attributes.to_string().contains("conflicting_facts"))
             })
             .await;
-        let history = platform.history(endpoint, &id).await;
-        assert_eq!(history.len(), 1, "{endpoint}");
-        assert_eq!(history[0]["minor_units"].as_n().unwrap(), "1099");
+        let recorded = platform.recorded(endpoint, &id).await;
+        let amounts: Vec<i128> = recorded.iter().map(|event| event.amount.unwrap().minor_units()).collect();
+        assert_eq!(amounts, [1_099], "{endpoint}");
     }
 }

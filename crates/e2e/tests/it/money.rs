@@ -59,10 +59,14 @@ async fn every_amount_arrives_as_it_was_written() {
         .await;
     for (webhook_id, (endpoint, id, (sent, currency, decimal, minor))) in &deliveries {
         let case = format!("{sent} {currency} at {endpoint}");
-        let item = platform.history(endpoint, id).await.pop().unwrap_or_else(|| panic!("{case}: no record"));
-        assert_eq!(item["minor_units"].as_n().unwrap(), minor, "{case}");
-        assert_eq!(item["amount"].as_s().unwrap(), decimal, "{case}");
-        assert_eq!(item["currency"].as_s().unwrap(), currency, "{case}");
+        let recorded =
+            platform.recorded(endpoint, id).await.pop().unwrap_or_else(|| panic!("{case}: no record"));
+        let amount = recorded.amount.unwrap();
+        assert_eq!(
+            (amount.minor_units().to_string(), amount.currency().code()),
+            ((*minor).to_owned(), *currency),
+            "{case}"
+        );
         let event = routed.iter().find(|event| event.transaction_id == *id).unwrap();
         let amount = event.amount.unwrap();
         assert_eq!(

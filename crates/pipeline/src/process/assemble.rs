@@ -65,8 +65,15 @@ fn part<'a>(
         Some(_) => conflicts,
         None => {
             let json = String::new();
-            let event =
-                events.push(Event { payment, fingerprint, at_work: None, is_latest: false, json, progress });
+            let event = events.push(Event {
+                payment,
+                fingerprint,
+                is_dated,
+                at_work: None,
+                is_latest: false,
+                json,
+                progress,
+            });
             claim.owner = Some((event, fingerprint));
             Part::Owns(event)
         }

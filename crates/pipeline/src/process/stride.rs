@@ -7,7 +7,7 @@ use std::{
 };
 
 use tollgate_batch::Outcome;
-use tollgate_core::{EffectId, EventId, Fingerprint, PaymentEvent, WebhookId};
+use tollgate_core::{EffectId, EventId, Fingerprint, PaymentEvent, WebhookId, event::Position};
 use tracing::warn;
 
 use super::record::{Ended, retry};
@@ -90,6 +90,8 @@ impl<T> fmt::Debug for Ix<T> {
 pub(super) struct Event<'a> {
     pub(super) payment: PaymentEvent<'a>,
     pub(super) fingerprint: Fingerprint,
+    /// Whether its provider says when it happened.
+    pub(super) is_dated: bool,
     /// The other delivery of the event that works on it.
     pub(super) at_work: Option<WebhookId>,
     /// It is the latest known state of its transaction.
@@ -115,6 +117,10 @@ pub(super) enum Progress {
 impl Event<'_> {
     pub(super) fn is_pending(&self) -> bool {
         self.progress == Progress::Pending
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.payment.position(self.is_dated)
     }
 
     pub(super) fn document(&self) -> Document<'_> {
@@ -334,6 +340,7 @@ mod tests {
             events.push(Event {
                 payment: payment(),
                 fingerprint: Facts::new("e", "paid", EventType::PaymentSucceeded).fingerprint(),
+                is_dated: true,
                 at_work: None,
                 is_latest: false,
                 json: String::new(),

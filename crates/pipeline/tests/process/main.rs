@@ -26,7 +26,7 @@ use tollgate_testkit::{
         queues::Message,
         world::{LIMIT, World, failures, read, records, run},
     },
-    webhook::{KEY, Payment, Sender, adyen, adyen_event_id, config, ordered},
+    webhook::{KEY, Kind as About, Payment, Sender, adyen, adyen_event_id, config, ordered},
 };
 
 fn noon() -> Timestamp {
@@ -415,6 +415,35 @@ async fn a_state_that_a_later_one_overtook_says_so() {
     let order: Vec<String> =
         apart.transactions.records().into_values().map(|e| e.provider_event_id.to_string()).collect();
     assert_eq!(order, ["evt_1", "evt_2", "evt_3"], "the history is in the order of events");
+}
+
+/// What the provider says about the payment, without a time.
+fn undated(payment: &Payment) -> Vec<u8> {
+    let mut body: serde_json::Value = serde_json::from_str(&payment.body("stripe").unwrap()).unwrap();
+    assert!(body.as_object_mut().unwrap().remove("created").is_some());
+    body.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn a_payment_without_a_time_is_behind_its_refund() {
+    let of = |event_id: &str, kind| Payment { kind, ..Payment::new(event_id, "pi_1", noon()) };
+    for at_once in [false, true] {
+        let world = world();
+        for (event_id, kind) in [("evt_2", About::Refund), ("evt_1", About::Payment)] {
+            let webhook = sender("stripe", "stripe").sign("", &undated(&of(event_id, kind)), noon());
+            take(&world, "stripe", &webhook).await;
+            if !at_once {
+                assert!(process(&world, Delivery::Fast).await.is_empty());
+            }
+        }
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        let superseded: Vec<(String, bool)> =
+            world.published().iter().map(|e| (e.provider_event_id.to_string(), e.superseded)).collect();
+        assert_eq!(superseded, [("evt_2".to_owned(), false), ("evt_1".to_owned(), true)], "{at_once}");
+        let order: Vec<EventType> =
+            world.transactions.records().into_values().map(|event| event.kind).collect();
+        assert_eq!(order, [EventType::PaymentSucceeded, EventType::RefundSucceeded], "the refund is last");
+    }
 }
 
 #[tokio::test]

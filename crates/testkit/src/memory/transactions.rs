@@ -5,14 +5,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tollgate_core::{PaymentEvent, Timestamp};
+use tollgate_core::{PaymentEvent, event::Position};
 use tollgate_pipeline::ports::{PortError, PortResult, Recorded, Transactions};
 
 /// Events by transaction and sort key, and what was last known of each transaction.
 #[derive(Debug, Default)]
 pub struct MemoryTransactions {
     records: Mutex<BTreeMap<(String, String), PaymentEvent<'static>>>,
-    latest: Mutex<BTreeMap<String, Timestamp>>,
+    latest: Mutex<BTreeMap<String, Position>>,
 }
 
 impl MemoryTransactions {
@@ -23,7 +23,7 @@ impl MemoryTransactions {
 }
 
 impl Transactions for &MemoryTransactions {
-    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Timestamp>>> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         transaction_keys.iter().map(|key| Ok(latest.get(*key).copied())).collect()
     }
@@ -34,7 +34,7 @@ impl Transactions for &MemoryTransactions {
         let mut record = |recorded: &Recorded<'_>| {
             let key = (recorded.document.event.transaction_key(), recorded.document.event.sort_key());
             if recorded.is_latest {
-                latest.insert(key.0.clone(), recorded.document.event.occurred_at);
+                latest.insert(key.0.clone(), recorded.document.event.position(recorded.is_dated));
             }
             records.insert(key, owned(recorded.document.event)?);
             Ok(())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tollgate_batch::Outcome;
-use tollgate_core::Timestamp;
+use tollgate_core::event::Position;
 
 use crate::{
     ports::{PortError, PortResult, ProcessPorts, Recorded, Transactions},
@@ -17,10 +17,10 @@ use crate::{
 
 /// A transaction of the stride.
 struct Transaction {
-    /// The latest time of its events in this stride.
-    newest: Timestamp,
-    /// The latest time before this stride.
-    before: PortResult<Option<Timestamp>>,
+    /// How far it is by its events in this stride, if one of them says so.
+    newest: Option<Position>,
+    /// How far it was before this stride.
+    before: PortResult<Option<Position>>,
     /// One of its events in this stride is marked as the latest state.
     has_latest: bool,
 }
@@ -33,7 +33,7 @@ impl<P: ProcessPorts> Process<P> {
         let pending = events.pending();
         let recorded = |&event| {
             let event = &events[event];
-            Recorded { document: event.document(), is_latest: event.is_latest }
+            Recorded { document: event.document(), is_dated: event.is_dated, is_latest: event.is_latest }
         };
         let records: Vec<Recorded<'_>> = pending.iter().map(recorded).collect();
         let answers = self.transactions.record(&records).await;
@@ -54,14 +54,19 @@ impl<P: ProcessPorts> Process<P> {
         let mut asked: Vec<&str> = Vec::with_capacity(keys.len());
         let mut of_event = Vec::with_capacity(keys.len());
         for (&event, key) in pending.iter().zip(&keys) {
-            let at = events[event].payment.occurred_at;
             let transaction = *transaction_of.entry(key).or_insert_with(|| {
                 asked.push(key);
                 let before = Err(PortError::retryable("transactions", "not asked"));
-                transactions.push(Transaction { newest: at, before, has_latest: false })
+                transactions.push(Transaction { newest: None, before, has_latest: false })
             });
             let newest = &mut transactions[transaction].newest;
-            *newest = at.max(*newest);
+            // What only changes something leaves its transaction where it is.
+            if !events[event].payment.kind.is_update() {
+                let position = events[event].position();
+                if newest.is_none_or(|newest| newest.is_behind(&position)) {
+                    *newest = Some(position);
+                }
+            }
             of_event.push((event, transaction));
         }
         let answers = self.transactions.latest(&asked).await;
@@ -71,11 +76,14 @@ impl<P: ProcessPorts> Process<P> {
         for (event, transaction) in of_event {
             let Transaction { newest, before, has_latest } = &mut transactions[transaction];
             let event = &mut events[event];
-            let at = event.payment.occurred_at;
+            let position = event.position();
             match before {
                 Ok(before) => {
-                    event.payment.superseded = at < before.map_or(*newest, |before| before.max(*newest));
-                    let is_newest = at == *newest && before.is_none_or(|before| at > before);
+                    let is_behind =
+                        |other: &Option<Position>| other.is_some_and(|other| position.is_behind(&other));
+                    event.payment.superseded = is_behind(before) || is_behind(newest);
+                    let is_ahead = before.is_none_or(|before| before.is_behind(&position));
+                    let is_newest = *newest == Some(position) && is_ahead && !event.payment.kind.is_update();
                     event.is_latest = is_newest && !*has_latest;
                     *has_latest |= is_newest;
                 }
