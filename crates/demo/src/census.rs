@@ -36,6 +36,8 @@ pub(crate) struct Census {
     pub(crate) routed: BTreeMap<Queue, Copies>,
     /// Those messages themselves.
     pub(crate) messages: Vec<(Queue, String)>,
+    /// The events in the consumers' queues that tell an effect, by its id.
+    pub(crate) effects: BTreeMap<String, BTreeSet<String>>,
     /// Payments that the fraud workflow flagged: a message each in the payments queue.
     pub(crate) flagged: Copies,
     /// Alerts of medium value, and notices of high value, by event id.
@@ -70,6 +72,8 @@ pub(crate) struct Example {
 pub(crate) struct Wanted {
     /// By event id, in each of the consumers' queues.
     pub(crate) routed: BTreeMap<Queue, BTreeSet<String>>,
+    /// Effects that several payment events tell, each with the ids of these: one of them is in the payments queue.
+    pub(crate) effects: BTreeMap<u64, BTreeSet<String>>,
     pub(crate) medium: BTreeSet<String>,
     pub(crate) high: BTreeSet<String>,
 }
@@ -90,7 +94,8 @@ impl Census {
             if text(&item, "sort_key") == Some("latest") {
                 continue;
             }
-            let Some(id) = text(&item, "event_id") else { continue };
+            // The sort key ends in the event's id.
+            let Some(id) = text(&item, "sort_key").and_then(|key| key.rsplit('#').next()) else { continue };
             if id == example.event_id {
                 self.example.insert("transaction", plain(&item));
             }
@@ -108,6 +113,7 @@ impl Census {
         deadline: Instant,
     ) -> anyhow::Result<()> {
         let sqs = aws_sdk_sqs::Client::new(&aws.config);
+        let all_effects = &wanted.effects;
         for queue in consumers() {
             let url = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
             loop {
@@ -117,7 +123,10 @@ impl Census {
                     self.messages.push((queue, body));
                 }
                 let mut wanted = wanted.routed.get(&queue).into_iter().flatten();
-                if wanted.all(|id| self.copies(queue, id) > 0) || Instant::now() >= deadline {
+                let mut effects = all_effects.values().filter(|_| queue == Queue::Payments);
+                let is_told = |ids: &BTreeSet<String>| ids.iter().any(|id| self.copies(queue, id) > 0);
+                let complete = wanted.all(|id| self.copies(queue, id) > 0) && effects.all(is_told);
+                if complete || Instant::now() >= deadline {
                     break;
                 }
                 sleep(PAUSE).await;
@@ -152,7 +161,11 @@ impl Census {
         }
         let copies = match field(detail, "type") {
             "payment.flagged" => &mut self.flagged,
-            _ => self.routed.entry(queue).or_default(),
+            _ => {
+                let effect = field(detail, "effect_id").to_owned();
+                self.effects.entry(effect).or_default().insert(id.clone());
+                self.routed.entry(queue).or_default()
+            }
         };
         *copies.entry(id).or_default() += 1;
     }

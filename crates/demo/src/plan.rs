@@ -39,6 +39,8 @@ pub(crate) enum Class {
     ClaimCheck,
     /// A good signature over half a body.
     Unparseable,
+    /// One of several that tell the same effect, sent at the same time.
+    Told,
     /// The exact bytes of an earlier one.
     Repeat,
     /// A digit changed after signing.
@@ -83,6 +85,8 @@ pub(crate) struct Planned {
     pub(crate) body_sha256: String,
     pub(crate) events: Vec<Expected>,
     pub(crate) money: Money,
+    /// The number of the effect that this one tells and others too.
+    pub(crate) effect: Option<u64>,
     /// The webhook that this one repeats.
     pub(crate) repeats: Option<usize>,
 }
@@ -116,6 +120,10 @@ impl Choices {
     }
 }
 
+/// Of so many webhooks, three tell one payment by an event each, at these places.
+const TOLD_EVERY: u64 = 60;
+const TOLD_AT: std::ops::Range<u64> = 41..44;
+
 /// How many of each hundred webhooks are what; the rest are good.
 fn class_of(choices: &mut Choices, serial: u64) -> Class {
     // The rare and the big at fixed places, so that a demo of any size has each of them.
@@ -125,6 +133,9 @@ fn class_of(choices: &mut Choices, serial: u64) -> Class {
         27 | 127 | 227 => return Class::Large,
         37 => return Class::Stray,
         _ => {}
+    }
+    if TOLD_AT.contains(&(serial % TOLD_EVERY)) {
+        return Class::Told;
     }
     match choices.below(100) {
         0..10 => Class::Repeat,
@@ -160,6 +171,7 @@ pub(crate) fn plan(
                     Some(repeat) => repeat,
                     None => planner.webhook(Class::Good, serial)?,
                 },
+                Class::Told => planner.telling(serial)?,
                 class => planner.webhook(class, serial)?,
             };
             done.push(planned);
@@ -197,6 +209,35 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// One of the webhooks that tell a payment by several events: at Stripe's endpoints in turn, fast and ordered.
+    fn telling(&self, serial: u64) -> anyhow::Result<Planned> {
+        let effect = serial / TOLD_EVERY;
+        let is_stripe = |signer: &Signer| signer.endpoint.provider().as_str() == "stripe";
+        let stripe: Vec<_> =
+            self.signers.iter().enumerate().filter(|(_, signer)| is_stripe(signer)).collect();
+        let turn = usize::try_from(effect)? % stripe.len().max(1);
+        let (index, signer) = stripe.get(turn).copied().context("no endpoint of Stripe")?;
+        let money = Money::from_minor(i128::from(1_000 + effect), tollgate_core::Currency::new("EUR")?)?;
+        let id = tollgate_samples::id(self.seed, effect * TOLD_EVERY + TOLD_AT.start);
+        let sample = Sample { kind: Kind::Payment, money, id, at: self.now, items: 1 };
+        let tellings = sample.tellings(signer.endpoint.provider().as_str()).context("no body is built in")?;
+        let number = usize::try_from(serial % TOLD_EVERY - TOLD_AT.start)? % tellings.len().max(1);
+        let draft = tellings.get(number).context("no telling")?;
+        let parcel = self.parcel(Class::Told, signer, draft)?;
+        let one = |id: &String| expected(&signer.endpoint, id, Some(Kind::Payment), RiskTier::Low);
+        Ok(Planned {
+            signer: index,
+            class: Class::Told,
+            fate: Fate::Accepted,
+            body_sha256: hex_sha256(&parcel.body),
+            parcel,
+            events: draft.event_ids.iter().map(one).collect(),
+            money,
+            effect: Some(effect),
+            repeats: None,
+        })
+    }
+
     fn webhook(&mut self, class: Class, serial: u64) -> anyhow::Result<Planned> {
         let (index, signer) = self.signer_for(class, serial)?;
         let (sample, tier) = self.sample(signer, serial)?;
@@ -230,7 +271,17 @@ impl<'a> Planner<'a> {
                 .collect(),
         };
         let money = sample.money;
-        Ok(Planned { signer: index, class, fate, parcel, body_sha256, events, money, repeats: None })
+        Ok(Planned {
+            signer: index,
+            class,
+            fate,
+            parcel,
+            body_sha256,
+            events,
+            money,
+            effect: None,
+            repeats: None,
+        })
     }
 
     fn sample(&mut self, signer: &Signer, serial: u64) -> anyhow::Result<(Sample, RiskTier)> {
@@ -348,7 +399,7 @@ pub(crate) mod tests {
         for one in &planned {
             *classes.entry(one.class).or_default() += 1;
         }
-        assert_eq!(classes.len(), 10, "{classes:?}");
+        assert_eq!(classes.len(), 11, "{classes:?}");
         assert_eq!(planned.iter().map(|one| one.signer).collect::<BTreeSet<_>>().len(), 6);
         let currencies: BTreeSet<_> =
             planned.iter().map(|one| one.money.currency().code().to_owned()).collect();

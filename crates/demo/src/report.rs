@@ -113,10 +113,7 @@ pub(crate) fn followed(
     let fields = |hop: &str, names: &[&str]| census.example.get(hop).map(|found| pick(found, names));
     let hops = [
         ("ledger item", fields("ledger", &["event_key", "state", "received_at"])),
-        (
-            "transaction item",
-            fields("transaction", &["transaction_id", "sort_key", "type", "amount", "currency"]),
-        ),
+        ("transaction item", fields("transaction", &["transaction_id", "sort_key"])),
         (
             "queue message",
             fields("queue", &["detail-type", "detail.id", "detail.risk_tier", "detail.amount.value"]),

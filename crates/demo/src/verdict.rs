@@ -25,7 +25,7 @@ pub(crate) struct Figures {
     pub(crate) rejected: u64,
     /// Accepted webhooks that are missing at a destination where they belong.
     pub(crate) lost: u64,
-    /// Events with more than one transaction record.
+    /// Events with more than one transaction record, and effects that a consumer's queue has by more than one event.
     pub(crate) doubled: u64,
 }
 
@@ -71,8 +71,14 @@ impl Verdict {
 /// The events that must be found, of the webhooks that were accepted.
 pub(crate) fn wanted(planned: &[Planned], delivered: &[Delivered]) -> Wanted {
     let mut wanted = Wanted::default();
-    for event in accepted(planned, delivered).flat_map(|planned| &planned.events) {
+    for (effect, event) in
+        accepted(planned, delivered).flat_map(|one| one.events.iter().map(move |event| (one.effect, event)))
+    {
         let id = event.id.as_str().to_owned();
+        if let Some(effect) = effect {
+            wanted.effects.entry(effect).or_default().insert(id);
+            continue;
+        }
         if let Some(queue) = queue(event.kind) {
             wanted.routed.entry(queue).or_default().insert(id.clone());
         }
@@ -104,13 +110,17 @@ pub(crate) fn judge(
     verdict.count_endings(planned, delivered, names);
     let mut ledger_events = 0;
     let mut all_events = 0;
+    let wanted = wanted(planned, delivered);
     for planned in accepted(planned, delivered) {
         let is_processed = |key: &String| census.ledger.get(key).is_some_and(|state| state == "processed");
         let processed = planned.events.iter().all(|event| is_processed(&event.key));
         all_events += planned.events.len() as u64;
         ledger_events += planned.events.iter().filter(|event| is_processed(&event.key)).count() as u64;
         let recorded = planned.events.iter().all(|event| census.transactions.contains_key(event.id.as_str()));
-        let routed = planned.events.iter().all(|event| is_routed(census, event.kind, event.id.as_str()));
+        let routed = match planned.effect.and_then(|effect| wanted.effects.get(&effect)) {
+            Some(ids) => ids.iter().any(|id| census.copies(Queue::Payments, id) > 0),
+            None => planned.events.iter().all(|event| is_routed(census, event.kind, event.id.as_str())),
+        };
         let endpoint = names.get(planned.signer).cloned().unwrap_or_default();
         let archived = census.archive.contains_key(&(endpoint.clone(), planned.body_sha256.clone()));
         verdict.figures.processed += u64::from(processed);
@@ -131,7 +141,14 @@ pub(crate) fn judge(
             verdict.problems.push(format!("{endpoint} {event}: accepted, but {}", missing.join(", ")));
         }
     }
-    verdict.compare(planned, delivered, names, census, all_events, ledger_events);
+    verdict.destinations.push(Destination {
+        name: "ledger, processed",
+        expected: all_events,
+        found: ledger_events,
+        repeats: 0,
+        note: String::new(),
+    });
+    verdict.compare(planned, delivered, names, census, &wanted);
     verdict
 }
 
@@ -178,10 +195,8 @@ impl Verdict {
         delivered: &[Delivered],
         names: &[String],
         census: &Census,
-        all_events: u64,
-        ledger_events: u64,
+        wanted: &Wanted,
     ) {
-        let wanted = wanted(planned, delivered);
         let events: BTreeSet<String> = accepted(planned, delivered)
             .flat_map(|planned| planned.events.iter().map(|event| event.id.as_str().to_owned()))
             .collect();
@@ -193,17 +208,11 @@ impl Verdict {
         {
             self.problems.push(format!("{id}: recorded more than once"));
         }
+        self.effects(wanted, census);
 
         let flagged = census.flagged.len();
         let flagged =
             if flagged == 0 { String::new() } else { format!("and {flagged} flagged by the workflow") };
-        self.destinations.push(Destination {
-            name: "ledger, processed",
-            expected: all_events,
-            found: ledger_events,
-            repeats: 0,
-            note: String::new(),
-        });
         self.add("transactions", &events, &census.transactions, String::new());
         let (no_events, no_copies) = (BTreeSet::new(), Copies::new());
         for queue in consumers() {
@@ -211,6 +220,9 @@ impl Verdict {
             let found = census.routed.get(&queue).unwrap_or(&no_copies);
             let note = if queue == Queue::Payments { flagged.clone() } else { String::new() };
             self.add(queue.stem(), expected, found, note);
+            if queue == Queue::Payments {
+                self.told_effects(wanted, census);
+            }
         }
         self.add("alerts, medium value", &wanted.medium, &census.medium_alerts, String::new());
         self.add("alerts, high value", &wanted.high, &census.high_notices, String::new());
@@ -231,6 +243,35 @@ impl Verdict {
             self.problems.push(format!("{} archive rows differ from their receipts", census.altered_rows));
         }
         self.intruders(planned, delivered, census);
+    }
+
+    /// A consumer gets each effect by one event, whatever the events themselves say of it.
+    fn effects(&mut self, wanted: &Wanted, census: &Census) {
+        let at_consumer = |ids: &BTreeSet<String>| -> BTreeSet<String> {
+            ids.iter().filter(|id| census.copies(Queue::Payments, id) > 0).cloned().collect()
+        };
+        let by_plan = wanted.effects.values().map(at_consumer);
+        let doubled: BTreeSet<BTreeSet<String>> =
+            by_plan.chain(census.effects.values().cloned()).filter(|ids| ids.len() > 1).collect();
+        self.figures.doubled += doubled.len() as u64;
+        for ids in doubled {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            self.problems.push(format!("{}: one effect, at a consumer more than once", ids.join(", ")));
+        }
+    }
+
+    fn told_effects(&mut self, wanted: &Wanted, census: &Census) {
+        let events = wanted.effects.values().flatten();
+        let copies =
+            |ids: &BTreeSet<String>| -> u64 { ids.iter().map(|id| census.copies(Queue::Payments, id)).sum() };
+        let found: Vec<u64> = wanted.effects.values().map(copies).filter(|copies| *copies > 0).collect();
+        self.destinations.push(Destination {
+            name: "payments-queue, told by several",
+            expected: wanted.effects.len() as u64,
+            found: found.len() as u64,
+            repeats: found.iter().map(|copies| copies - 1).sum(),
+            note: format!("payments, told by {} events", events.count()),
+        });
     }
 
     fn add(&mut self, name: &'static str, expected: &BTreeSet<String>, copies: &Copies, note: String) {
@@ -315,12 +356,16 @@ mod tests {
     /// A census where all is as it must be.
     fn complete(planned: &[Planned]) -> Census {
         let mut census = Census::default();
+        let mut told = BTreeSet::new();
         for one in planned.iter().filter(|one| one.fate == Fate::Accepted) {
             for event in &one.events {
+                let is_first = one.effect.is_none_or(|effect| told.insert(effect));
                 let id = event.id.as_str().to_owned();
                 census.ledger.insert(event.key.clone(), "processed".to_owned());
                 census.transactions.insert(id.clone(), 1);
-                if let Some(queue) = queue(event.kind) {
+                if let Some(queue) = queue(event.kind).filter(|_| is_first) {
+                    let effect = one.effect.map_or(id.clone(), |effect| effect.to_string());
+                    census.effects.entry(effect).or_default().insert(id.clone());
                     census.routed.entry(queue).or_default().insert(id.clone(), 1);
                 }
                 match event.tier {
@@ -402,6 +447,36 @@ mod tests {
         });
         assert!(verdict.is_good());
         assert_eq!(verdict.destinations.iter().map(|one| one.repeats).sum::<u64>(), 2);
+    }
+
+    #[test]
+    fn two_events_of_one_effect_at_a_consumer_are_an_effect_twice() {
+        // By the plan, whatever the events say.
+        let (verdict, planned) = check(|_, census| {
+            let planned = small(300);
+            let told = planned.iter().filter(|one| one.effect == Some(0) && one.repeats.is_none());
+            let second = told.last().unwrap().events[0].id.to_string();
+            census.routed.entry(Queue::Payments).or_default().insert(second, 1);
+        });
+        assert_eq!(planned.iter().filter(|one| one.effect == Some(0) && one.repeats.is_none()).count(), 3);
+        assert_eq!((verdict.figures.doubled, verdict.figures.lost), (1, 0));
+        // By their effect's id.
+        let (verdict, _) = check(|_, census| {
+            let effect = census.effects.values_mut().next().unwrap();
+            effect.insert("evt_another".to_owned());
+        });
+        assert_eq!(verdict.figures.doubled, 1);
+        assert!(!verdict.is_good());
+        // No event of an effect is one lost, for each webhook that tells it.
+        let (verdict, _) = check(|_, census| {
+            let told: Vec<String> = small(300)
+                .iter()
+                .filter(|one| one.effect == Some(0))
+                .map(|one| one.events[0].id.to_string())
+                .collect();
+            census.routed.get_mut(&Queue::Payments).unwrap().retain(|id, _| !told.contains(id));
+        });
+        assert_eq!((verdict.figures.doubled, verdict.figures.lost), (0, 3));
     }
 
     #[test]

@@ -25,6 +25,24 @@ impl Payment {
         })
     }
 
+    /// The bodies of the other events by which `provider` tells the same payment's success: the event of number `n` of
+    /// them has the id `event_id(n)`.
+    pub(crate) fn companions(
+        &self,
+        provider: &str,
+        event_id: impl Fn(usize) -> String,
+    ) -> Vec<(String, String)> {
+        if provider != "stripe" {
+            return Vec::new();
+        }
+        let body = |(number, (event_type, object)): (usize, (&str, Value))| {
+            let payment = Self { event_id: event_id(number), ..self.clone() };
+            let body = payment.written(stripe_event(&payment, event_type, object));
+            (payment.event_id, body)
+        };
+        stripe_companions(self).into_iter().enumerate().map(body).collect()
+    }
+
     fn written(&self, body: Value) -> String {
         body.to_string().replace(&format!("\"{AMOUNT}\""), &self.amount)
     }
@@ -112,11 +130,42 @@ fn stripe(payment: &Payment) -> Value {
             }),
         ),
     };
+    stripe_event(payment, event_type, object)
+}
+
+fn stripe_event(payment: &Payment, event_type: &str, object: Value) -> Value {
     json!({
         "id": payment.event_id, "object": "event", "api_version": "2025-03-31.basil",
         "created": payment.at.as_second(), "data": { "object": object }, "livemode": false, "pending_webhooks": 1,
         "request": { "id": null, "idempotency_key": null }, "type": event_type,
     })
+}
+
+/// The charge that paid an intent, and the Checkout session that it was paid in: Stripe tells a payment's success by
+/// these too.
+fn stripe_companions(payment: &Payment) -> [(&'static str, Value); 2] {
+    let Payment { transaction_id: intent, customer, .. } = payment;
+    let stem = payment.stem();
+    let currency = payment.currency.to_lowercase();
+    let metadata = json!({ "cart": payment.cart() });
+    [
+        (
+            "charge.succeeded",
+            json!({
+                "id": format!("ch_{stem}"), "object": "charge", "amount": AMOUNT, "amount_captured": AMOUNT,
+                "captured": true, "currency": currency, "customer": customer, "livemode": false, "paid": true,
+                "payment_intent": intent, "status": "succeeded", "metadata": metadata,
+            }),
+        ),
+        (
+            "checkout.session.completed",
+            json!({
+                "id": format!("cs_{stem}"), "object": "checkout.session", "amount_total": AMOUNT,
+                "currency": currency, "customer": customer, "livemode": false, "mode": "payment",
+                "payment_intent": intent, "payment_status": "paid", "status": "complete", "metadata": metadata,
+            }),
+        ),
+    ]
 }
 
 /// Adyen's delivery of many events, each with the `pspReference` that its event id names.
@@ -143,7 +192,8 @@ pub fn adyen(payments: &[&Payment]) -> String {
 
 /// The provider event id of one item of [`adyen`].
 pub fn adyen_event_id(payment: &Payment) -> String {
-    format!("{}:{}:true", payment.event_id, adyen_code(payment.kind))
+    let Payment { event_id, transaction_id, amount, currency, .. } = payment;
+    format!("{event_id}:{}:true:{transaction_id}:{amount}:{currency}:", adyen_code(payment.kind))
 }
 
 fn adyen_code(kind: Kind) -> &'static str {

@@ -72,6 +72,24 @@ impl Sample {
         Some(Draft { headers, body: body.into_bytes(), event_ids })
     }
 
+    /// The webhooks by which `provider` tells the success of this payment, each by an event of its own: several at Stripe,
+    /// one elsewhere.
+    pub fn tellings(&self, provider: &str) -> Option<Vec<Draft>> {
+        let first = self.draft(provider)?;
+        let payment = self.payment(provider)?;
+        let event_id = |number: usize| {
+            let mut id = hex_sha256(format!("{}/telling/{number}", self.id).as_bytes());
+            id.truncate(24);
+            format!("evt_{id}")
+        };
+        let others = payment.companions(provider, event_id).into_iter().map(|(event_id, body)| Draft {
+            headers: first.headers.clone(),
+            body: body.into_bytes(),
+            event_ids: vec![event_id],
+        });
+        Some(std::iter::once(first.clone()).chain(others).collect())
+    }
+
     /// Its one event, with ids as `provider` makes them.
     fn payment(&self, provider: &str) -> Option<Payment> {
         let (event_id, transaction_id, customer) = match provider {
