@@ -15,14 +15,14 @@ use tollgate_aws::{
     transactions::{Row, rows},
 };
 use tollgate_batch::{Deadline, Kind};
-use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp, event::Position};
+use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
-        ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Ledger,
-        LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine,
-        Recorded, Transactions,
+        ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Latest, Ledger,
+        LedgerEntry, Link, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts,
+        Quarantine, Recorded, Transactions,
     },
     process::{Process, Record, init_thread_pool},
 };
@@ -193,8 +193,12 @@ impl Effects for Memory {
 }
 
 impl Transactions for Memory {
-    async fn latest(&self, keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
-        keys.iter().map(|_| Ok(None)).collect()
+    async fn latest(&self, keys: &[&str]) -> Vec<PortResult<Latest>> {
+        keys.iter().map(|_| Ok(Latest::default())).collect()
+    }
+
+    async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
+        links.iter().map(|_| Ok(())).collect()
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {

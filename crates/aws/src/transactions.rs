@@ -12,11 +12,11 @@ use tollgate_core::{
     EventType,
     event::{Position, nine_decimals},
 };
-use tollgate_pipeline::ports::{Document, PortError, PortResult, Recorded, Transactions};
+use tollgate_pipeline::ports::{Document, Latest, Link, PortError, PortResult, Recorded, Transactions};
 
 use crate::{
     batch::batched,
-    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, string, text, write},
+    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, number, string, text, write},
     prepared::PreparedItems,
 };
 
@@ -45,20 +45,29 @@ impl DynamoTransactions {
 }
 
 impl Transactions for DynamoTransactions {
-    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Latest>> {
         let read = Read {
             client: &self.client,
             table: &self.table,
             key: TRANSACTION,
-            projection: "transaction_id, latest_at, #type, undated",
-            names: &[("#type", "type")],
+            projection: "transaction_id, latest_at, #type, #rank, undated, alias_of",
+            names: &[("#type", "type"), ("#rank", "rank")],
         };
         let key = |key: &&str| {
             HashMap::from([(TRANSACTION.to_owned(), string(*key)), ("sort_key".to_owned(), string(LATEST))])
         };
         let wanted = PreparedItems::new(transaction_keys, false, key);
-        batched(READ, &vec![1; transaction_keys.len()], async |chunk| {
-            read.call(wanted.take(chunk), position).await
+        let known = batched(READ, &vec![1; transaction_keys.len()], async |chunk| {
+            read.call(wanted.take(chunk), latest).await
+        })
+        .await;
+        known.into_iter().map(|known| known.map(Option::unwrap_or_default)).collect()
+    }
+
+    async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
+        let items = PreparedItems::new(links, false, alias_item);
+        batched(WRITE, &vec![UNIT; links.len()], async |chunk| {
+            write(&self.client, &self.table, &KEY, items.take(chunk)).await
         })
         .await
     }
@@ -82,15 +91,42 @@ impl Transactions for DynamoTransactions {
     }
 }
 
-fn position(item: &Attributes) -> PortResult<Position> {
-    let position = || {
-        Some(Position {
-            at: text(item, "latest_at")?.parse().ok()?,
-            rank: EventType::parse(text(item, "type")?)?.rank(),
-            is_dated: !item.contains_key("undated"),
-        })
+/// An alias has a state of its own only where it had events before it was known to be one.
+fn latest(item: &Attributes) -> PortResult<Latest> {
+    let alias_of = text(item, "alias_of").map(str::to_owned);
+    let position = match text(item, "latest_at") {
+        None if alias_of.is_some() => None,
+        at => Some(position(item, at).ok_or_else(|| PortError::permanent(SERVICE, UNREADABLE))?),
     };
-    position().ok_or_else(|| PortError::permanent(SERVICE, "a transaction's latest state cannot be read"))
+    Ok(Latest { position, alias_of })
+}
+
+fn position(item: &Attributes, at: Option<&str>) -> Option<Position> {
+    let rank = item.get("rank").and_then(|rank| rank.as_n().ok()?.parse().ok());
+    let rank = rank.or_else(|| Some(EventType::parse(text(item, "type")?)?.rank()))?;
+    Some(Position { at: at?.parse().ok()?, rank, is_dated: !item.contains_key("undated") })
+}
+
+/// What the table says where it says nothing.
+const UNREADABLE: &str = "a transaction's latest state cannot be read";
+/// More than an alias item's length, in bytes.
+const UNIT: usize = 4_096;
+
+/// The item that says that a key is another name of a transaction.
+fn alias_item(link: &Link) -> Attributes {
+    let mut item = HashMap::from([
+        ("transaction_id".to_owned(), string(link.alias.as_str())),
+        ("sort_key".to_owned(), string(LATEST)),
+        ("alias_of".to_owned(), string(link.of.as_str())),
+    ]);
+    if let Some(Position { at, rank, is_dated }) = link.position {
+        item.insert("latest_at".to_owned(), string(at.to_string()));
+        item.insert("rank".to_owned(), number(rank));
+        if !is_dated {
+            item.insert("undated".to_owned(), AttributeValue::Bool(true));
+        }
+    }
+    item
 }
 
 /// The rows of events: each event's history row, followed by the row of the latest state where the event is the latest.

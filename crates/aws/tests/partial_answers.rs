@@ -395,8 +395,10 @@ async fn a_transaction_whose_latest_state_is_unread_is_not_new() {
     let latest = async |answer: fn(&[Value]) -> Value| {
         let server = Server::start(move |_, request| answer(&asked(request, "transactions")));
         let latest = transactions(&server).await.latest(&["acme#t1", "acme#t2"]).await;
-        words(&latest, |at| {
-            at.map_or("none".to_owned(), |known| (known.at.as_second() - time(0).as_second()).to_string())
+        words(&latest, |known| {
+            known
+                .position
+                .map_or("none".to_owned(), |known| (known.at.as_second() - time(0).as_second()).to_string())
         })
     };
     let whole = latest(|keys| {

@@ -267,16 +267,36 @@ pub trait PayloadSource: Send + Sync {
 
 /// The transaction history.
 pub trait Transactions: Send + Sync {
-    /// How far each transaction is known to be, in the order asked; `None` where nothing is known. Keys are
-    /// [`PaymentEvent::transaction_key`], each at most once.
-    fn latest(
-        &self,
-        transaction_keys: &[&str],
-    ) -> impl Future<Output = Vec<PortResult<Option<Position>>>> + Send;
+    /// What is known of each transaction, in the order asked; nothing where it is not known. Keys are
+    /// [`PaymentEvent::transaction_key`] or those of aliases, each at most once.
+    fn latest(&self, transaction_keys: &[&str]) -> impl Future<Output = Vec<PortResult<Latest>>> + Send;
+
+    /// Writes each link, and keeps what is known of the alias beside it.
+    fn link(&self, links: &[Link]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 
     /// Writes each event into its transaction's history, idempotent by (transaction, [`PaymentEvent::sort_key`]), and
     /// what is known of the transaction where the event is ahead of what `latest` said.
     fn record(&self, events: &[Recorded<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+}
+
+/// What is known of a transaction's key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Latest {
+    /// How far it is.
+    pub position: Option<Position>,
+    /// The key of the transaction that it is another name of.
+    pub alias_of: Option<String>,
+}
+
+/// That a key is another name of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The other name's key.
+    pub alias: String,
+    /// The transaction's key.
+    pub of: String,
+    /// How far the other name's own events were.
+    pub position: Option<Position>,
 }
 
 /// An event and its JSON, which is written once for all the places it goes to.

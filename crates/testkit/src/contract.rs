@@ -8,8 +8,8 @@ use tollgate_core::{
 };
 use tollgate_pipeline::ports::{
     Archive, Claim, Claims, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS,
-    EffectClaim, Effects, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PayloadSource,
-    PayloadStore, PortError, Recorded, Stored, Subject, Transactions,
+    EffectClaim, Effects, Known, LEDGER_RETENTION_SECONDS, Latest, Ledger, LedgerEntry, LedgerState, Link,
+    PayloadSource, PayloadStore, PortError, Recorded, Stored, Subject, Transactions,
 };
 
 /// Concurrent claims of one key.
@@ -214,38 +214,46 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
     let (a, b) = (format!("{unique}-a"), format!("{unique}-b"));
     let first = event(&format!("{unique}-1"), &a, now, money);
     let second = event(&format!("{unique}-2"), &a, later, money);
-    let ahead = second.position(true);
+    let at = |position| Latest { position: Some(position), alias_of: None };
+    let nothing = || Ok(Latest::default());
+    let ahead = at(second.position(true));
     let (key_a, key_b) = (first.transaction_key(), event("x", &b, now, money).transaction_key());
     let keys = [key_b.as_str(), key_a.as_str()];
-    assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(None)]);
+    assert_eq!(transactions.latest(&keys).await, [Ok(Latest::default()), Ok(Latest::default())]);
     let written = transactions.record(&[recorded(&second, true)]).await;
     assert_eq!(written, [Ok(())]);
-    assert_eq!(transactions.latest(&keys).await, [Ok(None), Ok(Some(ahead))], "in the order asked");
+    assert_eq!(transactions.latest(&keys).await, [nothing(), Ok(ahead.clone())], "in the order asked");
     let rows = [recorded(&first, false), recorded(&second, false)];
     assert_eq!(transactions.record(&rows).await, [Ok(()), Ok(())]);
     assert_eq!(
         transactions.latest(&keys).await,
-        [Ok(None), Ok(Some(ahead))],
+        [nothing(), Ok(ahead.clone())],
         "an earlier event moves nothing"
     );
     let undated = event(&format!("{unique}-3"), &b, now, money);
     let row = Recorded { is_dated: false, ..recorded(&undated, true) };
     assert_eq!(transactions.record(&[row]).await, [Ok(())]);
     let known = transactions.latest(&[&key_b]).await;
-    assert_eq!(known, [Ok(Some(undated.position(false)))], "an event without a time says so");
+    assert_eq!(known, [Ok(at(undated.position(false)))], "an event without a time says so");
+    let links = [
+        Link { alias: format!("{key_b}-x"), of: key_a.clone(), position: None },
+        Link { alias: key_b.clone(), of: key_a.clone(), position: Some(undated.position(false)) },
+    ];
+    assert_eq!(transactions.link(&links).await, [Ok(()), Ok(())]);
+    assert_eq!(transactions.link(&links).await, [Ok(()), Ok(())], "the same again");
+    let known = transactions.latest(&[&links[0].alias, &key_a, &key_b]).await;
+    let of = |link: &Link| Ok(Latest { position: link.position, alias_of: Some(key_a.clone()) });
+    assert_eq!(known, [of(&links[0]), Ok(ahead), of(&links[1])], "beside what is known");
+    assert!(transactions.link(&[]).await.is_empty());
     let many: Vec<PaymentEvent<'_>> =
         (0..40).map(|n| event(&format!("{unique}-m{n}"), &format!("{unique}-t{n}"), now, money)).collect();
     let rows: Vec<Recorded<'_>> = many.iter().map(|event| recorded(event, true)).collect();
     assert!(transactions.record(&rows).await.iter().all(Result::is_ok), "more than one call takes");
     let keys: Vec<String> = many.iter().map(PaymentEvent::transaction_key).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    assert!(
-        transactions
-            .latest(&keys)
-            .await
-            .iter()
-            .all(|at| matches!(at, Ok(Some(position)) if position.at == now))
-    );
+    assert!(transactions.latest(&keys).await.iter().all(
+        |at| matches!(at, Ok(Latest { position: Some(position), alias_of: None }) if position.at == now)
+    ));
 }
 
 /// The bytes read are the bytes written, and an absent key is a permanent failure.

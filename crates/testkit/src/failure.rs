@@ -11,13 +11,13 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId, event::Position};
+use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::IntakeMessage,
     ports::{
         Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource, EventBus,
-        IntakeQueue, Known, Ledger, LedgerEntry, PayloadSource, PayloadStore, Poison, PortError, PortResult,
-        Quarantine, Recorded, Secrets, Stored, Transactions,
+        IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, PayloadSource, PayloadStore, Poison,
+        PortError, PortResult, Quarantine, Recorded, Secrets, Stored, Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -259,8 +259,12 @@ impl<P: PayloadSource> PayloadSource for Failing<'_, P> {
 }
 
 impl<P: Transactions> Transactions for Failing<'_, P> {
-    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Latest>> {
         self.faults.many(transaction_keys, async |keys| self.inner.latest(&keys).await).await
+    }
+
+    async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
+        self.faults.many(links, async |links| self.inner.link(&links).await).await
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {

@@ -179,7 +179,12 @@ impl<'a> PaymentEvent<'a> {
     /// The transaction's partition key: two providers or merchants may use the same payment id, and must not share a
     /// history.
     pub fn transaction_key(&self) -> String {
-        [self.endpoint.as_str(), "#", &self.transaction_id].concat()
+        Self::transaction_key_of(&self.endpoint, &self.transaction_id)
+    }
+
+    /// The partition key of the transaction `id` at `endpoint`. An endpoint's name holds no `#`.
+    pub fn transaction_key_of(endpoint: &EndpointId, id: &str) -> String {
+        [endpoint.as_str(), "#", id].concat()
     }
 
     /// The customer's partition key; `None` where the provider names no customer.

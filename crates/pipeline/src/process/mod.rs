@@ -99,7 +99,7 @@ impl<P: ProcessPorts> Process<P> {
         let claims = self.look_up_claims(&decoded).await;
         let mut stride = assemble(decoded, claims);
         self.claim_effects(&mut stride).await;
-        self.write_history(&mut stride.events).await;
+        self.write_history(&mut stride).await;
         // So far everything is idempotent. Past this point, what was begun is finished.
         if !deadline.has_time(self.now_ms()) {
             ended.extend(stride.messages.iter().map(|message| (message.index, Outcome::Retry("deadline"))));

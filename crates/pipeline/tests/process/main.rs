@@ -8,6 +8,7 @@
     reason = "tests only"
 )]
 
+mod aliases;
 mod effects;
 mod model;
 mod parallel;

@@ -5,14 +5,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tollgate_core::{PaymentEvent, event::Position};
-use tollgate_pipeline::ports::{PortError, PortResult, Recorded, Transactions};
+use tollgate_core::PaymentEvent;
+use tollgate_pipeline::ports::{Latest, Link, PortError, PortResult, Recorded, Transactions};
 
 /// Events by transaction and sort key, and what was last known of each transaction.
 #[derive(Debug, Default)]
 pub struct MemoryTransactions {
     records: Mutex<BTreeMap<(String, String), PaymentEvent<'static>>>,
-    latest: Mutex<BTreeMap<String, Position>>,
+    latest: Mutex<BTreeMap<String, Latest>>,
 }
 
 impl MemoryTransactions {
@@ -23,9 +23,17 @@ impl MemoryTransactions {
 }
 
 impl Transactions for &MemoryTransactions {
-    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Option<Position>>> {
+    async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Latest>> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        transaction_keys.iter().map(|key| Ok(latest.get(*key).copied())).collect()
+        transaction_keys.iter().map(|key| Ok(latest.get(*key).cloned().unwrap_or_default())).collect()
+    }
+
+    async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        for Link { alias, of, position } in links {
+            latest.insert(alias.clone(), Latest { position: *position, alias_of: Some(of.clone()) });
+        }
+        links.iter().map(|_| Ok(())).collect()
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
@@ -34,7 +42,8 @@ impl Transactions for &MemoryTransactions {
         let mut record = |recorded: &Recorded<'_>| {
             let key = (recorded.document.event.transaction_key(), recorded.document.event.sort_key());
             if recorded.is_latest {
-                latest.insert(key.0.clone(), recorded.document.event.position(recorded.is_dated));
+                let position = Some(recorded.document.event.position(recorded.is_dated));
+                latest.insert(key.0.clone(), Latest { position, alias_of: None });
             }
             records.insert(key, owned(recorded.document.event)?);
             Ok(())

@@ -1,17 +1,22 @@
 //! The transaction history.
 
-use std::collections::HashMap;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use tollgate_batch::Outcome;
 use tollgate_core::event::Position;
 
 use crate::{
-    ports::{PortError, PortResult, ProcessPorts, Recorded, Transactions},
+    ports::{Latest, Link, PortError, ProcessPorts, Recorded, Transactions},
     process::{
         Process,
         answers::Answers,
         parallel::SHARES,
-        stride::{Arena, Events, Ix, Progress},
+        steps::names::{HOPS, Names, keys_of},
+        stride::{Arena, EventIx, Events, Ix, Part, Progress, Stride},
     },
 };
 
@@ -19,16 +24,20 @@ use crate::{
 struct Transaction {
     /// How far it is by its events in this stride, if one of them says so.
     newest: Option<Position>,
-    /// How far it was before this stride.
-    before: PortResult<Option<Position>>,
+    /// How far it was before this stride, under all its names.
+    before: Option<Position>,
     /// One of its events in this stride is marked as the latest state.
     has_latest: bool,
 }
 
 impl<P: ProcessPorts> Process<P> {
-    /// Writes the history. Marks events that a later state supersedes, and gives events their final JSON.
-    pub(in crate::process) async fn write_history(&self, events: &mut Events<'_>) {
-        self.order(events).await;
+    /// Writes the history. Gives events the transaction that their ids are names of, marks those that a later state
+    /// supersedes, and gives events their final JSON.
+    pub(in crate::process) async fn write_history(&self, stride: &mut Stride<'_>) {
+        let names = self.read_names(&mut stride.events).await;
+        let events = &mut stride.events;
+        let names = self.link(events, names).await;
+        order(events, &names);
         self.write_json(events);
         let pending = events.pending();
         let recorded = |&event| {
@@ -39,57 +48,96 @@ impl<P: ProcessPorts> Process<P> {
         let answers = self.transactions.record(&records).await;
         for (event, answer) in Answers::checked(pending, answers) {
             if let Err(problem) = answer {
-                events[event].fail(&problem, "transactions_unavailable", "transaction_refused");
+                events[event].fail(&problem, UNAVAILABLE, REFUSED);
+            }
+        }
+        // A copy says what its event says.
+        for part in &mut stride.parts {
+            if let Part::Repeats(event, payment) = part {
+                let event = &stride.events[*event].payment;
+                payment.transaction_id.clone_from(&event.transaction_id);
+                payment.transaction_aliases.clone_from(&event.transaction_aliases);
             }
         }
     }
 
-    /// Compares the events with the latest known state of their transactions.
-    async fn order(&self, events: &mut Events<'_>) {
+    /// Reads what is known of the transactions that the events name, and of those that these are names of.
+    async fn read_names(&self, events: &mut Events<'_>) -> Names {
         let pending = events.pending();
-        let keys: Vec<String> =
-            pending.iter().map(|&event| events[event].payment.transaction_key()).collect();
-        let mut transaction_of: HashMap<&str, Ix<Transaction>> = HashMap::with_capacity(keys.len());
-        let mut transactions = Arena::with_capacity(keys.len());
-        let mut asked: Vec<&str> = Vec::with_capacity(keys.len());
-        let mut of_event = Vec::with_capacity(keys.len());
-        for (&event, key) in pending.iter().zip(&keys) {
-            let transaction = *transaction_of.entry(key).or_insert_with(|| {
-                asked.push(key);
-                let before = Err(PortError::retryable("transactions", "not asked"));
-                transactions.push(Transaction { newest: None, before, has_latest: false })
-            });
-            let newest = &mut transactions[transaction].newest;
-            // What only changes something leaves its transaction where it is.
-            if !events[event].payment.kind.is_update() {
-                let position = events[event].position();
-                if newest.is_none_or(|newest| newest.is_behind(&position)) {
-                    *newest = Some(position);
+        let mut names = Names::default();
+        let named: Vec<Vec<String>> =
+            pending.iter().map(|&event| keys_of(&events[event].payment).collect()).collect();
+        let mut wanted: Vec<String> = Vec::with_capacity(pending.len());
+        let mut seen: HashSet<&str> = HashSet::with_capacity(pending.len());
+        wanted.extend(named.iter().flatten().filter(|key| seen.insert(key)).cloned());
+        for _ in 0..=HOPS {
+            let asked: Vec<&str> = wanted.iter().map(String::as_str).collect();
+            let answers = self.transactions.latest(&asked).await;
+            let mut next = Vec::new();
+            for (key, answer) in Answers::checked(wanted.clone(), answers) {
+                if let Ok(Latest { alias_of: Some(of), .. }) = &answer {
+                    next.push(of.clone());
                 }
+                names.known.insert(key, answer);
             }
-            of_event.push((event, transaction));
-        }
-        let answers = self.transactions.latest(&asked).await;
-        for (transaction, before) in Answers::checked(transactions.indices().collect(), answers) {
-            transactions[transaction].before = before;
-        }
-        for (event, transaction) in of_event {
-            let Transaction { newest, before, has_latest } = &mut transactions[transaction];
-            let event = &mut events[event];
-            let position = event.position();
-            match before {
-                Ok(before) => {
-                    let is_behind =
-                        |other: &Option<Position>| other.is_some_and(|other| position.is_behind(&other));
-                    event.payment.superseded = is_behind(before) || is_behind(newest);
-                    let is_ahead = before.is_none_or(|before| before.is_behind(&position));
-                    let is_newest = *newest == Some(position) && is_ahead && !event.payment.kind.is_update();
-                    event.is_latest = is_newest && !*has_latest;
-                    *has_latest |= is_newest;
-                }
-                Err(problem) => event.fail(problem, "transactions_unavailable", "transaction_refused"),
+            next.sort_unstable();
+            next.dedup();
+            next.retain(|key| !names.known.contains_key(key));
+            wanted = next;
+            if wanted.is_empty() {
+                break;
             }
         }
+        for (event, keys) in pending.into_iter().zip(named) {
+            let chains = keys.iter().flat_map(|key| names.chain(key));
+            let problem = chains.filter_map(|key| names.known.get(key)?.as_ref().err()).next().cloned();
+            if let Some(problem) = problem {
+                events[event].fail(&problem, UNAVAILABLE, REFUSED);
+            }
+        }
+        names
+    }
+
+    /// Learns which names the events say are of one transaction, writes what was not known, and gives each event its
+    /// transaction.
+    async fn link(&self, events: &mut Events<'_>, mut names: Names) -> Names {
+        let mut learned = Vec::new();
+        for event in events.pending() {
+            let payment = &events[event].payment;
+            if payment.transaction_aliases.is_empty() {
+                continue;
+            }
+            let keys: Vec<String> = keys_of(payment).collect();
+            let roots: Vec<String> = keys.iter().map(|key| names.root(key).to_owned()).collect();
+            // A transaction that one of the names is known to be of; else the event's own.
+            let known = keys.iter().zip(&roots).find(|(key, root)| key != root).map(|(_, root)| root);
+            let Some(root) = known.or_else(|| roots.first()).cloned() else { continue };
+            for alias in roots {
+                if alias != root && names.root(&alias) != root {
+                    learned.push((event, names.learn(alias, root.clone())));
+                }
+            }
+        }
+        if !learned.is_empty() {
+            let (taught_by, links): (Vec<EventIx<'_>>, Vec<Link>) = learned.into_iter().unzip();
+            let answers = self.transactions.link(&links).await;
+            for (event, answer) in Answers::checked(taught_by, answers) {
+                if let Err(problem) = answer {
+                    events[event].fail(&problem, UNAVAILABLE, REFUSED);
+                }
+            }
+        }
+        for event in events.pending() {
+            let payment = &mut events[event].payment;
+            let own = payment.transaction_key();
+            let root = names.root(&own);
+            if let Some((_, id)) = root.split_once('#').filter(|_| root != own) {
+                let own = mem::replace(&mut payment.transaction_id, Cow::Owned(id.to_owned()));
+                payment.transaction_aliases.retain(|alias| *alias != id && *alias != own);
+                payment.transaction_aliases.insert(0, own);
+            }
+        }
+        names
     }
 
     fn write_json(&self, events: &mut Events<'_>) {
@@ -107,5 +155,59 @@ impl<P: ProcessPorts> Process<P> {
                 Err(_) => events[event].progress = Progress::Failed(Outcome::Poison("event_unwritable")),
             }
         }
+    }
+}
+
+/// What a failed call does to its events.
+const UNAVAILABLE: &str = "transactions_unavailable";
+const REFUSED: &str = "transaction_refused";
+
+/// The later of two, the first where neither is behind.
+fn later(one: Option<Position>, other: Option<Position>) -> Option<Position> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.is_behind(&other) => Some(other),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Compares the events with the latest known state of their transactions.
+fn order(events: &mut Events<'_>, names: &Names) {
+    let pending = events.pending();
+    let keys: Vec<String> = pending.iter().map(|&event| events[event].payment.transaction_key()).collect();
+    let mut before: HashMap<&str, Option<Position>> = HashMap::with_capacity(keys.len());
+    let mut positions: Vec<(&String, Position)> = Vec::with_capacity(keys.len());
+    positions
+        .extend(names.known.iter().filter_map(|(key, known)| Some((key, known.as_ref().ok()?.position?))));
+    // A map has no order of its own, and where a time is missing the order counts.
+    positions.sort_unstable_by_key(|(key, _)| *key);
+    for (key, position) in positions {
+        let known = before.entry(names.root(key)).or_default();
+        *known = later(*known, Some(position));
+    }
+    let mut transaction_of: HashMap<&str, Ix<Transaction>> = HashMap::with_capacity(keys.len());
+    let mut transactions = Arena::with_capacity(keys.len());
+    let mut of_event = Vec::with_capacity(keys.len());
+    for (&event, key) in pending.iter().zip(&keys) {
+        let transaction = *transaction_of.entry(key).or_insert_with(|| {
+            let before = before.get(key.as_str()).copied().flatten();
+            transactions.push(Transaction { newest: None, before, has_latest: false })
+        });
+        // What only changes something leaves its transaction where it is.
+        if !events[event].payment.kind.is_update() {
+            let newest = &mut transactions[transaction].newest;
+            *newest = later(*newest, Some(events[event].position()));
+        }
+        of_event.push((event, transaction));
+    }
+    for (event, transaction) in of_event {
+        let Transaction { newest, before, has_latest } = &mut transactions[transaction];
+        let event = &mut events[event];
+        let position = event.position();
+        let is_behind = |other: &Option<Position>| other.is_some_and(|other| position.is_behind(&other));
+        event.payment.superseded = is_behind(before) || is_behind(newest);
+        let is_ahead = before.is_none_or(|before| before.is_behind(&position));
+        let is_newest = *newest == Some(position) && is_ahead && !event.payment.kind.is_update();
+        event.is_latest = is_newest && !*has_latest;
+        *has_latest |= is_newest;
     }
 }

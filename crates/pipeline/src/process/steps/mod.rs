@@ -5,4 +5,5 @@ pub(super) mod claims;
 mod effects;
 mod history;
 mod mark;
+mod names;
 mod publish;

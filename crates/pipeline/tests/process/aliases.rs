@@ -1,0 +1,111 @@
+//! Ids that a later event says are names of one transaction.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tollgate_core::Delivery;
+use tollgate_testkit::memory::world::World;
+
+use crate::{noon, process, sender, take, world};
+
+/// Stripe's events of one payment since API version 2025-03-31: the invoice and the intent do not name each other, and
+/// a third event names both.
+fn body(name: &str) -> Vec<u8> {
+    let (event_type, object) = match name {
+        "invoice" | "invoice again" => (
+            "invoice.finalized",
+            json!({"id": "in_1", "object": "invoice", "amount_due": 1099, "currency": "usd", "status": "open"}),
+        ),
+        "intent" | "intent again" => (
+            "payment_intent.succeeded",
+            json!({"id": "pi_1", "object": "payment_intent", "amount": 1099, "amount_received": 1099,
+                "currency": "usd", "status": "succeeded"}),
+        ),
+        _ => (
+            "invoice_payment.paid",
+            json!({"id": "inpay_1", "object": "invoice_payment", "amount_paid": 1099, "currency": "usd",
+                "invoice": "in_1", "status": "paid", "payment": {"type": "payment_intent", "payment_intent": "pi_1"}}),
+        ),
+    };
+    let id = format!("evt_{}", name.replace(' ', "_"));
+    let created = noon().as_second();
+    json!({"id": id, "object": "event", "type": event_type, "created": created, "livemode": false,
+        "api_version": "2025-03-31.basil", "data": {"object": object}})
+    .to_string()
+    .into_bytes()
+}
+
+async fn deliver(world: &World, name: &str) {
+    take(world, "stripe", &sender("stripe", "stripe").sign("", &body(name), noon())).await;
+}
+
+/// The transaction of each event that was published since, by its provider id.
+fn transactions(world: &World, since: usize) -> BTreeSet<String> {
+    world.published().iter().skip(since).map(|event| event.transaction_id.to_string()).collect()
+}
+
+const ORDERS: [[&str; 3]; 6] = [
+    ["invoice", "intent", "link"],
+    ["invoice", "link", "intent"],
+    ["intent", "invoice", "link"],
+    ["intent", "link", "invoice"],
+    ["link", "invoice", "intent"],
+    ["link", "intent", "invoice"],
+];
+
+#[tokio::test]
+async fn after_the_link_events_under_either_id_are_of_one_transaction() {
+    for order in ORDERS {
+        for at_once in [false, true] {
+            let world = world();
+            for name in order {
+                deliver(&world, name).await;
+                if !at_once {
+                    assert!(process(&world, Delivery::Fast).await.is_empty());
+                }
+            }
+            assert!(process(&world, Delivery::Fast).await.is_empty());
+            let since = world.published().len();
+            assert_eq!(since, 3, "{order:?}");
+            if at_once {
+                let all = transactions(&world, 0);
+                assert_eq!(all.len(), 1, "{order:?}: the link of a stride counts for all of it: {all:?}");
+            }
+            for name in ["invoice again", "intent again"] {
+                deliver(&world, name).await;
+                assert!(process(&world, Delivery::Fast).await.is_empty());
+            }
+            let further = transactions(&world, since);
+            assert_eq!(further.len(), 1, "{order:?}, at once {at_once}: {further:?}");
+            let names: BTreeSet<String> = world
+                .published()
+                .iter()
+                .skip(since)
+                .flat_map(|event| {
+                    let aliases = event.transaction_aliases.iter().map(ToString::to_string);
+                    aliases.chain([event.transaction_id.to_string()]).collect::<Vec<_>>()
+                })
+                .collect();
+            assert_eq!(names, BTreeSet::from(["in_1".to_owned(), "pi_1".to_owned()]), "{order:?}");
+        }
+    }
+}
+
+/// The same delivery again, after the link is known.
+#[tokio::test]
+async fn a_link_that_is_known_is_not_written_again() {
+    let world = world();
+    deliver(&world, "link").await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    let calls = async || {
+        let faults = tollgate_testkit::failure::Faults::none();
+        crate::process_with(&world, Delivery::Fast, &faults).await;
+        faults.calls()
+    };
+    deliver(&world, "intent").await;
+    let without = calls().await;
+    deliver(&world, "link two").await;
+    // One call more reads the transaction that a name is known to be of; or the effect is told again.
+    assert!(calls().await <= without + 2);
+    assert_eq!(transactions(&world, 0).len(), 1);
+}
