@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use tollgate_core::{
-    EventType,
+    Category, EventType,
     event::{Position, nine_decimals},
 };
 use tollgate_pipeline::ports::{Document, Latest, Link, PortError, PortResult, Recorded, Transactions};
@@ -173,8 +173,9 @@ pub fn history_item(document: &Document<'_>) -> Attributes {
     put("transaction_id", string(event.transaction_key()));
     put("sort_key", string(event.sort_key()));
     put("event", string(document.json));
-    // The keys of the index by customer.
-    if let Some(customer) = event.customer_key() {
+    // The keys of the index by customer, which counts payments: an event that restates another adds nothing to it.
+    let counts = event.category == Category::Payment && event.restates.is_none();
+    if let Some(customer) = event.customer_key().filter(|_| counts) {
         put("customer_key", string(customer));
         put("occurred_at", string(nine_decimals(event.occurred_at)));
     }

@@ -384,7 +384,7 @@ pub struct Recent<'a> {
 
 /// A customer's past, as the fraud check uses it.
 pub trait History: Send + Sync {
-    /// How many payments had an event in that time, each counted once, up to [`Recent::at_most`].
+    /// How many payments had an event of category payment in that time, each counted once, up to [`Recent::at_most`].
     fn recent(&self, recent: &Recent<'_>) -> impl Future<Output = PortResult<u32>> + Send;
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tollgate_core::{PaymentEvent, Timestamp};
+use tollgate_core::{Category, PaymentEvent, Timestamp};
 use tollgate_pipeline::ports::{
     Clock, Decisions, Document, EventBus, History, PortError, PortResult, Recent,
 };
@@ -29,8 +29,9 @@ struct Entry {
 impl MemoryHistory {
     /// Puts an event into its transaction's history.
     pub fn insert(&self, event: &PaymentEvent<'_>) {
-        let entry =
-            Entry { customer_key: event.customer_key(), occurred_at: event.occurred_at, decision: None };
+        let counts = event.category == Category::Payment && event.restates.is_none();
+        let customer_key = event.customer_key().filter(|_| counts);
+        let entry = Entry { customer_key, occurred_at: event.occurred_at, decision: None };
         self.lock().insert((event.transaction_key(), event.sort_key()), entry);
     }
 
