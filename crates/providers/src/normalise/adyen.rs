@@ -192,8 +192,16 @@ impl<'a> Item<'a> {
             _ if taken => "taken",
             _ => "",
         };
-        let kind = kind(&event_code, success, action);
         let amount = self.amount.or_default();
+        let kind = match kind(&event_code, success, action) {
+            // A card was verified.
+            Some(EventType::PaymentAuthorized | EventType::PaymentSucceeded)
+                if amount.value.text() == Some("0") =>
+            {
+                Some(EventType::PaymentUpdated)
+            }
+            kind => kind,
+        };
         let event_id = composite(&[
             &psp_reference,
             &event_code,
