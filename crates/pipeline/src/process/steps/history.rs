@@ -1,10 +1,6 @@
 //! The transaction history.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-    mem,
-};
+use std::{borrow::Cow, collections::HashMap, mem};
 
 use tollgate_batch::Outcome;
 use tollgate_core::event::Position;
@@ -65,32 +61,37 @@ impl<P: ProcessPorts> Process<P> {
     async fn read_names(&self, events: &mut Events<'_>) -> Names {
         let pending = events.pending();
         let mut names = Names::default();
-        let named: Vec<Vec<String>> =
-            pending.iter().map(|&event| keys_of(&events[event].payment).collect()).collect();
         let mut wanted: Vec<String> = Vec::with_capacity(pending.len());
-        let mut seen: HashSet<&str> = HashSet::with_capacity(pending.len());
-        wanted.extend(named.iter().flatten().filter(|key| seen.insert(key)).cloned());
+        wanted.extend(pending.iter().flat_map(|&event| keys_of(&events[event].payment)));
+        let mut is_sound = true;
         for _ in 0..=HOPS {
+            wanted.sort_unstable();
+            wanted.dedup();
             let asked: Vec<&str> = wanted.iter().map(String::as_str).collect();
             let answers = self.transactions.latest(&asked).await;
             let mut next = Vec::new();
-            for (key, answer) in Answers::checked(wanted.clone(), answers) {
+            for (key, answer) in Answers::checked(mem::take(&mut wanted), answers) {
+                is_sound &= answer.is_ok();
                 if let Ok(Latest { alias_of: Some(of), .. }) = &answer {
                     next.push(of.clone());
                 }
                 names.known.insert(key, answer);
             }
-            next.sort_unstable();
-            next.dedup();
             next.retain(|key| !names.known.contains_key(key));
             wanted = next;
             if wanted.is_empty() {
                 break;
             }
         }
-        for (event, keys) in pending.into_iter().zip(named) {
-            let chains = keys.iter().flat_map(|key| names.chain(key));
-            let problem = chains.filter_map(|key| names.known.get(key)?.as_ref().err()).next().cloned();
+        if is_sound {
+            return names;
+        }
+        for event in pending {
+            let failed = |key: String| {
+                let chain: Vec<&str> = names.chain(&key).collect();
+                chain.into_iter().find_map(|key| names.known.get(key)?.as_ref().err().cloned())
+            };
+            let problem = keys_of(&events[event].payment).find_map(failed);
             if let Some(problem) = problem {
                 events[event].fail(&problem, UNAVAILABLE, REFUSED);
             }
