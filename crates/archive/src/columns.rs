@@ -12,7 +12,7 @@ use arrow_array::{
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use tollgate_core::{Money, PaymentEvent, RiskTier, Timestamp};
+use tollgate_core::{EventId, Money, PaymentEvent, RiskTier, Timestamp};
 
 use crate::entry::Entry;
 
@@ -103,6 +103,9 @@ fn event_fields() -> Fields {
         optional("livemode", DataType::Boolean),
         optional("unrecognized", DataType::Utf8),
         required("json", DataType::Utf8),
+        optional("movement_id", DataType::Utf8),
+        optional("effect_id", DataType::Utf8),
+        optional("restates", DataType::Utf8),
     ])
 }
 
@@ -148,6 +151,9 @@ fn events(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
         Arc::new(all().map(|event| event.livemode).collect::<BooleanArray>()),
         optional_texts(all().map(|event| event.unrecognized.as_deref())),
         texts(json.iter().map(String::as_str)),
+        optional_texts(all().map(|event| Some(event.movement_id.as_ref()))),
+        optional_texts(all().map(|event| Some(event.effect_id.as_str()))),
+        optional_texts(all().map(|event| event.restates.as_ref().map(EventId::as_str))),
     ];
     list(event_fields(), columns, entries.iter().map(|entry| entry.row.events.len()))
 }

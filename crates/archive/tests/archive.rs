@@ -180,6 +180,9 @@ fn check_events(found: &StructArray, events: &[PaymentEvent<'static>]) {
         assert_eq!(text("id")[at], Some(event.id.as_str()));
         assert_eq!(text("type")[at], Some(event.kind.as_str()));
         assert_eq!(text("transaction_id")[at], Some(event.transaction_id.as_ref()));
+        assert_eq!(text("movement_id")[at], Some(event.movement_id.as_ref()));
+        assert_eq!(text("effect_id")[at], Some(event.effect_id.as_str()));
+        assert_eq!(text("restates")[at], event.restates.as_ref().map(|id| id.as_str()));
         assert_eq!(
             text("risk_tier")[at].map(str::to_owned),
             serde_json::to_value(event.risk_tier).unwrap().as_str().map(str::to_owned)
