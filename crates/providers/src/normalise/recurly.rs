@@ -2,7 +2,8 @@
 //! <https://docs.recurly.com/recurly-subscriptions/docs/payment-notifications>
 //!
 //! Event id: `{id}:{object_type}.{event_type}:{transaction}`: Recurly's samples have two types under one `id`.
-//! Provider's type: `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its invoice number.
+//! Provider's type: `{object_type}.{event_type}`. Transaction: the object's `uuid`, else its invoice number; an invoice that
+//! has both has its number as an alias, by which dunning events name it.
 //!
 //! Movement: the object. Which object's `uuid` a refund has is not documented: each is a movement of its own.
 //!
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use tollgate_core::{Category, Customer, EventType, Facts};
 
 use super::{
-    content::{ContentError, composite, required, unknown},
+    content::{ContentError, composite, required, transaction, unknown},
     fields::{Id, Text},
     json,
     normaliser::{Normaliser, Read},
@@ -42,7 +43,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let (object, event) = (body.object_type.as_str(), body.event_type.as_str());
     let event_type = [object, event].join(".");
     let (uuid, number) = (body.uuid.some(), body.invoice_number.some());
-    let transaction_id = uuid.or(number);
+    let (transaction_id, aliases) = transaction([uuid, number]);
     // The transaction is in the id too: it is the movement, and one `id` may have several.
     let event_id = composite(&[&id, &event_type, transaction_id.as_deref().unwrap_or_default()]);
     let occurred_at = body.event_time.moment();
@@ -52,6 +53,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     Ok(Facts {
         movement_id: transaction_id.clone().filter(|_| kind.category() != Category::Refund),
         transaction_id,
+        aliases,
         occurred_at,
         customer: Customer { id: body.account_code.some(), country: None },
         ..Facts::new(event_id, event_type, kind)
@@ -74,7 +76,7 @@ fn kind(object: &str, event: &str) -> Option<EventType> {
         ("chargeback" | "dispute", "lost") => DisputeLost,
         ("invoice" | "charge_invoice", "paid") => InvoicePaid,
         ("invoice" | "charge_invoice", "failed" | "past_due") => InvoicePaymentFailed,
-        ("invoice" | "charge_invoice", _) => PaymentUpdated,
+        ("invoice" | "charge_invoice" | "dunning_event", _) => PaymentUpdated,
         // A credit invoice or a credit payment settles other invoices; a refund of money has events of its own.
         ("credit_invoice" | "credit_payment", _) => RefundUpdated,
         ("subscription" | "external_subscription", "created" | "activated") => SubscriptionCreated,
