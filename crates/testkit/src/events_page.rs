@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tollgate_core::{
-    Authenticity, Category, Currency, Customer, EndpointId, EventType, Facts, Money, PaymentEvent,
-    PaymentMethod, ProviderId, RiskTier, WebhookId, event::Arrival,
-};
+use tollgate_core::{Category, EventType};
 
 use crate::{sample_events, schema};
 
@@ -107,34 +104,7 @@ pub fn render() -> String {
 
 /// [`example_event`] as it is shown.
 pub fn example() -> String {
-    serde_json::to_string_pretty(&example_event()).expect("an event is JSON")
-}
-
-/// An event with every field that a payment can have.
-pub fn example_event() -> PaymentEvent<'static> {
-    let some = |text: &'static str| Some(text.into());
-    let facts = Facts {
-        transaction_id: some("pi_3Nxyz"),
-        aliases: vec!["in_1Nxyz".into()],
-        movement_id: some("pi_3Nxyz"),
-        amount: Some(Money::from_minor(1099, Currency::new("EUR").expect("a code")).expect("in range")),
-        occurred_at: Some("2026-01-02T03:04:05Z".parse().expect("a time")),
-        customer: Customer { id: some("cus_9s6XKzkNRiz8i3"), country: some("DE") },
-        method: PaymentMethod { kind: some("card"), brand: some("visa"), country: some("FR") },
-        provider_risk_score: Some(12),
-        livemode: Some(true),
-        metadata: vec![("order".into(), "1234".into())],
-        ..Facts::new("evt_1Nxyz", "payment_intent.succeeded", EventType::PaymentSucceeded)
-    };
-    let received_at = "2026-01-02T03:04:06.789Z".parse().expect("a time");
-    let arrival = Arrival {
-        webhook_id: &WebhookId::new(received_at, 7),
-        endpoint: &EndpointId::new("stripe-eu").expect("an id"),
-        provider: &ProviderId::new("stripe").expect("an id"),
-        authenticity: Authenticity::Verified,
-        received_at,
-    };
-    PaymentEvent::new(facts, arrival, RiskTier::Low)
+    serde_json::to_string_pretty(&sample_events::example_event()).expect("an event is JSON")
 }
 
 fn story(page: &mut String) {

@@ -1,15 +1,13 @@
 //! Events for those who consume them: `consumers/events.jsonl`, and the worked example of `docs/events.md`.
 
 use tollgate_core::{
-    Authenticity, Currency, EndpointId, EventId, EventType, Facts, Money, PaymentEvent, ProviderId, RiskTier,
-    Timestamp, WebhookId, event::Arrival, money::MAX_MINOR_UNITS,
+    Authenticity, Currency, Customer, EndpointId, EventId, EventType, Facts, Money, PaymentEvent,
+    PaymentMethod, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival, money::MAX_MINOR_UNITS,
 };
-
-use crate::events_page;
 
 /// One of every type, amounts at every bound, every optional field, and the [`story`]: an event a line.
 pub fn lines() -> String {
-    let mut events = vec![events_page::example_event()];
+    let mut events = vec![example_event()];
     for (number, kind) in (0..).zip(EventType::ALL) {
         let facts = Facts::new(format!("type-{number}"), kind.as_str(), *kind);
         events.push(event(facts, number));
@@ -25,6 +23,33 @@ pub fn lines() -> String {
     events.extend(story());
     let line = |event| serde_json::to_string(event).expect("an event is JSON") + "\n";
     events.iter().map(line).collect()
+}
+
+/// An event with every field that a payment can have.
+pub fn example_event() -> PaymentEvent<'static> {
+    let some = |text: &'static str| Some(text.into());
+    let facts = Facts {
+        transaction_id: some("pi_3Nxyz"),
+        aliases: vec!["in_1Nxyz".into()],
+        movement_id: some("pi_3Nxyz"),
+        amount: Some(Money::from_minor(1099, Currency::new("EUR").expect("a code")).expect("in range")),
+        occurred_at: Some("2026-01-02T03:04:05Z".parse().expect("a time")),
+        customer: Customer { id: some("cus_9s6XKzkNRiz8i3"), country: some("DE") },
+        method: PaymentMethod { kind: some("card"), brand: some("visa"), country: some("FR") },
+        provider_risk_score: Some(12),
+        livemode: Some(true),
+        metadata: vec![("order".into(), "1234".into())],
+        ..Facts::new("evt_1Nxyz", "payment_intent.succeeded", EventType::PaymentSucceeded)
+    };
+    let received_at = "2026-01-02T03:04:06.789Z".parse().expect("a time");
+    let arrival = Arrival {
+        webhook_id: &WebhookId::new(received_at, 7),
+        endpoint: &EndpointId::new("stripe-eu").expect("an id"),
+        provider: &ProviderId::new("stripe").expect("an id"),
+        authenticity: Authenticity::Verified,
+        received_at,
+    };
+    PaymentEvent::new(facts, arrival, RiskTier::Low)
 }
 
 /// A payment that its provider tells by three events, and three refunds of the same amount, one of them told twice.
