@@ -20,6 +20,8 @@ pub const LARGEST_PAYLOAD_BYTES: usize = 6 * 1_048_576;
 pub const KEY: &str = "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592";
 /// When the first webhook arrives: 2026-01-15T12:00:00Z.
 pub const FIRST_ARRIVAL: i64 = 1_768_478_400;
+/// What the contestants' clocks say.
+pub const NOW: i64 = FIRST_ARRIVAL + 60;
 /// The providers of the mixes.
 pub const PROVIDERS: [&str; 5] = ["stripe", "adyen", "paypal", "square", "razorpay"];
 

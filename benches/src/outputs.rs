@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Map, Value, json};
 
 /// The bus that every contestant publishes to.
 pub const BUS: &str = "payment-events-live";
+
+/// What claims an effect that is not claimed yet.
+pub const CLAIM: &str = concat!(
+    r#"INSERT INTO "events" VALUE "#,
+    "{'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}"
+);
 
 /// An item of a DynamoDB table.
 pub type Item = HashMap<String, AttributeValue>;
@@ -15,6 +21,8 @@ pub type Item = HashMap<String, AttributeValue>;
 /// A batch's outputs.
 #[derive(Debug, Default)]
 pub struct Outputs {
+    /// For BatchExecuteStatement on the ledger: the claim of each effect.
+    pub claims: Vec<BatchStatementRequest>,
     /// For PutEvents.
     pub entries: Vec<PutEventsRequestEntry>,
     /// For BatchWriteItem on the transactions table: each event, and each transaction's latest state.
@@ -39,8 +47,15 @@ impl Outputs {
                 "Time": entry.time().map(|time| time.to_millis().unwrap()),
             })
         };
+        let claim = |claim: &BatchStatementRequest| {
+            json!({
+                "Statement": claim.statement(),
+                "Parameters": claim.parameters().iter().map(attribute).collect::<Vec<_>>(),
+            })
+        };
         let items = |items: &[Item]| items.iter().map(item).collect::<Vec<_>>();
         json!({
+            "claims": self.claims.iter().map(claim).collect::<Vec<_>>(),
             "bus": self.entries.iter().map(entry).collect::<Vec<_>>(),
             "transactions": items(&self.transactions),
             "ledger": items(&self.ledger),
@@ -51,10 +66,13 @@ impl Outputs {
 }
 
 fn item(item: &Item) -> Value {
-    let attribute = |value: &AttributeValue| match value {
+    Value::Object(item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect::<Map<_, _>>())
+}
+
+fn attribute(value: &AttributeValue) -> Value {
+    match value {
         AttributeValue::S(text) => json!({"S": text}),
         AttributeValue::N(text) => json!({"N": text}),
         other => panic!("no contestant writes {other:?}"),
-    };
-    Value::Object(item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect::<Map<_, _>>())
+    }
 }

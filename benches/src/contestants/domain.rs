@@ -1,47 +1,80 @@
 //! What the rivals in Rust share: the rules of Stripe's events, money, and the texts that are hashed. They are
 //! written as a team that takes in one provider would write them.
 
+use std::borrow::Cow;
+
+use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
+use jiff::Timestamp;
 use tollgate_core::id::hex_sha256;
+
+use crate::outputs::CLAIM;
 
 /// What SQS takes in a message.
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
-/// An event's type and category, by Stripe's name, the state of its object and whether it was captured.
-pub(super) fn kind(
-    event_type: &str,
-    status: &str,
-    captured: Option<bool>,
-) -> Option<(&'static str, &'static str)> {
-    Some(match event_type {
-        "charge.succeeded" if captured == Some(false) => ("payment.authorized", "payment"),
-        "charge.succeeded" | "charge.captured" | "payment_intent.succeeded" => {
-            ("payment.succeeded", "payment")
-        }
-        "charge.failed" | "payment_intent.payment_failed" => ("payment.failed", "payment"),
-        "charge.pending" | "payment_intent.processing" => ("payment.pending", "payment"),
-        "charge.refunded" => ("refund.succeeded", "refund"),
-        "charge.dispute.created" if status.starts_with("warning_") => ("dispute.warning", "dispute"),
-        "charge.dispute.created" => ("dispute.opened", "dispute"),
-        "charge.dispute.updated" => ("dispute.updated", "dispute"),
-        "charge.dispute.closed" => match status {
-            "won" => ("dispute.won", "dispute"),
-            "lost" => ("dispute.lost", "dispute"),
-            _ => ("dispute.closed", "dispute"),
-        },
+/// An event's type, and what its type decides.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) category: &'static str,
+    /// How far its transaction is, by two digits.
+    pub(super) rank: u8,
+}
+
+/// By Stripe's name, the state of the event's object and whether it was captured. A refund's own events, which come
+/// beside `charge.refunded`, began with a later API version than the batch has.
+pub(super) fn kind(event_type: &str, status: &str, captured: Option<bool>) -> Option<Kind> {
+    let (name, category, rank) = match event_type {
+        "charge.succeeded" if captured == Some(false) => ("payment.authorized", "payment", 14),
+        "charge.succeeded" => ("payment.succeeded", "payment", 16),
+        "charge.refunded" => ("refund.succeeded", "refund", 32),
+        "charge.dispute.created" if status.starts_with("warning_") => ("dispute.warning", "dispute", 40),
+        "charge.dispute.created" => ("dispute.opened", "dispute", 41),
         _ => return None,
-    })
+    };
+    Some(Kind { name, category, rank })
+}
+
+impl Kind {
+    /// A history's texts are in the order of its events; what follows a payment is behind it.
+    pub(super) fn sort_key(self, occurred_at: Timestamp, event_id: &str) -> String {
+        let stage = if self.category == "payment" { 0 } else { 1 };
+        format!("{stage}#{occurred_at:.9}#{}#{event_id}", self.rank)
+    }
+
+    /// What moved: the refund, which only the charge and its running sum tell apart, the dispute, or the payment.
+    pub(super) fn movement<'a>(
+        self,
+        transaction: &'a str,
+        object: &'a str,
+        refunded: Option<i64>,
+    ) -> Cow<'a, str> {
+        match self.category {
+            "refund" => format!("{object}:refunded:{}", refunded.unwrap_or_default()).into(),
+            "dispute" => object.into(),
+            _ => transaction.into(),
+        }
+    }
+
+    /// The same for every event that tells the effect. A payment is authorised again where more is.
+    pub(super) fn effect_id(self, endpoint: &str, movement: &str, amount: i64) -> String {
+        let occurrence = if self.name == "payment.authorized" { amount.to_string() } else { String::new() };
+        let (name, length) = (self.name, movement.len());
+        let effect = format!("{endpoint}#{name}#{length}:{movement}#{occurrence}");
+        format!("eff_{}", &hex_sha256(effect.as_bytes())[..32])
+    }
 }
 
 /// A refund's own amount is what the charge's refunds come to now, less what they came to before.
 pub(super) fn amount(
-    event_type: &str,
+    kind: Kind,
     amount: i64,
     refunded: Option<i64>,
     refunded_before: Option<i64>,
-) -> i64 {
-    match (event_type, refunded) {
-        ("charge.refunded", Some(refunded)) => refunded - refunded_before.unwrap_or(0),
-        _ => amount,
+) -> Option<i64> {
+    match kind.category {
+        "refund" => Some(refunded? - refunded_before?),
+        _ => Some(amount),
     }
 }
 
@@ -85,10 +118,39 @@ pub(super) fn event_id(key: &str) -> String {
     format!("evt_{}", &hex_sha256(key.as_bytes())[..32])
 }
 
-/// What two deliveries of one event must share.
-pub(super) fn fingerprint(kind: &str, units: i64, currency: &str, transaction: &str) -> String {
-    let exponent = exponent(currency);
-    hex_sha256(format!("{kind}\n{units}\n{currency}\n{exponent}\n{transaction}").as_bytes())
+/// What two deliveries of one event must share; a payment's movement is its transaction.
+pub(super) fn fingerprint(
+    kind: Kind,
+    units: i64,
+    currency: &str,
+    transaction: &str,
+    movement: &str,
+) -> String {
+    let movement = if kind.category == "payment" { "" } else { movement };
+    let (kind, exponent) = (kind.name, exponent(currency));
+    let facts = format!("{kind}\n{units}\n{currency}\n{exponent}\n{transaction}\n{movement}");
+    format!("2:{}", hex_sha256(facts.as_bytes()))
+}
+
+/// The claim of an effect for an event, as a statement. `now`: when the batch was begun.
+pub(super) fn claim(
+    effect_id: &str,
+    event_id: &str,
+    webhook_id: &str,
+    now: Timestamp,
+) -> BatchStatementRequest {
+    let expires_at = now.as_second() + 90 * 86_400;
+    BatchStatementRequest::builder()
+        .statement(CLAIM)
+        .set_parameters(Some(vec![
+            AttributeValue::S(format!("effect:{effect_id}")),
+            AttributeValue::S(event_id.to_owned()),
+            AttributeValue::S(webhook_id.to_owned()),
+            AttributeValue::S(now.to_string()),
+            AttributeValue::N(expires_at.to_string()),
+        ]))
+        .build()
+        .unwrap()
 }
 
 /// Adds a line to the last message, or to a new one where it does not fit.

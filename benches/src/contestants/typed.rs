@@ -14,8 +14,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::domain;
-use crate::outputs::{BUS, Item, Outputs};
+use super::domain::{self, Kind};
+use crate::{
+    batch,
+    outputs::{BUS, Item, Outputs},
+};
 
 /// serde_json.
 pub fn serde_json(payload: &[u8]) -> Outputs {
@@ -215,7 +218,7 @@ impl Serialize for Pairs<'_> {
 #[derive(Serialize)]
 struct PaymentEvent<'a> {
     schema: &'static str,
-    id: String,
+    id: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
     category: &'static str,
@@ -226,6 +229,9 @@ struct PaymentEvent<'a> {
     webhook_id: &'a str,
     authenticity: &'a str,
     transaction_id: &'a str,
+    movement_id: &'a str,
+    effect_id: &'a str,
+    restates: Option<&'a str>,
     amount: Amount,
     occurred_at: Timestamp,
     received_at: &'a str,
@@ -301,7 +307,11 @@ struct Work<'a> {
     request: &'a RawValue,
     received_at: Timestamp,
     event: Event<'a>,
-    kind: (&'static str, &'static str),
+    kind: Kind,
+    key: String,
+    id: String,
+    units: i64,
+    effect_id: String,
     transaction_key: String,
     occurred_at: Timestamp,
 }
@@ -309,24 +319,38 @@ struct Work<'a> {
 fn outputs<'a>(event: &'a SqsEvent<'a>, bodies: impl Iterator<Item = Option<Event<'a>>>) -> Outputs {
     let mut outputs = Outputs::default();
     let mut works = Vec::with_capacity(event.records.len());
-    let mut newest: HashMap<String, Timestamp> = HashMap::with_capacity(event.records.len());
+    let mut newest: HashMap<String, (Timestamp, u8)> = HashMap::with_capacity(event.records.len());
     for (record, body) in event.records.iter().zip(bodies) {
         match body.and_then(|body| work(record, body)) {
             Some(work) => {
-                let at = work.occurred_at;
+                let at = work.position();
                 newest.entry(work.transaction_key.clone()).and_modify(|n| *n = at.max(*n)).or_insert(at);
                 works.push(work);
             }
             None => outputs.failures.push(record.message_id.to_string()),
         }
     }
+    let now = Timestamp::from_second(batch::NOW).unwrap();
+    let claim = |work: &Work<'_>| {
+        let webhook_id = &work.record.message_attributes.webhook_id.string_value;
+        domain::claim(&work.effect_id, &work.id, webhook_id, now)
+    };
+    outputs.claims = works.iter().map(claim).collect();
     outputs.entries.reserve(works.len());
     outputs.transactions.reserve(2 * works.len());
     outputs.ledger.reserve(works.len());
-    for work in &works {
-        write(work, newest[&work.transaction_key], &mut outputs);
+    for mut work in works {
+        let key = std::mem::take(&mut work.key);
+        write(&work, key, newest[&work.transaction_key], &mut outputs);
     }
     outputs
+}
+
+impl Work<'_> {
+    /// How far it says that its transaction is.
+    fn position(&self) -> (Timestamp, u8) {
+        (self.occurred_at, self.kind.rank)
+    }
 }
 
 fn work<'a>(record: &'a Record<'a>, event: Event<'a>) -> Option<Work<'a>> {
@@ -334,16 +358,26 @@ fn work<'a>(record: &'a Record<'a>, event: Event<'a>) -> Option<Work<'a>> {
     if attributes.encoding.string_value != "text" {
         return None;
     }
+    let endpoint = attributes.endpoint.string_value.as_ref();
     let object = &event.data.object;
     let status = object.status.as_ref().map_or("", |status| &status.0);
+    let kind = domain::kind(&event.kind, status, object.captured)?;
+    let before = event.data.previous_attributes.as_ref().and_then(|previous| previous.amount_refunded);
+    let units = domain::amount(kind, object.amount, object.amount_refunded, before)?;
     let transaction = transaction(object);
+    let movement = kind.movement(transaction, &object.id, object.amount_refunded);
+    let key = format!("{endpoint}#{}", event.id);
     Some(Work {
         record,
         notes: serde_json::from_str(&attributes.receipt.string_value).ok()?,
         request: serde_json::from_str(&attributes.request.string_value).ok()?,
         received_at: attributes.received_at.string_value.parse().ok()?,
-        kind: domain::kind(&event.kind, status, object.captured)?,
-        transaction_key: format!("{}#{transaction}", attributes.endpoint.string_value),
+        kind,
+        id: domain::event_id(&key),
+        key,
+        units,
+        effect_id: kind.effect_id(endpoint, &movement, units),
+        transaction_key: format!("{endpoint}#{transaction}"),
         occurred_at: Timestamp::from_second(event.created).ok()?,
         event,
     })
@@ -353,27 +387,26 @@ fn transaction<'a>(object: &'a Object<'a>) -> &'a str {
     object.payment_intent.as_ref().or(object.charge.as_ref()).map_or(&object.id, |text| &text.0)
 }
 
-fn write(work: &Work<'_>, newest: Timestamp, outputs: &mut Outputs) {
+fn write(work: &Work<'_>, key: String, newest: (Timestamp, u8), outputs: &mut Outputs) {
     let (attributes, event, object) = (&work.record.message_attributes, &work.event, &work.event.data.object);
     let endpoint = attributes.endpoint.string_value.as_ref();
     let provider = attributes.provider.string_value.as_ref();
     let webhook_id = attributes.webhook_id.string_value.as_ref();
     let received_at = attributes.received_at.string_value.as_ref();
-    let before = event.data.previous_attributes.as_ref().and_then(|previous| previous.amount_refunded);
-    let units = domain::amount(&event.kind, object.amount, object.amount_refunded, before);
+    let (kind, units) = (work.kind, work.units);
     let currency = object.currency.to_ascii_uppercase();
     let exponent = domain::exponent(&currency);
     let transaction_id = transaction(object);
-    let key = format!("{endpoint}#{}", event.id);
-    let fingerprint = domain::fingerprint(work.kind.0, units, &currency, transaction_id);
+    let movement_id = kind.movement(transaction_id, &object.id, object.amount_refunded);
+    let fingerprint = domain::fingerprint(kind, units, &currency, transaction_id, &movement_id);
     let details = object.payment_method_details.as_ref();
     let card = details.and_then(|details| details.card.as_ref());
     let address = object.billing_details.as_ref().and_then(|billing| billing.address.as_ref());
     let canonical = PaymentEvent {
         schema: "tollgate.payment-event/1",
-        id: domain::event_id(&key),
-        kind: work.kind.0,
-        category: work.kind.1,
+        id: &work.id,
+        kind: kind.name,
+        category: kind.category,
         endpoint,
         provider,
         provider_event_id: &event.id,
@@ -381,11 +414,14 @@ fn write(work: &Work<'_>, newest: Timestamp, outputs: &mut Outputs) {
         webhook_id,
         authenticity: &work.notes.authenticity,
         transaction_id,
+        movement_id: &movement_id,
+        effect_id: &work.effect_id,
+        restates: None,
         risk_tier: domain::tier(units, &currency),
         amount: Amount { minor_units: units, value: domain::decimal(units, exponent), currency, exponent },
         occurred_at: work.occurred_at,
         received_at,
-        superseded: work.occurred_at < newest,
+        superseded: work.position() < newest,
         provider_risk_score: object.outcome.as_ref().and_then(|outcome| outcome.risk_score),
         customer: Customer {
             id: str_of(object.customer.as_ref()),
@@ -408,27 +444,15 @@ fn write(work: &Work<'_>, newest: Timestamp, outputs: &mut Outputs) {
         ("received_at".to_owned(), string(received_at)),
         ("expires_at".to_owned(), number(work.received_at.as_second() + 30 * 86_400)),
     ]));
-    let amount = &canonical.amount;
-    let mut item: Item = HashMap::with_capacity(16);
+    let mut item: Item = HashMap::with_capacity(5);
     item.extend([
         ("transaction_id".to_owned(), string(work.transaction_key.as_str())),
-        ("sort_key".to_owned(), string(format!("{:.9}#{}", work.occurred_at, canonical.id))),
-        ("event_id".to_owned(), string(canonical.id.as_str())),
-        ("provider_event_id".to_owned(), string(canonical.provider_event_id)),
-        ("type".to_owned(), string(canonical.kind)),
-        ("category".to_owned(), string(canonical.category)),
-        ("endpoint".to_owned(), string(endpoint)),
-        ("provider".to_owned(), string(provider)),
-        ("webhook_id".to_owned(), string(webhook_id)),
-        ("occurred_at".to_owned(), string(format!("{:.9}", work.occurred_at))),
-        ("received_at".to_owned(), string(format!("{:.9}", work.received_at))),
+        ("sort_key".to_owned(), string(kind.sort_key(work.occurred_at, canonical.id))),
         ("event".to_owned(), string(json.as_str())),
-        ("minor_units".to_owned(), number(amount.minor_units)),
-        ("currency".to_owned(), string(amount.currency.as_str())),
-        ("amount".to_owned(), string(amount.value.as_str())),
     ]);
-    if let Some(customer) = canonical.customer.id {
+    if let Some(customer) = canonical.customer.id.filter(|_| kind.category == "payment") {
         item.insert("customer_key".to_owned(), string(format!("{endpoint}#{customer}")));
+        item.insert("occurred_at".to_owned(), string(format!("{:.9}", work.occurred_at)));
     }
     outputs.transactions.push(item);
     if !canonical.superseded {
@@ -437,7 +461,7 @@ fn write(work: &Work<'_>, newest: Timestamp, outputs: &mut Outputs) {
             ("sort_key".to_owned(), string("latest")),
             ("latest_at".to_owned(), string(work.occurred_at.to_string())),
             ("type".to_owned(), string(canonical.kind)),
-            ("event_id".to_owned(), string(canonical.id.as_str())),
+            ("event_id".to_owned(), string(canonical.id)),
         ]));
     }
     let written: &RawValue = serde_json::from_str(&json).unwrap();

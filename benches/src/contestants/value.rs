@@ -8,27 +8,37 @@ use aws_sdk_eventbridge::{primitives::DateTime, types::PutEventsRequestEntry};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::domain;
-use crate::outputs::{BUS, Item, Outputs};
+use super::domain::{self, Kind};
+use crate::{
+    batch,
+    outputs::{BUS, Item, Outputs},
+};
 
 /// Batch bytes to outputs.
 pub fn run(payload: &[u8]) -> Outputs {
     let event: SqsEvent = serde_json::from_slice(payload).unwrap();
     let mut outputs = Outputs::default();
     let mut works = Vec::new();
-    let mut newest: HashMap<String, Timestamp> = HashMap::new();
+    let mut newest: HashMap<String, (Timestamp, u8)> = HashMap::new();
     for record in event.records {
         match work(&record) {
             Some(work) => {
-                let at = work.occurred_at;
+                let at = (work.occurred_at, work.kind.rank);
                 newest.entry(work.transaction_key.clone()).and_modify(|n| *n = at.max(*n)).or_insert(at);
                 works.push(work);
             }
             None => outputs.failures.extend(record.message_id),
         }
     }
+    let now = Timestamp::from_second(batch::NOW).unwrap();
+    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+    for Work { event, .. } in &works {
+        let [effect, id, webhook] = ["effect_id", "id", "webhook_id"].map(|name| text(&event[name]));
+        outputs.claims.push(domain::claim(&effect, &id, &webhook, now));
+    }
     for mut work in works {
-        work.event["superseded"] = (work.occurred_at < newest[&work.transaction_key]).into();
+        let at = (work.occurred_at, work.kind.rank);
+        work.event["superseded"] = (at < newest[&work.transaction_key]).into();
         write(work, &mut outputs);
     }
     outputs
@@ -36,6 +46,7 @@ pub fn run(payload: &[u8]) -> Outputs {
 
 /// A record's event, and what its outputs need besides.
 struct Work {
+    kind: Kind,
     event: Value,
     row: Value,
     fingerprint: String,
@@ -59,17 +70,19 @@ fn work(record: &SqsMessage) -> Option<Work> {
     let object = &body["data"]["object"];
     let (event_id, event_type) = (body["id"].as_str()?, body["type"].as_str()?);
     let status = object["status"].as_str().unwrap_or_default();
-    let (kind, category) = domain::kind(event_type, status, object["captured"].as_bool())?;
+    let kind = domain::kind(event_type, status, object["captured"].as_bool())?;
+    let refunded = object["amount_refunded"].as_i64();
     let units = domain::amount(
-        event_type,
+        kind,
         object["amount"].as_i64()?,
-        object["amount_refunded"].as_i64(),
+        refunded,
         body["data"]["previous_attributes"]["amount_refunded"].as_i64(),
-    );
+    )?;
     let currency = object["currency"].as_str()?.to_ascii_uppercase();
     let exponent = domain::exponent(&currency);
     let transaction_id =
         object["payment_intent"].as_str().or(object["charge"].as_str()).or(object["id"].as_str())?;
+    let movement_id = kind.movement(transaction_id, object["id"].as_str()?, refunded);
     let occurred_at = Timestamp::from_second(body["created"].as_i64()?).ok()?;
 
     let mut customer = Map::new();
@@ -88,8 +101,8 @@ fn work(record: &SqsMessage) -> Option<Work> {
     let mut event = json!({
         "schema": "tollgate.payment-event/1",
         "id": domain::event_id(&format!("{endpoint}#{event_id}")),
-        "type": kind,
-        "category": category,
+        "type": kind.name,
+        "category": kind.category,
         "endpoint": endpoint,
         "provider": provider,
         "provider_event_id": event_id,
@@ -97,6 +110,9 @@ fn work(record: &SqsMessage) -> Option<Work> {
         "webhook_id": attribute("webhook_id")?,
         "authenticity": notes["authenticity"],
         "transaction_id": transaction_id,
+        "movement_id": movement_id,
+        "effect_id": kind.effect_id(endpoint, &movement_id, units),
+        "restates": null,
         "amount": {
             "minor_units": units,
             "currency": currency,
@@ -136,8 +152,9 @@ fn work(record: &SqsMessage) -> Option<Work> {
         "outcome": "processed",
     });
     Some(Work {
-        fingerprint: domain::fingerprint(kind, units, &currency, transaction_id),
+        fingerprint: domain::fingerprint(kind, units, &currency, transaction_id, &movement_id),
         transaction_key: format!("{endpoint}#{transaction_id}"),
+        kind,
         event,
         row,
         occurred_at,
@@ -146,13 +163,11 @@ fn work(record: &SqsMessage) -> Option<Work> {
 }
 
 fn write(work: Work, outputs: &mut Outputs) {
-    let Work { event, mut row, fingerprint, transaction_key, occurred_at, received_at } = work;
+    let Work { kind, event, mut row, fingerprint, transaction_key, occurred_at, received_at } = work;
     let text = |value: &Value| string(value.as_str().unwrap_or_default());
     let json = event.to_string();
-    let kind = event["type"].as_str().unwrap_or_default();
     let id = event["id"].as_str().unwrap_or_default();
     let endpoint = event["endpoint"].as_str().unwrap_or_default();
-    let amount = &event["amount"];
     outputs.ledger.push(HashMap::from([
         (
             "event_key".to_owned(),
@@ -166,23 +181,12 @@ fn write(work: Work, outputs: &mut Outputs) {
     ]));
     let mut item: Item = HashMap::from([
         ("transaction_id".to_owned(), string(transaction_key.as_str())),
-        ("sort_key".to_owned(), string(format!("{occurred_at:.9}#{id}"))),
-        ("event_id".to_owned(), string(id)),
-        ("provider_event_id".to_owned(), text(&event["provider_event_id"])),
-        ("type".to_owned(), string(kind)),
-        ("category".to_owned(), text(&event["category"])),
-        ("endpoint".to_owned(), string(endpoint)),
-        ("provider".to_owned(), text(&event["provider"])),
-        ("webhook_id".to_owned(), text(&event["webhook_id"])),
-        ("occurred_at".to_owned(), string(format!("{occurred_at:.9}"))),
-        ("received_at".to_owned(), string(format!("{received_at:.9}"))),
+        ("sort_key".to_owned(), string(kind.sort_key(occurred_at, id))),
         ("event".to_owned(), string(json.as_str())),
-        ("minor_units".to_owned(), AttributeValue::N(amount["minor_units"].to_string())),
-        ("currency".to_owned(), text(&amount["currency"])),
-        ("amount".to_owned(), text(&amount["value"])),
     ]);
-    if let Some(customer) = event["customer"]["id"].as_str() {
+    if let Some(customer) = event["customer"]["id"].as_str().filter(|_| kind.category == "payment") {
         item.insert("customer_key".to_owned(), string(format!("{endpoint}#{customer}")));
+        item.insert("occurred_at".to_owned(), string(format!("{occurred_at:.9}")));
     }
     outputs.transactions.push(item);
     if event["superseded"] == false {
@@ -190,7 +194,7 @@ fn write(work: Work, outputs: &mut Outputs) {
             ("transaction_id".to_owned(), string(transaction_key)),
             ("sort_key".to_owned(), string("latest")),
             ("latest_at".to_owned(), string(occurred_at.to_string())),
-            ("type".to_owned(), string(kind)),
+            ("type".to_owned(), string(kind.name)),
             ("event_id".to_owned(), string(id)),
         ]));
     }
@@ -198,7 +202,7 @@ fn write(work: Work, outputs: &mut Outputs) {
         PutEventsRequestEntry::builder()
             .event_bus_name(BUS)
             .source("tollgate")
-            .detail_type(kind)
+            .detail_type(kind.name)
             .detail(json)
             .time(DateTime::from_millis(received_at.as_millisecond()))
             .build(),
