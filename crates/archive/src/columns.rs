@@ -12,7 +12,7 @@ use arrow_array::{
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use tollgate_core::{EventId, Money, PaymentEvent, RiskTier, Timestamp};
+use tollgate_core::{EffectId, EventId, Money, PaymentEvent, RiskTier, Timestamp};
 
 use crate::entry::Entry;
 
@@ -151,8 +151,13 @@ fn events(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
         Arc::new(all().map(|event| event.livemode).collect::<BooleanArray>()),
         optional_texts(all().map(|event| event.unrecognized.as_deref())),
         texts(json.iter().map(String::as_str)),
-        optional_texts(all().map(|event| Some(event.movement_id.as_ref()))),
-        optional_texts(all().map(|event| Some(event.effect_id.as_str()))),
+        // Null for events from before they had them.
+        optional_texts(all().map(|event| Some(event.movement_id.as_ref()).filter(|id| !id.is_empty()))),
+        optional_texts(
+            all().map(|event| {
+                Some(event.effect_id.as_str()).filter(|_| event.effect_id != EffectId::default())
+            }),
+        ),
         optional_texts(all().map(|event| event.restates.as_ref().map(EventId::as_str))),
     ];
     list(event_fields(), columns, entries.iter().map(|entry| entry.row.events.len()))

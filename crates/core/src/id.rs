@@ -108,6 +108,13 @@ pub struct EffectId(Inline<36>);
 
 inline_text!(EffectId, |text: &str| Self::parse(text).ok_or("not an effect id"));
 
+/// No effect's id.
+impl Default for EffectId {
+    fn default() -> Self {
+        Self(hex_id(*b"eff_00000000000000000000000000000000", [0; 32]))
+    }
+}
+
 impl EffectId {
     /// The effect "`movement_id` at `endpoint` reached `state`". `occurrence` is empty where that happens once.
     pub fn new(endpoint: &EndpointId, movement_id: &str, state: EventType, occurrence: &str) -> Self {

@@ -79,9 +79,11 @@ pub struct PaymentEvent<'a> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transaction_aliases: Vec<Cow<'a, str>>,
     /// What moved or is to move: a payment, a capture, a refund, a dispute, a payout. The event's own id where the
-    /// provider names none.
+    /// provider names none. Empty in events that were written before events had it: the archive queue may hold such.
+    #[serde(default)]
     pub movement_id: Cow<'a, str>,
-    /// The same on every event that tells the same effect.
+    /// The same on every event that tells the same effect. [`EffectId::default`] in events from before.
+    #[serde(default)]
     pub effect_id: EffectId,
     /// The first event that told the effect; null on that event itself.
     pub restates: Option<EventId>,
@@ -303,6 +305,19 @@ mod tests {
         );
         assert!(json.contains(r#""metadata":{"order":"7"}"#));
         assert_eq!(serde_json::from_str::<PaymentEvent<'static>>(&json).unwrap(), event);
+    }
+
+    #[test]
+    fn an_event_from_before_it_had_a_movement_is_read() {
+        let event = event();
+        let json = serde_json::to_string(&event).unwrap();
+        let old = json
+            .replace(&format!(r#""movement_id":"{}","#, event.movement_id), "")
+            .replace(&format!(r#""effect_id":"{}","restates":null,"#, event.effect_id), "");
+        assert!(!old.contains("movement_id") && !old.contains("effect_id") && !old.contains("restates"));
+        let read: PaymentEvent<'_> = serde_json::from_str(&old).unwrap();
+        let before = PaymentEvent { movement_id: "".into(), effect_id: EffectId::default(), ..event };
+        assert_eq!(read, before);
     }
 
     #[test]
