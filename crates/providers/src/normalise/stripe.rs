@@ -237,10 +237,13 @@ impl<'a> Told<'_, 'a> {
         use EventType::*;
         let is_subscription = self.subject.mode.as_str() == "subscription";
         let is_paid = self.event_type == "checkout.session.async_payment_succeeded";
-        match self.subject.payment_status.as_str() {
+        let status = self.subject.payment_status.as_str();
+        // A session with nothing due may be `paid` as well: a discount of the whole price.
+        let is_free = status == "no_payment_required" || self.subject.amount_total.text() == Some("0");
+        match status {
             _ if self.subject.mode.as_str() == "setup" => PaymentUpdated,
-            "no_payment_required" if is_subscription => SubscriptionCreated,
-            "no_payment_required" => PaymentUpdated,
+            _ if is_free && is_subscription => SubscriptionCreated,
+            _ if is_free => PaymentUpdated,
             status if status != "paid" && !is_paid => PaymentPending,
             _ if !is_subscription => PaymentSucceeded,
             _ if self.subject.invoice.0 == Text::Absent => SubscriptionCreated,
