@@ -151,6 +151,11 @@ pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
     facts
 }
 
+/// Whether there was nothing to move.
+pub(super) fn is_zero(amount: &Amount) -> bool {
+    matches!(amount, Ok(Some(amount)) if amount.minor_units() == 0)
+}
+
 fn reason(error: MoneyError) -> &'static str {
     match error {
         MoneyError::NotADecimal => NOT_A_NUMBER,

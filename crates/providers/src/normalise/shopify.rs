@@ -10,8 +10,8 @@
 //! Provider's type: `X-Shopify-Topic`. Transaction: the order. Time: `X-Shopify-Triggered-At`, else the time of the
 //! object's change.
 //!
-//! Movement: of an order that is paid the order, of a sale or capture the transaction, of a refund its one transaction,
-//! else the refund, of a dispute the dispute. An order that is paid and its sale tell the same money: subscribe to
+//! Movement: of an order that is paid the order, of a sale or capture the transaction, of a refund its one transaction in
+//! the state that is told, else the refund, of a dispute the dispute. An order that is paid and its sale tell the same money: subscribe to
 //! one of them.
 //!
 //! Amount: decimal texts in major units. Of orders the price, of transactions their own, of refunds the sum of the
@@ -74,21 +74,23 @@ struct Body<'a> {
 #[derive(Default)]
 struct Transactions<'a> {
     is_sent: bool,
-    count: usize,
-    id: Option<Cow<'a, str>>,
-    paid: Part,
-    pending: Part,
-    failed: Part,
-    voided: Part,
+    paid: Part<'a>,
+    pending: Part<'a>,
+    failed: Part<'a>,
+    voided: Part<'a>,
 }
 
-/// The sum of some transactions.
+/// Some transactions: their sum, and the one that they are, if they are one.
 #[derive(Default)]
-struct Part(Option<Amount>);
+struct Part<'a> {
+    sum: Option<Amount>,
+    only: Option<Cow<'a, str>>,
+}
 
-impl Part {
-    fn add(&mut self, amount: Amount) {
-        self.0 = Some(match (self.0.take(), amount) {
+impl<'a> Part<'a> {
+    fn add(&mut self, id: Id<'a>, amount: Amount) {
+        self.only = if self.sum.is_none() { id.some() } else { None };
+        self.sum = Some(match (self.sum.take(), amount) {
             (None, amount) => amount,
             (Some(Ok(Some(sum))), Ok(Some(amount))) => Ok(money::sum(sum, amount)),
             (Some(Err(why)), _) | (_, Err(why)) => Err(why),
@@ -113,16 +115,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Transactions<'a> {
         each(deserializer, |transaction: Object<Transaction<'de>>| {
             let transaction = transaction.or_default();
             let amount = money::decimal(transaction.amount, &transaction.currency);
-            match (transaction.kind.as_str(), transaction.status.as_str()) {
-                ("void", "success") => all.voided.add(amount),
-                ("refund" | "", "pending") => all.pending.add(amount),
-                ("refund" | "", "failure" | "error") => all.failed.add(amount),
-                ("refund" | "", _) => all.paid.add(amount),
+            let part = match (transaction.kind.as_str(), transaction.status.as_str()) {
+                ("void", "success") => &mut all.voided,
+                ("refund" | "", _) if money::is_zero(&amount) => return,
+                ("refund" | "", "pending" | "awaiting_response") => &mut all.pending,
+                ("refund" | "", "failure" | "error") => &mut all.failed,
+                ("refund" | "", "success" | "") => &mut all.paid,
                 // Nothing is given back by a change, a sale or a capture.
                 _ => return,
-            }
-            all.id = transaction.id.some();
-            all.count += 1;
+            };
+            part.add(transaction.id, amount);
         })?;
         Ok(all)
     }
@@ -166,20 +168,29 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
 
     let order_price = money::decimal(body.total_price, &body.currency);
     let is_refund = body.transactions.is_sent && body.financial_status == Text::Absent;
-    let Transactions { count, id: refunded_by, paid, pending, failed, voided, .. } = body.transactions;
+    let Transactions { paid, pending, failed, voided, .. } = body.transactions;
+    let told = match kind {
+        Some(EventType::RefundSucceeded) => paid,
+        Some(EventType::RefundPending) => pending,
+        Some(EventType::RefundFailed) => failed,
+        Some(EventType::PaymentCanceled) => voided,
+        _ => Part::default(),
+    };
     let amount = match kind {
-        Some(EventType::RefundSucceeded) if is_refund => paid.0.unwrap_or(Ok(None)),
-        Some(EventType::RefundPending) if is_refund => pending.0.unwrap_or(Ok(None)),
-        Some(EventType::RefundFailed) if is_refund => failed.0.unwrap_or(Ok(None)),
-        Some(EventType::PaymentCanceled) if is_refund => voided.0.unwrap_or(Ok(None)),
         Some(EventType::RefundUpdated) => Ok(None),
+        _ if is_refund => told.sum.unwrap_or(Ok(None)),
         _ if body.amount.is_absent() => order_price,
         _ => money::decimal(body.amount, &body.currency),
     };
     // Nothing was due.
-    let is_free = matches!(&amount, Ok(Some(amount)) if amount.minor_units() == 0);
+    let is_free = money::is_zero(&amount);
     let kind = match kind {
-        Some(EventType::PaymentSucceeded) if is_free => Some(EventType::PaymentUpdated),
+        Some(EventType::PaymentSucceeded | EventType::PaymentAuthorized) if is_free => {
+            Some(EventType::PaymentUpdated)
+        }
+        Some(EventType::RefundSucceeded | EventType::RefundPending) if is_free => {
+            Some(EventType::RefundUpdated)
+        }
         kind => kind,
     };
 
@@ -196,8 +207,8 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let is_attempt = body.kind != Text::Absent;
     let movement_id = match kind {
         Some(EventType::PaymentAuthorized | EventType::PaymentCanceled | EventType::PaymentExpired) => None,
-        Some(_) if is_refund && count == 1 => refunded_by.or_else(|| id.clone()),
-        Some(_) if is_refund || is_attempt || order.is_some() => id.clone(),
+        Some(_) if is_refund => told.only.or_else(|| id.clone()),
+        Some(_) if is_attempt || order.is_some() => id.clone(),
         Some(kind) if kind.category() != tollgate_core::Category::Payment => id.clone(),
         _ => None,
     };
@@ -244,7 +255,7 @@ fn kind_of_body(body: &Body<'_>) -> Option<EventType> {
     }
     if body.transactions.is_sent {
         let Transactions { paid, pending, failed, voided, .. } = &body.transactions;
-        return Some(match (&paid.0, &pending.0, &voided.0, &failed.0) {
+        return Some(match (&paid.sum, &pending.sum, &voided.sum, &failed.sum) {
             (Some(_), ..) => RefundSucceeded,
             (_, Some(_), ..) => RefundPending,
             (_, _, Some(_), _) => PaymentCanceled,
@@ -323,16 +334,21 @@ fn order_kind(financial_status: &str, is_cancelled: bool) -> Option<EventType> {
 fn transaction_kind(kind: &str, status: &str) -> Option<EventType> {
     use EventType::*;
     Some(match (kind, status) {
-        ("authorization", "success") => PaymentAuthorized,
+        ("authorization" | "emv_authorization", "success") => PaymentAuthorized,
         ("sale" | "capture", "success") => PaymentSucceeded,
-        ("authorization" | "sale" | "capture", "pending") => PaymentPending,
-        ("authorization" | "sale", "failure" | "error") => PaymentFailed,
+        ("authorization" | "emv_authorization" | "sale" | "capture", "pending" | "awaiting_response") => {
+            PaymentPending
+        }
+        ("authorization" | "emv_authorization" | "sale", "failure" | "error") => PaymentFailed,
         ("capture", "failure" | "error") => PaymentCaptureFailed,
         ("void", "success") => PaymentCanceled,
         ("void", _) => PaymentUpdated,
-        ("refund", "pending") => RefundPending,
+        ("refund", "pending" | "awaiting_response") => RefundPending,
         ("refund", "failure" | "error") => RefundFailed,
-        ("refund", _) => RefundSucceeded,
+        ("refund", "success" | "") => RefundSucceeded,
+        ("refund", _) => RefundUpdated,
+        // Cash that was given out for too much cash.
+        ("change", _) => PaymentUpdated,
         _ => return None,
     })
 }
