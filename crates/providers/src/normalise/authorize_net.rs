@@ -66,6 +66,11 @@ fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, C
         _ => payload.auth_amount,
     };
     let amount = money::decimal_in(units, || money::default_currency(config));
+    let kind = match kind {
+        // A card was verified.
+        Some(PaymentAuthorized) if money::is_zero(&amount) => Some(PaymentUpdated),
+        kind => kind,
+    };
     let id = payload.id.some();
     let facts = match kind {
         Some(kind) => Facts::new(event_id, event_type, kind),

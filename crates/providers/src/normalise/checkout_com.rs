@@ -97,7 +97,11 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         _ => money::minor(data.amount, &data.currency, scale),
     };
     let destination = data.destination.some();
-    let kind = kind(&event_type, data.status.as_str(), destination.is_some());
+    let kind = match kind(&event_type, data.status.as_str(), destination.is_some()) {
+        // A card was verified.
+        Some(PaymentAuthorized) if money::is_zero(&amount) => Some(PaymentUpdated),
+        kind => kind,
+    };
     let method = destination.or_else(|| data.source.some()).unwrap_or_default();
     let (id, action) = (data.id.some(), data.action_id.some());
     let transaction_id = data.payment_id.some().or_else(|| id.clone());

@@ -167,8 +167,14 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let Some(subject) = subject.some() else {
         return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     };
-    let kind = kind(&event_type, &subject);
     let amount = amount(family, &subject);
+    let kind = match kind(&event_type, &subject) {
+        // Nothing was due.
+        Some(EventType::PaymentSucceeded | EventType::PaymentAuthorized) if money::is_zero(&amount) => {
+            Some(EventType::PaymentUpdated)
+        }
+        kind => kind,
+    };
 
     let id = subject.id.some();
     let movement_id = match family {
@@ -261,8 +267,10 @@ fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {
         "payout.sent" => PayoutPending,
         "payout.paid" => PayoutSucceeded,
         "payout.failed" => PayoutFailed,
-        "invoice.payment_made" if matches!(status, "PARTIALLY_PAID" | "PAYMENT_PENDING") => PaymentUpdated,
-        "invoice.payment_made" => InvoicePaid,
+        "invoice.payment_made" => match status {
+            "PARTIALLY_PAID" | "PAYMENT_PENDING" | "PARTIALLY_REFUNDED" | "REFUNDED" => PaymentUpdated,
+            _ => InvoicePaid,
+        },
         "invoice.scheduled_charge_failed" => InvoicePaymentFailed,
         "invoice.canceled" => PaymentCanceled,
         // Each refund has events of its own.
