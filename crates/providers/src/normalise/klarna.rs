@@ -10,7 +10,8 @@
 //! authorisation is released.
 //!
 //! Money: integers in minor units, as ISO 4217 counts, where the payload holds them at all. `captured_amount` and
-//! `refunded_amount` of a transaction are running sums: only those of a capture or a refund with an id are read.
+//! `refunded_amount` of a transaction are running sums, and its `amount` is the whole payment's: of a capture they are read
+//! only where it has an id, of a refunded transaction `refund_amount` alone.
 //!
 //! Time: `metadata.occurred_at`.
 
@@ -95,12 +96,16 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
             let units = first([details.dispute_amount, payload.disputed_amount, payload.amount]);
             (units, if details.currency == Text::Absent { payload.currency } else { details.currency })
         }
+        // The amount of a transaction's event is the whole transaction's.
+        Some(Category::Refund) if event_type == "payment.transaction.refunded" => {
+            (payload.refund_amount, payload.currency)
+        }
         Some(Category::Refund) => (first([payload.refund_amount, payload.amount]), payload.currency),
-        // Without a capture of its own this is the transaction's sum.
+        // Without a capture of its own these are the transaction's amounts.
         Some(_) if is_capture && capture.is_some() => {
             (first([payload.captured_amount, payload.amount]), payload.currency)
         }
-        Some(_) if is_capture => (payload.amount, payload.currency),
+        Some(_) if is_capture => (Number::Absent, payload.currency),
         _ => (first([payload.amount, payload.payment_amount]), payload.currency),
     };
     let amount = money::minor(units, &currency, money::iso);

@@ -141,7 +141,10 @@ fn told<'a>(event_type: &str, is_capture: bool, resource: &mut Resource<'a>) -> 
         "PAYMENTS.PAYMENT.CREATED" | "CHECKOUT.CHECKOUT.BUYER-APPROVED" => &mut payment,
         name if name.ends_with(".REFUNDED") || name.ends_with(".REVERSED") => {
             if is_capture {
-                (movement, amount) = (None, amount.filter(|_| name.ends_with(".REVERSED")));
+                // One that was reversed in part has its whole amount, not the reversed one.
+                let is_whole =
+                    name.ends_with(".REVERSED") && resource.status.as_str() != "PARTIALLY_REFUNDED";
+                (movement, amount) = (None, amount.filter(|_| is_whole));
                 &mut capture
             } else {
                 &mut None
