@@ -11,9 +11,11 @@
 //! A notification of chargeback and its chargeback open one dispute: they are one effect, and where the first is not sent
 //! (direct debits) the second opens it. A modification that was refused leaves the payment as it was.
 //!
-//! Platforms: event id `{data.id}:{type}`, with the `data.sequenceNumber` or the timestamp, the status and the amount.
-//! Transaction and movement: `data.id`. Transfers and refunds of balance accounts are payouts to us: money that leaves or
-//! reaches an account, not a payer. `balancePlatform.transaction.created` books what a transfer told.
+//! Platforms: event id `{data.id}:{type}`, with the `data.sequenceNumber` or the timestamp, the status, the amount and
+//! the kind of transfer. Movement: `data.id`. Transaction: the payment that a transfer has a share of
+//! (`pspPaymentReference`), else `data.id`. A transfer that leaves a balance account is a payout; one that a bank account
+//! sends to it is a payment; the shares of payments, and the receiving end of a transfer between two balance accounts,
+//! move nothing that is not told elsewhere. `balancePlatform.transaction.created` books what a transfer told.
 //!
 //! Amount: integers in Adyen's own minor units, of each item its own; zero is no amount of a cancel-or-refund.
 //!
@@ -338,10 +340,22 @@ struct PlatformData<'a> {
     id: Text<'a>,
     sequence_number: Number<'a>,
     status: Text<'a>,
+    category: Text<'a>,
+    category_data: Object<CategoryData<'a>>,
+    direction: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
     amount: Object<Amount<'a>>,
     created_at: Text<'a>,
     updated_at: Text<'a>,
     account_holder: Object<Inner<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct CategoryData<'a> {
+    #[serde(borrow)]
+    psp_payment_reference: Text<'a>,
 }
 
 /// The object that an event without an id of its own is about.
@@ -367,14 +381,22 @@ fn normalise_platform(bytes: &[u8]) -> Result<Facts<'_>, ContentError> {
     let amount = data.amount.or_default();
     // What has no number in a sequence is told apart by when it happened: an account is updated many times.
     let number = data.sequence_number.text().unwrap_or(body.timestamp.as_str());
-    let event_id = composite(&[
+    let (category, direction, type_) = (data.category.as_str(), data.direction.as_str(), data.kind.as_str());
+    let payment = data.category_data.or_default().psp_payment_reference.some();
+    let payment = payment.filter(|_| category == "platformPayment");
+    let mut event_id = composite(&[
         &id,
         &event_type,
         number,
         data.status.as_str(),
         amount.value.text().unwrap_or_default(),
         amount.currency.as_str(),
+        category,
+        direction,
+        type_,
+        payment.as_deref().unwrap_or_default(),
     ]);
+    event_id.truncate(event_id.trim_end_matches(':').len());
     let moments = [&body.timestamp, &data.updated_at];
     let occurred_at = first_moment(moments)
         .or_else(|| data.created_at.moment().filter(|_| event_type.ends_with(".created")));
@@ -382,18 +404,48 @@ fn normalise_platform(bytes: &[u8]) -> Result<Facts<'_>, ContentError> {
         return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
     }
     let amount = money::minor(amount.value, &amount.currency, scale);
+    let kind = transfer_kind(data.status.as_str(), category, direction, type_);
     let facts = Facts {
-        transaction_id: Some(id.clone()),
+        transaction_id: payment.or_else(|| Some(id.clone())),
         movement_id: Some(id),
         occurred_at,
         livemode,
-        ..Facts::new(event_id, event_type, transfer_kind(data.status.as_str()))
+        ..Facts::new(event_id, event_type, kind)
     };
     Ok(money::with_amount(facts, amount))
 }
 
-/// <https://docs.adyen.com/api-explorer/transfer-webhooks/latest/post/balancePlatform.transfer.updated>
-fn transfer_kind(status: &str) -> EventType {
+/// What a transfer's event tells, by its status and by where the money goes.
+/// <https://docs.adyen.com/api-explorer/transfer-webhooks/latest/post/balancePlatform.transfer.updated>,
+/// <https://docs.adyen.com/platforms/payment-event-webhooks>
+fn transfer_kind(status: &str, category: &str, direction: &str, type_: &str) -> EventType {
+    use EventType::*;
+    let kind = outgoing_kind(status);
+    match (category, direction) {
+        // Each share of a payment is a transfer. The standard webhooks tell the payment, its refunds and chargebacks.
+        ("platformPayment", _) => match type_ {
+            name if name.starts_with("refund") => RefundUpdated,
+            name if name.to_ascii_lowercase().ends_with("chargeback") || name == "chargebackReversal" => {
+                DisputeUpdated
+            }
+            _ => PaymentUpdated,
+        },
+        // Money that a bank account sends to an account of the platform.
+        ("bank" | "topUp", "incoming") => match kind {
+            PayoutPending => PaymentPending,
+            PayoutSucceeded => PaymentSucceeded,
+            PayoutFailed => PaymentFailed,
+            PayoutCanceled => PaymentCanceled,
+            _ => PaymentUpdated,
+        },
+        // The other end of a transfer between two accounts of the platform is a transfer too.
+        (_, "incoming") => PayoutUpdated,
+        _ => kind,
+    }
+}
+
+/// What became of money that leaves an account.
+fn outgoing_kind(status: &str) -> EventType {
     use EventType::*;
     match status {
         "received" | "authorised" | "pending" | "pendingApproval" | "pendingExecution" => PayoutPending,

@@ -9,7 +9,8 @@
 //!
 //! `movement_id` is the id of what moved: the refund's, the dispute's, the capture's. Events with the same one and the
 //! same state tell one effect. Where it is absent, a payment's is its `transaction_id`, and each refund or dispute
-//! event is a movement of its own. `amount` is the amount of this movement, and never a sum of several.
+//! event is a movement of its own. `amount` is the amount of this movement, and never a sum of several; its
+//! sign is not used of a refund or a dispute. A payment of zero is `payment.updated`.
 //!
 //! Event id: `event_id`. What is missing or ill-typed is an error, which the sender is told.
 
@@ -84,10 +85,9 @@ fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, C
         Flag::Wrong => return Err(ContentError::InvalidField("livemode")),
     };
 
-    Ok(Facts {
+    let facts = Facts {
         transaction_id: Some(transaction_id.unwrap_or_else(|| event_id.clone())),
         movement_id: optional(body.movement_id, "movement_id")?,
-        amount: Some(amount),
         occurred_at: Some(occurred_at),
         customer: Customer {
             id: optional(body.customer_id, "customer_id")?,
@@ -102,7 +102,8 @@ fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, C
         livemode,
         metadata: body.metadata.into_vec(),
         ..Facts::new(event_id, transaction_type, kind)
-    })
+    };
+    Ok(money::with_amount(facts, Ok(Some(amount))))
 }
 
 fn kind(transaction_type: &str, status: Option<&str>) -> Result<EventType, ContentError> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tollgate_core::{Currency, EndpointConfig, EventType, Facts, Money, MoneyError};
+use tollgate_core::{Category, Currency, EndpointConfig, EventType, Facts, Money, MoneyError};
 
 use super::fields::{Number, Text};
 
@@ -137,9 +137,28 @@ pub(super) fn sum(one: Money, other: Money) -> Option<Money> {
 
 /// Sets the amount, or makes the event unrecognized for the amount's reason. An amount without a currency costs only
 /// itself: what happened is known.
+///
+/// The amount of a refund or a dispute is never negative. Where nothing was due, or the amount is the payer's credit,
+/// nothing was paid; a refund of nothing gave nothing back. Such an event is an update.
 pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
     match amount {
-        Ok(amount) => facts.amount = amount,
+        Ok(amount) => {
+            facts.amount = match facts.kind.category() {
+                Category::Refund | Category::Dispute => {
+                    amount.map(|amount| magnitude(amount).unwrap_or(amount))
+                }
+                _ => amount,
+            };
+            let moved = facts.amount.is_none_or(|amount| amount.minor_units() > 0);
+            facts.kind = match facts.kind {
+                kind if moved => kind,
+                EventType::PaymentAuthorized | EventType::PaymentSucceeded | EventType::InvoicePaid => {
+                    EventType::PaymentUpdated
+                }
+                EventType::RefundSucceeded => EventType::RefundUpdated,
+                kind => kind,
+            };
+        }
         Err(NO_CURRENCY) => facts.amount_problem = Some(NO_CURRENCY),
         // It is unrecognized already, for a better reason.
         Err(_) if facts.unrecognized.is_some() => {}
@@ -154,6 +173,15 @@ pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
 /// Whether there was nothing to move.
 pub(super) fn is_zero(amount: &Amount) -> bool {
     matches!(amount, Ok(Some(amount)) if amount.minor_units() == 0)
+}
+
+/// The same amount without its sign.
+fn magnitude(amount: Money) -> Option<Money> {
+    let units = amount.minor_units().checked_abs()?;
+    match amount.exponent() {
+        Some(exponent) => Money::from_scaled(units, exponent, amount.currency()).ok(),
+        None => Money::from_minor(units, amount.currency()).ok(),
+    }
 }
 
 fn reason(error: MoneyError) -> &'static str {
@@ -252,5 +280,31 @@ mod tests {
         assert_eq!(decimal(Number::Bare("1"), &Text::Absent), Err(NO_CURRENCY));
         assert_eq!(minor(Number::Bare("1"), &text("U$D"), iso), Err(BAD_CURRENCY));
         assert_eq!(minor(Number::Wrong, &text("USD"), iso), Err(NOT_A_NUMBER));
+    }
+
+    #[test]
+    fn an_amount_says_whether_money_moved() {
+        use EventType::*;
+        let cases = [
+            (PaymentSucceeded, "1", PaymentSucceeded, "0.01 USD"),
+            (PaymentSucceeded, "0", PaymentUpdated, "0.00 USD"),
+            (PaymentAuthorized, "0", PaymentUpdated, "0.00 USD"),
+            (PaymentSucceeded, "-500", PaymentUpdated, "-5.00 USD"),
+            (InvoicePaid, "0", PaymentUpdated, "0.00 USD"),
+            (PaymentCanceled, "0", PaymentCanceled, "0.00 USD"),
+            (RefundSucceeded, "-500", RefundSucceeded, "5.00 USD"),
+            (RefundSucceeded, "0", RefundUpdated, "0.00 USD"),
+            (DisputeOpened, "-500", DisputeOpened, "5.00 USD"),
+            (PayoutSucceeded, "-500", PayoutSucceeded, "-5.00 USD"),
+        ];
+        for (kind, units, expected, amount) in cases {
+            let facts = Facts::new("evt_1", "x", kind);
+            let facts = with_amount(facts, minor(Number::Bare(units), &text("USD"), iso));
+            assert_eq!(
+                (facts.kind, facts.amount.unwrap().to_string().as_str()),
+                (expected, amount),
+                "{units}"
+            );
+        }
     }
 }

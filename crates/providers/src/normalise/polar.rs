@@ -87,9 +87,11 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         }
         _ => kind,
     };
+    // A subscription is not the payment that its checkout led to.
+    let is_order = event_type.starts_with("order.");
     let facts = Facts {
         transaction_id,
-        aliases: data.checkout_id.some().into_iter().collect(),
+        aliases: data.checkout_id.some().filter(|_| is_order).into_iter().collect(),
         movement_id: id,
         occurred_at,
         customer: Customer { id: data.customer_id.some(), country: None },
