@@ -48,6 +48,7 @@ struct Data<'a> {
     auto_refund: Object<Refund<'a>>,
     dispute: Object<Dispute<'a>>,
     order: Object<Order<'a>>,
+    form: Object<Form<'a>>,
     order_details: Object<Payment<'a>>,
     customer_details: Object<Buyer<'a>>,
     settlement: Object<Settlement<'a>>,
@@ -148,6 +149,13 @@ struct Order<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+struct Form<'a> {
+    #[serde(borrow)]
+    form_currency: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Settlement<'a> {
     #[serde(borrow)]
     settlement_id: Id<'a>,
@@ -211,7 +219,11 @@ impl<'a> Subject<'a> {
             "PAYMENT_LINK_EVENT" => Self::link(data),
             "PAYMENT_FORM_ORDER_WEBHOOK" => {
                 let order = data.order.or_default();
-                let amount = money::decimal(order.order_amount, &order.order_currency);
+                let currency = match order.order_currency {
+                    Text::Absent => data.form.or_default().form_currency,
+                    currency => currency,
+                };
+                let amount = money::decimal(order.order_amount, &currency);
                 let id = order.transaction_id;
                 Self { amount, status: order.order_status, ..Self::own(id, Id::default()) }
             }

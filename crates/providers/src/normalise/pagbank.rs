@@ -9,7 +9,8 @@
 //!
 //! Money: integers in minor units (centavos). Of a charge paid: `amount.summary.paid`, what was captured, else its value. A
 //! charge paid or cancelled of which something was refunded is a refund; the sum so far may be several refunds', so
-//! that its amount is absent. A subscription's event moves nothing: its charges do.
+//! that its amount is absent. What is "refunded" of a charge of which nothing was ever paid is an authorisation that was
+//! released. A subscription's event moves nothing: its charges do.
 //!
 //! Time: `paid_at` of what is paid; `created_at` only of what begins, and absent otherwise. Signed: the whole body.
 
@@ -119,9 +120,12 @@ fn charge<'a>(id: Cow<'a, str>, charge: Charge<'a>, content: &'a [u8]) -> Facts<
     let is_positive = |number: &Number<'_>| number.integer::<i128>().is_some_and(|units| units > 0);
     let sum = refunded.text().filter(|_| is_positive(&refunded)).unwrap_or_default();
     let is_checkout = id.starts_with("CHEC_");
+    // <https://developer.pagbank.com.br/docs/cancelando-uma-cobrança>: an authorised charge is "refunded" too.
+    let is_released =
+        status == "CANCELED" && charge.paid_at == Text::Absent && paid.integer::<i128>() == Some(0);
     let kind = match is_checkout {
         true => checkout(&status),
-        false => kind(&status, !sum.is_empty()),
+        false => kind(&status, !sum.is_empty() && !is_released),
     };
     let units = match kind {
         Some(RefundSucceeded) => Number::Absent,
@@ -158,7 +162,12 @@ fn charge<'a>(id: Cow<'a, str>, charge: Charge<'a>, content: &'a [u8]) -> Facts<
     // PagBank has no other currency.
     let currency = if currency == Text::Absent { Text::Value("BRL".into()) } else { currency };
     let facts = money::with_amount(facts, money::minor(units, &currency, money::iso));
-    identified(facts, &[if is_checkout { "checkout" } else { "charge" }, sum], content)
+    let what = match (is_checkout, is_released) {
+        (true, _) => "checkout",
+        (false, true) => "released charge",
+        (false, false) => "charge",
+    };
+    identified(facts, &[what, sum], content)
 }
 
 /// <https://dev.pagseguro.uol.com.br/v2.2/reference/exemplo-de-webhook>

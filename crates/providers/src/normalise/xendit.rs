@@ -2,16 +2,20 @@
 //!
 //! The newer products have an `event` and stand under `data`. Invoices, disbursements, virtual accounts and retail outlets
 //! stand at the top level, without an `event`: what they are is told by their fields, and their state is in `status`. A payment
-//! to a virtual account or an outlet has no state: it is called `virtual_account.paid` and `outlet.paid` here.
+//! to a virtual account or an outlet has no state: it is called `virtual_account.paid` and `outlet.paid` here. The first
+//! versions of QR codes and of direct debits have an `event` and stand at the top level; refunds may stand under the
+//! `data` of `data` (<https://docs.xendit.co/apidocs/refund-webhook-notification>).
 //!
 //! Event id: `{event, else status}:{movement}:{transaction, where another}:{status}:{what it is}:{time}:{amount}`. The header
 //! `webhook-id` proves nothing and is not read.
 //!
 //! Transaction: the payment (`payment_id`, else the payment request, else the invoice or session); an e-wallet's refund
-//! names the charge. A payment that is its request's only one has the request as an alias. Movement: the payment; the
+//! names the charge. A payment that is its request's only one has the request as an alias; an invoice has its payment, and
+//! a refund its invoice. Movement: the payment; the
 //! refund's or payout's own id; the capture's, where a payment has several; the plan or the cycle.
 //!
-//! Money: a JSON number in major units; IDR where a disbursement, a virtual account or an outlet names no currency. A capture
+//! Money: a JSON number in major units; IDR where a disbursement, a virtual account, an outlet or a QR code of the first version
+//! names no currency. A capture
 //! is of its own `capture_amount`, an invoice of its `paid_amount`. A plan's price was not charged.
 //!
 //! Time: `updated`, else the event's `created`; `paid_at` of an invoice, `transaction_timestamp` of an account or outlet. When an
@@ -55,6 +59,7 @@ struct Body<'a> {
     external_id: Text<'a>,
     disbursement_description: Text<'a>,
     bank_code: Text<'a>,
+    timestamp: Text<'a>,
     paid_at: Text<'a>,
     transaction_timestamp: Text<'a>,
     updated: Text<'a>,
@@ -89,6 +94,40 @@ struct Subject<'a> {
     metadata: Pairs<'a>,
 }
 
+/// What has its subject under the `data` of its `data`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Nested<'a> {
+    #[serde(borrow)]
+    data: Object<Within<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Within<'a> {
+    #[serde(borrow)]
+    data: Object<Subject<'a>>,
+}
+
+impl<'a> Subject<'a> {
+    /// What an event is about, wherever it stands.
+    fn of(data: Object<Self>, bytes: &'a [u8]) -> Result<Self, ContentError> {
+        let is_sent = |text: &Text<'_>| *text != Text::Absent;
+        match data {
+            Object::Value(data)
+                if is_sent(&data.id) || is_sent(&data.payment_id) || is_sent(&data.status) =>
+            {
+                Ok(data)
+            }
+            Object::Value(data) => {
+                let nested: Nested<'a> = json::read(bytes)?;
+                Ok(nested.data.or_default().data.some().unwrap_or(data))
+            }
+            Object::Absent | Object::Wrong => json::read(bytes),
+        }
+    }
+}
+
 /// The last capture of a payment, and how many there were.
 #[derive(Default)]
 struct Captures<'a> {
@@ -118,7 +157,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Captures<'a> {
 fn normalise<'a>(bytes: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
     let mut body: Body<'a> = json::read(bytes)?;
     match std::mem::take(&mut body.event).some() {
-        Some(event_type) => Ok(event(event_type, body, bytes, config)),
+        Some(event_type) => event(event_type, body, bytes, config),
         None => top_level(body, bytes, config),
     }
 }
@@ -128,8 +167,9 @@ fn event<'a>(
     body: Body<'a>,
     bytes: &'a [u8],
     config: &EndpointConfig,
-) -> Facts<'a> {
-    let subject = body.data.or_default();
+) -> Result<Facts<'a>, ContentError> {
+    let is_flat = !matches!(body.data, Object::Value(_));
+    let subject = Subject::of(body.data, bytes)?;
     let (family, _) = event_type.split_once('.').unwrap_or((&event_type, ""));
     let status = subject.status;
     let has_payment = !subject.payment_id.as_str().is_empty();
@@ -152,14 +192,22 @@ fn event<'a>(
     ];
     let units = units.into_iter().find(|units| !units.is_absent()).unwrap_or_default();
     let units = if event_type.starts_with("recurring.plan.") { Number::Absent } else { units };
-    let amount = money::decimal_in(units, || money::currency_or_default(&subject.currency, config));
+    let currency = match money::currency_or_default(&subject.currency, config) {
+        // QRIS is Indonesian.
+        Err(money::NO_CURRENCY) if is_flat && family == "qr" => money::parse_currency("IDR"),
+        currency => currency,
+    };
+    let amount = money::decimal_in(units, || currency);
 
     let own = subject.id.some();
     let request = subject.payment_request_id.some();
     let payment = subject.payment_id.some();
     // The request of a code that is used again has many payments.
     let is_only = matches!(subject.kind.as_str(), "" | "PAY" | "PAY_AND_SAVE" | "SINGLE_PAYMENT");
-    let alias = request.clone().filter(|_| is_only && (payment.is_some() || family == "payment"));
+    let alias = match family {
+        "refund" => subject.invoice_id.clone().some(),
+        _ => request.clone().filter(|_| is_only && (payment.is_some() || family == "payment")),
+    };
     let several = subject.captures.count > 1;
     let capture = if several { subject.captures.last.capture_id.some() } else { None };
     let (movement_id, transaction_id) = match family {
@@ -192,7 +240,7 @@ fn event<'a>(
         // Each attempt is a payment of its own.
         occurrence: (kind == Some(PaymentFailed)).then(|| movement_id.clone()).flatten(),
         movement_id,
-        occurred_at: first_moment([&subject.updated, &body.created]),
+        occurred_at: first_moment([&subject.updated, &body.timestamp, &body.created]),
         customer: Customer { id: subject.customer_id.some(), country: subject.country.some() },
         method: PaymentMethod { kind: subject.channel_code.some(), ..PaymentMethod::default() },
         metadata: subject.metadata.into_vec(),
@@ -201,7 +249,7 @@ fn event<'a>(
     let session = if has_payment { "with payment" } else { subject.session_type.as_str() };
     let saving = if is_saving { "SAVE" } else { "" };
     let words = [status.as_str(), session, saving, subject.updated.as_str()];
-    identified(money::with_amount(facts, amount), &words, bytes)
+    Ok(identified(money::with_amount(facts, amount), &words, bytes))
 }
 
 fn top_level<'a>(
@@ -215,21 +263,25 @@ fn top_level<'a>(
     let is_payment = (is_account || is_outlet) && is_sent(&body.payment_id);
     let is_disbursement = is_sent(&body.disbursement_description)
         || is_sent(&body.bank_code) && !is_sent(&body.payment_method) && !is_sent(&body.paid_at);
+    // A virtual account was opened or changed: nothing is paid.
+    let is_opened = is_disbursement && !is_sent(&body.disbursement_description) && body.amount.is_absent();
     let status = body.status.some().unwrap_or_default();
     let what = match () {
         () if is_payment && is_account => "virtual account",
         () if is_payment => "outlet",
         () if !is_sent(&body.external_id) => "",
+        () if is_opened => "account",
         () if is_disbursement => "disbursement",
         () => "invoice",
     };
     let kind = match what {
         // They are told once, when the money is there; an outlet's status is that of the settlement.
         "virtual account" | "outlet" => Some(PaymentSucceeded),
-        "" => None,
+        "" | "account" => None,
         _ => status_kind(&status, what == "disbursement"),
     };
     let (own, payment) = (body.id.some(), body.payment_id.some());
+    let alias = payment.clone().filter(|payment| what == "invoice" && Some(payment) != own.as_ref());
     let id = if is_payment { payment } else { own };
     if id.is_none() && status.is_empty() {
         return Err(ContentError::MissingField("id"));
@@ -257,6 +309,7 @@ fn top_level<'a>(
     let facts = Facts {
         movement_id: id.clone(),
         transaction_id: id,
+        aliases: alias.into_iter().collect(),
         occurred_at,
         method: PaymentMethod {
             kind: body.payment_method.some(),
