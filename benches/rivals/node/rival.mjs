@@ -21,32 +21,33 @@ const LIMITS = {
   JPY: [100_000, 1_000_000],
   INR: [100_000, 1_000_000],
 };
+// Type, category and rank: how far a transaction is.
 const KINDS = {
-  "charge.succeeded": ["payment.succeeded", "payment"],
-  "charge.captured": ["payment.succeeded", "payment"],
-  "payment_intent.succeeded": ["payment.succeeded", "payment"],
-  "charge.failed": ["payment.failed", "payment"],
-  "payment_intent.payment_failed": ["payment.failed", "payment"],
-  "charge.pending": ["payment.pending", "payment"],
-  "payment_intent.processing": ["payment.pending", "payment"],
-  "charge.refunded": ["refund.succeeded", "refund"],
-  "charge.dispute.created": ["dispute.opened", "dispute"],
-  "charge.dispute.updated": ["dispute.updated", "dispute"],
+  "charge.succeeded": ["payment.succeeded", "payment", 16],
+  "charge.refunded": ["refund.succeeded", "refund", 32],
+  "charge.dispute.created": ["dispute.opened", "dispute", 41],
 };
-const DISPUTES_CLOSED = { won: "dispute.won", lost: "dispute.lost" };
+const CLAIM =
+  'INSERT INTO "events" VALUE ' +
+  "{'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}";
+const CLAIMED_FOR_SECONDS = 90 * 86_400;
+// What the clock says.
+const NOW_MS = Date.UTC(2026, 0, 15, 12, 1);
 
 const processor = new BatchProcessorSync(EventType.SQS);
 let works = [];
 
 const kindOf = (type, subject) => {
-  const status = subject.status ?? "";
-  if (type === "charge.succeeded" && subject.captured === false) return ["payment.authorized", "payment"];
-  if (type === "charge.dispute.created" && status.startsWith("warning_")) return ["dispute.warning", "dispute"];
-  if (type === "charge.dispute.closed") return [DISPUTES_CLOSED[status] ?? "dispute.closed", "dispute"];
+  if (type === "charge.succeeded" && subject.captured === false) return ["payment.authorized", "payment", 14];
+  if (type === "charge.dispute.created" && subject.status?.startsWith("warning_")) {
+    return ["dispute.warning", "dispute", 40];
+  }
   const kind = KINDS[type];
   if (!kind) throw new Error("unknown event type");
   return kind;
 };
+
+const shortHash = (text) => hash("sha256", text).slice(0, 32);
 
 // Stripe's amounts are integers; beyond 2^53 a double would not hold them.
 const exact = (units) => {
@@ -85,20 +86,25 @@ const recordHandler = (record) => {
   const receivedMs = Date.parse(receivedText);
   if (Number.isNaN(receivedMs)) throw new Error("received_at");
   const subject = body.data.object;
-  const [kind, category] = kindOf(body.type, subject);
+  const [kind, category, rank] = kindOf(body.type, subject);
   const units =
-    body.type === "charge.refunded"
-      ? exact(subject.amount_refunded) - exact(body.data.previous_attributes?.amount_refunded ?? 0)
+    category === "refund"
+      ? exact(subject.amount_refunded) - exact(body.data.previous_attributes.amount_refunded)
       : exact(subject.amount);
   const currency = subject.currency.toUpperCase();
   const exponent = EXPONENTS[currency] ?? 2;
   const transactionId = subject.payment_intent ?? subject.charge ?? subject.id;
   const occurredAt = new Date(body.created * 1000).toISOString().slice(0, 19);
   const key = `${endpoint}#${body.id}`;
+  let movementId = transactionId;
+  if (category === "refund") movementId = `${subject.id}:refunded:${subject.amount_refunded}`;
+  else if (category === "dispute") movementId = subject.id;
+  const occurrence = kind === "payment.authorized" ? String(units) : "";
+  const effect = `${endpoint}#${kind}#${Buffer.byteLength(movementId)}:${movementId}#${occurrence}`;
   const details = subject.payment_method_details;
   const event = {
     schema: "tollgate.payment-event/1",
-    id: `evt_${hash("sha256", key).slice(0, 32)}`,
+    id: `evt_${shortHash(key)}`,
     type: kind,
     category,
     endpoint,
@@ -108,6 +114,9 @@ const recordHandler = (record) => {
     webhook_id: webhookId,
     authenticity: notes.authenticity,
     transaction_id: transactionId,
+    movement_id: movementId,
+    effect_id: `eff_${shortHash(effect)}`,
+    restates: null,
     amount: { minor_units: units, currency, exponent, value: decimal(units, exponent) },
     occurred_at: `${occurredAt}Z`,
     received_at: receivedText,
@@ -145,46 +154,55 @@ const recordHandler = (record) => {
     events: [event],
     outcome: "processed",
   };
-  const fingerprint = hash("sha256", `${kind}\n${units}\n${currency}\n${exponent}\n${transactionId}`);
-  works.push({ key, transaction: `${endpoint}#${transactionId}`, occurredAt, receivedMs, fingerprint, event, row });
+  const otherMovement = category === "payment" ? "" : movementId;
+  const facts = `${kind}\n${units}\n${currency}\n${exponent}\n${transactionId}\n${otherMovement}`;
+  const fingerprint = `2:${hash("sha256", facts)}`;
+  const transaction = `${endpoint}#${transactionId}`;
+  works.push({ key, transaction, occurredAt, rank, receivedMs, fingerprint, event, row });
 };
 
-// RFC 3339 with nine decimals.
-const nine = (text) => {
-  const [seconds, fraction = ""] = text.slice(0, -1).split(".");
-  return `${seconds}.${fraction.padEnd(9, "0")}Z`;
-};
+// By time, then by rank.
+const isBehind = (one, other) =>
+  one.occurredAt < other.occurredAt || (one.occurredAt === other.occurredAt && one.rank < other.rank);
 
 const handle = (payload) => {
   works = [];
   const response = processPartialResponseSync(JSON.parse(payload), recordHandler, processor);
   const newest = new Map();
-  for (const { transaction, occurredAt } of works) {
-    if ((newest.get(transaction) ?? "") < occurredAt) newest.set(transaction, occurredAt);
+  const claims = [];
+  const claimedAt = `${new Date(NOW_MS).toISOString().slice(0, 19)}Z`;
+  const expiresAt = String(Math.floor(NOW_MS / 1000) + CLAIMED_FOR_SECONDS);
+  for (const work of works) {
+    const { transaction, event } = work;
+    const known = newest.get(transaction);
+    if (known === undefined || isBehind(known, work)) newest.set(transaction, work);
+    claims.push({
+      Statement: CLAIM,
+      Parameters: [
+        { S: `effect:${event.effect_id}` },
+        { S: event.id },
+        { S: event.webhook_id },
+        { S: claimedAt },
+        { N: expiresAt },
+      ],
+    });
   }
   const [bus, transactions, ledger, archive] = [[], [], [], []];
   let lineBytes = 0;
-  for (const { key, transaction, occurredAt, receivedMs, fingerprint, event, row } of works) {
-    event.superseded = occurredAt < newest.get(transaction);
+  for (const work of works) {
+    const { key, transaction, occurredAt, rank, receivedMs, fingerprint, event, row } = work;
+    event.superseded = isBehind(work, newest.get(transaction));
+    const isPayment = event.category === "payment";
     const detail = JSON.stringify(event);
     const item = {
       transaction_id: { S: transaction },
-      sort_key: { S: `${occurredAt}.000000000Z#${event.id}` },
-      event_id: { S: event.id },
-      provider_event_id: { S: event.provider_event_id },
-      type: { S: event.type },
-      category: { S: event.category },
-      endpoint: { S: event.endpoint },
-      provider: { S: event.provider },
-      webhook_id: { S: event.webhook_id },
-      occurred_at: { S: `${occurredAt}.000000000Z` },
-      received_at: { S: nine(event.received_at) },
+      sort_key: { S: `${isPayment ? 0 : 1}#${occurredAt}.000000000Z#${rank}#${event.id}` },
       event: { S: detail },
-      minor_units: { N: String(event.amount.minor_units) },
-      currency: { S: event.amount.currency },
-      amount: { S: event.amount.value },
     };
-    if (event.customer.id !== undefined) item.customer_key = { S: `${event.endpoint}#${event.customer.id}` };
+    if (isPayment && event.customer.id !== undefined) {
+      item.customer_key = { S: `${event.endpoint}#${event.customer.id}` };
+      item.occurred_at = { S: `${occurredAt}.000000000Z` };
+    }
     transactions.push(item);
     if (!event.superseded) {
       transactions.push({
@@ -222,6 +240,7 @@ const handle = (payload) => {
     }
   }
   return {
+    claims,
     bus,
     transactions,
     ledger,

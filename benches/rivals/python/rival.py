@@ -24,19 +24,17 @@ DEFAULT_LIMITS = (Decimal(1_000), Decimal(10_000))
 LIMITS = {"KWD": (Decimal(300), Decimal(3_000)), "SEK": (Decimal(10_000), Decimal(100_000)),
           "DKK": (Decimal(10_000), Decimal(100_000)), "NOK": (Decimal(10_000), Decimal(100_000)),
           "JPY": (Decimal(100_000), Decimal(1_000_000)), "INR": (Decimal(100_000), Decimal(1_000_000))}
+# Type, category and rank: how far a transaction is.
 KINDS = {
-    "charge.succeeded": ("payment.succeeded", "payment"),
-    "charge.captured": ("payment.succeeded", "payment"),
-    "payment_intent.succeeded": ("payment.succeeded", "payment"),
-    "charge.failed": ("payment.failed", "payment"),
-    "payment_intent.payment_failed": ("payment.failed", "payment"),
-    "charge.pending": ("payment.pending", "payment"),
-    "payment_intent.processing": ("payment.pending", "payment"),
-    "charge.refunded": ("refund.succeeded", "refund"),
-    "charge.dispute.created": ("dispute.opened", "dispute"),
-    "charge.dispute.updated": ("dispute.updated", "dispute"),
+    "charge.succeeded": ("payment.succeeded", "payment", 16),
+    "charge.refunded": ("refund.succeeded", "refund", 32),
+    "charge.dispute.created": ("dispute.opened", "dispute", 41),
 }
-DISPUTES_CLOSED = {"won": "dispute.won", "lost": "dispute.lost"}
+CLAIM = ("""INSERT INTO "events" VALUE """
+         "{'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}")
+CLAIMED_FOR = datetime.timedelta(days=90)
+# What the clock says.
+NOW = datetime.datetime(2026, 1, 15, 12, 1, tzinfo=UTC)
 
 processor = BatchProcessor(event_type=EventType.SQS)
 works = []
@@ -47,14 +45,15 @@ def dumps(value):
 
 
 def kind_of(event_type, subject):
-    status = subject.get("status") or ""
     if event_type == "charge.succeeded" and subject.get("captured") is False:
-        return "payment.authorized", "payment"
-    if event_type == "charge.dispute.created" and status.startswith("warning_"):
-        return "dispute.warning", "dispute"
-    if event_type == "charge.dispute.closed":
-        return DISPUTES_CLOSED.get(status, "dispute.closed"), "dispute"
+        return "payment.authorized", "payment", 14
+    if event_type == "charge.dispute.created" and (subject.get("status") or "").startswith("warning_"):
+        return "dispute.warning", "dispute", 40
     return KINDS[event_type]
+
+
+def short_hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def tier_of(amount, currency):
@@ -83,25 +82,31 @@ def record_handler(record: SQSRecord):
     received_at = datetime.datetime.fromisoformat(received_text)
     subject = body["data"]["object"]
     event_id, event_type = body["id"], body["type"]
-    kind, category = kind_of(event_type, subject)
+    kind, category, rank = kind_of(event_type, subject)
     units = subject["amount"]
-    if event_type == "charge.refunded":
-        previous = body["data"].get("previous_attributes") or {}
-        units = subject["amount_refunded"] - previous.get("amount_refunded", 0)
+    if category == "refund":
+        units = subject["amount_refunded"] - body["data"]["previous_attributes"]["amount_refunded"]
     currency = subject["currency"].upper()
     exponent = EXPONENTS.get(currency, 2)
     amount = Decimal(units).scaleb(-exponent)
     transaction_id = subject.get("payment_intent") or subject.get("charge") or subject["id"]
     occurred_at = datetime.datetime.fromtimestamp(body["created"], UTC).strftime("%Y-%m-%dT%H:%M:%S")
     key = f"{endpoint}#{event_id}"
-    stable_id = "evt_" + hashlib.sha256(key.encode()).hexdigest()[:32]
-    facts = f"{kind}\n{units}\n{currency}\n{exponent}\n{transaction_id}"
+    movement_id = transaction_id
+    if category == "refund":
+        movement_id = f"{subject['id']}:refunded:{subject['amount_refunded']}"
+    elif category == "dispute":
+        movement_id = subject["id"]
+    occurrence = str(units) if kind == "payment.authorized" else ""
+    effect = f"{endpoint}#{kind}#{len(movement_id.encode())}:{movement_id}#{occurrence}"
+    other_movement = "" if category == "payment" else movement_id
+    facts = f"{kind}\n{units}\n{currency}\n{exponent}\n{transaction_id}\n{other_movement}"
     details = subject.get("payment_method_details") or {}
     card = details.get("card") or {}
     address = (subject.get("billing_details") or {}).get("address") or {}
     event = {
         "schema": "tollgate.payment-event/1",
-        "id": stable_id,
+        "id": "evt_" + short_hash(key),
         "type": kind,
         "category": category,
         "endpoint": endpoint,
@@ -111,6 +116,9 @@ def record_handler(record: SQSRecord):
         "webhook_id": webhook_id,
         "authenticity": notes["authenticity"],
         "transaction_id": transaction_id,
+        "movement_id": movement_id,
+        "effect_id": "eff_" + short_hash(effect),
+        "restates": None,
         "amount": {"minor_units": units, "currency": currency, "exponent": exponent, "value": str(amount)},
         "occurred_at": occurred_at + "Z",
         "received_at": received_text,
@@ -144,8 +152,8 @@ def record_handler(record: SQSRecord):
         "events": [event],
         "outcome": "processed",
     }
-    fingerprint = hashlib.sha256(facts.encode()).hexdigest()
-    works.append((key, f"{endpoint}#{transaction_id}", occurred_at, received_at, fingerprint, event, row))
+    fingerprint = "2:" + hashlib.sha256(facts.encode()).hexdigest()
+    works.append((key, f"{endpoint}#{transaction_id}", (occurred_at, rank), received_at, fingerprint, event, row))
 
 
 def handle(payload):
@@ -153,34 +161,36 @@ def handle(payload):
     works.clear()
     response = process_partial_response(event=event, record_handler=record_handler, processor=processor, context=None)
     newest = {}
-    for _, transaction, occurred_at, *_ in works:
-        if newest.get(transaction, "") < occurred_at:
-            newest[transaction] = occurred_at
+    claimed_at = NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
+    expires_at = str((NOW + CLAIMED_FOR - EPOCH) // datetime.timedelta(seconds=1))
+    claims = []
+    for _, transaction, position, _, _, event, _ in works:
+        if transaction not in newest or newest[transaction] < position:
+            newest[transaction] = position
+        claims.append({
+            "Statement": CLAIM,
+            "Parameters": [
+                {"S": "effect:" + event["effect_id"]},
+                {"S": event["id"]},
+                {"S": event["webhook_id"]},
+                {"S": claimed_at},
+                {"N": expires_at},
+            ],
+        })
     bus, transactions, ledger, archive, line_bytes = [], [], [], [], 0
-    for key, transaction, occurred_at, received_at, fingerprint, event, row in works:
-        event["superseded"] = occurred_at < newest[transaction]
+    for key, transaction, position, received_at, fingerprint, event, row in works:
+        event["superseded"] = position < newest[transaction]
         detail = dumps(event)
-        received_seconds, received_micros = received_at.strftime("%Y-%m-%dT%H:%M:%S"), received_at.microsecond
-        amount, customer = event["amount"], event["customer"].get("id")
+        is_payment, customer = event["category"] == "payment", event["customer"].get("id")
+        occurred_at, rank = position
         item = {
             "transaction_id": {"S": transaction},
-            "sort_key": {"S": f"{occurred_at}.000000000Z#{event['id']}"},
-            "event_id": {"S": event["id"]},
-            "provider_event_id": {"S": event["provider_event_id"]},
-            "type": {"S": event["type"]},
-            "category": {"S": event["category"]},
-            "endpoint": {"S": event["endpoint"]},
-            "provider": {"S": event["provider"]},
-            "webhook_id": {"S": event["webhook_id"]},
-            "occurred_at": {"S": occurred_at + ".000000000Z"},
-            "received_at": {"S": f"{received_seconds}.{received_micros:06d}000Z"},
+            "sort_key": {"S": f"{0 if is_payment else 1}#{occurred_at}.000000000Z#{rank}#{event['id']}"},
             "event": {"S": detail},
-            "minor_units": {"N": str(amount["minor_units"])},
-            "currency": {"S": amount["currency"]},
-            "amount": {"S": amount["value"]},
         }
-        if customer is not None:
+        if is_payment and customer is not None:
             item["customer_key"] = {"S": f"{event['endpoint']}#{customer}"}
+            item["occurred_at"] = {"S": occurred_at + ".000000000Z"}
         transactions.append(item)
         if not event["superseded"]:
             transactions.append({
@@ -217,7 +227,8 @@ def handle(payload):
             line_bytes = size
     archive = ["\n".join(lines) for lines in archive]
     failures = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
-    return {"bus": bus, "transactions": transactions, "ledger": ledger, "archive": archive, "failures": failures}
+    return {"claims": claims, "bus": bus, "transactions": transactions, "ledger": ledger, "archive": archive,
+            "failures": failures}
 
 
 def main():
