@@ -13,8 +13,9 @@
 //!
 //! Amount, in Stripe's own minor units: of payments and their captures what was received, captured or authorised in all
 //! (one intent is one movement); of refunds, disputes and payouts their own; of invoices what was paid of them in all, or
-//! is due; of Checkout sessions their total. `charge.refunded` and `transfer.reversed` carry running sums: what
-//! the event added is the sum less the one in `previous_attributes`, and unknown without it, unless the sum is zero.
+//! is due; of further captures of a charge what each of them added; of Checkout sessions their total. `charge.refunded`
+//! and `transfer.reversed` carry running sums: what the event added is the sum less the one in `previous_attributes`, and
+//! unknown without it, unless the sum is zero.
 //!
 //! A `charge.refunded` names the refund only before API version 2022-11-15. Since 2024-10-28 it comes beside
 //! `refund.created`, which is the refund, and is an update of it
@@ -168,6 +169,7 @@ impl<'a> Told<'_, 'a> {
             "charge.updated" if self.was_uncaptured() && self.subject.captured.some() == Some(true) => {
                 PaymentSucceeded
             }
+            "charge.updated" if self.is_further_capture() => PaymentSucceeded,
             "charge.updated"
             | "review.opened"
             | "review.closed"
@@ -314,6 +316,12 @@ impl<'a> Told<'_, 'a> {
         self.previous.is_some_and(|previous| previous.captured.some() == Some(false))
     }
 
+    /// One authorisation can be captured several times, and the charge has the sum:
+    /// <https://docs.stripe.com/payments/multicapture>.
+    fn is_further_capture(&self) -> bool {
+        self.previous.is_some_and(Previous::had_captured)
+    }
+
     /// A failed refund takes its amount out of the charge's sum.
     fn is_refunded_less(&self) -> bool {
         let sum = |number: Number<'_>| number.integer::<i128>();
@@ -376,6 +384,9 @@ impl<'a> Told<'_, 'a> {
                 if !is_about_charge =>
             {
                 self.reversed("refunded", subject.amount_refunded)
+            }
+            ("charge", EventType::PaymentSucceeded) if self.is_further_capture() => {
+                self.reversed("captured", subject.amount_captured)
             }
             ("transfer", EventType::PayoutFailed) => self.reversed("reversed", subject.amount_reversed),
             ("checkout", EventType::InvoicePaid) => text(&subject.invoice),
@@ -444,6 +455,9 @@ fn amount(event_type: &str, subject: &Subject<'_>, previous: &Previous<'_>) -> A
         "payment_intent.succeeded" => exact(nonzero(subject.amount_received).unwrap_or(subject.amount)),
         "payment_intent.amount_capturable_updated" => {
             exact(nonzero(subject.amount_capturable).unwrap_or(subject.amount))
+        }
+        "charge.captured" | "charge.updated" if previous.had_captured() => {
+            money::added(exact(subject.amount_captured), exact(previous.amount_captured))
         }
         "charge.captured" | "charge.updated" => {
             exact(nonzero(subject.amount_captured).unwrap_or(subject.amount))

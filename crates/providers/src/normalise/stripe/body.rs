@@ -33,8 +33,16 @@ pub(super) struct Previous<'a> {
     pub(super) status: Text<'a>,
     pub(super) captured: Flag,
     pub(super) amount_capturable: Number<'a>,
+    pub(super) amount_captured: Number<'a>,
     pub(super) amount_refunded: Number<'a>,
     pub(super) amount_reversed: Number<'a>,
+}
+
+impl Previous<'_> {
+    /// Something of the charge had been captured before this event, and the event captured something more, or less.
+    pub(super) fn had_captured(&self) -> bool {
+        self.amount_captured.integer::<i128>().is_some_and(|before| before != 0)
+    }
 }
 
 /// The fields that are read of every kind of object. Which of them are there depends on the event's type.
