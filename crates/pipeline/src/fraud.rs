@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tollgate_core::{EventType, LedgerKey, PaymentEvent, event::SCHEMA};
+use tollgate_core::{EffectId, EventType, LedgerKey, PaymentEvent, event::SCHEMA};
 use tollgate_risk::{Decision, Rules, assess};
 
 use crate::ports::{Clock, Decisions, Document, EventBus, History, PortError, PortResult, Recent};
@@ -146,8 +146,8 @@ impl<H: History, D: Decisions, B: EventBus, C: Clock> FraudCheck<H, D, B, C> {
     }
 }
 
-/// The `payment.flagged` event of an assessed one: the same payment, an id of its own that is a function of the
-/// original's, and the decision in the metadata.
+/// The `payment.flagged` event of an assessed one: the same payment, an id and an effect of its own that are functions of
+/// the original's id, and the decision in the metadata.
 pub fn flagged<'a>(event: &PaymentEvent<'a>, decision: &Decision) -> PaymentEvent<'a> {
     let provider_event_id = format!("{}:flagged", event.provider_event_id);
     let reasons: Vec<&str> = decision.reasons.iter().map(|reason| reason.code()).collect();
@@ -161,10 +161,15 @@ pub fn flagged<'a>(event: &PaymentEvent<'a>, decision: &Decision) -> PaymentEven
     // A merchant's pair must not pass for the decision.
     pairs.retain(|(key, _)| !ours.iter().any(|(our, _)| key == our));
     pairs.extend(ours.map(|(key, value)| (key.into(), value.into())));
+    let id = LedgerKey::new(&event.endpoint, &provider_event_id).event_id();
+    let kind = EventType::PaymentFlagged;
     PaymentEvent {
-        id: LedgerKey::new(&event.endpoint, &provider_event_id).event_id(),
-        kind: EventType::PaymentFlagged,
-        category: EventType::PaymentFlagged.category(),
+        id,
+        // It restates nothing: a consumer that has done the assessed event's effect must not drop it.
+        effect_id: EffectId::new(&event.endpoint, &event.movement_id, kind, id.as_str()),
+        restates: None,
+        kind,
+        category: kind.category(),
         provider_event_id: provider_event_id.into(),
         metadata: pairs,
         unrecognized: None,

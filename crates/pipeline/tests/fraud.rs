@@ -100,6 +100,7 @@ async fn a_flagged_payment_is_published_under_one_id_however_often() {
     let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
     let mut event = payment("stripe", "pi_1", NOON, RiskTier::High);
     event.customer.country = Some("US".into());
+    event.restates = Some(payment("stripe", "pi_2", NOON, RiskTier::High).id);
     history.insert(&event);
     let first = assess(&history, &bus, &event).await;
     let second = assess(&history, &bus, &event).await;
@@ -113,6 +114,8 @@ async fn a_flagged_payment_is_published_under_one_id_however_often() {
         (EventType::PaymentFlagged, &event.transaction_id, event.amount)
     );
     assert_ne!(out.id, event.id);
+    assert_eq!((&out.movement_id, out.restates), (&event.movement_id, None));
+    assert_ne!(out.effect_id, event.effect_id, "a consumer that did the payment's effect would drop it");
     assert_eq!(out.id, out.ledger_key().event_id());
     let pairs: Vec<(&str, &str)> = out.metadata.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
     let expected = [
