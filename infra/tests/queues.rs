@@ -64,7 +64,7 @@ impl Check {
         let all = &patterns[1];
         let is_all = all["source"][0].as_str() == Some("tollgate")
             && all["detail"]["category"][0].as_str() == Some(category);
-        let first = json!({"source": ["tollgate"], "detail": {"category": [category], "restates": [null]}});
+        let first = json!({"source": ["tollgate"], "detail": {"category": [category], "restates": [null, {"exists": false}]}});
         let is_first = patterns[2].as_str().and_then(|text| serde_json::from_str(text).ok()) == Some(first);
         self.is(is_all && is_first, format!("a rule {rule} for the category {category}"));
         let target = self.property(&rule, "Targets")[0].clone();
