@@ -89,10 +89,11 @@ impl Row {
         }
     }
 
-    /// The event's effect is done and its state reached.
+    /// The event's effect is done and its state reached. Where the handler took longer than its lease, another event may have
+    /// brought the movement further meanwhile: that state stands.
     pub(crate) fn finish(&mut self, event: &Event) {
         self.done.insert(event.effect_id().as_str().to_owned(), event.id().as_str().to_owned());
-        if let Some(kind) = event.kind().filter(|kind| rank(*kind).is_some()) {
+        if let Some(kind) = event.kind().filter(|kind| rank(*kind).is_some() && !self.is_past(event)) {
             self.state = Some(kind.as_str().to_owned());
             self.at = Some(nine_decimals(event.times().0));
         }

@@ -61,10 +61,13 @@ export function released(row: Row, owner: string): Row {
   return row.owner === owner ? { ...row, owner: null, until: 0 } : row;
 }
 
-/** With the event's effect done and its state reached. */
+/**
+ * With the event's effect done and its state reached. Where the handler took longer than its lease, another event may have
+ * brought the movement further meanwhile: that state stands.
+ */
 export function withDone(row: Row, event: PaymentEvent): Row {
   const done = { ...row.done, [event.effect_id]: event.id };
-  if (rankOf(event.type) === undefined) return { ...row, done };
+  if (rankOf(event.type) === undefined || isStale(row, event)) return { ...row, done };
   return { ...row, done, state: event.type, at: nineDecimals(event.occurred_at) };
 }
 

@@ -54,9 +54,10 @@ class Row:
         return replace(self, owner=None, until=0) if self.owner == owner else self
 
     def with_done(self, event: PaymentEvent) -> Self:
-        """With the event's effect done and its state reached."""
+        """With the event's effect done and its state reached. Where the handler took longer than its lease, another event may
+        have brought the movement further meanwhile: that state stands."""
         row = replace(self, done={**self.done, event.effect_id: event.id})
-        if event.type in RANKS:
+        if event.type in RANKS and not is_stale(self, event):
             row = replace(row, state=event.type, at=nine_decimals(event.occurred_at))
         return row
 
