@@ -234,12 +234,10 @@ async fn an_unprocessed_item_alone_is_sent_again() {
 /// The claims of three effects, each by an event and a delivery of its own.
 fn effect_claims() -> [EffectClaim; 3] {
     [("a", 1), ("b", 2), ("c", 3)].map(|(id, number)| EffectClaim {
-        subject: Subject::Effect(EffectId::new(
-            &EndpointId::new("acme").unwrap(),
-            id,
-            EventType::PaymentSucceeded,
-            "",
-        )),
+        subject: Subject::Effect(
+            EffectId::new(&EndpointId::new("acme").unwrap(), id, EventType::PaymentSucceeded, ""),
+            Authenticity::Verified,
+        ),
         event_id: EventId::new(&EndpointId::new("acme").unwrap(), id),
         webhook_id: WebhookId::new(time(0), number),
         claimed_at: time(EFFECT_LEASE_SECONDS),

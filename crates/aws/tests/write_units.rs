@@ -65,7 +65,7 @@ fn sizes(endpoint: &Endpoint, kind: Kind) -> ([usize; 4], bool) {
         received_at: now(),
     };
     let claim = EffectClaim {
-        subject: Subject::Effect(event.effect_id),
+        subject: Subject::Effect(event.effect_id, event.authenticity),
         event_id: event.id,
         webhook_id,
         claimed_at: now(),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a good signature proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Authenticity {
     /// The sender holds the key and the body is what it signed.

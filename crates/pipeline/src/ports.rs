@@ -5,7 +5,8 @@ use std::{fmt, future::Future};
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{
-    EffectId, EndpointConfig, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId, event::Position,
+    Authenticity, EffectId, EndpointConfig, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId,
+    event::Position,
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
 use tollgate_risk::Decision;
@@ -170,8 +171,9 @@ pub trait Ledger: Send + Sync {
 /// What a delivery claims before it publishes an event. The first claim of a subject stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
-    /// The effect itself, for the first event that tells it.
-    Effect(EffectId),
+    /// The effect itself, for the first event that tells it. A verified event and one that is only authenticated claim
+    /// apart: what a sender can forge never makes a verified event a restatement.
+    Effect(EffectId, Authenticity),
     /// Telling the effect once more, for an event that restates another one.
     Telling(EventId),
 }
@@ -180,7 +182,8 @@ pub enum Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Effect(effect) => write!(f, "effect:{effect}"),
+            Self::Effect(effect, Authenticity::Verified) => write!(f, "effect:{effect}"),
+            Self::Effect(effect, Authenticity::Authenticated) => write!(f, "effect:authenticated:{effect}"),
             Self::Telling(event) => write!(f, "telling:{event}"),
         }
     }

@@ -87,7 +87,10 @@ pub async fn claim_race<L: Claims + 'static>(ledger: L, unique: &str, now: Times
 /// A claim of the effect called `effect`, for the event called `event`, by the delivery `webhook_id`.
 fn effect_claim(effect: &str, event: &str, webhook_id: WebhookId, at: Timestamp) -> EffectClaim {
     EffectClaim {
-        subject: Subject::Effect(EffectId::new(&endpoint(), effect, EventType::PaymentSucceeded, "")),
+        subject: Subject::Effect(
+            EffectId::new(&endpoint(), effect, EventType::PaymentSucceeded, ""),
+            Authenticity::Verified,
+        ),
         event_id: EventId::new(&endpoint(), event),
         webhook_id,
         claimed_at: at,

@@ -85,6 +85,24 @@ async fn an_event_restates_the_first_that_told_its_effect() {
     }
 }
 
+/// What an unsigned part decides can be forged, and a forged event must not take the genuine one's place.
+#[tokio::test]
+async fn a_verified_event_restates_no_event_that_is_only_authenticated() {
+    let world = world();
+    for (event_id, verdict) in [("evt_1", "authenticated"), ("evt_2", "verified"), ("evt_3", "verified")] {
+        take_payment(&world, "stripe", "stripe", &telling(event_id)).await;
+        let mut batch = world.intake.receive(Delivery::Fast, 10);
+        for (name, value) in batch.iter_mut().flat_map(|message| &mut message.attributes) {
+            if name == attribute::RECEIPT {
+                *value = value.replace(r#""verified""#, &format!("{verdict:?}"));
+            }
+        }
+        assert!(process_batch(&world, &batch).await.is_empty());
+        world.intake.settle(Delivery::Fast, &batch, &[]);
+    }
+    assert_eq!(told(&world), expected(&[("evt_1", None), ("evt_2", None), ("evt_3", Some("evt_2"))]));
+}
+
 #[tokio::test]
 async fn another_payment_or_another_state_is_another_effect() {
     let world = world();

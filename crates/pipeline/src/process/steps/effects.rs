@@ -3,7 +3,7 @@
 use std::{collections::HashMap, mem};
 
 use tollgate_batch::Outcome;
-use tollgate_core::{EffectId, PaymentEvent, Timestamp};
+use tollgate_core::{Authenticity, PaymentEvent, Timestamp};
 use tracing::{info, warn};
 
 use crate::{
@@ -32,15 +32,16 @@ impl<P: ProcessPorts> Process<P> {
     /// Asks once for each effect, for the first of its events in the stride. Returns the events that restate another.
     async fn claim_first<'a>(&self, events: &mut Events<'a>, now: Timestamp) -> Vec<EventIx<'a>> {
         let pending = events.pending();
-        let mut effect_of: HashMap<EffectId, Ix<PortResult<EffectClaim>>> =
+        let mut effect_of: HashMap<Subject, Ix<PortResult<EffectClaim>>> =
             HashMap::with_capacity(pending.len());
         let mut standing = Arena::with_capacity(pending.len());
         let mut claims = Vec::with_capacity(pending.len());
         let mut of_event = Vec::with_capacity(pending.len());
         for event in pending {
             let payment = &events[event].payment;
-            let effect = *effect_of.entry(payment.effect_id).or_insert_with(|| {
-                claims.push(claim(Subject::Effect(payment.effect_id), payment, now));
+            let subject = Subject::Effect(payment.effect_id, payment.authenticity);
+            let effect = *effect_of.entry(subject).or_insert_with(|| {
+                claims.push(claim(subject, payment, now));
                 standing.push(Err(PortError::retryable("effects", "not asked")))
             });
             of_event.push((event, effect));
@@ -97,7 +98,11 @@ impl<P: ProcessPorts> Process<P> {
             });
             for (event_id, effect_id) in unfinished {
                 // Whichever it has.
-                for subject in [Subject::Effect(effect_id), Subject::Telling(event_id)] {
+                for subject in [
+                    Subject::Effect(effect_id, Authenticity::Verified),
+                    Subject::Effect(effect_id, Authenticity::Authenticated),
+                    Subject::Telling(event_id),
+                ] {
                     let webhook_id = message.message.webhook_id;
                     claims.push(EffectClaim { subject, event_id, webhook_id, claimed_at: self.clock.now() });
                 }
