@@ -139,7 +139,8 @@ pub(super) fn sum(one: Money, other: Money) -> Option<Money> {
 /// itself: what happened is known.
 ///
 /// The amount of a refund or a dispute is never negative. Where nothing was due, or the amount is the payer's credit,
-/// nothing was paid; a refund of nothing gave nothing back. Such an event is an update.
+/// nothing was paid; a refund of nothing gave nothing back. Such an event is an update. An invoice of nothing is paid all
+/// the same: a subscription's trial begins with one.
 pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
     match amount {
         Ok(amount) => {
@@ -152,9 +153,7 @@ pub(super) fn with_amount(mut facts: Facts<'_>, amount: Amount) -> Facts<'_> {
             let moved = facts.amount.is_none_or(|amount| amount.minor_units() > 0);
             facts.kind = match facts.kind {
                 kind if moved => kind,
-                EventType::PaymentAuthorized | EventType::PaymentSucceeded | EventType::InvoicePaid => {
-                    EventType::PaymentUpdated
-                }
+                EventType::PaymentAuthorized | EventType::PaymentSucceeded => EventType::PaymentUpdated,
                 EventType::RefundSucceeded => EventType::RefundUpdated,
                 kind => kind,
             };
