@@ -19,6 +19,8 @@ from machine import CREDENTIALS, LOCAL, ROOT, Failure, install, say, suffix
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
 TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
 GONE = "does not exist"
+# How often a change set is asked for whose name is taken. A start of the CLI takes half a second at least.
+CHANGE_SETS = 4
 # Types of resources whose removal takes data along: what a key encrypted is lost with it.
 HOLDERS = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket")
 
@@ -172,11 +174,15 @@ class Stack:
         if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
             say(f"{self.name} never came to be; removing what its first deployment left")
             self.remove()
-        child = self.aws.start(*command)
-        try:
-            output = self.watch(child, began)
-        finally:
-            child.kill()
+        for _ in range(CHANGE_SETS):
+            child = self.aws.start(*command)
+            try:
+                output = self.watch(child, began)
+            finally:
+                child.kill()
+            # The CLI names a change set by the second, and the one that was looked at may be of this second.
+            if not (child.returncode and "AlreadyExistsException" in output and "ChangeSet" in output):
+                break
         seconds = time.monotonic() - began
         if child.returncode == 0:
             say(f"{self.name}: {'nothing to change' if 'No changes' in output else 'done'}, {seconds:.0f} s")
