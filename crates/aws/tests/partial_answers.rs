@@ -322,6 +322,8 @@ async fn each_claim_has_its_own_verdict() {
 #[tokio::test]
 async fn a_claim_that_was_there_is_read_or_nothing_is_decided() {
     let taken = |request: &Value| {
+        let is_insert = |statement: &Value| statement["Statement"].as_str().unwrap().starts_with("INSERT");
+        assert!(statements(request).iter().all(is_insert), "what stands is left alone");
         let answer = |statement: &Value| match is_about(statement, 1) {
             true => {
                 json!({"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}})
