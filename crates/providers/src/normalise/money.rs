@@ -289,7 +289,7 @@ mod tests {
             (PaymentSucceeded, "0", PaymentUpdated, "0.00 USD"),
             (PaymentAuthorized, "0", PaymentUpdated, "0.00 USD"),
             (PaymentSucceeded, "-500", PaymentUpdated, "-5.00 USD"),
-            (InvoicePaid, "0", PaymentUpdated, "0.00 USD"),
+            (InvoicePaid, "0", InvoicePaid, "0.00 USD"),
             (PaymentCanceled, "0", PaymentCanceled, "0.00 USD"),
             (RefundSucceeded, "-500", RefundSucceeded, "5.00 USD"),
             (RefundSucceeded, "0", RefundUpdated, "0.00 USD"),
