@@ -48,7 +48,6 @@ fn subjects(size: usize, is_walk: bool) -> Vec<Subject> {
 /// The file of the provider's normaliser.
 fn file(provider: &str) -> &str {
     match provider {
-        "adyen_platform" => "adyen",
         "flutterwave_v3" | "flutterwave_v4" => "flutterwave",
         "svix" => "standard_webhooks",
         other => other,

@@ -1,8 +1,8 @@
-//! Adyen: standard (payments) webhooks and those of Adyen for Platforms.
+//! Adyen: standard (payments) webhooks. Those of Adyen for Platforms are in `adyen_platform.rs`.
 //! <https://docs.adyen.com/development-resources/webhooks/webhook-types>,
 //! <https://docs.adyen.com/development-resources/currency-codes>
 //!
-//! Standard: one delivery holds many items. Event id, since Adyen has none:
+//! One delivery holds many items. Event id, since Adyen has none:
 //! `pspReference:eventCode:success:originalReference:value:currency`, and what tells a payment that was taken at once
 //! (`taken`) or what a cancel-or-refund did. Transaction: `originalReference`, else `pspReference`. Movement: of captures,
 //! refunds and disputes the `pspReference`, which all items of one have; else the transaction. An item that is not
@@ -11,35 +11,26 @@
 //! A notification of chargeback and its chargeback open one dispute: they are one effect, and where the first is not sent
 //! (direct debits) the second opens it. A modification that was refused leaves the payment as it was.
 //!
-//! Platforms: event id `{data.id}:{type}`, with the `data.sequenceNumber` or the timestamp, the status, the amount and
-//! the kind of transfer. Movement: `data.id`. Transaction: the payment that a transfer has a share of
-//! (`pspPaymentReference`), else `data.id`. A transfer that leaves a balance account is a payout; one that a bank account
-//! sends to it is a payment; the shares of payments, and the receiving end of a transfer between two balance accounts,
-//! move nothing that is not told elsewhere. `balancePlatform.transaction.created` books what a transfer told.
-//!
 //! Amount: integers in Adyen's own minor units, of each item its own; zero is no amount of a cancel-or-refund.
 //!
-//! Signed: of each standard item `pspReference`, `originalReference`, the account, the reference, the amount,
-//! `eventCode` and `success`, and nothing else: not `eventDate`, `operations` or `additionalData`. Platforms: the whole
-//! body.
+//! Signed: of each item `pspReference`, `originalReference`, the account, the reference, the amount, `eventCode` and
+//! `success`, and nothing else: not `eventDate`, `operations` or `additionalData`.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
-use tollgate_core::{Category, Customer, EventType, Facts, PaymentMethod, id::hex_sha256};
+use tollgate_core::{Category, Customer, EventType, Facts, PaymentMethod};
 
 use super::{
+    adyen_platform::{self, Amount, scale},
     content::{ContentError, composite, events_without_id, required, unknown},
-    fields::{Flag, Number, Object, Pairs, Text, each, entries, first_moment},
+    fields::{Flag, Number, Object, Pairs, Text, each, entries},
     json, money,
     normaliser::{Normaliser, Read},
 };
 
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "adyen", aliases: &[], headers: &[], read: Read::Several(normalise) };
-
-pub(super) const PLATFORM: Normaliser =
-    Normaliser { name: "adyen_platform", aliases: &[], headers: &[], read: Read::Body(normalise_platform) };
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -78,14 +69,6 @@ struct Item<'a> {
     success: Flag,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Amount<'a> {
-    #[serde(borrow)]
-    currency: Text<'a>,
-    value: Number<'a>,
-}
-
 /// What is used of `additionalData`, a flat object with dotted names.
 #[derive(Default)]
 struct Additional<'a> {
@@ -114,7 +97,7 @@ fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
     if facts.is_empty() {
         let item: Item<'_> = json::read(body)?;
         if matches!(item.event_code, Text::Absent) {
-            return normalise_platform(body).map(|facts| vec![facts]);
+            return adyen_platform::normalise(body).map(|facts| vec![facts]);
         }
         facts.push(item.facts()?);
     }
@@ -312,151 +295,4 @@ fn kind(code: &str, success: bool, action: &str) -> Option<EventType> {
         ("PAYOUT_DECLINE", _) => PayoutCanceled,
         _ => return None,
     })
-}
-
-/// Decimals by which Adyen counts, where ISO 4217 says otherwise.
-fn scale(currency: &str) -> Option<u8> {
-    match currency {
-        "CLP" | "ISK" => Some(2),
-        "CVE" | "IDR" => Some(0),
-        _ => None,
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Platform<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    environment: Text<'a>,
-    timestamp: Text<'a>,
-    data: Object<PlatformData<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct PlatformData<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    sequence_number: Number<'a>,
-    status: Text<'a>,
-    category: Text<'a>,
-    category_data: Object<CategoryData<'a>>,
-    direction: Text<'a>,
-    #[serde(rename = "type")]
-    kind: Text<'a>,
-    amount: Object<Amount<'a>>,
-    created_at: Text<'a>,
-    updated_at: Text<'a>,
-    account_holder: Object<Inner<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CategoryData<'a> {
-    #[serde(borrow)]
-    psp_payment_reference: Text<'a>,
-}
-
-/// The object that an event without an id of its own is about.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Inner<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-}
-
-fn normalise_platform(bytes: &[u8]) -> Result<Facts<'_>, ContentError> {
-    let body: Platform<'_> = json::read(bytes)?;
-    let event_type = required(body.kind, "type")?;
-    let data = body.data.or_default();
-    let livemode = body.environment.is_live("live", "test");
-    let id = data.id.some().or_else(|| data.account_holder.or_default().id.some());
-    let Some(id) = id else {
-        // Reports, for example.
-        let event_id = composite(&[&event_type, "sha256-", &hex_sha256(bytes)]);
-        return Ok(Facts { occurred_at: body.timestamp.moment(), livemode, ..unknown(event_id, event_type) });
-    };
-    let transfer = event_type.starts_with("balancePlatform.transfer.");
-    let amount = data.amount.or_default();
-    // What has no number in a sequence is told apart by when it happened: an account is updated many times.
-    let number = data.sequence_number.text().unwrap_or(body.timestamp.as_str());
-    let (category, direction, type_) = (data.category.as_str(), data.direction.as_str(), data.kind.as_str());
-    let payment = data.category_data.or_default().psp_payment_reference.some();
-    let payment = payment.filter(|_| category == "platformPayment");
-    let mut event_id = composite(&[
-        &id,
-        &event_type,
-        number,
-        data.status.as_str(),
-        amount.value.text().unwrap_or_default(),
-        amount.currency.as_str(),
-        category,
-        direction,
-        type_,
-        payment.as_deref().unwrap_or_default(),
-    ]);
-    event_id.truncate(event_id.trim_end_matches(':').len());
-    let moments = [&body.timestamp, &data.updated_at];
-    let occurred_at = first_moment(moments)
-        .or_else(|| data.created_at.moment().filter(|_| event_type.ends_with(".created")));
-    if !transfer {
-        return Ok(Facts { occurred_at, livemode, ..unknown(event_id, event_type) });
-    }
-    let amount = money::minor(amount.value, &amount.currency, scale);
-    let kind = transfer_kind(data.status.as_str(), category, direction, type_);
-    let facts = Facts {
-        transaction_id: payment.or_else(|| Some(id.clone())),
-        movement_id: Some(id),
-        occurred_at,
-        livemode,
-        ..Facts::new(event_id, event_type, kind)
-    };
-    Ok(money::with_amount(facts, amount))
-}
-
-/// What a transfer's event tells, by its status and by where the money goes.
-/// <https://docs.adyen.com/api-explorer/transfer-webhooks/latest/post/balancePlatform.transfer.updated>,
-/// <https://docs.adyen.com/platforms/payment-event-webhooks>
-fn transfer_kind(status: &str, category: &str, direction: &str, type_: &str) -> EventType {
-    use EventType::*;
-    let kind = outgoing_kind(status);
-    match (category, direction) {
-        // Each share of a payment is a transfer. The standard webhooks tell the payment, its refunds and chargebacks.
-        ("platformPayment", _) => match type_ {
-            name if name.starts_with("refund") => RefundUpdated,
-            name if name.to_ascii_lowercase().ends_with("chargeback") || name == "chargebackReversal" => {
-                DisputeUpdated
-            }
-            _ => PaymentUpdated,
-        },
-        // Money that a bank account sends to an account of the platform.
-        ("bank" | "topUp", "incoming") => match kind {
-            PayoutPending => PaymentPending,
-            PayoutSucceeded => PaymentSucceeded,
-            PayoutFailed => PaymentFailed,
-            PayoutCanceled => PaymentCanceled,
-            _ => PaymentUpdated,
-        },
-        // The other end of a transfer between two accounts of the platform is a transfer too.
-        (_, "incoming") => PayoutUpdated,
-        _ => kind,
-    }
-}
-
-/// What became of money that leaves an account.
-fn outgoing_kind(status: &str) -> EventType {
-    use EventType::*;
-    match status {
-        "received" | "authorised" | "pending" | "pendingApproval" | "pendingExecution" => PayoutPending,
-        status if status.ends_with("Pending") => PayoutPending,
-        "booked" | "captured" | "capturedExternally" | "credited" | "bankTransfer" | "internalTransfer" => {
-            PayoutSucceeded
-        }
-        "refused" | "rejected" | "failed" | "error" | "returned" | "reversed" | "captureReversed"
-        | "undefined" => PayoutFailed,
-        "cancelled" | "expired" => PayoutCanceled,
-        // Fees, disputes of issued cards and the like.
-        _ => PayoutUpdated,
-    }
 }

@@ -28,6 +28,7 @@ mod time;
 mod xml;
 
 mod adyen;
+mod adyen_platform;
 mod airwallex;
 mod authorize_net;
 mod braintree;
@@ -91,7 +92,7 @@ pub(crate) fn check_parameters(
 /// Every provider's normaliser.
 const NORMALISERS: &[Normaliser] = &[
     adyen::NORMALISER,
-    adyen::PLATFORM,
+    adyen_platform::NORMALISER,
     airwallex::NORMALISER,
     authorize_net::NORMALISER,
     braintree::NORMALISER,
