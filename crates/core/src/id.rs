@@ -163,7 +163,9 @@ impl Fingerprint {
     /// Whether two written fingerprints say that their facts differ. Those of different versions say nothing: a claim
     /// from before an update must not turn the provider's next try into a conflict.
     pub fn contradict(one: &str, other: &str) -> bool {
-        let version = |text: &str| text.split_once(':').map(|(version, _)| version.to_owned());
+        fn version(text: &str) -> Option<&str> {
+            text.split_once(':').map(|(version, _)| version)
+        }
         one != other && version(one) == version(other)
     }
 }
