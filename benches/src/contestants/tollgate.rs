@@ -120,6 +120,7 @@ fn record<'a>(record: &'a SqsRecord<'a>) -> Record<'a> {
     Record {
         message_id: record.message_id,
         group: record.group,
+        receive_count: record.receive_count,
         body: record.body,
         escaped_body: Some(record.escaped_body),
         attributes: record.attributes().into(),

@@ -36,6 +36,9 @@ fn same(ours: &SqsRecord<'_>, theirs: &SqsMessage) -> Result<(), TestCaseError> 
     let escaped: String = serde_json::from_str(&format!("\"{}\"", ours.escaped_body)).unwrap();
     prop_assert_eq!(Some(escaped), theirs.body.clone());
     prop_assert_eq!(ours.group, theirs.attributes.get("MessageGroupId").map(String::as_str));
+    let received: Option<u32> =
+        theirs.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+    prop_assert_eq!(ours.receive_count, received.unwrap_or_default());
     prop_assert_eq!(ours.event_source_arn, theirs.event_source_arn.as_deref().unwrap_or_default());
     // Ours keeps the attributes that are texts, and numbers, which SQS hands on as texts.
     let texts = theirs.message_attributes.iter();
@@ -101,7 +104,12 @@ fn fields(fields: Vec<BoxedStrategy<Option<(String, String)>>>) -> impl Strategy
 
 /// Names that differ, each with a value.
 fn map<S: Strategy<Value = String>>(value: S, at_most: usize) -> impl Strategy<Value = String> {
-    let name = prop_oneof![Just("MessageGroupId".to_owned()), any::<String>(), "[a-z]{1,12}"];
+    let name = prop_oneof![
+        Just("MessageGroupId".to_owned()),
+        Just("ApproximateReceiveCount".to_owned()),
+        any::<String>(),
+        "[a-z]{1,12}"
+    ];
     collection::hash_map(name, (value, 0..4_u8), 0..=at_most)
         .prop_map(|map| object(map.into_iter().map(|(name, (value, style))| (json(&name, style), value))))
 }
@@ -126,6 +134,12 @@ fn attribute() -> impl Strategy<Value = String> + Clone {
     prop_oneof![as_lambda_writes, any].boxed()
 }
 
+/// Lambda writes numbers as texts.
+fn system_attribute() -> impl Strategy<Value = String> {
+    prop_oneof![3 => text().boxed(), 1 => any::<u64>().prop_map(|n| json(&n.to_string(), 0)).boxed(),
+        1 => (0..9_u8).prop_map(|n| json(&n.to_string(), 0)).boxed()]
+}
+
 /// A record, its fields in Lambda's order or in any other.
 fn record() -> impl Strategy<Value = String> {
     let body = text().prop_map(|body| Some((r#""body""#.to_owned(), body))).boxed();
@@ -133,7 +147,7 @@ fn record() -> impl Strategy<Value = String> {
         field("messageId", text()),
         field("receiptHandle", text()),
         body,
-        field("attributes", map(text(), 6).boxed()),
+        field("attributes", map(system_attribute(), 6).boxed()),
         field("messageAttributes", map(attribute(), 10).boxed()),
         field("md5OfBody", text()),
         field("md5OfMessageAttributes", text()),

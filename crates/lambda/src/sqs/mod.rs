@@ -19,6 +19,9 @@ const MAX_ATTRIBUTES: usize = 10;
 /// (benches/COMPARE.md).
 const PARALLEL_FROM: usize = 1_024 * 1_024;
 
+/// SQS's own name for how often a message was received, this time included (`ReceiveMessage`, API reference).
+const RECEIVE_COUNT: &str = "ApproximateReceiveCount";
+
 /// What Lambda writes after the text of a message attribute ("Using Lambda with Amazon SQS", developer guide).
 const TEXT_ATTRIBUTE_END: &str = r#","stringListValues":[],"binaryListValues":[],"dataType":"String"}"#;
 
@@ -33,6 +36,8 @@ pub struct SqsRecord<'a> {
     pub escaped_body: &'a str,
     /// The FIFO group; `None` on a standard queue.
     pub group: Option<&'a str>,
+    /// How often the queue has handed the message out, this time included; 0 if the event does not say.
+    pub receive_count: u32,
     /// The queue's ARN.
     pub event_source_arn: &'a str,
     attributes: [(&'a str, &'a str); MAX_ATTRIBUTES],
@@ -167,7 +172,17 @@ fn record<'a>(reader: &mut Reader<'a>) -> Parsed<SqsRecord<'a>> {
                 has_body = true;
             }
             "eventSourceARN" => record.event_source_arn = reader.string()?.text,
-            "attributes" => record.group = reader.text_field("MessageGroupId", "}")?,
+            "attributes" => reader.object(|reader, name| {
+                match name {
+                    "MessageGroupId" => record.group = reader.text()?,
+                    RECEIVE_COUNT => {
+                        let count = reader.text()?.and_then(|count| count.parse().ok());
+                        record.receive_count = count.unwrap_or_default();
+                    }
+                    _ => reader.skip()?,
+                }
+                Ok(())
+            })?,
             "messageAttributes" => reader.object(|reader, name| {
                 let Some(value) = reader.text_field("stringValue", TEXT_ATTRIBUTE_END)? else {
                     return Ok(());
@@ -192,7 +207,7 @@ mod tests {
     const EVENT: &str = r#"{"Records":[{
         "messageId":"059f36b4-87a3-44ab-83d2-661975830a7d",
         "receiptHandle":"AQEB","body":"{\"a\":1,\n\"b\":\"\u00e9\ud83d\ude00\\\"\"}",
-        "attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1760000000000",
+        "attributes":{"ApproximateReceiveCount":"3","SentTimestamp":"1760000000000",
             "SenderId":"AIDA","ApproximateFirstReceiveTimestamp":"1760000000001","MessageGroupId":"pi_1"},
         "messageAttributes":{"endpoint":{"stringValue":"stripe","stringListValues":[],"binaryListValues":[],
             "dataType":"String"},"bytes":{"binaryValue":"AA==","stringListValues":[],"dataType":"Binary"}},
@@ -206,7 +221,7 @@ mod tests {
         let records = read(EVENT.as_bytes(), &mut buffer, false).unwrap();
         let record = records.first().unwrap();
         assert_eq!(record.body, "{\"a\":1,\n\"b\":\"\u{e9}\u{1f600}\\\"\"}");
-        assert_eq!(record.group, Some("pi_1"));
+        assert_eq!((record.group, record.receive_count), (Some("pi_1"), 3));
         assert_eq!(record.attributes(), [("endpoint", "stripe")]);
         assert!(record.event_source_arn.ends_with(".fifo"));
     }

@@ -84,14 +84,13 @@ impl<'a> Reader<'a> {
         loop {
             let name = self.string()?.text;
             self.expect(b':')?;
-            if name == wanted && self.peek() == Some(b'"') {
-                text = Some(self.string()?.text);
+            let found = if name == wanted { self.text()? } else { self.skip().map(|()| None)? };
+            if found.is_some() {
+                text = found;
                 if self.rest().starts_with(usually_follows.as_bytes()) {
                     self.at += usually_follows.len();
                     return Ok(text);
                 }
-            } else {
-                self.skip()?;
             }
             if !self.take(b',') {
                 return self.expect(b'}').map(|()| text);
@@ -112,6 +111,15 @@ impl<'a> Reader<'a> {
         let escaped = self.text.get(begun..self.at).ok_or(Malformed)?;
         self.at += 1;
         Ok(Text { text: unescaped.unwrap_or(escaped), escaped })
+    }
+
+    /// Reads a text, or skips a value that is none.
+    pub(super) fn text(&mut self) -> Parsed<Option<&'a str>> {
+        if self.peek() == Some(b'"') {
+            self.string().map(|text| Some(text.text))
+        } else {
+            self.skip().map(|()| None)
+        }
     }
 
     /// Skips the value if it is `null`. Returns whether it was.

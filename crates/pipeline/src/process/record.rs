@@ -14,6 +14,8 @@ pub struct Record<'a> {
     pub message_id: &'a str,
     /// The FIFO group; `None` on a standard queue.
     pub group: Option<&'a str>,
+    /// How often the queue has handed it out, this time included; 0 where that is not known.
+    pub receive_count: u32,
     /// The message body.
     pub body: &'a str,
     /// The body as it stands between quotes in the batch's JSON, if it is available. The archive takes it as it is.

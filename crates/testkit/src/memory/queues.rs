@@ -23,6 +23,8 @@ pub struct Message {
     pub id: String,
     /// The FIFO group.
     pub group: Option<String>,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
     /// The body.
     pub body: String,
     /// Message attributes.
@@ -72,14 +74,17 @@ impl MemoryIntake {
                 .map(|message| message.group.clone())
                 .collect(),
         };
-        let batch: Vec<Message> = queue
-            .messages
-            .iter()
-            .filter(|message| !queue.in_flight.contains(&message.id) && !locked.contains(&message.group))
+        let Queue { messages, in_flight, .. } = &mut *queue;
+        let batch: Vec<Message> = messages
+            .iter_mut()
+            .filter(|message| !in_flight.contains(&message.id) && !locked.contains(&message.group))
             .take(most)
-            .cloned()
+            .map(|message| {
+                message.receive_count += 1;
+                message.clone()
+            })
             .collect();
-        queue.in_flight.extend(batch.iter().map(|message| message.id.clone()));
+        in_flight.extend(batch.iter().map(|message| message.id.clone()));
         batch
     }
 
@@ -129,7 +134,7 @@ impl IntakeQueue for &MemoryIntake {
         }
         queue.count += 1;
         let id = format!("m-{}", queue.count);
-        queue.messages.push(Message { id, group, body: message.body.clone(), attributes });
+        queue.messages.push(Message { id, group, receive_count: 0, body: message.body.clone(), attributes });
         Ok(())
     }
 }

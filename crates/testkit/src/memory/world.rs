@@ -224,6 +224,7 @@ pub fn records(batch: &[Message]) -> Vec<Record<'_>> {
         .map(|message| Record {
             message_id: &message.id,
             group: message.group.as_deref(),
+            receive_count: message.receive_count,
             body: &message.body,
             escaped_body: None,
             attributes: attributes(message).into(),
