@@ -404,9 +404,12 @@ async fn headers_that_verifying_again_needs_travel_along_and_no_others() {
     let mut webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
     webhook.headers.push("Authorization", "Bearer of-somebody");
     webhook.headers.push("Cookie", "a=b");
+    webhook.query = "token=secret".to_owned();
     world.take(Some("stripe"), &webhook).await.unwrap();
     let message = world.queued(Delivery::Fast).pop().unwrap();
-    let names = read(&message).request().unwrap().headers;
+    let request = read(&message).request().unwrap();
+    assert_eq!(request.query, "");
+    let names = request.headers;
     assert!(names.get("Stripe-Signature").is_some());
     assert_eq!((names.get("Authorization"), names.get("Cookie")), (None, None));
 }

@@ -23,6 +23,7 @@ use crate::{
         interface::{HandshakeReply, Request, Scheme, SchemeInfo},
         sign::{SignError, SignedWebhook, ToSign},
     },
+    text::kept_fields,
     trusted::{Trusted, Verified},
 };
 
@@ -58,8 +59,12 @@ pub struct Endpoint {
     normaliser: Option<Normaliser>,
     /// The normaliser reads headers or a query that this scheme does not sign.
     reads_unsigned: bool,
+    /// The headers whose values are kept.
     kept: Vec<String>,
 }
+
+/// What a required header's value is replaced by: only that the header was there is kept.
+const PRESENT: &str = "-";
 
 impl Endpoint {
     /// Checks the configuration whole.
@@ -106,8 +111,8 @@ impl Endpoint {
         // A provider's own normaliser knows what its scheme signs. Another scheme signs what it says.
         let reads_unsigned = normaliser != own && normaliser.is_some_and(|it| !is_signed(it, &info));
         let mut kept = info.headers.clone();
-        kept.push("Content-Type".to_owned());
-        kept.extend(normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned()));
+        let read = normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned());
+        kept.extend(read.filter(|name| !is_among(&info.secret_headers, name)));
         Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept })
     }
 
@@ -243,10 +248,25 @@ impl Endpoint {
         self.scheme.wrap(content)
     }
 
-    /// The headers that verifying again or normalising needs.
+    /// What verifying again or normalising needs of the headers, and nothing else: those whose values are signed or read.
+    /// Of a header that must only be there, the value is `-`. A header that is as good as the key is left out, so that
+    /// such a webhook cannot be verified again.
     pub fn kept_headers(&self, headers: &Headers) -> Headers {
-        let kept = |name: &str| self.kept.iter().any(|kept| kept.eq_ignore_ascii_case(name));
-        headers.iter().filter(|(name, _)| kept(name)).collect()
+        let kept = headers.iter().filter_map(|(name, value)| {
+            if is_among(&self.kept, name) {
+                return Some((name, value));
+            }
+            let is_there = !value.is_empty() && is_among(&self.info.required_headers, name);
+            is_there.then_some((name, PRESENT))
+        });
+        kept.collect()
+    }
+
+    /// What verifying again or normalising needs of the query: the fields that are signed or read, as they were sent.
+    pub fn kept_query(&self, query: &str) -> String {
+        let read = |name: &str| self.normaliser.is_some_and(|normaliser| normaliser.query().contains(&name));
+        let is_kept = |name: &str| self.info.query.iter().any(|signed| signed == name) || read(name);
+        kept_fields(query, is_kept)
     }
 
     /// What the webhook says: at least one event.
@@ -337,6 +357,10 @@ fn is_signed(normaliser: Normaliser, scheme: &SchemeInfo) -> bool {
     // One that reads the request and no header reads the query.
     !normaliser.reads_request()
         || !normaliser.headers().is_empty() && normaliser.headers().iter().all(is_signed)
+}
+
+fn is_among(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn joined(field: &str, at: &str) -> String {

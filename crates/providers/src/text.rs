@@ -184,6 +184,14 @@ pub(crate) fn form_field<'f>(form: &'f [u8], name: &str) -> Result<Option<Cow<'f
     Ok(found)
 }
 
+/// The fields of a form or a query whose decoded names `is_kept` takes, as they were written.
+pub(crate) fn kept_fields(form: &str, is_kept: impl Fn(&str) -> bool) -> String {
+    let name = |pair: &str| form_decode(pair.split('=').next().unwrap_or_default().as_bytes()).into_owned();
+    let kept = |pair: &&str| std::str::from_utf8(&name(pair)).is_ok_and(&is_kept);
+    let pairs: Vec<&str> = form.split('&').filter(kept).collect();
+    pairs.join("&")
+}
+
 fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'+') {
         return percent_encoding::percent_decode(text).into();

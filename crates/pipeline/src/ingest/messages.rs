@@ -101,7 +101,7 @@ pub(super) fn messages(
         },
         request: RequestParts {
             headers: endpoint.kept_headers(incoming.headers),
-            query: incoming.query.to_owned(),
+            query: endpoint.kept_query(incoming.query),
         },
         encoding,
         body,

@@ -31,7 +31,7 @@ pub mod attribute {
     pub const ENCODING: &str = "encoding";
     /// The rest of the receipt, and notes to the processor: JSON.
     pub const RECEIPT: &str = "receipt";
-    /// The headers and the query that verifying again needs: JSON.
+    /// What verifying again or normalising needs of headers and query: JSON.
     pub const REQUEST: &str = "request";
     /// Set by the processor on quarantined messages: why. Takes the place of [`EVENT_ID`].
     pub const REASON: &str = "reason";
@@ -62,7 +62,7 @@ pub struct Notes<'a> {
 pub struct RequestParts {
     /// Kept headers.
     pub headers: Headers,
-    /// The raw query string.
+    /// The kept fields of the query, as they were sent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub query: String,
 }

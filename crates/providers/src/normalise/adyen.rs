@@ -30,7 +30,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "adyen", aliases: &[], headers: &[], read: Read::Several(normalise) };
+    Normaliser { name: "adyen", aliases: &[], headers: &[], query: &[], read: Read::Several(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

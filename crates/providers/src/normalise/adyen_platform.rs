@@ -18,8 +18,13 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "adyen_platform", aliases: &[], headers: &[], read: Read::Body(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "adyen_platform",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::Body(normalise),
+};
 
 /// As Adyen writes it in all its webhooks.
 #[derive(Default, Deserialize)]

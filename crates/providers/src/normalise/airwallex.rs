@@ -25,7 +25,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "airwallex", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "airwallex", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -23,8 +23,13 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "authorize_net", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "authorize_net",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::BodyAndSettings(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

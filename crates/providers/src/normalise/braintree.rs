@@ -27,8 +27,13 @@ use super::{
     xml::Texts,
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "braintree", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "braintree",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::BodyAndSettings(normalise),
+};
 
 const SUBJECT: &str = "/notification/subject";
 

@@ -27,7 +27,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "cashfree", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "cashfree", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -29,7 +29,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "chargebee", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "chargebee", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -24,7 +24,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "checkout_com", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "checkout_com", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

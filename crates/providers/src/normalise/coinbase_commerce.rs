@@ -22,8 +22,13 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "coinbase_commerce", aliases: &[], headers: &[], read: Read::Body(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "coinbase_commerce",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::Body(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -27,7 +27,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "dlocal", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "dlocal", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

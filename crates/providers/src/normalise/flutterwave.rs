@@ -32,13 +32,19 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const V3: Normaliser =
-    Normaliser { name: "flutterwave_v3", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
+pub(super) const V3: Normaliser = Normaliser {
+    name: "flutterwave_v3",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::BodyAndSettings(normalise),
+};
 
 pub(super) const V4: Normaliser = Normaliser {
     name: "flutterwave_v4",
     aliases: &["flutterwave"],
     headers: &[],
+    query: &[],
     read: Read::BodyAndSettings(normalise),
 };
 

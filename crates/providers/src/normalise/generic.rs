@@ -26,8 +26,13 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "generic", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "generic",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::BodyAndSettings(normalise),
+};
 
 /// ISO 4217's code for transactions where no currency is involved.
 const NO_CURRENCY: &str = "XXX";

@@ -24,8 +24,13 @@ use super::{
 };
 use crate::request::Received;
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "github", aliases: &[], headers: &["x-github-event"], read: Read::Request(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "github",
+    aliases: &[],
+    headers: &["x-github-event"],
+    query: &[],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

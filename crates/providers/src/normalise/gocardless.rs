@@ -24,7 +24,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "gocardless", aliases: &[], headers: &[], read: Read::Several(normalise) };
+    Normaliser { name: "gocardless", aliases: &[], headers: &[], query: &[], read: Read::Several(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -28,7 +28,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "klarna", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "klarna", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -30,6 +30,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "lemonsqueezy",
     aliases: &["lemon_squeezy"],
     headers: &[],
+    query: &[],
     read: Read::Body(normalise),
 };
 

@@ -36,6 +36,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "mercadopago",
     aliases: &["mercado_pago"],
     headers: &[],
+    query: &["data.id"],
     read: Read::RequestAndSettings(normalise),
 };
 

@@ -32,7 +32,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "midtrans", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "midtrans", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 /// Western Indonesia Time, in hours east of UTC; there is no daylight saving.
 pub(super) const WIB: i8 = 7;

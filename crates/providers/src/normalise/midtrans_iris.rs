@@ -17,7 +17,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "midtrans_iris", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "midtrans_iris", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -23,7 +23,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "mollie", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "mollie", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

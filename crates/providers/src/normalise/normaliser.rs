@@ -33,6 +33,8 @@ pub struct Normaliser {
     pub(super) aliases: &'static [&'static str],
     /// The headers that it reads, in lower case.
     pub(super) headers: &'static [&'static str],
+    /// The fields of the query that it reads.
+    pub(super) query: &'static [&'static str],
     pub(super) read: Read,
 }
 
@@ -50,6 +52,11 @@ impl Normaliser {
     /// The headers that it reads, in lower case: they must be kept with the body to normalise it again.
     pub fn headers(&self) -> &'static [&'static str] {
         self.headers
+    }
+
+    /// The fields of the query that it reads: they must be kept with the body to normalise it again.
+    pub fn query(&self) -> &'static [&'static str] {
+        self.query
     }
 
     /// Whether it reads the request's headers or query besides the body.

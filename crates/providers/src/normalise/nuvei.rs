@@ -26,8 +26,13 @@ use super::{
     time,
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "nuvei", aliases: &["safecharge"], headers: &[], read: Read::Body(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "nuvei",
+    aliases: &["safecharge"],
+    headers: &[],
+    query: &[],
+    read: Read::Body(normalise),
+};
 
 const AMBIGUOUS: &str = "signed values could be split in another place";
 

@@ -22,7 +22,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "paddle", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "paddle", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

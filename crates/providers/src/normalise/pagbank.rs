@@ -27,8 +27,13 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "pagbank", aliases: &["pagseguro"], headers: &[], read: Read::Several(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "pagbank",
+    aliases: &["pagseguro"],
+    headers: &[],
+    query: &[],
+    read: Read::Several(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

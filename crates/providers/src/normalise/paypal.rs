@@ -35,7 +35,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "paypal", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "paypal", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let event: Event<'_> = json::read(body)?;

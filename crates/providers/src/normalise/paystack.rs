@@ -30,7 +30,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "paystack", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "paystack", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

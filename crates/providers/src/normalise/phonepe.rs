@@ -28,7 +28,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "phonepe", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "phonepe", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -32,6 +32,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "plaid",
     aliases: &[],
     headers: &["plaid-verification"],
+    query: &[],
     read: Read::Request(normalise),
 };
 

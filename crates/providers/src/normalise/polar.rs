@@ -25,8 +25,13 @@ use super::{
 };
 use crate::request::Received;
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "polar", aliases: &[], headers: &["webhook-id"], read: Read::Request(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "polar",
+    aliases: &[],
+    headers: &["webhook-id"],
+    query: &[],
+    read: Read::Request(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

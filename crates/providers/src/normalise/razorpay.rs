@@ -35,7 +35,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "razorpay", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "razorpay", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

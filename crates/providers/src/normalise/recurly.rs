@@ -22,7 +22,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "recurly", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "recurly", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -31,8 +31,13 @@ use super::{
 };
 use crate::request::Received;
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "revolut", aliases: &[], headers: &[DELIVERED_AT], read: Read::Request(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "revolut",
+    aliases: &[],
+    headers: &[DELIVERED_AT],
+    query: &[],
+    read: Read::Request(normalise),
+};
 
 /// When this try was delivered, in milliseconds since 1970.
 const DELIVERED_AT: &str = "revolut-request-timestamp";

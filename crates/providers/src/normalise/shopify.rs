@@ -35,6 +35,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "shopify",
     aliases: &[],
     headers: &["x-shopify-topic", "x-shopify-triggered-at", "shopify-topic", "shopify-triggered-at"],
+    query: &[],
     read: Read::Request(normalise),
 };
 

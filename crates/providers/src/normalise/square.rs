@@ -27,6 +27,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "square",
     aliases: &[],
     headers: &["square-environment"],
+    query: &[],
     read: Read::Request(normalise),
 };
 

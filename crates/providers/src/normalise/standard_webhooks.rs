@@ -34,6 +34,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "standard_webhooks",
     aliases: &["standard_webhooks_ed25519"],
     headers: &["webhook-id"],
+    query: &[],
     read: Read::RequestAndSettings(normalise),
 };
 
@@ -41,6 +42,7 @@ pub(super) const SVIX: Normaliser = Normaliser {
     name: "svix",
     aliases: &[],
     headers: &["svix-id", "svix-timestamp", "svix-signature", "webhook-id"],
+    query: &[],
     read: Read::RequestAndSettings(normalise_svix),
 };
 

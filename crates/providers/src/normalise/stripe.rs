@@ -40,7 +40,7 @@ use super::{
 };
 
 pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "stripe", aliases: &[], headers: &[], read: Read::Body(normalise) };
+    Normaliser { name: "stripe", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
 
 /// The first API version under which every refund has events of its own.
 const REFUND_EVENTS: &str = "2024-10-28";

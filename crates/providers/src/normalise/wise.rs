@@ -35,6 +35,7 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     name: "wise",
     aliases: &[],
     headers: &["x-test-notification"],
+    query: &[],
     read: Read::Request(normalise),
 };
 

@@ -24,8 +24,13 @@ use super::{
     time,
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "worldpay", aliases: &["worldpay_access"], headers: &[], read: Read::Body(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "worldpay",
+    aliases: &["worldpay_access"],
+    headers: &[],
+    query: &[],
+    read: Read::Body(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

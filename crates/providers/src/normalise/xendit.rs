@@ -36,8 +36,13 @@ use super::{
     normaliser::{Normaliser, Read},
 };
 
-pub(super) const NORMALISER: Normaliser =
-    Normaliser { name: "xendit", aliases: &[], headers: &[], read: Read::BodyAndSettings(normalise) };
+pub(super) const NORMALISER: Normaliser = Normaliser {
+    name: "xendit",
+    aliases: &[],
+    headers: &[],
+    query: &[],
+    read: Read::BodyAndSettings(normalise),
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -131,6 +131,9 @@ impl Scheme for Adyen {
             names_keys: false,
             authenticity: Authenticity::Authenticated,
             headers: Vec::new(),
+            required_headers: Vec::new(),
+            secret_headers: Vec::new(),
+            query: Vec::new(),
             signed_headers: Vec::new(),
         }
     }

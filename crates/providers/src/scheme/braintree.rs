@@ -49,6 +49,9 @@ impl Scheme for Braintree {
             names_keys: true,
             authenticity: Authenticity::Verified,
             headers: Vec::new(),
+            required_headers: Vec::new(),
+            secret_headers: Vec::new(),
+            query: Vec::new(),
             signed_headers: Vec::new(),
         }
     }

@@ -90,8 +90,14 @@ pub struct SchemeInfo {
     pub names_keys: bool,
     /// What a good signature proves.
     pub authenticity: Authenticity,
-    /// Every header that verifying reads and that may be kept: none that is as good as the key.
+    /// Every header whose value verifying reads, but for [`secret_headers`](Self::secret_headers).
     pub headers: Vec<String>,
+    /// Every header that must be there, whatever its value, but for [`secret_headers`](Self::secret_headers).
+    pub required_headers: Vec<String>,
+    /// The headers that hold the key, or a signature that is good for any other webhook too. They are never kept.
+    pub secret_headers: Vec<String>,
+    /// Every field of the query that is signed.
+    pub query: Vec<String>,
     /// The headers whose values are signed, besides the timestamp's.
     pub signed_headers: Vec<String>,
 }

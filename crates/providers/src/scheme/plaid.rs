@@ -106,6 +106,9 @@ impl Scheme for Plaid {
             names_keys: false,
             authenticity: Authenticity::Verified,
             headers: vec![HEADER.to_owned()],
+            required_headers: Vec::new(),
+            secret_headers: Vec::new(),
+            query: Vec::new(),
             signed_headers: Vec::new(),
         }
     }

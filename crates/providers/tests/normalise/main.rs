@@ -16,7 +16,7 @@ mod hostile;
 
 use cases::Case;
 use describe::describe;
-use tollgate_providers::{Received, Trusted, normalise::Normaliser};
+use tollgate_providers::{Endpoint, Received, Trusted, normalise::Normaliser};
 
 /// One line an event, or one line `error: …`.
 fn normalise(case: &Case) -> Vec<String> {
@@ -38,6 +38,19 @@ fn every_case_gives_the_facts_beside_it() {
         }
     }
     assert!(failures.is_empty(), "{} cases differ\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn what_is_kept_of_the_request_gives_the_same_facts() {
+    for case in cases::all() {
+        let Ok(endpoint) = Endpoint::new(case.config.clone()) else { continue };
+        let mut sent = case.clone();
+        sent.headers.push("Cookie", "a=b");
+        let query = format!("token=secret&{}", case.query);
+        let (headers, query) = (endpoint.kept_headers(&sent.headers), endpoint.kept_query(&query));
+        assert!(headers.get("Cookie").is_none() && !query.contains("secret"), "{case}");
+        assert_eq!(normalise(&Case { headers, query, ..sent }), normalise(case), "{case}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod classes;
 mod custom;
 mod endpoints;
 mod forged;
+mod kept;
 mod paypal;
 mod properties;
 mod providers;

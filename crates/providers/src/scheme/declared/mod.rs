@@ -80,33 +80,66 @@ impl Declared {
 
     /// What is asked of a scheme that nobody has set yet: that its content can be split in one place only.
     pub(crate) fn check_custom(&self) -> Result<(), SpecError> {
+        if self.is_static() && self.variants.iter().any(|variant| variant.source.header().is_none()) {
+            return Err(SpecError::new(
+                "signature",
+                "nothing of the webhook is signed, so the signature is as good as the key, and bodies are archived as \
+                 they are: a header is wanted",
+            ));
+        }
         self.variants.iter().try_for_each(|variant| variant.check_custom(&self.spec))
     }
 
-    /// Every header that verifying reads and that may be kept. A static token, or a hash of nothing but the key, is as
-    /// good as the key, and is not.
+    /// Whether a signature is good for any other webhook too, because nothing of the webhook is signed: a static token, a
+    /// hash of the key, a signature of the URL. Such a signature is as good as the key.
+    fn is_static(&self) -> bool {
+        self.variants.iter().any(Variant::is_static)
+    }
+
+    /// The headers that hold signatures as good as the key.
+    fn secret_headers(&self) -> Vec<&str> {
+        let sources = self.variants.iter().filter(|_| self.is_static()).map(|variant| &variant.source);
+        sources.filter_map(Source::header).collect()
+    }
+
+    /// Every header whose value verifying reads. A header that is as good as the key is not among them.
     fn headers(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for variant in &self.variants {
-            let is_of_the_key_alone = |part: &Part| matches!(part, Part::Secret | Part::Literal(_));
-            let is_static =
-                self.spec.algorithm == Algorithm::Token || variant.signed.parts().all(is_of_the_key_alone);
-            if let Source::Header(name) = &variant.source
-                && !is_static
-            {
-                names.push(name.clone());
-            }
+            names.extend(variant.source.header().map(str::to_owned));
             if let Some(TimestampSource::Header(name)) = &variant.timestamp {
                 names.push(name.clone());
             }
             names.extend(variant.key_id_header.clone());
-            names.extend(variant.require.iter().cloned());
-            names.extend(variant.signed.parts().filter_map(|part| match part {
+            names.extend(variant.parts().filter_map(|part| match part {
                 Part::Header(name) => Some(name.clone()),
                 _ => None,
             }));
         }
+        self.without_secrets(names)
+    }
+
+    /// Every header that must be there, whatever its value.
+    fn required_headers(&self) -> Vec<String> {
+        let names = self.variants.iter().flat_map(|variant| variant.require.iter().cloned());
+        self.without_secrets(names.collect())
+    }
+
+    fn without_secrets(&self, mut names: Vec<String>) -> Vec<String> {
+        let secret = self.secret_headers();
+        names.retain(|name| !secret.iter().any(|secret| secret.eq_ignore_ascii_case(name)));
         names
+    }
+
+    /// Every field of the query that is signed.
+    fn query(&self) -> Vec<String> {
+        let parts = self.variants.iter().flat_map(Variant::parts);
+        parts
+            .filter_map(|part| match part {
+                Part::Query(name) | Part::QueryAnyCase(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// The headers that every family signs, with a timestamp and without.
@@ -338,6 +371,9 @@ impl Scheme for Declared {
             names_keys: self.variants.iter().any(Variant::has_key_ids),
             authenticity: self.authenticity,
             headers: self.headers(),
+            required_headers: self.required_headers(),
+            secret_headers: self.secret_headers().into_iter().map(str::to_owned).collect(),
+            query: self.query(),
             signed_headers: self.signed_headers(),
         }
     }

@@ -301,7 +301,7 @@ impl Part {
     }
 
     /// Whether it differs from webhook to webhook, so that a signature of it is good for one only.
-    fn is_of_the_webhook(&self) -> bool {
+    pub(super) fn is_of_the_webhook(&self) -> bool {
         *self == Self::Body || self.is_the_senders()
     }
 

@@ -194,6 +194,16 @@ impl Variant {
         Ok(())
     }
 
+    /// Every part of what is signed, with a timestamp and without.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.templates().flat_map(|(_, template)| template.parts())
+    }
+
+    /// Whether nothing of the webhook is signed, with a timestamp or without.
+    pub(super) fn is_static(&self) -> bool {
+        self.templates().any(|(_, template)| !template.parts().any(Part::is_of_the_webhook))
+    }
+
     fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
         let untimed =
             self.signed_without_timestamp.as_ref().map(|template| ("signed_without_timestamp", template));
@@ -264,6 +274,14 @@ impl Variant {
 }
 
 impl Source {
+    /// The header's name, where it is one.
+    pub(super) fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Form(_) | Self::Json(_) => None,
+        }
+    }
+
     pub(super) fn value<'a>(&self, received: Received<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
         let found = match self {
             Self::Header(name) => received.one_header(name)?.map(Cow::Borrowed),

@@ -163,6 +163,9 @@ impl Scheme for PayPal {
             names_keys: false,
             authenticity: Authenticity::Authenticated,
             headers: HEADERS.map(str::to_owned).to_vec(),
+            required_headers: Vec::new(),
+            secret_headers: Vec::new(),
+            query: Vec::new(),
             signed_headers: Vec::new(),
         }
     }
