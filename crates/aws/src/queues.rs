@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
 };
 use tollgate_core::Delivery;
 use tollgate_pipeline::{
-    intake::{IntakeMessage, MAX_MESSAGE_BYTES, attribute},
+    intake::{IntakeMessage, MAX_MESSAGE_BYTES},
     ports::{ArchiveQueue, IntakeQueue, Poison, PortError, PortResult, Quarantine},
 };
 
@@ -153,14 +153,7 @@ impl SqsQuarantine {
 
 impl Quarantine for SqsQuarantine {
     async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
-        // Ten attributes are the limit and an intake message has ten: the reason takes the place of the one
-        // that only people read. A message that comes back from here has a reason already.
-        let kept = poison
-            .attributes
-            .iter()
-            .filter(|(name, _)| *name != attribute::EVENT_ID && *name != attribute::REASON);
-        let all = kept.copied().chain([(attribute::REASON, poison.reason)]);
-        let all = all.map(|(name, value)| (name, value.to_owned()));
+        let all = poison.kept_attributes().map(|(name, value)| (name, value.to_owned()));
         let request = self
             .client
             .send_message()

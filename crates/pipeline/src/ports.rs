@@ -11,7 +11,7 @@ use tollgate_core::{
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
 use tollgate_risk::Decision;
 
-use crate::intake::IntakeMessage;
+use crate::intake::{IntakeMessage, attribute};
 
 /// Why an external call failed. The two kinds are handled differently, so they are different variants.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -347,6 +347,16 @@ pub struct Poison<'a> {
     pub attributes: &'a [(&'a str, &'a str)],
     /// Why it cannot be processed.
     pub reason: &'a str,
+}
+
+impl Poison<'_> {
+    /// The attributes that it has in the quarantine. Ten are SQS's limit and an intake message has ten: the reason takes
+    /// the place of the one that only people read. A message that comes back from there has a reason already.
+    pub fn kept_attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_replaced = |name: &str| name == attribute::EVENT_ID || name == attribute::REASON;
+        let kept = self.attributes.iter().copied().filter(move |(name, _)| !is_replaced(name));
+        kept.chain([(attribute::REASON, self.reason)])
+    }
 }
 
 /// Where poison goes, with its reason, to be redriven once its cause is mended.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tollgate_batch::Kind;
-use tollgate_core::{Delivery, PaymentEvent};
-use tollgate_pipeline::ports::LedgerState;
+use tollgate_core::{Delivery, PaymentEvent, Timestamp};
+use tollgate_pipeline::ports::{EFFECT_LEASE_SECONDS, LedgerState};
 use tollgate_providers::SignedWebhook;
 use tollgate_testkit::{
     failure::{Faults, draw},
@@ -16,16 +16,24 @@ use tollgate_testkit::{
     webhook::{Payment, adyen, adyen_event_id},
 };
 
-use crate::{later, noon, process, sender, world};
+use crate::{later, process, sender, world};
 
 /// What a provider delivers, again and again until it is acknowledged.
 #[derive(Debug)]
 struct Hook {
     endpoint: &'static str,
-    webhook: SignedWebhook,
+    scheme: &'static str,
+    body: String,
     /// The provider event ids in it, each with the amount it says.
     events: Vec<(String, Option<i128>)>,
     acknowledged: bool,
+}
+
+impl Hook {
+    /// As it is sent at `now`: a provider signs each of its tries.
+    fn signed(&self, now: Timestamp) -> SignedWebhook {
+        sender(self.endpoint, self.scheme).sign("", self.body.as_bytes(), now)
+    }
 }
 
 /// Hooks of several endpoints: alone, several to a payment, several to a delivery, contradicting each other, and
@@ -49,22 +57,21 @@ fn hooks(seed: &mut u64, count: usize) -> Vec<Hook> {
                     let payments: Vec<Payment> = (0..=pick(3)).map(|_| amount_of(pick(8))).collect();
                     // An event may be named twice in one delivery.
                     let all: Vec<&Payment> = payments.iter().collect();
-                    let webhook = sender(endpoint, "adyen").sign("", adyen(&all).as_bytes(), noon());
                     let events = all.iter().map(|p| (adyen_event_id(p), p.amount.parse().ok())).collect();
-                    Hook { endpoint, webhook, events, acknowledged: false }
+                    Hook { endpoint, scheme: "adyen", body: adyen(&all), events, acknowledged: false }
                 }
                 1 => {
                     let body = format!("nonsense {}", pick(4));
-                    let webhook = sender("stripe", "stripe").sign("", body.as_bytes(), noon());
                     let id = format!("sha256:{}", tollgate_core::id::hex_sha256(body.as_bytes()));
-                    Hook { endpoint: "stripe", webhook, events: vec![(id, None)], acknowledged: false }
+                    let events = vec![(id, None)];
+                    Hook { endpoint: "stripe", scheme: "stripe", body, events, acknowledged: false }
                 }
                 kind => {
                     let endpoint = if kind == 2 { "lined-up" } else { "stripe" };
                     let payment = amount_of(pick(8));
-                    let webhook = sender(endpoint, "stripe").payment(&payment, noon());
-                    let amount = payment.amount.parse().ok();
-                    Hook { endpoint, webhook, events: vec![(payment.event_id, amount)], acknowledged: false }
+                    let body = payment.body("stripe").unwrap();
+                    let events = vec![(payment.event_id, payment.amount.parse().ok())];
+                    Hook { endpoint, scheme: "stripe", body, events, acknowledged: false }
                 }
             }
         })
@@ -76,7 +83,8 @@ async fn deliver(world: &World, hooks: &mut [Hook], chosen: &[usize], faults: &F
     let intake = world.intake(faults);
     let deliveries = futures_util::future::join_all(chosen.iter().map(|&index| {
         let (intake, hook) = (&intake, &hooks[index]);
-        async move { (index, world.take_on(intake, Some(hook.endpoint), &hook.webhook).await.is_ok()) }
+        let webhook = hook.signed(world.clock.reading());
+        async move { (index, world.take_on(intake, Some(hook.endpoint), &webhook).await.is_ok()) }
     }));
     let taken = tokio::select! {
         biased;
@@ -112,27 +120,54 @@ async fn two_processors(world: &World, delivery: Delivery, seed: &mut u64, per_t
     tokio::join!(one(draw(seed), first), one(draw(seed), second));
 }
 
+/// Seconds by which the clock moves: within, at and beyond a FIFO queue's deduplication, a visibility timeout, a claim's
+/// lease. All of it is within the time that queues keep messages.
+const SPANS: [i64; 6] = [1, 299, 300, 360, EFFECT_LEASE_SECONDS - 1, EFFECT_LEASE_SECONDS];
+
+/// An operator sends every dead letter back, with what the processor set aside.
+fn redrive(world: &World) {
+    for delivery in [Delivery::Fast, Delivery::Ordered] {
+        let queue = world.intake.queue(delivery);
+        queue.dead_letters().redrive(queue);
+    }
+}
+
 async fn play(mut seed: u64, count: usize, steps: usize, per_thousand: u64) {
     let world = world();
     let mut hooks = hooks(&mut seed, count);
     for _ in 0..steps {
-        match draw(&mut seed) % 5 {
-            0 | 1 => {
+        match draw(&mut seed) % 8 {
+            0..3 => {
                 let chosen: Vec<usize> = (0..1 + draw(&mut seed) % 3)
                     .map(|_| usize::try_from(draw(&mut seed)).unwrap() % hooks.len())
                     .collect();
                 let faults = Faults::chance(per_thousand, draw(&mut seed));
                 deliver(&world, &mut hooks, &chosen, &faults).await;
             }
-            2 => two_processors(&world, Delivery::Fast, &mut seed, per_thousand).await,
-            3 => two_processors(&world, Delivery::Ordered, &mut seed, per_thousand).await,
-            _ => world.clock.advance_ms(1_000),
+            3 | 4 => two_processors(&world, Delivery::Fast, &mut seed, per_thousand).await,
+            5 | 6 => two_processors(&world, Delivery::Ordered, &mut seed, per_thousand).await,
+            _ => {
+                let span = SPANS[usize::try_from(draw(&mut seed)).unwrap() % SPANS.len()];
+                world.clock.advance_ms(span * 1_000);
+                redrive(&world);
+            }
         }
     }
     // The failures stop; the providers go on until they are heard.
     for index in 0..hooks.len() {
         let faults = Faults::none();
         deliver(&world, &mut hooks, &[index], &faults).await;
+    }
+    // Nobody is at work any more.
+    world.clock.advance_ms(EFFECT_LEASE_SECONDS * 1_000);
+    // What was received too often while processes died is sent back, and needs no second time.
+    for _ in 0..2 {
+        while [Delivery::Fast, Delivery::Ordered].iter().any(|queue| !world.queued(*queue).is_empty()) {
+            for delivery in [Delivery::Fast, Delivery::Ordered] {
+                process(&world, delivery).await;
+            }
+        }
+        redrive(&world);
     }
     for _ in 0..100 {
         for delivery in [Delivery::Fast, Delivery::Ordered] {
@@ -164,6 +199,8 @@ fn check_effects(published: &[PaymentEvent<'static>]) {
 fn check(world: &World, hooks: &[Hook]) {
     for delivery in [Delivery::Fast, Delivery::Ordered] {
         assert_eq!(world.queued(delivery).len(), 0, "the queues run empty");
+        let queue = world.intake.queue(delivery);
+        assert_eq!((queue.expired(), queue.dead_letters().expired()), (vec![], vec![]), "nothing is lost");
     }
     let mut records: BTreeMap<String, usize> = BTreeMap::new();
     for event in world.transactions.records().values() {
@@ -194,8 +231,7 @@ fn check(world: &World, hooks: &[Hook]) {
         for (event_id, amount) in &hook.events {
             let key = tollgate_core::LedgerKey::new(&endpoint, event_id);
             let id = key.event_id().to_string();
-            let body = std::str::from_utf8(&hook.webhook.body).unwrap();
-            let has_set_aside = quarantined.iter().any(|aside| aside == body);
+            let has_set_aside = quarantined.contains(&hook.body);
             match amounts.get(&id) {
                 Some(said) if said == amount => {
                     assert_eq!(world.ledger.entry(&key).unwrap().state, LedgerState::Processed, "{key}");

@@ -27,6 +27,11 @@ impl HandClock {
         self.tick_ms.store(milliseconds, SeqCst);
     }
 
+    /// What it shows. A stand-in for a service reads it so: its own clock makes nobody's time pass.
+    pub fn reading(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.now_ms.load(SeqCst)).unwrap_or(Timestamp::MAX)
+    }
+
     /// Moves it on by so many milliseconds.
     pub fn advance_ms(&self, milliseconds: i64) {
         self.now_ms.fetch_add(milliseconds, SeqCst);

@@ -6,6 +6,7 @@ pub mod effects;
 pub mod history;
 pub mod ledger;
 pub mod queues;
+pub mod sqs;
 pub mod stores;
 pub mod transactions;
 pub mod world;

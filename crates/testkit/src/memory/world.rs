@@ -106,8 +106,11 @@ impl World {
         for endpoint in &endpoints {
             secrets.rotate(endpoint.secret.clone(), KEY);
         }
+        let intake = MemoryIntake::new(&clock);
         Self {
-            intake: MemoryIntake::new(clock.clone()),
+            quarantine: intake.quarantine(),
+            intake,
+            archive: MemoryArchiveQueue::new(&clock),
             clock,
             endpoints: MemoryEndpoints::new(endpoints),
             secrets,
@@ -116,8 +119,6 @@ impl World {
             payloads: MemoryPayloadBucket::default(),
             transactions: MemoryTransactions::default(),
             bus: MemoryBus::default(),
-            archive: MemoryArchiveQueue::default(),
-            quarantine: MemoryQuarantine::default(),
             deliveries: AtomicU64::new(0),
         }
     }
