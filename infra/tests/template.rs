@@ -232,6 +232,40 @@ fn the_gateway_checks_generic_requests_alone() {
     }
 }
 
+/// A query may hold a token. What is asked of a log or a trace of the gateway (X-Ray: "Understanding AWS X-Ray traces", API
+/// Gateway developer guide: `http.request.url` has the query) is asked by name here.
+#[test]
+fn no_log_or_trace_of_the_gateway_holds_a_query_or_a_body() {
+    const LOGGED: [&str; 11] = [
+        "requestId",
+        "requestTimeEpoch",
+        "identity.sourceIp",
+        "httpMethod",
+        "path",
+        "status",
+        "responseLength",
+        "responseLatency",
+        "integrationLatency",
+        "integrationStatus",
+        "error.message",
+    ];
+    let resources = resources();
+    for (stage, log) in [("Stage", "AccessLogSetting"), ("HttpStage", "AccessLogSettings")] {
+        let properties = &resources[stage]["Properties"];
+        let format = properties[log]["Format"].as_str().unwrap();
+        for variable in format.split('$').skip(1) {
+            let name = variable.strip_prefix("context.").unwrap_or(variable);
+            let name = name.split('"').next().unwrap();
+            assert!(LOGGED.contains(&name), "{stage}: {name}");
+        }
+        // The execution log has bodies and headers.
+        for settings in properties["MethodSettings"].as_vec().into_iter().flatten() {
+            assert!(settings["DataTraceEnabled"].is_badvalue() && settings["LoggingLevel"].is_badvalue());
+        }
+    }
+    assert_eq!(resources["Stage"]["Properties"]["TracingEnabled"].as_bool(), Some(false));
+}
+
 /// What the workflow does not try again is what the fraud detector calls hopeless, by the names that it gives to Lambda.
 #[test]
 fn the_workflow_tries_again_what_the_fraud_detector_can_still_do() {
