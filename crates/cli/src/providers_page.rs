@@ -13,14 +13,16 @@ const HEAD: &str = "\
 
 # Providers
 
-*verified*: the signature covers the whole body. *authenticated*: it proves the sender and not, or not wholly, what the
-body says; consumers find the word on every event. *unconfirmed*: no second source than the documentation was found, so
-check a real delivery before relying on it. Windows have both sides; `tolerance_seconds` of an endpoint sets another one.
+*verified*: the signature covers the whole body, and nobody can make one without the key. *authenticated*: it proves the
+sender and not, or not for certain, what the body says; consumers find the word on every event. *unconfirmed*: no second
+source than the documentation was found, so check a real delivery before relying on it. Windows have both sides; `tolerance_seconds` of an endpoint sets another one.
 An *own* event id is the provider's for each event. A *composite* one is made of what the event says: each holds all by
 which its event's type, movement and amount are decided.
 
 A provider that is not here and signs by a rule like these can be set up without a new image: `scheme` takes the rule
-itself, in the form of the tables in crates/providers/catalogue.toml, and says at `apply` what is wrong with it.
+itself, in the form of the tables in crates/providers/catalogue.toml, and says at `apply` what is wrong with it. It must
+sign something of the webhook, by an HMAC, a public key or a hash with the key at its end; a timestamp has a window, and a
+key at least 8 bytes.
 
 ";
 

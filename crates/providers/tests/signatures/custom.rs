@@ -42,6 +42,14 @@ fn timed_by(header: &str) -> Value {
     with(&["timestamp"], json!({ "header": header, "unit": "seconds", "window": 60 }))
 }
 
+/// A scheme without a timestamp.
+fn plain(algorithm: &str, template: &str) -> Value {
+    let mut scheme = with(&["timestamp"], Value::Null);
+    scheme["algorithm"] = json!(algorithm);
+    scheme["signed"] = json!(template);
+    scheme
+}
+
 /// With a timestamp that may be absent.
 fn untimed(timed: &str, untimed: &str) -> Value {
     let mut scheme = timed_by("X-Time");
@@ -171,8 +179,28 @@ fn a_scheme_that_cannot_serve_says_what_and_where() {
             "scheme.signed_without_timestamp",
             "could be one without",
         ),
+        // What whoever saw one webhook could sign as well.
+        (plain("sha256", "{secret}{body}"), "scheme.signed", "use hmac-sha256"),
+        (plain("sha512", "{secret}-{body}"), "scheme.signed", "use hmac-sha256"),
+        (plain("sha256", "a{secret}.{header:A}.b"), "scheme.signed", "use hmac-sha256"),
+        (plain("sha256", "{body}{secret}[|{query:a}]"), "scheme.signed", "use hmac-sha256"),
+        (plain("hmac-sha256", "a text"), "scheme.signed", "nothing of the webhook"),
+        (plain("hmac-sha256", "{url}"), "scheme.signed", "nothing of the webhook"),
+        (plain("sha256", "{secret}"), "scheme.signed", "use the algorithm token"),
+        (signed("{timestamp}"), "scheme.signed", "nothing of the webhook"),
+        (untimed("t{timestamp}.{body}", "p"), "scheme.signed_without_timestamp", "nothing of the webhook"),
+        // What was seen once could be sent again at any time.
+        (with(&["timestamp", "window"], Value::Null), "scheme.timestamp.window", "a window in seconds"),
+        // What can be guessed.
+        (with(&["key", "min_bytes"], json!(0)), "scheme.key.min_bytes", "at least 8"),
+        (with(&["key", "min_bytes"], json!(7)), "scheme.key.min_bytes", "at least 8"),
+        (with(&["key"], json!({ "bytes": 4 })), "scheme.key.bytes", "at least 8"),
     ];
     for good in [
+        plain("sha256", "{body}{secret}"),
+        plain("sha512", "{secret}{body}{secret}"),
+        plain("hmac-sha256", "{url}{body}"),
+        plain("token", "{secret}"),
         untimed("{timestamp}.{body}", "{body}"),
         untimed("{timestamp}.{body}", "plain.{body}"),
         untimed("t{timestamp}.{body}", "p{body}"),

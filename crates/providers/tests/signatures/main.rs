@@ -14,6 +14,7 @@ mod endpoints;
 mod forged;
 mod kept;
 mod paypal;
+mod plain_hashes;
 mod properties;
 mod providers;
 mod strict;

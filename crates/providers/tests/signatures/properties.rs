@@ -236,7 +236,7 @@ proptest! {
     #[test]
     fn arbitrary_signed_bodies_verify(body in prop::collection::vec(any::<u8>(), 1..2000)) {
         for (name, case) in cases() {
-            let of_a_form_of_its_own = ["adyen", "nuvei", "midtrans", "paypal"].contains(name);
+            let of_a_form_of_its_own = ["adyen", "nuvei", "midtrans", "pagbank", "paypal"].contains(name);
             if of_a_form_of_its_own {
                 continue;
             }

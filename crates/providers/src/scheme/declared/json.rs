@@ -6,6 +6,7 @@ use serde::{
     Deserializer as _,
     de::{self, IgnoredAny},
 };
+use serde_json::value::RawValue;
 
 use crate::refusal::Refusal;
 
@@ -25,6 +26,13 @@ pub(crate) fn text_field(body: &[u8], name: &str) -> Result<Option<String>, Refu
         Ok(found) => Ok(found),
         Err(_) => Err(Refusal::Malformed("body")),
     }
+}
+
+/// Whether `body` is one JSON object, in UTF-8.
+pub(crate) fn is_object(body: &[u8]) -> bool {
+    let text = std::str::from_utf8(body).ok();
+    let value = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    value.is_some_and(|value| value.get().starts_with('{'))
 }
 
 struct Field<'n> {
@@ -64,5 +72,17 @@ mod tests {
         assert_eq!(text_field(br#"{"a":"x"} y"#, "a"), Err(Refusal::Malformed("body")));
         assert_eq!(text_field(br#"["a"]"#, "a"), Err(Refusal::Malformed("body")));
         assert_eq!(text_field(br#"{"a":"x","\u0061":"y"}"#, "a"), Err(Refusal::Duplicate("a".to_owned())));
+    }
+
+    #[test]
+    fn an_object_is_nothing_else() {
+        for good in ["{}", " {\"a\":[1,{}]}\r\n"] {
+            assert!(is_object(good.as_bytes()), "{good}");
+        }
+        let bad: [&[u8]; 8] =
+            [b"", b"[]", b"1", b"{", b"{}{}", b"{}\x80", b"{\"a\":\"\x80\"}", b"\xef\xbb\xbf{}"];
+        for bad in bad {
+            assert!(!is_object(bad), "{bad:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 use self::{
     spec::{SchemeSpec, SpecError},
     template::{Case, Part, Template},
-    variant::{Entries, Source, TimestampSource, Variant, check_spec},
+    variant::{Entries, Source, TimestampSource, Variant, check_custom_spec, check_spec},
 };
 use super::{
     interface::{MAX_CANDIDATES, MAX_SIGNATURE_TEXT, Proof, Request, Scheme, SchemeInfo, Steps},
@@ -37,7 +37,7 @@ use crate::{
 pub(crate) struct Declared {
     spec: SchemeSpec,
     variants: Vec<Variant>,
-    /// Whether the body is part of the signed content.
+    /// Verified where the body is signed, and by more than a plain hash that can be lengthened.
     authenticity: Authenticity,
 }
 
@@ -74,12 +74,16 @@ impl Declared {
         let body_is_signed = variants.iter().all(|variant| {
             binds(&variant.signed) && variant.signed_without_timestamp.as_ref().is_none_or(binds)
         });
-        let authenticity = if body_is_signed { Authenticity::Verified } else { Authenticity::Authenticated };
+        let can_be_lengthened = variants.iter().any(Variant::can_be_lengthened);
+        let is_verified = body_is_signed && !can_be_lengthened;
+        let authenticity = if is_verified { Authenticity::Verified } else { Authenticity::Authenticated };
         Ok(Self { spec, variants, authenticity })
     }
 
-    /// What is asked of a scheme that nobody has set yet: that its content can be split in one place only.
+    /// What is asked of a scheme that nobody has set yet: that its content is of the webhook and can be split in one
+    /// place only, that no signature of it is made without the key, that its time has a window and its keys a length.
     pub(crate) fn check_custom(&self) -> Result<(), SpecError> {
+        check_custom_spec(&self.spec)?;
         if self.is_static() && self.variants.iter().any(|variant| variant.source.header().is_none()) {
             return Err(SpecError::new(
                 "signature",
@@ -188,6 +192,9 @@ impl Declared {
         }
         if self.spec.require_body && received.body.is_empty() {
             return Err(Refusal::Missing("body".to_owned()));
+        }
+        if self.spec.require_json && !json::is_object(received.body) {
+            return Err(Refusal::Malformed("body (not the JSON object that this provider sends)"));
         }
         let text = variant.source.value(received)?.ok_or(Refusal::HeaderMissing)?;
         if text.len() > MAX_SIGNATURE_TEXT {

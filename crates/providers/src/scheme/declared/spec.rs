@@ -54,6 +54,11 @@ pub struct SchemeSpec {
     /// An empty body is refused, however well it is signed, as the provider's own SDK does.
     #[serde(default)]
     pub require_body: bool,
+    /// A body that is no JSON object is refused, however well it is signed. Wanted where the signature is a plain hash
+    /// whose key comes before the body: who has one signature can make that of a longer body without the key, though
+    /// never of a body in UTF-8.
+    #[serde(default)]
+    pub require_json: bool,
 }
 
 /// Where the signatures are. Exactly one of `header`, `form` and `json`.

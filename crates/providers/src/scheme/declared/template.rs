@@ -127,7 +127,20 @@ impl Template {
 
     /// Whether what it has of a webhook may all be left out.
     pub(crate) fn may_be_unbound(&self) -> bool {
-        self.parts().any(Part::is_of_the_webhook) && !self.required().any(Part::is_of_the_webhook)
+        self.has_any_of_the_webhook() && !self.required().any(Part::is_of_the_webhook)
+    }
+
+    /// Whether a plain hash of it could be made longer: after the last secret comes something that its sender chose. Who
+    /// has such a hash goes on hashing from there, without the secret (length extension of SHA-2).
+    pub(crate) fn can_be_lengthened(&self) -> bool {
+        let after_secret = self.parts().skip_while(|part| **part != Part::Secret);
+        let last = after_secret.filter(|part| **part == Part::Secret || part.is_variable()).last();
+        last.is_some_and(|part| *part != Part::Secret)
+    }
+
+    /// Whether it has anything of a webhook. A signature of nothing of it is good for every other one.
+    pub(crate) fn has_any_of_the_webhook(&self) -> bool {
+        self.parts().any(Part::is_of_the_webhook)
     }
 
     /// Every part that must be there.
@@ -303,6 +316,11 @@ impl Part {
     /// Whether it differs from webhook to webhook, so that a signature of it is good for one only.
     pub(super) fn is_of_the_webhook(&self) -> bool {
         *self == Self::Body || self.is_the_senders()
+    }
+
+    /// Whether it differs from one delivery to the next.
+    fn is_variable(&self) -> bool {
+        *self == Self::Timestamp || self.is_of_the_webhook()
     }
 
     /// A value that holds the text that ends it could be split from its neighbour in another place.

@@ -178,15 +178,34 @@ impl Variant {
         }
     }
 
+    /// Whether its signature is a plain hash that can be made longer without the key.
+    pub(super) fn can_be_lengthened(&self) -> bool {
+        self.templates().any(|(_, template)| template.can_be_lengthened())
+    }
+
     /// How the signed content may be written.
     pub(super) fn cases(&self) -> &'static [Case] {
         let has_cases = self.templates().any(|(_, template)| template.has_cases());
         if has_cases { &[Case::AsSent, Case::Lower] } else { &[Case::AsSent] }
     }
 
-    /// What a provider may do and a new scheme must not: [`Template::ambiguity`].
+    /// What a provider may do and a new scheme must not.
     pub(super) fn check_custom(&self, spec: &SchemeSpec) -> Result<(), SpecError> {
         for (at, template) in self.templates() {
+            if template.can_be_lengthened() {
+                return Err(SpecError::new(
+                    at,
+                    "who has one such hash can make another one without the key (length extension): use hmac-sha256 or \
+                     hmac-sha512, or write {secret} last if the sender does so",
+                ));
+            }
+            if spec.algorithm != Algorithm::Token && !template.has_any_of_the_webhook() {
+                return Err(SpecError::new(
+                    at,
+                    "it holds nothing of the webhook, so that one signature is good for all: write {body} in it, or use \
+                     the algorithm token for a text that is always the same",
+                ));
+            }
             if let Some(problem) = template.ambiguity(is_bounded(spec)) {
                 return Err(SpecError::new(at, problem));
             }
@@ -201,7 +220,7 @@ impl Variant {
 
     /// Whether nothing of the webhook is signed, with a timestamp or without.
     pub(super) fn is_static(&self) -> bool {
-        self.templates().any(|(_, template)| !template.parts().any(Part::is_of_the_webhook))
+        self.templates().any(|(_, template)| !template.has_any_of_the_webhook())
     }
 
     fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
@@ -318,6 +337,25 @@ impl<'a> Iterator for Entries<'a, '_> {
             None => Some(rest),
         }
     }
+}
+
+/// The fewest bytes that a custom scheme's keys may have: what a scheme has that says nothing of it.
+const MIN_KEY_BYTES: usize = 8;
+
+/// What a provider may leave open and a new scheme must not.
+pub(super) fn check_custom_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
+    if spec.timestamp.as_ref().is_some_and(|timestamp| timestamp.window.is_none()) {
+        return Err(SpecError::new(
+            "timestamp.window",
+            "a window in seconds is wanted: without one a webhook that was seen once could be sent again at any time",
+        ));
+    }
+    for (at, bytes) in [("key.min_bytes", Some(spec.key.min_bytes)), ("key.bytes", spec.key.bytes)] {
+        if bytes.is_some_and(|bytes| bytes < MIN_KEY_BYTES) {
+            return Err(SpecError::new(at, "at least 8 are wanted: shorter keys can be guessed"));
+        }
+    }
+    Ok(())
 }
 
 /// The longest timestamp that any unit reads, in bytes.
