@@ -9,8 +9,6 @@
     reason = "tests only"
 )]
 
-mod server;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
@@ -29,7 +27,7 @@ use tollgate_pipeline::ports::{
     LedgerState, PortError, PortResult, Recorded, Subject, Transactions,
 };
 
-use server::Server;
+use tollgate_testkit::aws::Server;
 
 const URL: &str = "http://127.0.0.1/000000000000/archive";
 

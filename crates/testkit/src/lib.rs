@@ -1,5 +1,5 @@
 //! What the tests of the other crates are built from: [`memory`] has every port in memory, [`failure`] makes any
-//! port fail at any call, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
+//! port fail at any call, [`aws`] refuses what AWS refuses, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
 //! must do, [`schema`] checks published events,
 //! [`events_page`] writes their documentation, and [`sample_events`] those that the consumers' packages are tested with.
 //! A dev-dependency only.
@@ -12,6 +12,7 @@
     reason = "tests only"
 )]
 
+pub mod aws;
 pub mod contract;
 pub mod events_page;
 pub mod failure;

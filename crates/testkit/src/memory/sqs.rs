@@ -59,6 +59,15 @@ pub struct Draft {
     pub fifo: Option<(String, String)>,
 }
 
+impl Draft {
+    /// What SQS counts, in bytes: the body, and each attribute's name, type and value.
+    pub(crate) fn size(&self) -> usize {
+        let attributes =
+            self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
+        self.body.len() + attributes.sum::<usize>()
+    }
+}
+
 /// A queue. Two processes that share it are two clones of an [`Arc`].
 #[derive(Debug)]
 pub struct Queue {
@@ -107,7 +116,7 @@ impl Queue {
         Self { clock: clock.clone(), is_fifo, retention_seconds, dead_letters, state: Mutex::default() }
     }
 
-    /// Where messages go after too many receive_count.
+    /// Where messages go after too many receives.
     ///
     /// # Panics
     ///
@@ -123,7 +132,7 @@ impl Queue {
     ///
     /// What SQS refuses for good.
     pub fn send(&self, draft: Draft) -> PortResult<()> {
-        check(&draft)?;
+        check(&draft).map_err(refused)?;
         let now = self.clock.reading();
         let mut state = self.state(now);
         if self.is_fifo != draft.fifo.is_some() {
@@ -266,28 +275,22 @@ fn refused(code: &str) -> PortError {
     PortError::permanent("sqs", code)
 }
 
-/// What SQS refuses (SendMessage and MessageAttributeValue, API reference).
-fn check(draft: &Draft) -> PortResult<()> {
-    let invalid = || Err(refused("InvalidParameterValue"));
+/// The error's code where SQS refuses a message (SendMessage and MessageAttributeValue, API reference).
+pub(crate) fn check(draft: &Draft) -> Result<(), &'static str> {
+    const INVALID: Result<(), &str> = Err("InvalidParameterValue");
     let texts = || draft.attributes.iter().map(|(_, value)| value).chain([&draft.body]);
     if texts().any(|text| !text.chars().all(is_character)) {
-        return Err(refused("InvalidMessageContents"));
+        return Err("InvalidMessageContents");
     }
-    if texts().any(String::is_empty) || draft.attributes.len() > ATTRIBUTES {
-        return invalid();
+    if texts().any(String::is_empty) || draft.attributes.len() > ATTRIBUTES || draft.size() > MESSAGE_BYTES {
+        return INVALID;
     }
     let names: BTreeSet<&String> = draft.attributes.iter().map(|(name, _)| name).collect();
     if names.len() < draft.attributes.len() || !names.into_iter().all(|name| is_name(name)) {
-        return invalid();
-    }
-    let sizes = draft.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
-    if draft.body.len() + sizes.sum::<usize>() > MESSAGE_BYTES {
-        return invalid();
+        return INVALID;
     }
     match &draft.fifo {
-        Some((group, deduplication_id)) if !is_fifo_text(group) || !is_fifo_text(deduplication_id) => {
-            invalid()
-        }
+        Some((group, deduplication_id)) if !is_fifo_text(group) || !is_fifo_text(deduplication_id) => INVALID,
         _ => Ok(()),
     }
 }

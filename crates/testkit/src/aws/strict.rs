@@ -1,0 +1,158 @@
+//! The local peer as AWS is: it refuses, and it does a part of a batch.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    bad_entries,
+    http::{Request, Server, forward},
+};
+use crate::failure::draw;
+
+/// A server before the local peer. It refuses what AWS refuses, and of every other batch call it leaves some entries
+/// undone, at random, as AWS may at any time.
+#[derive(Debug)]
+pub struct Strict(Server);
+
+impl Strict {
+    /// Stands before the peer at `url`; the same choices for the same `seed`.
+    pub fn before(url: &str, mut seed: u64) -> Self {
+        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self(Server::listen(move |request: &Request| {
+            let Request { operation, body, .. } = request;
+            let mut left_out = bad_entries(operation, body);
+            if draw(&mut seed).is_multiple_of(2) {
+                let bad: BTreeSet<usize> = left_out.iter().map(|(index, _)| *index).collect();
+                let undone = (0..count(operation, body))
+                    .filter(|index| !bad.contains(index) && draw(&mut seed).is_multiple_of(3));
+                left_out.extend(undone.map(|index| (index, UNDONE)));
+            }
+            let left_out = LeftOut::of(operation, body, left_out);
+            let answer =
+                if left_out.is_all() { json!({}) } else { forward(&address, request, &left_out.rest)? };
+            Ok(left_out.merged(answer))
+        }))
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        self.0.url()
+    }
+}
+
+/// The code of an entry that was not done and may be done later; each service has its own.
+const UNDONE: &str = "undone";
+
+/// How many entries a batch call has.
+fn count(operation: &str, request: &Value) -> usize {
+    entries(operation, &mut request.clone()).into_iter().map(|list| list.len()).sum()
+}
+
+/// The lists of a batch call's entries.
+fn entries<'r>(operation: &str, request: &'r mut Value) -> Vec<&'r mut Vec<Value>> {
+    let tables = |request: &'r mut Value| request["RequestItems"].as_object_mut().into_iter().flatten();
+    let lists: Vec<Option<&mut Vec<Value>>> = match operation {
+        "SendMessageBatch" | "PutEvents" => vec![request["Entries"].as_array_mut()],
+        "BatchExecuteStatement" => vec![request["Statements"].as_array_mut()],
+        "BatchWriteItem" => tables(request).map(|(_, list)| list.as_array_mut()).collect(),
+        "BatchGetItem" => tables(request).map(|(_, table)| table["Keys"].as_array_mut()).collect(),
+        _ => Vec::new(),
+    };
+    lists.into_iter().flatten().collect()
+}
+
+/// A batch call of which some entries are not done.
+#[derive(Debug)]
+pub(super) struct LeftOut {
+    operation: String,
+    /// The request of the others.
+    pub(super) rest: Value,
+    has_rest: bool,
+    request: Value,
+    /// Their places, in order, and their codes.
+    left_out: Vec<(usize, &'static str)>,
+}
+
+impl LeftOut {
+    pub(super) fn of(operation: &str, request: &Value, mut left_out: Vec<(usize, &'static str)>) -> Self {
+        left_out.sort_unstable();
+        let mut rest = request.clone();
+        let mut index = 0;
+        for list in entries(operation, &mut rest) {
+            list.retain(|_| {
+                index += 1;
+                !left_out.iter().any(|(place, _)| *place == index - 1)
+            });
+        }
+        let has_rest = left_out.is_empty() || count(operation, &rest) > 0;
+        Self { operation: operation.to_owned(), rest, has_rest, request: request.clone(), left_out }
+    }
+
+    /// Whether no entry is to be done.
+    pub(super) fn is_all(&self) -> bool {
+        !self.has_rest
+    }
+
+    /// The answer for all, of the answer for the others.
+    pub(super) fn merged(mut self, mut answer: Value) -> Value {
+        if self.left_out.is_empty() {
+            return answer;
+        }
+        let list = |answer: &mut Value, name: &str| {
+            if !answer[name].is_array() {
+                answer[name] = json!([]);
+            }
+        };
+        match self.operation.as_str() {
+            "SendMessageBatch" => {
+                list(&mut answer, "Successful");
+                list(&mut answer, "Failed");
+                for (index, code) in self.left_out {
+                    let (code, fault) = if code == UNDONE { ("InternalError", false) } else { (code, true) };
+                    let id = &self.request["Entries"][index]["Id"];
+                    let failed = json!({"Id": id, "Code": code, "SenderFault": fault});
+                    answer["Failed"].as_array_mut().unwrap().push(failed);
+                }
+            }
+            "PutEvents" => {
+                list(&mut answer, "Entries");
+                for (index, code) in self.left_out {
+                    let code = if code == UNDONE { "ThrottlingException" } else { code };
+                    let entries = answer["Entries"].as_array_mut().unwrap();
+                    entries.insert(index, json!({"ErrorCode": code, "ErrorMessage": "no"}));
+                }
+                answer["FailedEntryCount"] = json!(1);
+            }
+            "BatchExecuteStatement" => {
+                list(&mut answer, "Responses");
+                for (index, code) in self.left_out {
+                    let code = if code == UNDONE { "ThrottlingError" } else { code };
+                    let responses = answer["Responses"].as_array_mut().unwrap();
+                    responses.insert(index, json!({"Error": {"Code": code, "Message": "no"}}));
+                }
+            }
+            _ => self.unprocessed(&mut answer),
+        }
+        answer
+    }
+
+    /// Adds what was left out to the answer as it was asked for.
+    fn unprocessed(&mut self, answer: &mut Value) {
+        let name = if self.operation == "BatchGetItem" { "UnprocessedKeys" } else { "UnprocessedItems" };
+        let mut index = 0;
+        for list in entries(&self.operation, &mut self.request) {
+            list.retain(|_| {
+                index += 1;
+                self.left_out.iter().any(|(place, _)| *place == index - 1)
+            });
+        }
+        let asked = self.request["RequestItems"].take();
+        for (table, left) in asked.as_object().into_iter().flatten() {
+            let is_empty = left.as_array().or_else(|| left["Keys"].as_array()).is_none_or(Vec::is_empty);
+            if !is_empty {
+                answer[name][table] = left.clone();
+            }
+        }
+    }
+}
