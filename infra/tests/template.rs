@@ -58,7 +58,12 @@ const FUNCTIONS: [Function; 4] = [
             ),
             Adapter(
                 "DynamoTransactions",
-                &[("dynamodb:BatchGetItem", "Transactions"), ("dynamodb:BatchWriteItem", "Transactions")],
+                &[
+                    ("dynamodb:BatchGetItem", "Transactions"),
+                    ("dynamodb:BatchWriteItem", "Transactions"),
+                    ("dynamodb:PartiQLInsert", "Transactions"),
+                    ("dynamodb:PartiQLUpdate", "Transactions"),
+                ],
             ),
             Adapter("EventBridgeBus", &[("events:PutEvents", "Bus")]),
             Adapter("SqsArchiveQueue", &[("sqs:SendMessage", "Archive")]),
@@ -88,7 +93,11 @@ const FUNCTIONS: [Function; 4] = [
         adapters: &[
             Adapter(
                 "DynamoHistory",
-                &[("dynamodb:Query", "Transactions"), ("dynamodb:UpdateItem", "Transactions")],
+                &[
+                    ("dynamodb:GetItem", "Transactions"),
+                    ("dynamodb:PutItem", "Transactions"),
+                    ("dynamodb:Query", "Transactions"),
+                ],
             ),
             Adapter("EventBridgeBus", &[("events:PutEvents", "Bus")]),
         ],
@@ -103,18 +112,19 @@ const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
 /// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The calls of each adapter's file, as the SDK names them.
-const CALLS: [(&str, &[&str]); 12] = [
+const CALLS: [(&str, &[&str]); 13] = [
     ("archive.rs", &["put_object"]),
     ("bus.rs", &["put_events"]),
     ("dynamodb.rs", &["batch_get_item", "batch_write_item"]),
-    ("effects.rs", &["batch_execute_statement"]),
+    ("effects.rs", &[]),
     ("endpoints.rs", &["get_parameters_by_path"]),
-    ("history.rs", &["query", "update_item"]),
+    ("history.rs", &["get_item", "put_item", "query"]),
     ("ledger.rs", &["put_item"]),
     ("materials.rs", &[]),
     ("payloads.rs", &["get_object", "put_object"]),
     ("queues.rs", &["send_message", "send_message_batch"]),
     ("secrets.rs", &["get_parameter", "get_secret_value"]),
+    ("statements.rs", &["batch_execute_statement"]),
     ("transactions.rs", &[]),
 ];
 

@@ -12,7 +12,7 @@ use tollgate_aws::{
     effects::insertion,
     ledger,
     prepared::PreparedItems,
-    transactions::{Row, rows},
+    transactions::{history_item, latest_item},
 };
 use tollgate_batch::{Deadline, Kind};
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
@@ -203,9 +203,12 @@ impl Transactions for Memory {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        let rows = rows(events);
-        let items = PreparedItems::new(&rows, self.is_parallel, Row::item);
-        self.sink.lock().unwrap().transactions.extend(items.take_all());
+        let history = |recorded: &Recorded<'_>| history_item(&recorded.document);
+        let history = PreparedItems::new(events, self.is_parallel, history).take_all();
+        let latest: Vec<&Recorded<'_>> = events.iter().filter(|it| it.ahead_of.is_some()).collect();
+        let latest =
+            PreparedItems::new(&latest, self.is_parallel, |recorded| latest_item(recorded)).take_all();
+        self.sink.lock().unwrap().transactions.extend(history.into_iter().chain(latest));
         events.iter().map(|_| Ok(())).collect()
     }
 }

@@ -1,26 +1,23 @@
 //! Who tells which effect: claims in the ledger's table, beside its events.
 //!
-//! A claim is an INSERT, which fails where the item is there. BatchExecuteStatement makes 25 of them a call and gives
-//! each its own verdict. What was there is read afterwards: the item in a statement's error is documented for failed
-//! conditions, and not for INSERT (BatchStatementError, API reference).
+//! A claim is an INSERT, which fails where the item is there. What was there is read afterwards: the item in a
+//! statement's error is documented for failed conditions, and not for INSERT (BatchStatementError, API reference).
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     Client,
     error::BuildError,
-    types::{
-        AttributeValue, BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
-    },
+    types::{AttributeValue, BatchStatementRequest},
 };
 use tollgate_core::{EventId, Timestamp, WebhookId};
 use tollgate_pipeline::ports::{EffectClaim, Effects, PortError, PortResult};
 
 use crate::{
-    batch::{Item, Limits, batched},
+    batch::batched,
     dynamodb::{Attributes, READ, Read, SERVICE, number, string, text},
-    error::{build_error, port_error},
     prepared::PreparedItems,
+    statements::{Statements, Verdict},
 };
 
 const KEY: &str = "event_key";
@@ -28,23 +25,12 @@ const EVENT_ID: &str = "event_id";
 const WEBHOOK_ID: &str = "webhook_id";
 const CLAIMED_AT: &str = "claimed_at";
 
-/// BatchExecuteStatement: 25 statements a call (API reference). Ours are some 500 bytes.
-const EXECUTE: Limits = Limits { service: SERVICE, items: 25, bytes: usize::MAX };
-
 /// The claims of effects in the table `webhook-events`.
 #[derive(Debug, Clone)]
 pub struct DynamoEffects {
     client: Client,
     table: String,
     is_parallel: bool,
-}
-
-/// What a statement did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Done,
-    /// The item is there already, or it is not as the statement's condition has it.
-    Refused,
 }
 
 impl DynamoEffects {
@@ -58,27 +44,8 @@ impl DynamoEffects {
         Self { is_parallel, ..self }
     }
 
-    /// Runs one statement for each input, and gives each its verdict.
-    async fn execute<I: Sync>(
-        &self,
-        inputs: &[I],
-        statement: impl Fn(&I) -> Result<BatchStatementRequest, BuildError> + Sync,
-    ) -> Vec<PortResult<Verdict>> {
-        let statements = PreparedItems::new(inputs, self.is_parallel, statement);
-        batched(EXECUTE, &vec![1; inputs.len()], async |chunk| self.call(statements.take(chunk)).await).await
-    }
-
-    async fn call(&self, statements: Vec<Result<BatchStatementRequest, BuildError>>) -> Vec<Item<Verdict>> {
-        let count = statements.len();
-        let fail = |problem: PortError| (0..count).map(|_| Item::Done(Err(problem.clone()))).collect();
-        let Ok(statements) = statements.into_iter().collect::<Result<Vec<_>, _>>() else {
-            return fail(build_error(SERVICE));
-        };
-        match self.client.batch_execute_statement().set_statements(Some(statements)).send().await {
-            // `batched` compares the number of verdicts with that of the statements.
-            Ok(answer) => answer.responses().iter().map(verdict).collect(),
-            Err(problem) => fail(port_error(SERVICE, &problem)),
-        }
+    fn statements(&self) -> Statements<'_> {
+        Statements { client: &self.client, is_parallel: self.is_parallel }
     }
 
     /// The claims that are there instead of these.
@@ -106,7 +73,7 @@ impl DynamoEffects {
 
 impl Effects for DynamoEffects {
     async fn claim(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
-        let inserted = self.execute(claims, |claim| insertion(&self.table, claim)).await;
+        let inserted = self.statements().execute(claims, |claim| insertion(&self.table, claim)).await;
         let taken: Vec<EffectClaim> = claims
             .iter()
             .zip(&inserted)
@@ -119,7 +86,8 @@ impl Effects for DynamoEffects {
             _ => None,
         };
         let old: Vec<(EffectClaim, EffectClaim)> = taken.iter().zip(&standing).filter_map(old).collect();
-        let replaced = self.execute(&old, |(claim, old)| replacement(&self.table, claim, old)).await;
+        let replaced =
+            self.statements().execute(&old, |(claim, old)| replacement(&self.table, claim, old)).await;
         // As many answers as there were questions, each in its order.
         let (mut standing, mut replaced) = (standing.into_iter(), replaced.into_iter());
         let unanswered = || PortError::retryable(SERVICE, "no answer for a claim");
@@ -140,27 +108,8 @@ impl Effects for DynamoEffects {
     }
 
     async fn release(&self, claims: &[EffectClaim]) -> Vec<PortResult<()>> {
-        let released = self.execute(claims, |claim| release(&self.table, claim)).await;
+        let released = self.statements().execute(claims, |claim| release(&self.table, claim)).await;
         released.into_iter().map(|verdict| verdict.map(|_| ())).collect()
-    }
-}
-
-fn verdict(response: &BatchStatementResponse) -> Item<Verdict> {
-    let Some(problem) = response.error() else { return Item::Done(Ok(Verdict::Done)) };
-    let Some(code) = problem.code() else {
-        return Item::Done(Err(PortError::retryable(SERVICE, "error without a code")));
-    };
-    match code {
-        Code::DuplicateItem | Code::ConditionalCheckFailed => Item::Done(Ok(Verdict::Refused)),
-        // The statement itself is wrong; whatever else it is may pass.
-        Code::ValidationError | Code::ItemCollectionSizeLimitExceeded => {
-            Item::Done(Err(PortError::permanent(SERVICE, code.as_str())))
-        }
-        // Not permitted, or not there: another call in a moment meets the same.
-        Code::AccessDenied | Code::ResourceNotFound => {
-            Item::Done(Err(PortError::retryable(SERVICE, code.as_str())))
-        }
-        _ => Item::LeftOver(PortError::retryable(SERVICE, code.as_str())),
     }
 }
 

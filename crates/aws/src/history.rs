@@ -1,13 +1,15 @@
-//! The transaction history as the fraud check uses it: counts by customer, and decisions on events.
+//! The transaction history as the fraud check uses it: counts by customer, and decisions on events. A decision
+//! is an item of its own, which no repeat of its event writes.
 
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, ReturnValue},
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use tollgate_core::{PaymentEvent, Timestamp};
-use tollgate_pipeline::ports::{Decisions, History, PortError, PortResult, Recent};
+use tollgate_pipeline::ports::{Decisions, History, PortError, PortResult, Recent, decision_sort_key};
 use tollgate_risk::Decision;
 
 use crate::error::port_error;
@@ -67,6 +69,28 @@ impl History for DynamoHistory {
     }
 }
 
+impl DynamoHistory {
+    fn key(event: &PaymentEvent<'_>, sort_key: String) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            ("transaction_id".to_owned(), text(event.transaction_key())),
+            ("sort_key".to_owned(), text(sort_key)),
+        ])
+    }
+
+    /// Whether the event is in the history. What is there is never removed.
+    async fn is_recorded(&self, event: &PaymentEvent<'_>) -> PortResult<bool> {
+        let read = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(Self::key(event, event.sort_key())))
+            .projection_expression("sort_key")
+            .consistent_read(true);
+        let read = read.send().await.map_err(|problem| port_error(SERVICE, &problem))?;
+        Ok(read.item.is_some())
+    }
+}
+
 impl Decisions for DynamoHistory {
     async fn record(
         &self,
@@ -74,41 +98,33 @@ impl Decisions for DynamoHistory {
         decision: &Decision,
         at: Timestamp,
     ) -> PortResult<Option<Decision>> {
+        if !self.is_recorded(event).await? {
+            return Ok(None);
+        }
         let reasons = decision.reasons.iter().map(|reason| text(reason.code())).collect();
-        let updated = self
+        let put = self
             .client
-            .update_item()
+            .put_item()
             .table_name(&self.table)
-            .key("transaction_id", text(event.transaction_key()))
-            .key("sort_key", text(event.sort_key()))
-            // The four attributes are always written together, so the first decision is kept as a whole.
-            .update_expression(
-                "SET fraud_score = if_not_exists(fraud_score, :score), \
-                 fraud_decision = if_not_exists(fraud_decision, :decision), \
-                 fraud_reasons = if_not_exists(fraud_reasons, :reasons), \
-                 fraud_at = if_not_exists(fraud_at, :at)",
-            )
-            .condition_expression("attribute_exists(sort_key)")
-            .expression_attribute_values(":score", AttributeValue::N(decision.score.to_string()))
-            .expression_attribute_values(":decision", text(decision.verdict.as_str()))
-            .expression_attribute_values(":reasons", AttributeValue::L(reasons))
-            .expression_attribute_values(":at", text(moment(at)))
-            .return_values(ReturnValue::AllNew)
+            .set_item(Some(Self::key(event, decision_sort_key(event))))
+            .item("event_id", text(event.id.as_str()))
+            .item("fraud_score", AttributeValue::N(decision.score.to_string()))
+            .item("fraud_decision", text(decision.verdict.as_str()))
+            .item("fraud_reasons", AttributeValue::L(reasons))
+            .item("fraud_at", text(moment(at)))
+            .condition_expression("attribute_not_exists(sort_key)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match updated {
-            Ok(updated) => {
+        let Err(problem) = put else { return Ok(Some(decision.clone())) };
+        match problem.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(standing)) => {
+                let standing =
+                    standing.item().ok_or_else(|| PortError::retryable(SERVICE, "decision not returned"))?;
                 let unreadable = || PortError::permanent(SERVICE, "recorded decision cannot be read");
-                updated.attributes().and_then(read).map(Some).ok_or_else(unreadable)
+                read(standing).map(Some).ok_or_else(unreadable)
             }
-            Err(problem)
-                if problem
-                    .as_service_error()
-                    .is_some_and(|problem| problem.is_conditional_check_failed_exception()) =>
-            {
-                Ok(None)
-            }
-            Err(problem) => Err(port_error(SERVICE, &problem)),
+            _ => Err(port_error(SERVICE, &problem)),
         }
     }
 }

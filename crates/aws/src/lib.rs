@@ -25,6 +25,7 @@ pub mod payloads;
 pub mod prepared;
 pub mod queues;
 pub mod secrets;
+mod statements;
 pub mod transactions;
 
 /// Attempts for each call, the first included. The SDK's standard mode backs off with jitter between them.

@@ -2,22 +2,31 @@
 //!
 //! An event is the item (`transaction_id`, `PaymentEvent::sort_key`), with its JSON and what an index needs beside it:
 //! a usual item is at most one write unit long. Each transaction also has one item with the sort key `latest`. It holds
-//! how far the transaction was known to be when it was last written; `superseded` is computed from it. It is a hint: the
-//! history itself is the truth.
+//! how far the transaction is known to be, from which `superseded` is computed, and what its key is an alias of. Two
+//! processors may write it at once, so it is changed only as it was read: its state is replaced where it is still that of
+//! the same event, and a link leaves the state as it is. The history itself is the truth.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    error::BuildError,
+    types::{AttributeValue, BatchStatementRequest},
+};
+use futures_util::future;
 use tollgate_core::{
-    Category, EventType,
+    Authenticity, Category, EventId, EventType,
     event::{Position, nine_decimals},
 };
-use tollgate_pipeline::ports::{Document, Latest, Link, PortError, PortResult, Recorded, Transactions};
+use tollgate_pipeline::ports::{
+    Document, Latest, Link, PortError, PortResult, Recorded, State, Transactions,
+};
 
 use crate::{
     batch::batched,
-    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, number, string, text, write},
+    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, string, text, write},
     prepared::PreparedItems,
+    statements::{Statements, Verdict},
 };
 
 const LATEST: &str = "latest";
@@ -44,14 +53,79 @@ impl DynamoTransactions {
     }
 }
 
+impl DynamoTransactions {
+    fn statements(&self) -> Statements<'_> {
+        Statements { client: &self.client, is_parallel: self.is_parallel }
+    }
+
+    /// Runs a statement for each task. Where it is refused, `again` says what to do now: another task, nothing more, or
+    /// what its failure is.
+    async fn write_all<T: Sync, F: Future<Output = Vec<PortResult<Option<T>>>>>(
+        &self,
+        tasks: Vec<T>,
+        statement: impl Fn(&T) -> Result<BatchStatementRequest, BuildError> + Sync,
+        again: impl Fn(Vec<T>) -> F,
+    ) -> Vec<PortResult<()>> {
+        let changing = || Err(PortError::retryable(SERVICE, "the latest state changes all the time"));
+        let mut results: Vec<PortResult<()>> = tasks.iter().map(|_| changing()).collect();
+        let mut open: Vec<(usize, T)> = tasks.into_iter().enumerate().collect();
+        let mut set = |at, result| {
+            if let Some(answer) = results.get_mut(at) {
+                *answer = result;
+            }
+        };
+        for _ in 0..ROUNDS {
+            if open.is_empty() {
+                break;
+            }
+            let verdicts = self.statements().execute(&open, |(_, task)| statement(task)).await;
+            let (mut places, mut refused) = (Vec::new(), Vec::new());
+            for ((at, task), verdict) in open.into_iter().zip(verdicts) {
+                match verdict {
+                    Ok(Verdict::Done) => set(at, Ok(())),
+                    Ok(Verdict::Refused) => {
+                        places.push(at);
+                        refused.push(task);
+                    }
+                    Err(problem) => set(at, Err(problem)),
+                }
+            }
+            open = Vec::new();
+            for (at, task) in places.into_iter().zip(again(refused).await) {
+                match task {
+                    Ok(Some(task)) => open.push((at, task)),
+                    Ok(None) => set(at, Ok(())),
+                    Err(problem) => set(at, Err(problem)),
+                }
+            }
+        }
+        results
+    }
+
+    /// Moves what is known of transactions on, each by one event.
+    async fn advance<'e>(&self, steps: Vec<Step<'e>>) -> Vec<PortResult<()>> {
+        let again = async |refused: Vec<Step<'e>>| {
+            let keys: Vec<String> =
+                refused.iter().map(|step| step.recorded.document.event.transaction_key()).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let known = self.latest(&keys).await;
+            refused.into_iter().zip(known).map(|(step, known)| step.now_that(known?)).collect()
+        };
+        self.write_all(steps, |step| step.statement(&self.table), again).await
+    }
+}
+
+/// The most statements for one item whose every one came too late.
+const ROUNDS: usize = 4;
+
 impl Transactions for DynamoTransactions {
     async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Latest>> {
         let read = Read {
             client: &self.client,
             table: &self.table,
             key: TRANSACTION,
-            projection: "transaction_id, latest_at, #type, #rank, undated, alias_of",
-            names: &[("#type", "type"), ("#rank", "rank")],
+            projection: "transaction_id, latest_at, #type, event_id, undated, alias_of, authenticated_alias_of",
+            names: &[("#type", "type")],
         };
         let key = |key: &&str| {
             HashMap::from([(TRANSACTION.to_owned(), string(*key)), ("sort_key".to_owned(), string(LATEST))])
@@ -65,104 +139,160 @@ impl Transactions for DynamoTransactions {
     }
 
     async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
-        let items = PreparedItems::new(links, false, alias_item);
-        batched(WRITE, &vec![UNIT; links.len()], async |chunk| {
-            write(&self.client, &self.table, &KEY, items.take(chunk)).await
-        })
-        .await
+        // Those of each authenticity together: an item is in a call once.
+        let (verified, authenticated): (Vec<&Link>, Vec<&Link>) =
+            links.iter().partition(|link| link.authenticity == Authenticity::Verified);
+        let mut written = [Vec::new().into_iter(), Vec::new().into_iter()];
+        for (links, written) in [verified, authenticated].into_iter().zip(&mut written) {
+            let tasks = links.into_iter().map(|link| (link, link.is_known)).collect();
+            let statement = |(link, is_known): &(&Link, bool)| linking(&self.table, link, *is_known);
+            // Refused, the item is there after all, or is not any more.
+            let again = async |refused: Vec<(_, bool)>| {
+                refused.into_iter().map(|(link, is_known)| Ok(Some((link, !is_known)))).collect()
+            };
+            *written = self.write_all(tasks, statement, again).await.into_iter();
+        }
+        let [mut verified, mut authenticated] = written;
+        let one = |link: &Link| match link.authenticity {
+            Authenticity::Verified => verified.next(),
+            Authenticity::Authenticated => authenticated.next(),
+        };
+        links.iter().map(one).map(|answer| answer.unwrap_or_else(unanswered)).collect()
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        let rows = rows(events);
-        let sizes: Vec<usize> = rows.iter().map(Row::size).collect();
-        let items = PreparedItems::new(&rows, self.is_parallel, Row::item);
+        let sizes: Vec<usize> = events.iter().map(|recorded| 2 * recorded.document.json.len()).collect();
+        let items = PreparedItems::new(events, self.is_parallel, |recorded| history_item(&recorded.document));
         let written = batched(WRITE, &sizes, async |chunk| {
             write(&self.client, &self.table, &KEY, items.take(chunk)).await
-        })
-        .await;
-        // As many rows for each event as `rows` makes.
-        let mut written = written.into_iter();
-        let mut next = || written.next().unwrap_or(Err(PortError::retryable(SERVICE, "no answer for a row")));
+        });
+        let step = |recorded| Some(Step { recorded, known: recorded.ahead_of?.clone() });
+        let (written, advanced) =
+            future::join(written, self.advance(events.iter().filter_map(step).collect())).await;
+        let (mut written, mut advanced) = (written.into_iter(), advanced.into_iter());
         let one = |recorded: &Recorded<'_>| {
-            let history = next();
-            if recorded.is_latest { history.and(next()) } else { history }
+            let history = written.next().unwrap_or_else(unanswered);
+            match recorded.ahead_of {
+                Some(_) => history.and(advanced.next().unwrap_or_else(unanswered)),
+                None => history,
+            }
         };
         events.iter().map(one).collect()
     }
 }
 
-/// An alias has a state of its own only where it had events before it was known to be one.
-fn latest(item: &Attributes) -> PortResult<Latest> {
-    let alias_of = text(item, "alias_of").map(str::to_owned);
-    let position = match text(item, "latest_at") {
-        None if alias_of.is_some() => None,
-        at => Some(position(item, at).ok_or_else(|| PortError::permanent(SERVICE, UNREADABLE))?),
-    };
-    Ok(Latest { position, alias_of })
+fn unanswered() -> PortResult<()> {
+    Err(PortError::retryable(SERVICE, "no answer for an item"))
 }
 
-fn position(item: &Attributes, at: Option<&str>) -> Option<Position> {
-    let rank = item.get("rank").and_then(|rank| rank.as_n().ok()?.parse().ok());
-    let rank = rank.or_else(|| Some(EventType::parse(text(item, "type")?)?.rank()))?;
-    Some(Position { at: at?.parse().ok()?, rank, is_dated: !item.contains_key("undated") })
+fn latest(item: &Attributes) -> PortResult<Latest> {
+    let alias_of = text(item, ALIAS_OF).map(str::to_owned);
+    let authenticated_alias_of = text(item, AUTHENTICATED_ALIAS_OF).map(str::to_owned);
+    // An alias has a state of its own only where it had events before it was known to be one.
+    let state = match text(item, "latest_at") {
+        None if alias_of.is_some() || authenticated_alias_of.is_some() => None,
+        at => Some(state(item, at).ok_or_else(|| PortError::permanent(SERVICE, UNREADABLE))?),
+    };
+    Ok(Latest { state, alias_of, authenticated_alias_of })
+}
+
+fn state(item: &Attributes, at: Option<&str>) -> Option<State> {
+    let rank = EventType::parse(text(item, "type")?)?.rank();
+    let is_dated = item.get("undated") != Some(&AttributeValue::Bool(true));
+    let position = Position { at: at?.parse().ok()?, rank, is_dated };
+    Some(State { position, event_id: EventId::parse(text(item, "event_id")?)? })
 }
 
 /// What the table says where it says nothing.
 const UNREADABLE: &str = "a transaction's latest state cannot be read";
-/// More than an alias item's length, in bytes.
-const UNIT: usize = 4_096;
 
-/// The item that says that a key is another name of a transaction.
-fn alias_item(link: &Link) -> Attributes {
-    let mut item = HashMap::from([
-        ("transaction_id".to_owned(), string(link.alias.as_str())),
-        ("sort_key".to_owned(), string(LATEST)),
-        ("alias_of".to_owned(), string(link.of.as_str())),
-    ]);
-    if let Some(Position { at, rank, is_dated }) = link.position {
-        item.insert("latest_at".to_owned(), string(at.to_string()));
-        item.insert("rank".to_owned(), number(rank));
-        if !is_dated {
-            item.insert("undated".to_owned(), AttributeValue::Bool(true));
-        }
-    }
-    item
-}
+const ALIAS_OF: &str = "alias_of";
+const AUTHENTICATED_ALIAS_OF: &str = "authenticated_alias_of";
 
-/// The rows of events: each event's history row, followed by the row of the latest state where the event is the latest.
-pub fn rows<'e>(events: &'e [Recorded<'e>]) -> Vec<Row<'e>> {
-    let rows_of = |recorded: &'e Recorded<'e>| {
-        let latest = recorded.is_latest.then_some(Row::Latest(recorded));
-        [Some(Row::History(&recorded.document)), latest].into_iter().flatten()
+/// The statement that links an alias, whose item is there or is not.
+fn linking(table: &str, link: &Link, is_known: bool) -> Result<BatchStatementRequest, BuildError> {
+    let attribute = match link.authenticity {
+        Authenticity::Verified => ALIAS_OF,
+        Authenticity::Authenticated => AUTHENTICATED_ALIAS_OF,
     };
-    events.iter().flat_map(rows_of).collect()
+    let (of, alias, latest) = (string(link.of.as_str()), string(link.alias.as_str()), string(LATEST));
+    let (statement, parameters) = if is_known {
+        let set =
+            [r#"UPDATE ""#, table, r#"" SET "#, attribute, " = ? WHERE transaction_id = ? AND sort_key = ?"];
+        (set.concat(), vec![of, alias, latest])
+    } else {
+        let begin = [r#"INSERT INTO ""#, table, r#"" VALUE {'transaction_id': ?, 'sort_key': ?, '"#];
+        (begin.concat() + attribute + "': ?}", vec![alias, latest, of])
+    };
+    BatchStatementRequest::builder().statement(statement).set_parameters(Some(parameters)).build()
 }
 
-/// A row of the table.
-#[derive(Debug, Clone, Copy)]
-pub enum Row<'e> {
-    /// The event in its transaction's history.
-    History(&'e Document<'e>),
-    /// The latest known state of its transaction.
-    Latest(&'e Recorded<'e>),
+/// An event that is ahead of what is known of its transaction.
+#[derive(Debug)]
+struct Step<'e> {
+    recorded: &'e Recorded<'e>,
+    known: Latest,
 }
 
-impl Row<'_> {
-    /// At most how long it is, in bytes.
-    fn size(&self) -> usize {
-        match self {
-            Self::History(document) => 2 * document.json.len(),
-            Self::Latest(_) => 256,
-        }
+impl Step<'_> {
+    /// The step that is left now that this is known; none where the event is not ahead of it.
+    fn now_that(self, known: Latest) -> PortResult<Option<Self>> {
+        let position = self.recorded.state().position;
+        let is_ahead = known.state.is_none_or(|state| state.position.is_behind(&position));
+        Ok(is_ahead.then_some(Self { known, ..self }))
     }
 
-    /// As DynamoDB takes it.
-    pub fn item(&self) -> Attributes {
-        match self {
-            Self::History(document) => history_item(document),
-            Self::Latest(recorded) => latest_item(recorded),
+    /// The statement that makes the event's state the latest, as long as what is known is as it was read: for each
+    /// state it has the event of that state.
+    fn statement(&self, table: &str) -> Result<BatchStatementRequest, BuildError> {
+        if self.known.is_known() {
+            advancement(table, self.recorded, &self.known)
+        } else {
+            insertion(table, self.recorded)
         }
     }
+}
+
+/// A transaction's first state, as BatchExecuteStatement takes it.
+///
+/// # Errors
+///
+/// The SDK's own, which it documents for absent texts.
+pub fn insertion(table: &str, recorded: &Recorded<'_>) -> Result<BatchStatementRequest, BuildError> {
+    let (names, values): (Vec<String>, Vec<AttributeValue>) = latest_item(recorded).into_iter().unzip();
+    let names: Vec<String> = names.iter().map(|name| format!("'{name}': ?")).collect();
+    let statement = [r#"INSERT INTO ""#, table, r#"" VALUE {"#, &names.join(", "), "}"].concat();
+    BatchStatementRequest::builder().statement(statement).set_parameters(Some(values)).build()
+}
+
+/// A state in the place of `known`.
+fn advancement(
+    table: &str,
+    recorded: &Recorded<'_>,
+    known: &Latest,
+) -> Result<BatchStatementRequest, BuildError> {
+    let event = recorded.document.event;
+    let unchanged = match known.state {
+        Some(_) => "event_id = ?",
+        None => "event_id IS MISSING",
+    };
+    let statement = [
+        r#"UPDATE ""#,
+        table,
+        r#"" SET latest_at = ? SET "type" = ? SET event_id = ? SET undated = ? "#,
+        "WHERE transaction_id = ? AND sort_key = ? AND ",
+        unchanged,
+    ];
+    let mut parameters = vec![
+        string(event.occurred_at.to_string()),
+        string(event.kind.as_str()),
+        string(event.id.as_str()),
+        AttributeValue::Bool(!recorded.is_dated),
+        string(event.transaction_key()),
+        string(LATEST),
+    ];
+    parameters.extend(known.state.map(|state| string(state.event_id.as_str())));
+    BatchStatementRequest::builder().statement(statement.concat()).set_parameters(Some(parameters)).build()
 }
 
 /// The event in its transaction's history.
@@ -182,7 +312,7 @@ pub fn history_item(document: &Document<'_>) -> Attributes {
     item
 }
 
-/// The row that says how far its transaction is.
+/// The item that says how far its transaction is, where none was there.
 pub fn latest_item(recorded: &Recorded<'_>) -> Attributes {
     let event = recorded.document.event;
     let mut item = HashMap::from([

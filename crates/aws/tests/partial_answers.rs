@@ -9,7 +9,10 @@
     reason = "tests only"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
@@ -20,11 +23,12 @@ use tollgate_aws::{
 };
 use tollgate_core::{
     Authenticity, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId,
-    RiskTier, Timestamp, WebhookId, event::Arrival,
+    RiskTier, Timestamp, WebhookId,
+    event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Ledger, LedgerEntry,
-    LedgerState, PortError, PortResult, Recorded, Subject, Transactions,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger,
+    LedgerEntry, LedgerState, PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
 use tollgate_testkit::aws::Server;
@@ -395,28 +399,33 @@ async fn a_claim_changes_hands_once() {
     }
 }
 
+/// What is known of a transaction: an event of that second, the only one of its second.
+fn standing(key: &Value, second: i64) -> Value {
+    json!({
+        "transaction_id": key["transaction_id"], "latest_at": {"S": time(second).to_string()},
+        "type": {"S": "payment.succeeded"}, "event_id": {"S": event(&format!("of-{second}")).id},
+    })
+}
+
 #[tokio::test]
 async fn a_transaction_whose_latest_state_is_unread_is_not_new() {
     let latest = async |answer: fn(&[Value]) -> Value| {
         let server = Server::start(move |_, request| answer(&asked(request, "transactions")));
         let latest = transactions(&server).await.latest(&["acme#t1", "acme#t2"]).await;
         words(&latest, |known| {
-            known
-                .position
-                .map_or("none".to_owned(), |known| (known.at.as_second() - time(0).as_second()).to_string())
+            let seconds = |state: State| state.position.at.as_second() - time(0).as_second();
+            known.state.map_or("none".to_owned(), |state| seconds(state).to_string())
         })
     };
     let whole = latest(|keys| {
         json!({"Responses": {"transactions": [
-            {"transaction_id": keys[1]["transaction_id"], "latest_at": {"S": time(7).to_string()}, "type": {"S": "payment.succeeded"}}]}})
+            standing(&keys[1], 7)]}})
     });
     assert_eq!(whole.await, ["none", "7"]);
     let partial = latest(|keys| {
         let (unread, read): (Vec<_>, Vec<_>) =
             keys.iter().partition(|key| key["transaction_id"]["S"] == "acme#t1");
-        let read = read.into_iter().map(
-            |key| json!({"transaction_id": key["transaction_id"], "latest_at": {"S": time(7).to_string()}, "type": {"S": "payment.succeeded"}}),
-        );
+        let read = read.into_iter().map(|key| standing(key, 7));
         json!({"Responses": {"transactions": read.collect::<Vec<_>>()},
             "UnprocessedKeys": {"transactions": {"Keys": unread}}})
     });
@@ -446,27 +455,98 @@ fn events() -> [PaymentEvent<'static>; 3] {
     ["a", "b", "c"].map(event)
 }
 
-/// Every event is the latest of its transaction, so that it leaves two rows.
-async fn recorded(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
+/// Each of the events, of second 0, is ahead of what was known of its transaction.
+async fn recorded(known: &Latest, answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
     let server = Server::start(answer);
     let events = events();
     let record =
-        |event| Recorded { document: Document { event, json: "{}" }, is_dated: true, is_latest: true };
+        |event| Recorded { document: Document { event, json: "{}" }, is_dated: true, ahead_of: Some(known) };
     done(&transactions(&server).await.record(&events.each_ref().map(record)).await)
 }
 
+fn state_of(second: i64) -> State {
+    let event = event(&format!("of-{second}"));
+    State { position: Position { at: time(second), ..event.position(true) }, event_id: event.id }
+}
+
+/// The transaction that a statement writes, and the statement.
+fn writes(request: &Value) -> Vec<(String, String)> {
+    let statements = request["Statements"].as_array().unwrap().iter();
+    statements
+        .map(|statement| {
+            let parameters = statement["Parameters"].as_array().unwrap().iter();
+            let mut texts = parameters.filter_map(|parameter| parameter["S"].as_str());
+            let transaction = texts.rfind(|text| text.starts_with("acme#")).unwrap().to_owned();
+            (transaction, statement["Statement"].as_str().unwrap().to_owned())
+        })
+        .collect()
+}
+
+/// The statements' answers: an error's code, or none.
+fn answered(request: &Value, code: impl Fn(&str, &str) -> Option<&'static str>) -> Value {
+    let answer = |(transaction, statement): &(String, String)| match code(transaction, statement) {
+        Some(code) => json!({"TableName": "transactions", "Error": {"Code": code, "Message": "m"}}),
+        None => json!({"TableName": "transactions"}),
+    };
+    json!({"Responses": writes(request).iter().map(answer).collect::<Vec<_>>()})
+}
+
 #[tokio::test]
-async fn an_event_is_recorded_when_both_its_rows_are() {
-    assert_eq!(recorded(|_, _| json!({"UnprocessedItems": {}})).await, ["ok"; 3]);
-    for is_history in [true, false] {
-        let left = move |_: &str, request: &Value| {
-            let left = put(request, "transactions").into_iter().filter(|row| {
-                let item = &row["PutRequest"]["Item"];
-                item["transaction_id"]["S"] == "acme#t-b" && (item["sort_key"]["S"] != "latest") == is_history
-            });
-            json!({"UnprocessedItems": {"transactions": left.collect::<Vec<_>>()}})
+async fn an_event_is_recorded_when_both_its_items_are() {
+    for (left, expected) in [("", "ok"), ("history", "retryable"), ("latest", "retryable")] {
+        let answer = move |operation: &str, request: &Value| match operation {
+            "BatchWriteItem" => {
+                let unprocessed = put(request, "transactions").into_iter().filter(|row| {
+                    left == "history" && row["PutRequest"]["Item"]["transaction_id"]["S"] == "acme#t-b"
+                });
+                json!({"UnprocessedItems": {"transactions": unprocessed.collect::<Vec<_>>()}})
+            }
+            _ => answered(request, |transaction, _| {
+                (left == "latest" && transaction == "acme#t-b").then_some("ThrottlingError")
+            }),
         };
-        assert_eq!(recorded(left).await, ["ok", "retryable", "ok"], "history row: {is_history}");
+        assert_eq!(recorded(&Latest::default(), answer).await, ["ok", expected, "ok"], "{left}");
+    }
+}
+
+/// Another processor wrote what is known of transaction b since it was read.
+#[tokio::test]
+async fn what_is_known_of_a_transaction_is_changed_only_as_it_was_read() {
+    let old = Latest { state: Some(state_of(-9)), ..Latest::default() };
+    let alias = Latest { alias_of: Some("acme#t-x".to_owned()), ..Latest::default() };
+    for (known, refusal, first) in [
+        (Latest::default(), "DuplicateItem", "INSERT"),
+        (old, "ConditionalCheckFailed", "AND event_id = ?"),
+        (alias, "ConditionalCheckFailed", "AND event_id IS MISSING"),
+    ] {
+        // Behind the event, ahead of it, and changed again at every try.
+        for (second, changes, expected) in [(-5, 1, "ok"), (5, 1, "ok"), (-5, 99, "retryable")] {
+            let (mut tries, told) = (0, Arc::new(Mutex::new(Vec::new())));
+            let teller = Arc::clone(&told);
+            let answer = move |operation: &str, request: &Value| match operation {
+                "BatchWriteItem" => json!({"UnprocessedItems": {}}),
+                "BatchGetItem" => {
+                    let read = asked(request, "transactions");
+                    json!({"Responses": {"transactions": read.iter().map(|key| standing(key, second)).collect::<Vec<_>>()}})
+                }
+                _ => {
+                    tries += 1;
+                    teller.lock().unwrap().push(writes(request));
+                    answered(request, |transaction, _| {
+                        (transaction == "acme#t-b" && tries <= changes).then_some(refusal)
+                    })
+                }
+            };
+            assert_eq!(recorded(&known, answer).await, ["ok", expected, "ok"], "{first} {second}");
+            let told = told.lock().unwrap();
+            assert!(told[0].iter().all(|(_, statement)| statement.contains(first)), "{told:?}");
+            let again: Vec<_> = told.iter().skip(1).flatten().collect();
+            let is_of_b = |(transaction, statement): &&(String, String)| {
+                transaction == "acme#t-b" && statement.contains("AND event_id = ?")
+            };
+            assert!(again.iter().all(is_of_b), "{again:?}");
+            assert_eq!(again.len(), if second > 0 { 0 } else { changes.min(3) }, "{first} {second}");
+        }
     }
 }
 

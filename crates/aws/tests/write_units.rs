@@ -56,7 +56,7 @@ fn sizes(endpoint: &Endpoint, kind: Kind) -> ([usize; 4], bool) {
     let event = PaymentEvent::new(facts, arrival, RiskTier::Low);
     let json = serde_json::to_string(&event).unwrap();
     let document = Document { event: &event, json: &json };
-    let recorded = Recorded { document, is_dated: true, is_latest: true };
+    let recorded = Recorded { document, is_dated: true, ahead_of: None };
     let entry = LedgerEntry {
         key: event.ledger_key(),
         state: LedgerState::Processed,

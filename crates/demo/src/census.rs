@@ -90,8 +90,8 @@ impl Census {
             self.ledger.insert(key.to_owned(), state.to_owned());
         }
         for item in scan(&dynamodb, &aws.names.transactions_table()).await? {
-            // Beside a transaction's events stands the time of its latest.
-            if text(&item, "sort_key") == Some("latest") {
+            // Beside a transaction's events stand its latest state and the decisions on them.
+            if !item.contains_key("event") {
                 continue;
             }
             // The sort key ends in the event's id.

@@ -271,7 +271,7 @@ impl Platform {
         .collect()
     }
 
-    /// The items of a transaction's history, without the marker of its latest state.
+    /// The items of a transaction's history: its events, and the decisions on them. Not what its latest state is.
     pub async fn history(&self, endpoint: &str, transaction: &str) -> Vec<HashMap<String, AttributeValue>> {
         let items = aws_sdk_dynamodb::Client::new(&self.config)
             .query()
@@ -289,7 +289,8 @@ impl Platform {
     /// The events of a transaction's history, in its order.
     pub async fn recorded(&self, endpoint: &str, transaction: &str) -> Vec<PaymentEvent<'static>> {
         let items = self.history(endpoint, transaction).await;
-        items.iter().map(|item| serde_json::from_str(item["event"].as_s().unwrap()).unwrap()).collect()
+        let events = items.iter().filter_map(|item| item.get("event"));
+        events.map(|event| serde_json::from_str(event.as_s().unwrap()).unwrap()).collect()
     }
 
     /// Waits until the ledger knows the events as processed.

@@ -274,11 +274,13 @@ pub trait Transactions: Send + Sync {
     /// [`PaymentEvent::transaction_key`] or those of aliases, each at most once.
     fn latest(&self, transaction_keys: &[&str]) -> impl Future<Output = Vec<PortResult<Latest>>> + Send;
 
-    /// Writes each link, and keeps what is known of the alias beside it.
+    /// Writes each link and leaves what else is known of the alias as it is. An alias has at most one link of each
+    /// authenticity among these.
     fn link(&self, links: &[Link]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 
-    /// Writes each event into its transaction's history, idempotent by (transaction, [`PaymentEvent::sort_key`]), and
-    /// what is known of the transaction where the event is ahead of what `latest` said.
+    /// Writes each event into its transaction's history, idempotent by (transaction, [`PaymentEvent::sort_key`]). Where
+    /// the event is ahead of what was known of its transaction, it is what is known from then on, unless another writer
+    /// was faster with an event that is not behind it: what is known moves forwards only, and loses no link.
     fn record(&self, events: &[Recorded<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
@@ -286,9 +288,37 @@ pub trait Transactions: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Latest {
     /// How far it is.
-    pub position: Option<Position>,
-    /// The key of the transaction that it is another name of.
+    pub state: Option<State>,
+    /// The key of the transaction that it is another name of, as a verified event said.
     pub alias_of: Option<String>,
+    /// The same, as an event said that is only authenticated.
+    pub authenticated_alias_of: Option<String>,
+}
+
+impl Latest {
+    /// The key of the transaction that it is another name of, for an event of this authenticity. What a sender can forge
+    /// never says which transaction a verified event is of.
+    pub fn alias_of(&self, authenticity: Authenticity) -> Option<&str> {
+        let verified = self.alias_of.as_deref();
+        match authenticity {
+            Authenticity::Verified => verified,
+            Authenticity::Authenticated => verified.or(self.authenticated_alias_of.as_deref()),
+        }
+    }
+
+    /// Whether anything is known.
+    pub fn is_known(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// How far a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Its latest event's position.
+    pub position: Position,
+    /// Its latest event.
+    pub event_id: EventId,
 }
 
 /// That a key is another name of a transaction.
@@ -298,8 +328,10 @@ pub struct Link {
     pub alias: String,
     /// The transaction's key.
     pub of: String,
-    /// How far the other name's own events were.
-    pub position: Option<Position>,
+    /// That of the event that says so.
+    pub authenticity: Authenticity,
+    /// Whether anything was known of the alias when it was read.
+    pub is_known: bool,
 }
 
 /// An event and its JSON, which is written once for all the places it goes to.
@@ -318,8 +350,16 @@ pub struct Recorded<'a> {
     pub document: Document<'a>,
     /// Whether its provider says when it happened.
     pub is_dated: bool,
-    /// Whether it is the latest known state of its transaction.
-    pub is_latest: bool,
+    /// What was known of its transaction, where the event is ahead of that.
+    pub ahead_of: Option<&'a Latest>,
+}
+
+impl Recorded<'_> {
+    /// The state that its transaction is in once it is known.
+    pub fn state(&self) -> State {
+        let event = self.document.event;
+        State { position: event.position(self.is_dated), event_id: event.id }
+    }
 }
 
 /// The event bus.
@@ -401,7 +441,13 @@ pub trait History: Send + Sync {
     fn recent(&self, recent: &Recent<'_>) -> impl Future<Output = PortResult<u32>> + Send;
 }
 
-/// Where fraud decisions are recorded: on the transaction's event.
+/// The sort key of the decision on an event, an item of its own in the event's transaction: a repeat that writes the
+/// event again does not touch it. No event's [`PaymentEvent::sort_key`] begins with a letter.
+pub fn decision_sort_key(event: &PaymentEvent<'_>) -> String {
+    format!("decision#{}", event.id)
+}
+
+/// Where fraud decisions are recorded: beside the transaction's events.
 pub trait Decisions: Send + Sync {
     /// Records `decision` on the event unless it has one, and returns the one that stands. `None` where the event
     /// is not in the history.

@@ -8,10 +8,13 @@ use tollgate_core::{
 };
 use tollgate_pipeline::{
     fraud::{Assessment, FraudCheck, FraudError, flagged, metadata, read_event},
-    ports::PortError,
+    ports::{Document, PortError, Recorded, Transactions},
 };
 use tollgate_risk::{Levels, Reason, Rules, Verdict};
-use tollgate_testkit::memory::history::{FixedClock, MemoryBus, MemoryHistory};
+use tollgate_testkit::memory::{
+    bus::{FixedClock, MemoryBus},
+    transactions::MemoryTransactions,
+};
 
 const NOON: &str = "2026-01-02T12:00:00Z";
 
@@ -41,22 +44,22 @@ fn payment(endpoint: &str, transaction: &str, occurred_at: &str, tier: RiskTier)
 }
 
 fn check<'a>(
-    history: &'a MemoryHistory,
+    history: &'a MemoryTransactions,
     bus: &'a MemoryBus,
-) -> FraudCheck<&'a MemoryHistory, &'a MemoryHistory, &'a MemoryBus, FixedClock> {
+) -> FraudCheck<&'a MemoryTransactions, &'a MemoryTransactions, &'a MemoryBus, FixedClock> {
     let rules = Rules { velocity: Levels { elevated: 2, high: 3 }, ..Rules::default() };
     FraudCheck { history, decisions: history, bus, clock: FixedClock(at(NOON)), rules }
 }
 
-async fn assess(history: &MemoryHistory, bus: &MemoryBus, event: &PaymentEvent<'_>) -> Assessment {
+async fn assess(history: &MemoryTransactions, bus: &MemoryBus, event: &PaymentEvent<'_>) -> Assessment {
     check(history, bus).check(event).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_plain_payment_is_approved_recorded_and_not_published() {
-    let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
     let event = payment("stripe", "pi_1", NOON, RiskTier::High);
-    history.insert(&event);
+    history.insert(&event).unwrap();
     let assessment = assess(&history, &bus, &event).await;
     let json = serde_json::to_value(&assessment).unwrap();
     let expected = serde_json::json!({
@@ -70,12 +73,12 @@ async fn a_plain_payment_is_approved_recorded_and_not_published() {
 
 #[tokio::test]
 async fn velocity_counts_the_customers_other_payments_up_to_this_one() {
-    let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
     let event = payment("stripe", "pi_1", NOON, RiskTier::Low);
     let mut earlier_state = payment("stripe", "pi_1", "2026-01-02T11:59:00Z", RiskTier::Low);
     earlier_state.kind = EventType::PaymentCreated;
-    history.insert(&event);
-    history.insert(&earlier_state);
+    history.insert(&event).unwrap();
+    history.insert(&earlier_state).unwrap();
     for other in [
         payment("stripe", "pi_2", "2026-01-02T11:00:00Z", RiskTier::Low),
         payment("stripe", "pi_2", "2026-01-02T11:00:01Z", RiskTier::Low),
@@ -83,12 +86,12 @@ async fn velocity_counts_the_customers_other_payments_up_to_this_one() {
         payment("stripe", "pi_later", "2026-01-02T12:00:00.000000001Z", RiskTier::Low),
         payment("stripe-us", "pi_3", "2026-01-02T11:30:00Z", RiskTier::Low),
     ] {
-        history.insert(&other);
+        history.insert(&other).unwrap();
     }
     assert_eq!(assess(&history, &bus, &event).await.decision.reasons, []);
 
     let second = payment("stripe", "pi_4", NOON, RiskTier::Low);
-    history.insert(&second);
+    history.insert(&second).unwrap();
     assert_eq!(assess(&history, &bus, &second).await.decision.reasons, [Reason::VelocityElevated]);
     // The first was decided before the second was known: what stands, stands.
     let again = assess(&history, &bus, &event).await;
@@ -97,11 +100,11 @@ async fn velocity_counts_the_customers_other_payments_up_to_this_one() {
 
 #[tokio::test]
 async fn a_flagged_payment_is_published_under_one_id_however_often() {
-    let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
     let mut event = payment("stripe", "pi_1", NOON, RiskTier::High);
     event.customer.country = Some("US".into());
     event.restates = Some(payment("stripe", "pi_2", NOON, RiskTier::High).id);
-    history.insert(&event);
+    history.insert(&event).unwrap();
     let first = assess(&history, &bus, &event).await;
     let second = assess(&history, &bus, &event).await;
     assert_eq!(first, second);
@@ -128,12 +131,33 @@ async fn a_flagged_payment_is_published_under_one_id_however_often() {
     assert_eq!(pairs, expected);
 }
 
+/// A delivery that is processed again writes its record as a whole.
+#[tokio::test]
+async fn a_repeat_of_the_event_erases_no_decision() {
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
+    let event = payment("stripe", "pi_1", NOON, RiskTier::High);
+    history.insert(&event).unwrap();
+    let first = assess(&history, &bus, &event).await;
+    for other in ["pi_2", "pi_3", "pi_4"] {
+        history.insert(&payment("stripe", other, NOON, RiskTier::Low)).unwrap();
+    }
+    let json = serde_json::to_string(&event).unwrap();
+    let document = Document { event: &event, json: &json };
+    let repeat = Recorded { document, is_dated: true, ahead_of: None };
+    assert_eq!((&history).record(&[repeat]).await, [Ok(())]);
+    assert_eq!(history.decision(&event), Some((first.decision.clone(), at(NOON))));
+    // Assessed now for the first time, its customer's other payments would count.
+    assert_eq!(assess(&history, &bus, &event).await, first);
+    // The decision is no event: neither the history nor a count has it.
+    assert_eq!(history.records().len(), 4);
+}
+
 #[tokio::test]
 async fn a_failed_publication_is_an_error_and_the_repeat_publishes() {
-    let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
     let mut event = payment("stripe", "pi_1", NOON, RiskTier::High);
     event.provider_risk_score = Some(99);
-    history.insert(&event);
+    history.insert(&event).unwrap();
     bus.fail(PortError::retryable("eventbridge", "ThrottlingException"));
     let problem = check(&history, &bus).check(&event).await.unwrap_err();
     assert_eq!(problem.name(), "DependencyUnavailable");
@@ -143,7 +167,7 @@ async fn a_failed_publication_is_an_error_and_the_repeat_publishes() {
 
 #[tokio::test]
 async fn an_event_that_is_not_in_the_history_is_tried_again() {
-    let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
     let mut event = payment("stripe", "pi_1", NOON, RiskTier::High);
     event.provider_risk_score = Some(99);
     let problem = check(&history, &bus).check(&event).await.unwrap_err();
@@ -152,9 +176,9 @@ async fn an_event_that_is_not_in_the_history_is_tried_again() {
 
 #[tokio::test]
 async fn what_it_published_itself_is_not_assessed() {
-    let (history, bus) = (MemoryHistory::default(), MemoryBus::default());
+    let (history, bus) = (MemoryTransactions::default(), MemoryBus::default());
     let event = payment("stripe", "pi_1", NOON, RiskTier::High);
-    history.insert(&event);
+    history.insert(&event).unwrap();
     let decision = assess(&history, &bus, &event).await.decision;
     let problem = check(&history, &bus).check(&flagged(&event, &decision)).await.unwrap_err();
     assert_eq!(problem, FraudError::Flagged);

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use tollgate_core::{
-    Authenticity, Currency, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, Money, PaymentEvent,
-    ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
+    Authenticity, Currency, Customer, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, Money,
+    PaymentEvent, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
 };
 use tollgate_pipeline::ports::{
-    Archive, Claim, Claims, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS,
-    EffectClaim, Effects, Known, LEDGER_RETENTION_SECONDS, Latest, Ledger, LedgerEntry, LedgerState, Link,
-    PayloadSource, PayloadStore, PortError, Recorded, Stored, Subject, Transactions,
+    Archive, Claim, Claims, Decisions, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS,
+    EFFECT_RETENTION_SECONDS, EffectClaim, Effects, History, Known, LEDGER_RETENTION_SECONDS, Latest, Ledger,
+    LedgerEntry, LedgerState, Link, PayloadSource, PayloadStore, PortError, Recent, Recorded, State, Stored,
+    Subject, Transactions,
 };
+use tollgate_risk::{Decision, Reason, Verdict};
 
 /// Concurrent claims of one key.
 const RACERS: u128 = 16;
@@ -217,16 +219,19 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
     let (a, b) = (format!("{unique}-a"), format!("{unique}-b"));
     let first = event(&format!("{unique}-1"), &a, now, money);
     let second = event(&format!("{unique}-2"), &a, later, money);
-    let at = |position| Latest { position: Some(position), alias_of: None };
+    let state =
+        |event: &PaymentEvent<'_>, is_dated| State { position: event.position(is_dated), event_id: event.id };
+    let at = |state| Latest { state: Some(state), ..Latest::default() };
     let nothing = || Ok(Latest::default());
-    let ahead = at(second.position(true));
+    let ahead = at(state(&second, true));
     let (key_a, key_b) = (first.transaction_key(), event("x", &b, now, money).transaction_key());
     let keys = [key_b.as_str(), key_a.as_str()];
     assert_eq!(transactions.latest(&keys).await, [Ok(Latest::default()), Ok(Latest::default())]);
-    let written = transactions.record(&[recorded(&second, true)]).await;
+    let unknown = Latest::default();
+    let written = transactions.record(&[recorded(&second, Some(&unknown))]).await;
     assert_eq!(written, [Ok(())]);
     assert_eq!(transactions.latest(&keys).await, [nothing(), Ok(ahead.clone())], "in the order asked");
-    let rows = [recorded(&first, false), recorded(&second, false)];
+    let rows = [recorded(&first, None), recorded(&second, None)];
     assert_eq!(transactions.record(&rows).await, [Ok(()), Ok(())]);
     assert_eq!(
         transactions.latest(&keys).await,
@@ -234,28 +239,73 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
         "an earlier event moves nothing"
     );
     let undated = event(&format!("{unique}-3"), &b, now, money);
-    let row = Recorded { is_dated: false, ..recorded(&undated, true) };
+    let row = Recorded { is_dated: false, ..recorded(&undated, Some(&unknown)) };
     assert_eq!(transactions.record(&[row]).await, [Ok(())]);
+    let undated = at(state(&undated, false));
     let known = transactions.latest(&[&key_b]).await;
-    assert_eq!(known, [Ok(at(undated.position(false)))], "an event without a time says so");
-    let links = [
-        Link { alias: format!("{key_b}-x"), of: key_a.clone(), position: None },
-        Link { alias: key_b.clone(), of: key_a.clone(), position: Some(undated.position(false)) },
-    ];
-    assert_eq!(transactions.link(&links).await, [Ok(()), Ok(())]);
-    assert_eq!(transactions.link(&links).await, [Ok(()), Ok(())], "the same again");
-    let known = transactions.latest(&[&links[0].alias, &key_a, &key_b]).await;
-    let of = |link: &Link| Ok(Latest { position: link.position, alias_of: Some(key_a.clone()) });
-    assert_eq!(known, [of(&links[0]), Ok(ahead), of(&links[1])], "beside what is known");
+    assert_eq!(known, [Ok(undated.clone())], "an event without a time says so");
+
+    // What a writer read may be old by the time it writes.
+    let earlier = event(&format!("{unique}-0"), &a, now, money);
+    let earlier_of_b =
+        PaymentEvent { transaction_id: b.clone().into(), kind: EventType::PaymentCreated, ..earlier.clone() };
+    let slow = [recorded(&earlier, Some(&unknown)), recorded(&earlier_of_b, Some(&unknown))];
+    assert_eq!(transactions.record(&slow).await, [Ok(()), Ok(())]);
+    let known = transactions.latest(&keys).await;
+    assert_eq!(known, [Ok(undated.clone()), Ok(ahead.clone())], "what is known does not go back");
+    let third = event(&format!("{unique}-4"), &a, later, money);
+    let third = PaymentEvent { kind: EventType::RefundSucceeded, ..third };
+    let old = at(state(&first, true));
+    assert_eq!(transactions.record(&[recorded(&third, Some(&old))]).await, [Ok(())]);
+    let ahead = at(state(&third, true));
+    assert_eq!(transactions.latest(&[&key_a]).await, [Ok(ahead.clone())], "and goes on all the same");
+
+    let link = |alias: &str, authenticity, is_known| Link {
+        alias: alias.to_owned(),
+        of: key_a.clone(),
+        authenticity,
+        is_known,
+    };
+    let alias = format!("{key_b}-x");
+    for (authenticity, is_known) in [(Authenticity::Authenticated, false), (Authenticity::Verified, true)] {
+        let links = [link(&alias, authenticity, is_known), link(&key_b, authenticity, !is_known)];
+        assert_eq!(transactions.link(&links).await, [Ok(()), Ok(())]);
+        assert_eq!(transactions.link(&links).await, [Ok(()), Ok(())], "the same again");
+        let [known_alias, known_a, known_b] =
+            <[_; 3]>::try_from(transactions.latest(&[&alias, &key_a, &key_b]).await).unwrap();
+        assert_eq!(known_a, Ok(ahead.clone()));
+        let verified = (authenticity == Authenticity::Verified).then(|| key_a.clone());
+        let linked = |known: &Latest| Latest {
+            alias_of: verified.clone(),
+            authenticated_alias_of: Some(key_a.clone()),
+            ..known.clone()
+        };
+        assert_eq!(known_alias, Ok(linked(&unknown)));
+        assert_eq!(known_b, Ok(linked(&undated)), "a link loses no state");
+    }
+    let event_of_b = event(&format!("{unique}-5"), &b, later, money);
+    assert_eq!(transactions.record(&[recorded(&event_of_b, Some(&unknown))]).await, [Ok(())]);
+    let event_of_x = event(&format!("{unique}-6"), &format!("{b}-x"), later, money);
+    assert_eq!(transactions.record(&[recorded(&event_of_x, Some(&unknown))]).await, [Ok(())]);
+    let [known_b, known_x] =
+        <[_; 2]>::try_from(transactions.latest(&[&key_b, &event_of_x.transaction_key()]).await).unwrap();
+    let linked = |state| Latest {
+        state: Some(state),
+        alias_of: Some(key_a.clone()),
+        authenticated_alias_of: Some(key_a.clone()),
+    };
+    assert_eq!(known_x, Ok(linked(state(&event_of_x, true))), "a state loses no link");
+    let of_b = known_b.unwrap();
+    assert_eq!((&of_b.alias_of, of_b.authenticated_alias_of.is_some()), (&Some(key_a.clone()), true));
     assert!(transactions.link(&[]).await.is_empty());
     let many: Vec<PaymentEvent<'_>> =
         (0..40).map(|n| event(&format!("{unique}-m{n}"), &format!("{unique}-t{n}"), now, money)).collect();
-    let rows: Vec<Recorded<'_>> = many.iter().map(|event| recorded(event, true)).collect();
+    let rows: Vec<Recorded<'_>> = many.iter().map(|event| recorded(event, Some(&unknown))).collect();
     assert!(transactions.record(&rows).await.iter().all(Result::is_ok), "more than one call takes");
     let keys: Vec<String> = many.iter().map(PaymentEvent::transaction_key).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     assert!(transactions.latest(&keys).await.iter().all(
-        |at| matches!(at, Ok(Latest { position: Some(position), alias_of: None }) if position.at == now)
+        |at| matches!(at, Ok(Latest { state: Some(state), alias_of: None, .. }) if state.position.at == now)
     ));
 }
 
@@ -279,7 +329,43 @@ pub async fn archive<A: Archive>(archive: A, unique: &str) {
     assert_eq!(archive.put_new(&key, b"second".to_vec()).await, Ok(Stored::Existed));
 }
 
-fn recorded<'e>(event: &'e PaymentEvent<'e>, is_latest: bool) -> Recorded<'e> {
+fn recorded<'e>(event: &'e PaymentEvent<'e>, ahead_of: Option<&'e Latest>) -> Recorded<'e> {
     // What the history keeps as the event's text is not what this contract is about.
-    Recorded { document: Document { event, json: "{}" }, is_dated: true, is_latest }
+    Recorded { document: Document { event, json: "{}" }, is_dated: true, ahead_of }
+}
+
+/// The first decision on an event stands, whatever is written of the event after it, and is not counted as an event.
+pub async fn decisions<T: Transactions, D: History + Decisions>(
+    table: T,
+    decisions: D,
+    unique: &str,
+    now: Timestamp,
+) {
+    let money = Money::from_minor(1_099, Currency::new("USD").unwrap()).unwrap();
+    let customer = Customer { id: Some(unique.to_owned().into()), country: None };
+    let event = PaymentEvent { customer, ..event(&format!("{unique}-1"), unique, now, money) };
+    let decision =
+        |score, verdict, reasons: &[Reason]| Decision { score, verdict, reasons: reasons.to_vec() };
+    let first = decision(65, Verdict::Review, &[Reason::AmountHigh, Reason::CountryMismatch]);
+    let other = decision(0, Verdict::Approve, &[]);
+    assert_eq!(
+        decisions.record(&event, &first, now).await,
+        Ok(None),
+        "an event that is not recorded has none"
+    );
+    let unknown = Latest::default();
+    let written = [recorded(&event, Some(&unknown))];
+    assert_eq!(table.record(&written).await, [Ok(())]);
+    assert_eq!(decisions.record(&event, &first, now).await, Ok(Some(first.clone())));
+    assert_eq!(decisions.record(&event, &other, now).await, Ok(Some(first.clone())));
+    assert_eq!(table.record(&written).await, [Ok(())]);
+    assert_eq!(
+        decisions.record(&event, &other, now).await,
+        Ok(Some(first)),
+        "a repeat of the event erases nothing"
+    );
+    let customer_key = event.customer_key().unwrap();
+    let recent = |except| Recent { customer_key: &customer_key, since: now, until: now, except, at_most: 9 };
+    assert_eq!(decisions.recent(&recent("none")).await, Ok(1));
+    assert_eq!(decisions.recent(&recent(&event.transaction_key())).await, Ok(0));
 }

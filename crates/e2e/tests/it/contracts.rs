@@ -1,6 +1,6 @@
 //! The same contract for the ports in memory and for those on AWS.
 
-use tollgate_aws::{archive::S3Archive, payloads::S3Payloads};
+use tollgate_aws::{archive::S3Archive, history::DynamoHistory, payloads::S3Payloads};
 use tollgate_core::Timestamp;
 use tollgate_pipeline::ports::Secrets;
 use tollgate_testkit::{
@@ -25,6 +25,8 @@ async fn in_memory() {
     contract::ledger(&MemoryLedger::default(), "memory", noon()).await;
     contract::effects(&MemoryEffects::default(), "memory", noon()).await;
     contract::transactions(&MemoryTransactions::default(), "memory", noon()).await;
+    let table = MemoryTransactions::default();
+    contract::decisions(&table, &table, "memory", noon()).await;
     contract::payloads(&MemoryPayloadBucket::default(), "memory").await;
     contract::archive(&MemoryArchive::default(), "memory").await;
 }
@@ -64,6 +66,14 @@ async fn effects_on_dynamodb() {
 async fn transactions_on_dynamodb() {
     let platform = Platform::open().await;
     contract::transactions(platform.transactions(), &platform.unique("t"), platform.now()).await;
+}
+
+#[tokio::test]
+async fn decisions_on_dynamodb() {
+    let platform = Platform::open().await;
+    let client = aws_sdk_dynamodb::Client::new(platform.config());
+    let decisions = DynamoHistory::new(client, platform.output("TransactionsTable"));
+    contract::decisions(platform.transactions(), decisions, &platform.unique("d"), platform.now()).await;
 }
 
 #[tokio::test]

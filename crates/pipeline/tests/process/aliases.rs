@@ -3,8 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
+use tollgate_batch::Kind;
 use tollgate_core::Delivery;
-use tollgate_testkit::memory::world::World;
+use tollgate_pipeline::intake::attribute;
+use tollgate_testkit::{
+    failure::Faults,
+    memory::world::{World, failures, run},
+};
 
 use crate::{noon, process, sender, take, world};
 
@@ -12,11 +17,11 @@ use crate::{noon, process, sender, take, world};
 /// a third event names both.
 fn body(name: &str) -> Vec<u8> {
     let (event_type, object) = match name {
-        "invoice" | "invoice again" => (
+        _ if name.starts_with("invoice") => (
             "invoice.finalized",
             json!({"id": "in_1", "object": "invoice", "amount_due": 1099, "currency": "usd", "status": "open"}),
         ),
-        "intent" | "intent again" => (
+        _ if name.starts_with("intent") => (
             "payment_intent.succeeded",
             json!({"id": "pi_1", "object": "payment_intent", "amount": 1099, "amount_received": 1099,
                 "currency": "usd", "status": "succeeded"}),
@@ -98,7 +103,7 @@ async fn a_link_that_is_known_is_not_written_again() {
     deliver(&world, "link").await;
     assert!(process(&world, Delivery::Fast).await.is_empty());
     let calls = async || {
-        let faults = tollgate_testkit::failure::Faults::none();
+        let faults = Faults::none();
         crate::process_with(&world, Delivery::Fast, &faults).await;
         faults.calls()
     };
@@ -108,4 +113,37 @@ async fn a_link_that_is_known_is_not_written_again() {
     // One call more reads the transaction that a name is known to be of; or the effect is told again.
     assert!(calls().await <= without + 2);
     assert_eq!(transactions(&world, 0).len(), 1);
+}
+
+/// Processes what is queued, as `verdict`; the transaction that its one event was published under.
+async fn processed_as(world: &World, name: &str, verdict: &str) -> String {
+    deliver(world, name).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    for (name, value) in batch.iter_mut().flat_map(|message| &mut message.attributes) {
+        if name == attribute::RECEIPT {
+            *value = value.replace(r#""verified""#, &format!("{verdict:?}"));
+        }
+    }
+    let faults = Faults::none();
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert!(failures(&report).is_empty());
+    world.intake.settle(Delivery::Fast, &batch, &[]);
+    world.published().pop().unwrap().transaction_id.to_string()
+}
+
+/// Who can send what is only authenticated could else join others' payments.
+#[tokio::test]
+async fn a_link_that_is_only_authenticated_moves_no_verified_event() {
+    let world = world();
+    let (mut root, mut alias) = ("pi_1", "in_1");
+    if processed_as(&world, "link", "authenticated").await == alias {
+        (root, alias) = (alias, root);
+    }
+    let of_alias = if alias == "in_1" { "invoice" } else { "intent" };
+    let again = |times: usize| format!("{of_alias}{}", " again".repeat(times));
+    assert_eq!(processed_as(&world, &again(1), "authenticated").await, root);
+    assert_eq!(processed_as(&world, &again(0), "verified").await, alias);
+    // A verified event says so too: from then on it counts.
+    processed_as(&world, "link two", "verified").await;
+    assert_eq!(processed_as(&world, &again(2), "verified").await, root);
 }

@@ -1,9 +1,9 @@
 //! Ports in memory, for tests of the use cases.
 
 pub mod archive;
+pub mod bus;
 pub mod clock;
 pub mod effects;
-pub mod history;
 pub mod ledger;
 pub mod queues;
 pub mod sqs;

@@ -18,9 +18,9 @@ use tollgate_providers::SignedWebhook;
 use tollgate_risk::Thresholds;
 
 use super::{
+    bus::MemoryBus,
     clock::HandClock,
     effects::MemoryEffects,
-    history::MemoryBus,
     ledger::MemoryLedger,
     queues::{MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
     stores::{MemoryEndpoints, MemoryPayloadBucket, MemorySecrets, NoMaterials},

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::HashMap, mem};
 
 use tollgate_batch::Outcome;
-use tollgate_core::event::Position;
+use tollgate_core::{Authenticity, event::Position};
 
 use crate::{
-    ports::{Latest, Link, PortError, ProcessPorts, Recorded, Transactions},
+    ports::{Latest, Link, PortError, PortResult, ProcessPorts, Recorded, Transactions},
     process::{
         Process,
         answers::Answers,
@@ -20,8 +20,6 @@ use crate::{
 struct Transaction {
     /// How far it is by its events in this stride, if one of them says so.
     newest: Option<Position>,
-    /// How far it was before this stride, under all its names.
-    before: Option<Position>,
     /// One of its events in this stride is marked as the latest state.
     has_latest: bool,
 }
@@ -36,9 +34,15 @@ impl<P: ProcessPorts> Process<P> {
         order(events, &names);
         self.write_json(events);
         let pending = events.pending();
+        let unknown = Latest::default();
         let recorded = |&event| {
             let event = &events[event];
-            Recorded { document: event.document(), is_dated: event.is_dated, is_latest: event.is_latest }
+            let known = || names.latest(&event.payment.transaction_key()).unwrap_or(&unknown);
+            Recorded {
+                document: event.document(),
+                is_dated: event.is_dated,
+                ahead_of: event.is_latest.then(known),
+            }
         };
         let records: Vec<Recorded<'_>> = pending.iter().map(recorded).collect();
         let answers = self.transactions.record(&records).await;
@@ -72,8 +76,8 @@ impl<P: ProcessPorts> Process<P> {
             let mut next = Vec::new();
             for (key, answer) in Answers::checked(mem::take(&mut wanted), answers) {
                 is_sound &= answer.is_ok();
-                if let Ok(Latest { alias_of: Some(of), .. }) = &answer {
-                    next.push(of.clone());
+                if let Ok(Latest { alias_of, authenticated_alias_of, .. }) = &answer {
+                    next.extend(alias_of.iter().chain(authenticated_alias_of).cloned());
                 }
                 names.known.insert(key, answer);
             }
@@ -87,8 +91,9 @@ impl<P: ProcessPorts> Process<P> {
             return names;
         }
         for event in pending {
+            let by = events[event].payment.authenticity;
             let failed = |key: String| {
-                let chain: Vec<&str> = names.chain(&key).collect();
+                let chain: Vec<&str> = names.chain(&key, by).collect();
                 chain.into_iter().find_map(|key| names.known.get(key)?.as_ref().err().cloned())
             };
             let problem = keys_of(&events[event].payment).find_map(failed);
@@ -108,14 +113,15 @@ impl<P: ProcessPorts> Process<P> {
             if payment.transaction_aliases.is_empty() {
                 continue;
             }
+            let by = payment.authenticity;
             let keys: Vec<String> = keys_of(payment).collect();
-            let roots: Vec<String> = keys.iter().map(|key| names.root(key).to_owned()).collect();
+            let roots: Vec<String> = keys.iter().map(|key| names.root(key, by).to_owned()).collect();
             // A transaction that one of the names is known to be of; else the event's own.
             let known = keys.iter().zip(&roots).find(|(key, root)| key != root).map(|(_, root)| root);
             let Some(root) = known.or_else(|| roots.first()).cloned() else { continue };
             for alias in roots {
-                if alias != root && names.root(&alias) != root {
-                    learned.push((event, names.learn(alias, root.clone())));
+                if alias != root && names.root(&alias, by) != root {
+                    learned.push((event, names.learn(alias, root.clone(), by)));
                 }
             }
         }
@@ -131,7 +137,7 @@ impl<P: ProcessPorts> Process<P> {
         for event in events.pending() {
             let payment = &mut events[event].payment;
             let own = payment.transaction_key();
-            let root = names.root(&own);
+            let root = names.root(&own, payment.authenticity);
             if let Some((_, id)) = root.split_once('#').filter(|_| root != own) {
                 let own = mem::replace(&mut payment.transaction_id, Cow::Owned(id.to_owned()));
                 payment.transaction_aliases.retain(|alias| *alias != id && *alias != own);
@@ -175,37 +181,39 @@ fn later(one: Option<Position>, other: Option<Position>) -> Option<Position> {
 fn order(events: &mut Events<'_>, names: &Names) {
     let pending = events.pending();
     let keys: Vec<String> = pending.iter().map(|&event| events[event].payment.transaction_key()).collect();
-    let mut before: HashMap<&str, Option<Position>> = HashMap::with_capacity(keys.len());
+    let mut before: HashMap<(&str, Authenticity), Option<Position>> = HashMap::with_capacity(2 * keys.len());
     let mut positions: Vec<(&String, Position)> = Vec::with_capacity(keys.len());
-    positions
-        .extend(names.known.iter().filter_map(|(key, known)| Some((key, known.as_ref().ok()?.position?))));
+    let position = |known: &PortResult<Latest>| Some(known.as_ref().ok()?.state?.position);
+    positions.extend(names.known.iter().filter_map(|(key, known)| Some((key, position(known)?))));
     // A map has no order of its own, and where a time is missing the order counts.
     positions.sort_unstable_by_key(|(key, _)| *key);
     for (key, position) in positions {
-        let known = before.entry(names.root(key)).or_default();
-        *known = later(*known, Some(position));
+        for by in [Authenticity::Verified, Authenticity::Authenticated] {
+            let known = before.entry((names.root(key, by), by)).or_default();
+            *known = later(*known, Some(position));
+        }
     }
     let mut transaction_of: HashMap<&str, Ix<Transaction>> = HashMap::with_capacity(keys.len());
     let mut transactions = Arena::with_capacity(keys.len());
     let mut of_event = Vec::with_capacity(keys.len());
     for (&event, key) in pending.iter().zip(&keys) {
-        let transaction = *transaction_of.entry(key).or_insert_with(|| {
-            let before = before.get(key.as_str()).copied().flatten();
-            transactions.push(Transaction { newest: None, before, has_latest: false })
-        });
+        let transaction = *transaction_of
+            .entry(key)
+            .or_insert_with(|| transactions.push(Transaction { newest: None, has_latest: false }));
         // What only changes something leaves its transaction where it is.
         if !events[event].payment.kind.is_update() {
             let newest = &mut transactions[transaction].newest;
             *newest = later(*newest, Some(events[event].position()));
         }
-        of_event.push((event, transaction));
+        let before = before.get(&(key.as_str(), events[event].payment.authenticity)).copied().flatten();
+        of_event.push((event, transaction, before));
     }
-    for (event, transaction) in of_event {
-        let Transaction { newest, before, has_latest } = &mut transactions[transaction];
+    for (event, transaction, before) in of_event {
+        let Transaction { newest, has_latest } = &mut transactions[transaction];
         let event = &mut events[event];
         let position = event.position();
         let is_behind = |other: &Option<Position>| other.is_some_and(|other| position.is_behind(&other));
-        event.payment.superseded = is_behind(before) || is_behind(newest);
+        event.payment.superseded = is_behind(&before) || is_behind(newest);
         let is_ahead = before.is_none_or(|before| before.is_behind(&position));
         let is_newest = *newest == Some(position) && is_ahead && !event.payment.kind.is_update();
         event.is_latest = is_newest && !*has_latest;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, iter};
 
-use tollgate_core::PaymentEvent;
+use tollgate_core::{Authenticity, PaymentEvent};
 
 use crate::ports::{Latest, Link, PortResult};
 
@@ -16,31 +16,41 @@ pub(super) struct Names {
 }
 
 impl Names {
-    fn alias_of(&self, key: &str) -> Option<&str> {
-        self.known.get(key)?.as_ref().ok()?.alias_of.as_deref()
+    /// What is known of a key, if it could be read.
+    pub(super) fn latest(&self, key: &str) -> Option<&Latest> {
+        self.known.get(key)?.as_ref().ok()
     }
 
-    /// `key`, and what it is a name of, and what that is a name of.
-    pub(super) fn chain<'n>(&'n self, key: &'n str) -> impl Iterator<Item = &'n str> {
-        iter::successors(Some(key), |key| self.alias_of(key)).take(HOPS + 1)
+    fn alias_of(&self, key: &str, by: Authenticity) -> Option<&str> {
+        self.latest(key)?.alias_of(by)
     }
 
-    /// The key of the transaction that `key` is a name of. Of two that are names of each other it is the smaller.
-    pub(super) fn root<'n>(&'n self, key: &'n str) -> &'n str {
-        let Some(of) = self.alias_of(key) else { return key };
-        match self.alias_of(of) {
+    /// `key`, and what it is a name of, and what that is a name of, for events of this authenticity.
+    pub(super) fn chain<'n>(&'n self, key: &'n str, by: Authenticity) -> impl Iterator<Item = &'n str> {
+        iter::successors(Some(key), move |key| self.alias_of(key, by)).take(HOPS + 1)
+    }
+
+    /// The key of the transaction that `key` is a name of, for events of this authenticity. Of two that are names of each
+    /// other it is the smaller.
+    pub(super) fn root<'n>(&'n self, key: &'n str, by: Authenticity) -> &'n str {
+        let Some(of) = self.alias_of(key, by) else { return key };
+        match self.alias_of(of, by) {
             Some(last) if last == key => key.min(of),
             Some(last) => last,
             None => of,
         }
     }
 
-    /// Takes `alias` for another name of `of`; what is to be written.
-    pub(super) fn learn(&mut self, alias: String, of: String) -> Link {
-        let known = self.known.entry(alias.clone()).or_insert_with(|| Ok(Latest::default()));
-        let position = known.as_ref().ok().and_then(|known| known.position);
-        *known = Ok(Latest { position, alias_of: Some(of.clone()) });
-        Link { alias, of, position }
+    /// Takes `alias` for another name of `of`, as an event of this authenticity says; what is to be written.
+    pub(super) fn learn(&mut self, alias: String, of: String, authenticity: Authenticity) -> Link {
+        let before = self.latest(&alias).cloned().unwrap_or_default();
+        let is_known = before.is_known();
+        let known = match authenticity {
+            Authenticity::Verified => Latest { alias_of: Some(of.clone()), ..before },
+            Authenticity::Authenticated => Latest { authenticated_alias_of: Some(of.clone()), ..before },
+        };
+        self.known.insert(alias.clone(), Ok(known));
+        Link { alias, of, authenticity, is_known }
     }
 }
 
@@ -54,10 +64,12 @@ pub(super) fn keys_of(payment: &PaymentEvent<'_>) -> impl Iterator<Item = String
 mod tests {
     use super::*;
 
-    fn names(links: &[(&str, &str)]) -> Names {
+    use Authenticity::{Authenticated, Verified};
+
+    fn names(links: &[(&str, &str)], by: Authenticity) -> Names {
         let mut names = Names::default();
         for (alias, of) in links {
-            names.learn((*alias).to_owned(), (*of).to_owned());
+            names.learn((*alias).to_owned(), (*of).to_owned(), by);
         }
         names
     }
@@ -74,9 +86,22 @@ mod tests {
             (&[("a", "b"), ("b", "a")], "b", "a"),
             (&[("a", "a")], "a", "a"),
         ] {
-            let names = names(links);
-            assert_eq!(names.root(key), root, "{links:?}");
-            assert!(names.chain(key).count() <= HOPS + 1, "{links:?}");
+            for by in [Verified, Authenticated] {
+                let names = names(links, by);
+                assert_eq!(names.root(key, by), root, "{links:?}");
+                assert!(names.chain(key, by).count() <= HOPS + 1, "{links:?}");
+            }
         }
+    }
+
+    #[test]
+    fn what_is_only_authenticated_links_nothing_that_is_verified() {
+        let mut names = names(&[("a", "forged")], Authenticated);
+        assert_eq!((names.root("a", Verified), names.root("a", Authenticated)), ("a", "forged"));
+        names.learn("a".to_owned(), "b".to_owned(), Verified);
+        assert_eq!((names.root("a", Verified), names.root("a", Authenticated)), ("b", "b"));
+        names.learn("b".to_owned(), "forged".to_owned(), Authenticated);
+        assert_eq!((names.root("a", Verified), names.root("a", Authenticated)), ("b", "forged"));
+        assert_eq!(names.chain("a", Verified).collect::<Vec<_>>(), ["a", "b"]);
     }
 }
