@@ -182,6 +182,8 @@ fn config(name: &str, is_fifo: bool) -> EndpointConfig {
         delivery: if is_fifo { Delivery::Ordered } else { Delivery::Fast },
         on_duplicate: None,
         tolerance_seconds: None,
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: (name == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: BTreeMap::new(),

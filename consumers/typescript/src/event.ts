@@ -79,7 +79,8 @@ export interface Money {
  */
 export interface Customer {
   /**
-   * The provider's customer or payer id.
+   * The provider's customer or payer id. A card number in it is masked, and an e-mail address is replaced by `email:`
+   * and a hash.
    */
   readonly id?: string;
   /**
@@ -222,7 +223,9 @@ export interface PaymentEvent {
    */
   readonly livemode?: boolean;
   /**
-   * The merchant's own names and values; text values only, at most 50 pairs and 16,384 bytes.
+   * The merchant's own names and values; text values only, at most 50 pairs and 16,384 bytes. Card numbers are
+   * masked, e-mail addresses are replaced by `email:` and a hash, and names of card verification data are left out;
+   * the endpoint's setting `metadata` says which names are kept.
    */
   readonly metadata?: Readonly<Record<string, string>>;
   /**

@@ -91,6 +91,14 @@ pub struct EndpointConfig {
     /// Half-width of the signed timestamp's window, in seconds (1 to 604,800), instead of the scheme's own.
     #[serde(default)]
     pub tolerance_seconds: Option<u32>,
+    /// The metadata keys that events keep, exactly as they are sent. Without it all are kept, and e-mail addresses in their
+    /// values are hidden. Keys that name card verification data are never kept, and card numbers are always masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Vec<String>>,
+    /// The sender's ids (of events, payments, movements, customers) are numbers and never card numbers: those of digits
+    /// alone stay as they are. Without it an id in which a card number is found is none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ids_are_numbers: bool,
     /// The normaliser, when it is not the scheme's own.
     #[serde(default)]
     pub normaliser: Option<String>,
@@ -100,6 +108,12 @@ pub struct EndpointConfig {
     /// What only one scheme needs (PayPal's webhook id, …), by name.
     #[serde(default)]
     pub parameters: std::collections::BTreeMap<String, String>,
+}
+
+/// A setting that is off is not written: functions of a version that does not know it read the endpoint still.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(setting: &bool) -> bool {
+    !setting
 }
 
 #[cfg(test)]
@@ -122,5 +136,7 @@ mod tests {
         assert!(serde_json::from_str::<EndpointConfig>(good).is_ok());
         let bad = r#"{"id":"stripe","scheme":"stripe","secret":"x","on_duplcate":"conflict"}"#;
         assert!(serde_json::from_str::<EndpointConfig>(bad).is_err());
+        let unset = serde_json::to_string(&serde_json::from_str::<EndpointConfig>(good).unwrap()).unwrap();
+        assert!(!unset.contains("metadata") && !unset.contains("ids_are_numbers"), "{unset}");
     }
 }

@@ -11,6 +11,7 @@ mod inline;
 pub mod money;
 mod queue;
 pub mod receipt;
+pub mod sensitive;
 
 pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
 pub use event::{Customer, Facts, PaymentEvent, PaymentMethod, RiskTier};

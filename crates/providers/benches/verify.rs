@@ -57,6 +57,8 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
         delivery: Default::default(),
         on_duplicate: None,
         tolerance_seconds: None,
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

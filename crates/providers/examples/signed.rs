@@ -55,6 +55,8 @@ fn signed(
         delivery: Default::default(),
         on_duplicate: None,
         tolerance_seconds: None,
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),

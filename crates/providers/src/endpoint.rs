@@ -1,8 +1,11 @@
 //! Endpoints, built once from their configuration.
 
+use std::borrow::Cow;
+
 use tollgate_core::{
     Authenticity, Delivery, EndpointConfig, EndpointId, Facts, OnDuplicate, ProviderId, Timestamp,
     id::hex_sha256,
+    sensitive::{CardInId, Rules, cleanse, mask, names_verification_data},
 };
 
 use crate::{
@@ -62,6 +65,9 @@ pub struct Endpoint {
     /// The headers whose values are kept.
     kept: Vec<String>,
 }
+
+/// Why an event is unrecognized that has a card number for an id.
+const CARD_IN_ID: &str = "an id holds a card number";
 
 /// What a required header's value is replaced by: only that the header was there is kept.
 const PRESENT: &str = "-";
@@ -298,13 +304,41 @@ impl Endpoint {
         };
         let before = facts.len();
         normaliser.normalise_into(trusted, &self.config, facts)?;
+        let body = trusted.received().body;
         if self.reads_unsigned {
             // The signed body alone says which event it is: another header on the same body makes no second one.
-            let body = hex_sha256(trusted.received().body);
+            let digest = hex_sha256(body);
             for (position, event) in facts.iter_mut().skip(before).enumerate() {
-                event.event_id = format!("sha256:{body}:{position}").into();
+                event.event_id = of_body(&digest, position);
                 event.is_unsigned = true;
             }
+        }
+        let cleansed = self.cleanse(body, facts.iter_mut().skip(before));
+        cleansed.inspect_err(|_| facts.truncate(before))
+    }
+
+    /// Takes card numbers and the like out of what the webhook says. An event of which an id holds a card number is
+    /// unrecognized, under its body's SHA-256; a sender of our own schema is told.
+    fn cleanse<'f, 'a: 'f>(
+        &self,
+        body: &[u8],
+        facts: impl Iterator<Item = &'f mut Facts<'a>>,
+    ) -> Result<(), ContentError> {
+        let EndpointConfig { metadata, ids_are_numbers, .. } = &self.config;
+        let rules = Rules { metadata: metadata.as_deref(), ids_are_numbers: *ids_are_numbers };
+        for (position, event) in facts.enumerate() {
+            let Err(CardInId(field)) = cleanse(event, rules) else { continue };
+            if self.is_generic() {
+                return Err(ContentError::InvalidField(field));
+            }
+            let mut event_type = std::mem::take(&mut event.event_type);
+            mask(&mut event_type);
+            *event = Facts {
+                occurred_at: event.occurred_at,
+                livemode: event.livemode,
+                is_unsigned: event.is_unsigned,
+                ..Facts::unrecognized(of_body(&hex_sha256(body), position), event_type, CARD_IN_ID)
+            };
         }
         Ok(())
     }
@@ -359,6 +393,11 @@ fn is_signed(normaliser: Normaliser, scheme: &SchemeInfo) -> bool {
         || !normaliser.headers().is_empty() && normaliser.headers().iter().all(is_signed)
 }
 
+/// An event id that the body alone decides.
+fn of_body(digest: &str, position: usize) -> Cow<'static, str> {
+    format!("sha256:{digest}:{position}").into()
+}
+
 fn is_among(names: &[String], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
@@ -375,6 +414,9 @@ fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&
         if !scheme.signs_time {
             return Err(("tolerance_seconds", "this scheme signs no timestamp"));
         }
+    }
+    if config.metadata.iter().flatten().any(|key| names_verification_data(key)) {
+        return Err(("metadata", "one of the keys names card verification data, which is never kept"));
     }
     let url = config.notification_url.as_deref();
     if scheme.signs_url && url.is_none_or(str::is_empty) {

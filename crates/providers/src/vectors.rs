@@ -167,6 +167,8 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
         delivery: tollgate_core::Delivery::default(),
         on_duplicate: None,
         tolerance_seconds: tolerance.and_then(|seconds| u32::try_from(seconds).ok()),
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: vector.url.clone(),
         parameters,

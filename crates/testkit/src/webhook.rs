@@ -21,6 +21,8 @@ pub fn config(id: &str, scheme: &str) -> EndpointConfig {
         delivery: Delivery::Fast,
         on_duplicate: None,
         tolerance_seconds: None,
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: (scheme == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: Default::default(),

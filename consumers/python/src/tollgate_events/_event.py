@@ -75,7 +75,8 @@ class Customer:
     """Who pays. Empty where the provider says nothing."""
 
     id: str | None = None
-    """The provider's customer or payer id."""
+    """The provider's customer or payer id. A card number in it is masked, and an e-mail address is replaced by
+    `email:` and a hash."""
     country: str | None = None
     """The billing country, as the provider writes it: ISO 3166 alpha-2 at most providers."""
 
@@ -159,7 +160,9 @@ class PaymentEvent:
     livemode: bool | None = None
     """False in the provider's test mode, true in its live mode."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The merchant's own names and values; text values only, at most 50 pairs and 16,384 bytes."""
+    """The merchant's own names and values; text values only, at most 50 pairs and 16,384 bytes. Card numbers are
+    masked, e-mail addresses are replaced by `email:` and a hash, and names of card verification data are left out;
+    the endpoint's setting `metadata` says which names are kept."""
     unrecognized: str | None = None
     """Why the type is `payment.unrecognized`, in a short fixed phrase. Absent for every other type."""
 

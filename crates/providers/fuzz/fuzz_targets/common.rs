@@ -28,6 +28,8 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
         delivery: Default::default(),
         on_duplicate: None,
         tolerance_seconds: None,
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/x".to_owned()),
         parameters: Default::default(),

@@ -13,7 +13,8 @@
 //!   that is on purpose: [`EventTypes`] has the types that the provider publishes.
 //! - An amount that cannot be held exactly makes its event unrecognized. It never becomes another amount.
 //! - A time that cannot be read is absent, and so is any optional field of an unexpected type.
-//! - Names, e-mail addresses, card numbers and the like are not read at all.
+//! - Names, e-mail addresses, card numbers and the like are not read at all. Where a sender writes them into another field,
+//!   `Endpoint::normalise` takes them out.
 
 mod any_size;
 mod content;

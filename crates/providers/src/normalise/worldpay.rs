@@ -76,6 +76,9 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let event_type = details.kind.some().unwrap_or_default();
     let amount = details.amount.or_default();
     let units = amount.value.text().unwrap_or_default();
+    // Of a code that is none nothing may get into the movement's id.
+    let code = amount.currency_code.as_str();
+    let code = if code.bytes().all(|b| b.is_ascii_alphabetic()) { code } else { "" };
     let part = details.reference.some();
     let transaction_id = details.transaction_reference.some();
     let of_transaction = |part: &str| Some(format!("{}:{part}", transaction_id.as_deref()?).into());
@@ -83,7 +86,7 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         Some(Category::Refund) => part.and_then(|part| of_transaction(&part)),
         Some(Category::Payment) if is_settlement(&event_type) => match part {
             Some(part) => of_transaction(&part),
-            None => of_transaction(&[units, amount.currency_code.as_str()].concat()),
+            None => of_transaction(&[units, code].concat()),
         },
         Some(_) => transaction_id.clone(),
         None => None,

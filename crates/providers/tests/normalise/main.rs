@@ -13,6 +13,7 @@ mod cases;
 mod describe;
 mod generic;
 mod hostile;
+mod sensitive;
 
 use cases::Case;
 use describe::describe;

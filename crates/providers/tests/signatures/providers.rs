@@ -53,6 +53,8 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
         delivery: Default::default(),
         on_duplicate: None,
         tolerance_seconds: None,
+        metadata: None,
+        ids_are_numbers: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),

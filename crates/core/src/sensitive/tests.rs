@@ -1,0 +1,305 @@
+use std::borrow::Cow;
+
+use super::*;
+use crate::{Customer, EventType, PaymentMethod};
+
+fn masked(text: &str) -> String {
+    let mut text = Cow::Borrowed(text);
+    mask(&mut text);
+    text.into_owned()
+}
+
+/// Test numbers that schemes and providers publish.
+const CARDS: [&str; 17] = [
+    "4242424242424242",
+    "4111111111111111",
+    "4222222222222",
+    "5555555555554444",
+    "2223003122003222",
+    "378282246310005",
+    "371449635398431",
+    "30569309025904",
+    "36227206271667",
+    "3566002020360505",
+    "6011111111111117",
+    "6200000000000005",
+    "6759649826438453",
+    "6759180000005546",
+    "2200000000000004",
+    "6062826786276634",
+    "5019717010103742",
+];
+
+#[test]
+fn card_numbers_are_masked_however_they_are_written() {
+    for card in CARDS {
+        let (first, last) = (&card[..6], &card[card.len() - 4..]);
+        let hidden = format!("{first}{}{last}", "*".repeat(card.len() - 10));
+        assert_eq!(masked(card), hidden);
+        for around in
+            ["card {}!", "PAN{}", "%B{}^ADA/L^", ";{}=", "a\"{}\"", "cus_{}", "no:{},", "é{}", "{}x"]
+        {
+            assert_eq!(masked(&around.replace("{}", card)), around.replace("{}", &hidden), "{around}");
+        }
+        for separator in [" ", "-", ".", "_", " - ", "\u{a0}", "\u{2009}", "\u{2013}"] {
+            for size in [1, 2, 3, 4, 5, 6] {
+                let parts: Vec<String> = card
+                    .as_bytes()
+                    .chunks(size)
+                    .map(|part| String::from_utf8(part.to_vec()).unwrap())
+                    .collect();
+                let text = masked(&parts.join(separator));
+                let digits: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '*').collect();
+                assert_eq!(digits, hidden, "{card} by {size} with {separator:?}: {text}");
+            }
+        }
+    }
+    assert_eq!(masked("４２４２４２４２４２４２４２４２"), "４２４２４２******４２４２");
+}
+
+#[test]
+fn what_stands_beside_a_card_number_is_masked_with_it() {
+    for (text, expected) in [
+        ("4242 4242 4242 4242 exp 12/30 cvv 123", "4242 42** **** 4242 exp **/** cvv ***"),
+        ("123 4242424242424242", "*** 424242******4242"),
+        ("4242424242424242,378282246310005", "424242******4242,378282*****0005"),
+        ("4242 4242 4242 4242EUR", "4242 42** **** 4242EUR"),
+        ("order 7: 4242-4242-4242-4242", "order *: 4242-42**-****-4242"),
+    ] {
+        assert_eq!(masked(text), expected);
+    }
+}
+
+#[test]
+fn what_is_no_card_number_stays_as_it_is() {
+    for text in [
+        "",
+        "4242424242424241",
+        "1234567812345670",
+        "9999999999999995",
+        "42424242424242424242",
+        "94242424242424242",
+        "424242424242",
+        "1767323045000",
+        "2026-01-02T03:04:05.000000000Z",
+        "pi_3MtwBwLkdIwHu7ix28a3tqPa",
+        // Hashes and ids in which the digits are a part of a word with letters and other digits.
+        "a4242424242424242b7",
+        "1f4242424242424242",
+        "T2206202020325589144911",
+        "DE89370400440532013000",
+        // A UUID whose groups pass for a card number's.
+        "42424242-4242-4242-8abc-0123456789ab",
+        "4242:4242:4242:4242",
+    ] {
+        assert_eq!(masked(text), text);
+    }
+}
+
+/// The quick look and the long one agree: no text is passed over.
+#[test]
+fn every_text_with_digits_enough_or_an_at_sign_is_looked_at() {
+    for c in '\0'..='\u{ffff}' {
+        for (before, after) in [(0, 12), (5, 7), (12, 0)] {
+            let text = format!("{}{c}{}", "7".repeat(before), "0".repeat(after));
+            let Signs { digits, at } = signs(&text);
+            assert_eq!(digits, c.is_ascii_digit() || !c.is_ascii(), "{text:?}");
+            assert_eq!(at, c == '@', "{text:?}");
+        }
+    }
+    for len in 0..40 {
+        assert_eq!(signs(&"9".repeat(len)).digits, len >= 13, "{len}");
+        assert!(!signs(&"/:".repeat(len)).digits && !signs(&"/:".repeat(len)).at);
+        assert!(signs(&format!("{}@{}", "?".repeat(len), "A".repeat(40 - len))).at);
+    }
+}
+
+#[test]
+fn addresses_are_replaced_by_their_hash() {
+    let hidden = masked("ada@example.com");
+    assert!(hidden.len() == 38 && hidden.starts_with("email:"), "{hidden}");
+    assert_eq!(masked("Ada@Example.com"), hidden);
+    assert_ne!(masked("eve@example.com"), hidden);
+    for around in ["<{}>", "cus:{}:7", "a {} b {}", "mailto:{}, {}."] {
+        assert_eq!(
+            masked(&around.replace("{}", "ada@example.com")),
+            around.replace("{}", &hidden),
+            "{around}"
+        );
+    }
+    for text in ["@ada", "ada@", "a@b", "name@okbank", "1@2.3", "a @ b.com"] {
+        assert_eq!(masked(text), text);
+    }
+}
+
+#[test]
+fn names_of_verification_data_are_known_in_any_form() {
+    for key in [
+        "cvv",
+        "CVV2",
+        "cvc",
+        "card_cvc",
+        "cardCvv",
+        "cardcvv",
+        "card[cvv]",
+        "payment.card.cvc2",
+        "cvv-code",
+        "CVVCode",
+        "cid",
+        "CID",
+        "card_cid",
+        "csc",
+        "cvn",
+        "cvd",
+        "cav2",
+        "pin",
+        "PIN",
+        "cardPin",
+        "pin_block",
+        "PinBlock",
+        "securityCode",
+        "card_security_code",
+        "CardSecurityCode",
+        "card verification value",
+        "cardVerificationCode",
+        "track1",
+        "track_2",
+        "Track2Data",
+        "track_data",
+        "magstripe",
+        "MagStripeData",
+        "magnetic_stripe",
+    ] {
+        assert!(names_verification_data(key), "{key}");
+    }
+    for key in [
+        "",
+        "id",
+        "order",
+        "cart",
+        "shipping",
+        "spin",
+        "pinterest",
+        "tracking",
+        "track_title",
+        "acid",
+        "incident",
+        "decided",
+        "customer_id",
+        "clientId",
+        "code",
+        "security",
+        "verified",
+        "machine",
+        "coupon_code",
+        "cavv",
+        "placid",
+        "descend",
+    ] {
+        assert!(!names_verification_data(key), "{key}");
+    }
+}
+
+fn facts() -> Facts<'static> {
+    Facts {
+        transaction_id: Some("pi_1".into()),
+        movement_id: Some("re_1".into()),
+        ..Facts::new("evt_1", "paid", EventType::PaymentSucceeded)
+    }
+}
+
+#[test]
+fn no_text_of_an_event_holds_a_card_number() {
+    const CARD: &str = "4242 4242 4242 4242";
+    let some = || Some(Cow::Borrowed(CARD));
+    let mut all = Facts {
+        event_type: CARD.into(),
+        aliases: vec!["ch_1".into(), CARD.into()],
+        customer: Customer { id: some(), country: some() },
+        method: PaymentMethod { kind: some(), brand: some(), country: some() },
+        metadata: vec![("card".into(), CARD.into()), (CARD.into(), "x".into())],
+        ..facts()
+    };
+    assert_eq!(cleanse(&mut all, Rules::default()), Ok(()));
+    let told = format!("{all:?}");
+    assert!(!told.contains(CARD) && told.contains("4242 42** **** 4242"), "{told}");
+    assert_eq!(all.aliases, ["ch_1"]);
+}
+
+#[test]
+fn an_id_that_holds_a_card_number_is_no_id() {
+    let card = || Cow::Borrowed("card:4242424242424242");
+    let cases = [
+        ("event_id", Facts { event_id: card(), ..facts() }),
+        ("transaction_id", Facts { transaction_id: Some(card()), ..facts() }),
+        ("movement_id", Facts { movement_id: Some(card()), ..facts() }),
+        ("occurrence", Facts { occurrence: Some(card()), ..facts() }),
+    ];
+    for (name, mut facts) in cases {
+        let before = facts.clone();
+        for ids_are_numbers in [false, true] {
+            let rules = Rules { ids_are_numbers, ..Rules::default() };
+            assert_eq!(cleanse(&mut facts, rules), Err(CardInId(name)));
+            assert_eq!(facts, before);
+        }
+    }
+}
+
+#[test]
+fn ids_that_are_numbers_stay_where_the_settings_say_so() {
+    let with = |id: &'static str| Facts {
+        event_id: id.into(),
+        transaction_id: Some(id.into()),
+        aliases: vec![id.into()],
+        customer: Customer { id: Some(id.into()), country: None },
+        metadata: vec![("order".into(), id.into())],
+        ..facts()
+    };
+    let rules = Rules { ids_are_numbers: true, ..Rules::default() };
+    let mut numbers = with("4242424242424242");
+    assert_eq!(cleanse(&mut numbers, rules), Ok(()));
+    let expected =
+        Facts { metadata: vec![("order".into(), "424242******4242".into())], ..with("4242424242424242") };
+    assert_eq!(numbers, expected);
+    // Of 13 digits everywhere.
+    let mut short = with("4222222222222");
+    assert_eq!(cleanse(&mut short, Rules::default()), Ok(()));
+    assert_eq!(short.transaction_id.as_deref(), Some("4222222222222"));
+    assert_eq!(short.metadata[0].1, "422222***2222");
+}
+
+#[test]
+fn metadata_is_what_the_settings_name_and_never_verification_data() {
+    let pairs = |pairs: &[(&'static str, &'static str)]| -> Vec<(Cow<'static, str>, Cow<'static, str>)> {
+        pairs.iter().map(|(key, value)| (Cow::Borrowed(*key), Cow::Borrowed(*value))).collect()
+    };
+    let all = pairs(&[
+        ("order", "7"),
+        ("email", "ada@example.com"),
+        ("card_number", "4242424242424242"),
+        ("cvv", "123"),
+        ("raw", r#"{"card": {"cvc" : "123"}}"#),
+        ("escaped", r#"["{\"cvc\":1}"]"#),
+        ("list", r#"[{"sku":"1"}]"#),
+        ("4242424242424242", "a"),
+        ("4242420000004242", "b"),
+    ]);
+    let cleansed = |names: Option<&[String]>| {
+        let mut facts = Facts { metadata: all.clone(), ..facts() };
+        cleanse(&mut facts, Rules { metadata: names, ..Rules::default() }).unwrap();
+        facts.metadata
+    };
+    let hidden = masked("ada@example.com");
+    let kept = cleansed(None);
+    let keys: Vec<&str> = kept.iter().map(|(key, _)| &**key).collect();
+    assert_eq!(
+        keys,
+        ["order", "email", "card_number", "list", "424242******4242"],
+        "of two that are one when masked the first is kept"
+    );
+    assert_eq!((&*kept[1].1, &*kept[2].1), (&*hidden, "424242******4242"));
+    let names = ["email", "card_number", "cvv"].map(str::to_owned);
+    let named = pairs(&[("email", "ada@example.com"), ("card_number", "424242******4242")]);
+    assert_eq!(cleansed(Some(&names)), named);
+    assert_eq!(cleansed(Some(&[])), pairs(&[]));
+}
