@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test race bench bench-function bench-images bench-parsers lint fmt images peers push deploy diff outputs destroy
+.PHONY: help demo up down status test attack race bench bench-function bench-images bench-parsers lint advisories fmt images peers push deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params infra/params/$(ENV).json
@@ -24,6 +24,9 @@ status: ## Show what of it runs (SUFFIX=dev)
 test: ## Unit, property and integration tests, against a platform of their own
 	@scripts/check/test
 
+attack: ## Attack the real functions on a platform of their own, and say what came of it (docs/threat-model.md)
+	@scripts/local/attack
+
 race: ## The processor against its rivals on one batch, equal outputs asserted (benches/COMPARE.md)
 	@benches/drivers/race
 
@@ -41,6 +44,9 @@ bench-parsers: ## Instructions on arm64 and x86-64, and time, of three JSON pars
 
 lint: ## What CI checks beside the tests
 	@scripts/check/lint
+
+advisories: ## Look for known vulnerabilities of dependencies; fetches RustSec's database from GitHub (SECURITY.md)
+	@scripts/check/advisories
 
 fmt: ## Format the code
 	@cargo fmt --all

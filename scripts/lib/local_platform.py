@@ -57,9 +57,10 @@ class Options:
     copies: Mapping[str, int]
     # Parameter=Value, over infra/params/local.json.
     parameters: Sequence[str]
-    # Whether the programs are built first, and the endpoints of the demo applied.
+    # Whether the programs are built first.
     builds: bool
-    endpoints: bool
+    # The files of endpoints that are applied.
+    endpoints: Sequence[Path]
     # Other programs of ours that are built with them.
     programs: Sequence[str]
     # Whether it stays up when a function does not start or the endpoints cannot be applied.
@@ -150,9 +151,9 @@ class Platform:
         aws = install("awscli") / "aws"
         outputs = self.deploy(aws, endpoint, [*(images or NO_IMAGES), *options.parameters])
         self.write(endpoint, runner_url, outputs)
-        if options.endpoints:
+        for file in options.endpoints:
             with tolerating(options.keeps_going):
-                self.apply_endpoints()
+                self.apply_endpoints(file)
         with tolerating(options.keeps_going):
             self.start_functions(aws, endpoint, runner_url, outputs, options, bool(images))
 
@@ -262,10 +263,10 @@ class Platform:
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
         })
 
-    def apply_endpoints(self) -> None:
-        say("applying infra/endpoints/demo.toml, with secrets of its own")
+    def apply_endpoints(self, file: Path) -> None:
+        say(f"applying {file.relative_to(ROOT)}, with secrets of its own")
         log = self.home / "endpoints.log"
-        command: list[str | Path] = [BINARIES / "tollgate", "endpoints", "apply", ROOT / "infra/endpoints/demo.toml", "--generate-secrets"]
+        command: list[str | Path] = [BINARIES / "tollgate", "endpoints", "apply", file, "--generate-secrets"]
         with log.open("w") as out:
             done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                   env={**base_environment(), **CREDENTIALS, "TOLLGATE_PLATFORM": str(self.file)},

@@ -132,16 +132,28 @@ impl Platform {
         self.file["outputs"][name].as_str().unwrap_or_else(|| panic!("the stack has no output {name}"))
     }
 
+    /// A setting of platform.json that is a text (`aws_endpoint`, `runner_url`, …).
+    pub fn setting(&self, name: &str) -> &str {
+        self.file[name].as_str().unwrap_or_else(|| panic!("platform.json has no {name}"))
+    }
+
+    /// The name of a deployed function (`validator`, …).
+    pub fn function(&self, name: &str) -> &str {
+        self.file["functions"][name]
+            .as_str()
+            .unwrap_or_else(|| panic!("platform.json has no function {name}"))
+    }
+
     /// What the functions have written to their logs so far.
     pub fn logs(&self) -> String {
-        let files = std::fs::read_dir(self.file["log_dir"].as_str().unwrap()).unwrap();
+        let files = std::fs::read_dir(self.setting("log_dir")).unwrap();
         let read = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         files.map(|file| read(file.unwrap().path())).collect()
     }
 
     /// The environment's suffix.
     pub fn suffix(&self) -> &str {
-        self.file["suffix"].as_str().unwrap()
+        self.setting("suffix")
     }
 
     /// The ledger table.
@@ -204,21 +216,24 @@ impl Platform {
     pub async fn send(&self, endpoint: Option<&str>, webhook: &SignedWebhook) -> Answer {
         let path = endpoint.map(|name| format!("/{name}")).unwrap_or_default();
         let query = if webhook.query.is_empty() { String::new() } else { format!("?{}", webhook.query) };
-        let url = format!("{}/webhook{path}{query}", self.file["api_url"].as_str().unwrap());
+        let url = format!("{}/webhook{path}{query}", self.setting("api_url"));
         self.http("POST", &url, &webhook.headers, webhook.body.clone()).await
     }
 
     /// Hands an event to the real binary of a function (`validator`, …), past every front door.
     pub async fn invoke(&self, function: &str, event: &Value) -> Value {
-        let name = self.file["functions"][function].as_str().unwrap();
-        let url = format!("{}/functions/{name}/invocations", self.file["runner_url"].as_str().unwrap());
+        self.invoke_named(self.function(function), event).await
+    }
+
+    /// The same for a function of the runner by its own name.
+    pub async fn invoke_named(&self, name: &str, event: &Value) -> Value {
+        let url = format!("{}/functions/{name}/invocations", self.setting("runner_url"));
         self.http("POST", &url, &Headers::new(), event.to_string().into_bytes()).await.body
     }
 
     /// Kills one copy of a function, a busy one if there is any. False where none is alive at the moment.
     pub async fn kill(&self, function: &str) -> bool {
-        let name = self.file["functions"][function].as_str().unwrap();
-        let url = format!("{}/functions/{name}/kill", self.file["runner_url"].as_str().unwrap());
+        let url = format!("{}/functions/{}/kill", self.setting("runner_url"), self.function(function));
         self.http("POST", &url, &Headers::new(), Vec::new()).await.is_success()
     }
 
@@ -239,7 +254,7 @@ impl Platform {
     /// Everything in a queue, by the output that holds its URL. Payment events of this test are checked against their
     /// schema, whichever queue they are in: queues are read nowhere else.
     pub async fn peek(&self, queue: &str) -> Vec<Peeked> {
-        let endpoint = self.file["aws_endpoint"].as_str().unwrap();
+        let endpoint = self.setting("aws_endpoint");
         let url = format!("{endpoint}/_ministack/sqs/messages?QueueUrl={}", self.output(queue));
         let answer = self.http("GET", &url, &Headers::new(), Vec::new()).await;
         let regions = answer.body["messages"].as_object().unwrap().values().filter_map(Value::as_object);

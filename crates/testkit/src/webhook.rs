@@ -72,7 +72,11 @@ impl Sender {
         if provider == "generic" {
             headers.push("X-Provider-ID", self.endpoint.id().as_str());
         }
-        let to_sign = ToSign { headers: &headers, query: "", body, url: None };
+        self.sign_with(ToSign { headers: &headers, query: "", body, url: None }, at)
+    }
+
+    /// Any webhook, signed as its provider would at `at`.
+    pub fn sign_with(&self, to_sign: ToSign<'_>, at: Timestamp) -> SignedWebhook {
         self.endpoint.sign(to_sign, &self.keys, at).expect("a body that its provider signs")
     }
 
