@@ -138,6 +138,23 @@ async fn every_row_of_the_table_of_answers() {
 }
 
 #[tokio::test]
+async fn a_generic_endpoint_is_called_on_its_own_path_alone_where_another_asks_for_less() {
+    let world = world();
+    let faults = Faults::none();
+    let mut intake = world.intake(&faults);
+    intake.is_generic_by_name = false;
+    for (endpoint, scheme, named, expected) in [
+        ("acme", "generic", Some("acme"), "unknown_endpoint: unknown endpoint"),
+        ("acme", "generic", None, "accepted evt_1 1"),
+        ("stripe", "stripe", Some("stripe"), "accepted evt_1 1"),
+    ] {
+        let webhook = sender(endpoint, scheme).payment(&payment("evt_1"), noon());
+        let taken = world.take_on(&intake, named, &webhook).await;
+        assert_eq!(answer(&taken), expected, "{endpoint} at {named:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_repeat_is_answered_as_its_endpoint_wants_it() {
     for (endpoint, scheme, on_duplicate) in [
         ("stripe", "stripe", "Acknowledge"),

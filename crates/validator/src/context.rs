@@ -65,6 +65,7 @@ impl Context {
             ),
             payloads: S3Payloads::new(config, settings.payload_bucket),
             max_body_bytes: settings.max_body_bytes,
+            is_generic_by_name: settings.is_generic_by_name,
         };
         Ok(Self { ingest, metrics: Metrics::start("validator", settings.environment, clock::now()) })
     }

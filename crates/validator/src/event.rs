@@ -52,6 +52,12 @@ struct Event<'a> {
     path: Option<Text<'a>>,
     #[serde(borrow)]
     raw_path: Option<Text<'a>>,
+    /// What a REST API matched: `/webhook/{endpoint}`.
+    #[serde(borrow)]
+    resource: Option<Text<'a>>,
+    /// What an HTTP API matched: `POST /webhook/{endpoint}`. A function URL always says `$default`.
+    #[serde(borrow)]
+    route_key: Option<Text<'a>>,
     #[serde(borrow)]
     raw_query_string: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -176,6 +182,7 @@ impl<'a> Request<'a> {
     /// Reads any of the three events.
     pub(crate) fn read(event: &'a str) -> Result<Self, EventError> {
         let event: Event<'a> = serde_json::from_str(event).map_err(|_| EventError::NotHttp)?;
+        let matched = event.route_key.or(event.resource).map(|text| text.0);
         let (method, path, query, source_ip) = match (event.request_context.http, event.http_method) {
             (Some(http), _) => {
                 let query = event.raw_query_string.map(|text| text.0).unwrap_or_default();
@@ -199,7 +206,7 @@ impl<'a> Request<'a> {
         };
         Ok(Self {
             method: method.0,
-            route: Route::parse(&path.ok_or(EventError::NotHttp)?.0),
+            route: Route::read(matched.as_deref(), &path.ok_or(EventError::NotHttp)?.0),
             headers: event.multi_value_headers.or(event.headers).0.into_iter().collect(),
             query,
             body,
@@ -216,13 +223,23 @@ impl Fields<'_> {
 }
 
 impl Route {
-    /// Reads the path's last segments: the paths of an HTTP API begin with the stage.
-    fn parse(path: &str) -> Self {
+    /// Reads the path's last segments: the paths of an HTTP API begin with the stage, and those of a domain with its
+    /// base path. So `/webhook/webhook` is either of two routes, which the gateway may ask for different things
+    /// (`Auth`). Which one it matched decides; where none is told, it is the one on which less was asked.
+    fn read(matched: Option<&str>, path: &str) -> Self {
+        let is_generic = matched.and_then(|route| match route.rsplit(' ').next() {
+            Some("/webhook") => Some(true),
+            Some("/webhook/{endpoint}") => Some(false),
+            _ => None,
+        });
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut segments = path.rsplit('/');
-        match (segments.next(), segments.next()) {
-            (Some("webhook"), _) => Self::Generic,
-            (Some(endpoint), Some("webhook")) if !endpoint.is_empty() => Self::Endpoint(endpoint.to_owned()),
+        match (segments.next(), segments.next(), is_generic) {
+            (Some("webhook"), _, Some(true)) => Self::Generic,
+            (Some("webhook"), before, None) if before != Some("webhook") => Self::Generic,
+            (Some(endpoint), Some("webhook"), Some(false) | None) if !endpoint.is_empty() => {
+                Self::Endpoint(endpoint.to_owned())
+            }
             _ => Self::Unknown,
         }
     }
@@ -290,6 +307,7 @@ mod tests {
     #[test]
     fn a_function_url_event_reads() {
         let mut event = v2();
+        event["routeKey"] = json!("$default");
         event["rawPath"] = json!("/webhook/adyen/");
         event["body"] = Value::Null;
         event["isBase64Encoded"] = Value::Null;
@@ -357,7 +375,37 @@ mod tests {
         for (path, route) in
             [("/", Route::Unknown), ("/webhooks", Route::Unknown), ("/a/b/c", Route::Unknown)]
         {
-            assert_eq!(Route::parse(path), route, "{path}");
+            assert_eq!(Route::read(None, path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_route_is_the_one_that_the_gateway_matched() {
+        let endpoint = |name: &str| Route::Endpoint(name.to_owned());
+        let (generic, by_name) = (Some("/webhook"), Some("/webhook/{endpoint}"));
+        let cases = [
+            // What a REST API says, with and without a domain's base path.
+            (generic, "/webhook", Route::Generic),
+            (generic, "/webhook/webhook", Route::Generic),
+            (by_name, "/webhook/acme", endpoint("acme")),
+            (by_name, "/webhook/webhook", endpoint("webhook")),
+            (by_name, "/pay/webhook/webhook/", endpoint("webhook")),
+            (by_name, "/v1/webhook", Route::Unknown),
+            (generic, "/webhook/acme", Route::Unknown),
+            // What an HTTP API says, whose paths begin with the stage.
+            (Some("POST /webhook"), "/webhook/webhook", Route::Generic),
+            (Some("POST /webhook/{endpoint}"), "/v1/webhook/webhook", endpoint("webhook")),
+            (Some("GET /webhook/{endpoint}"), "/v1/webhook/acme", endpoint("acme")),
+            // What a function URL says, and a caller that says nothing.
+            (Some("$default"), "/webhook", Route::Generic),
+            (Some("$default"), "/webhook/webhook", endpoint("webhook")),
+            (None, "/webhook/webhook", endpoint("webhook")),
+            (None, "/v1/webhook/", Route::Generic),
+            (None, "webhook", Route::Generic),
+            (None, "/webhook//", Route::Unknown),
+        ];
+        for (matched, path, route) in cases {
+            assert_eq!(Route::read(matched, path), route, "{matched:?} {path}");
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) payload_bucket: String,
     pub(crate) endpoints_path: String,
     pub(crate) max_body_bytes: usize,
+    /// Whether a generic endpoint is called at `/webhook/{endpoint}` too.
+    pub(crate) is_generic_by_name: bool,
     pub(crate) freshness: Freshness,
     /// Whether an invocation waits for the start.
     pub(crate) is_on_demand_start: bool,
@@ -43,6 +45,8 @@ impl Settings {
             payload_bucket: reader.text("PAYLOAD_BUCKET"),
             endpoints_path: reader.text("ENDPOINTS_PATH"),
             max_body_bytes: reader.checked("MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, max_body_bytes),
+            // Not unless it is said: a gateway may let providers in with less than it asks of generic senders.
+            is_generic_by_name: reader.parsed("GENERIC_BY_NAME", false),
             freshness: Freshness {
                 endpoints_ttl_seconds: reader
                     .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
@@ -78,6 +82,7 @@ mod tests {
         let settings = Settings::read(&complete()).unwrap();
         assert_eq!(settings.max_body_bytes, 1_048_576);
         assert_eq!(settings.freshness, Freshness::default());
+        assert!(!settings.is_generic_by_name);
     }
 
     #[test]
@@ -85,9 +90,10 @@ mod tests {
         let mut source = complete();
         source.insert("MAX_BODY_BYTES", "6000000");
         source.insert("SECRET_TTL_SECONDS", "-1");
+        source.insert("GENERIC_BY_NAME", "yes");
         source.remove("LEDGER_TABLE");
         let problems = Settings::read(&source).unwrap_err().to_string();
-        for name in ["MAX_BODY_BYTES", "SECRET_TTL_SECONDS", "LEDGER_TABLE"] {
+        for name in ["MAX_BODY_BYTES", "SECRET_TTL_SECONDS", "GENERIC_BY_NAME", "LEDGER_TABLE"] {
             assert!(problems.contains(name), "{problems}");
         }
     }

@@ -50,6 +50,8 @@ pub struct Ingest<P: IngestPorts> {
     pub payloads: P::Payloads,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
+    /// Whether generic endpoints are called by their name in the path too. Not where a gateway asks for less there.
+    pub is_generic_by_name: bool,
 }
 
 impl<P: IngestPorts> Ingest<P> {
@@ -116,8 +118,10 @@ impl<P: IngestPorts> Ingest<P> {
             .or_else(|| incoming.headers.get(PROVIDER_HEADER))
             .ok_or(Rejection::NoProvider)?;
         let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
-        // The generic path is for senders of our own schema only.
-        if on_generic_path && !endpoint.is_generic() {
+        // The generic path is for senders of our own schema only, and may be the only one for them.
+        let is_here =
+            if endpoint.is_generic() { on_generic_path || self.is_generic_by_name } else { !on_generic_path };
+        if !is_here {
             return Err(Rejection::UnknownEndpoint);
         }
         Ok(endpoint)

@@ -134,6 +134,7 @@ impl World {
             queue: Failing::new(&self.intake, faults),
             payloads: Failing::new(&self.payloads, faults),
             max_body_bytes: LIMIT,
+            is_generic_by_name: true,
         }
     }
 
