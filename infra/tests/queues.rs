@@ -85,10 +85,14 @@ fn the_template_has_every_queue_with_all_that_belongs_to_it() {
         let (logical, stem, ending) = (queue.logical(), queue.stem(), queue.ending());
         let name = format!("{stem}-${{EnvironmentSuffix}}{ending}");
         let dead_letters = format!("{stem}-dlq-${{EnvironmentSuffix}}{ending}");
-        // The bus may send to consumers' queues, besides what holds for all.
-        let policy = if queue.is_for_consumers() { "RoutedQueuesPolicy" } else { "OwnQueuesPolicy" };
+        // By who may send to it; of dead letters, beside SQS itself.
+        let (policy, of_dead_letters) = match queue {
+            Queue::Intake | Queue::IntakeOrdered => ("IntakesPolicy", "QuarantinePolicy"),
+            Queue::Archive => ("ArchiveQueuePolicy", "DeadLettersPolicy"),
+            _ => ("RoutedQueuesPolicy", "DeadLettersPolicy"),
+        };
         check.queue(logical, &name, &format!("{logical}QueueUrl"), policy);
-        check.queue(&format!("{logical}Dlq"), &dead_letters, &format!("{logical}DlqUrl"), "OwnQueuesPolicy");
+        check.queue(&format!("{logical}Dlq"), &dead_letters, &format!("{logical}DlqUrl"), of_dead_letters);
         check.redrive(logical, &name);
         if let Reader::Consumer(category) = queue.reader() {
             check.rule(logical, category.as_str());

@@ -349,9 +349,14 @@ fn resource_name(resource: &str) -> String {
     if resource.contains(":secret:") {
         return "secret".to_owned();
     }
-    // Tables are named, since either of two resources makes them.
-    for (table, logical) in [(":table/webhook-events-", "Ledger"), (":table/transactions-", "Transactions")] {
-        if resource.contains(table) {
+    // Tables are named, since either of two resources makes them; the bus, since its policy names the roles.
+    let named = [
+        (":table/webhook-events-", "Ledger"),
+        (":table/transactions-", "Transactions"),
+        (":event-bus/payment-events-", "Bus"),
+    ];
+    for (name, logical) in named {
+        if resource.contains(name) {
             return logical.to_owned();
         }
     }
