@@ -14,8 +14,9 @@
 //! `pending` alone; the settlement's, the expiry's and a refund's have a field of their own.
 //!
 //! Signed: `order_id`, `status_code` and `gross_amount`, joined, and nothing else: not `transaction_id`, the status or
-//! `refund_amount`. So `status_code` and `gross_amount` must have their own form, and a type that says that money moved
-//! must agree with the signed code, 200. Otherwise the event is unrecognized.
+//! `refund_amount`. So `status_code` and `gross_amount` must have their own form, a type that says that money moved must
+//! agree with the signed code, 200, and the joined text must have no other place where such a code and an amount could
+//! begin. Otherwise the event is unrecognized.
 
 use std::borrow::Cow;
 
@@ -38,6 +39,11 @@ pub(super) const NORMALISER: Normaliser =
 pub(super) const WIB: i8 = 7;
 
 const DOUBTFUL: &str = "not what the signed status code and amount say";
+const AMBIGUOUS: &str = "signed values could be split in another place";
+
+/// The status codes that notifications have (<https://docs.midtrans.com/reference/code-statuses>): success, pending or
+/// challenged, denied or expired, expired.
+const CODES: [&str; 4] = ["200", "201", "202", "407"];
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -125,11 +131,17 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let amount = money::decimal(units, &or_idr(body.currency));
     let kind = kind(&status, fraud);
     let moved = matches!(kind, Some(EventType::PaymentSucceeded | EventType::RefundSucceeded));
-    let is_doubtful = !is_code(code) || !is_amount(body.gross_amount) || moved && code != "200";
-    let facts = match kind {
-        None => unknown("", status),
-        Some(_) if is_doubtful => Facts::unrecognized("", status, DOUBTFUL),
-        Some(kind) => Facts::new("", status, kind),
+    let gross = body.gross_amount.text().unwrap_or_default();
+    let has_own_forms = CODES.contains(&code) && is_amount(gross);
+    let doubt = match order.as_deref() {
+        _ if !has_own_forms || moved && code != "200" => Some(DOUBTFUL),
+        Some(order) if splits(order, code, gross) == 1 => None,
+        _ => Some(AMBIGUOUS),
+    };
+    let facts = match (kind, doubt) {
+        (None, _) => unknown("", status),
+        (Some(_), Some(why)) => Facts::unrecognized("", status, why),
+        (Some(kind), None) => Facts::new("", status, kind),
     };
     let facts = Facts {
         transaction_id: id,
@@ -138,10 +150,9 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         method: PaymentMethod { kind: body.payment_type.some(), brand: body.bank.some(), country: None },
         ..facts
     };
-    let gross = body.gross_amount.text().unwrap_or_default();
     let words = [order.as_deref().unwrap_or_default(), code, fraud, gross, refunded];
     // What the signature does not bear out has no amount either.
-    let facts = if is_doubtful { facts } else { money::with_amount(facts, amount) };
+    let facts = if doubt.is_some() { facts } else { money::with_amount(facts, amount) };
     Ok(identified(facts, &words, bytes))
 }
 
@@ -171,18 +182,30 @@ pub(super) fn or_idr(currency: Text<'_>) -> Text<'_> {
     }
 }
 
-/// Three digits, of the ranges that Midtrans uses: 200 to 599.
-fn is_code(code: &str) -> bool {
-    matches!(code.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9'])
+/// `24145.00`: no leading zero, two decimals.
+fn is_amount(amount: &str) -> bool {
+    let Some((whole, cents)) = amount.split_once('.') else { return false };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let leads = whole.starts_with('0') && whole != "0";
+    is_digits(whole) && is_digits(cents) && cents.len() == 2 && !leads
 }
 
-/// `24145.00`: no leading zero, two decimals.
-fn is_amount(amount: Number<'_>) -> bool {
-    let Some((whole, [_, _])) =
-        amount.text().and_then(|text| text.split_once('.')).map(|(w, d)| (w, d.as_bytes()))
-    else {
-        return false;
-    };
-    let leads = whole.starts_with('0') && whole != "0";
-    !whole.is_empty() && !leads && whole.bytes().all(|b| b.is_ascii_digit())
+/// In how many places the joined text could be split into an order, a status code and an amount. Code and amount have
+/// their own forms.
+fn splits(order: &str, code: &str, amount: &str) -> usize {
+    let whole = amount.split_once('.').map_or(amount, |(whole, _)| whole);
+    let len = order.len() + code.len() + whole.len();
+    let digits = order.bytes().rev().take_while(u8::is_ascii_digit).count() + code.len() + whole.len();
+    let text = order.bytes().chain(code.bytes()).chain(whole.bytes());
+    // A code, and the first digit of the amount after it.
+    let mut window = [0; 4];
+    let places = text.enumerate().filter(|(at, byte)| {
+        let [_, a, b, c] = window;
+        window = [a, b, c, *byte];
+        let amount = len - at;
+        let is_code = CODES.iter().any(|known| known.as_bytes() == [a, b, c]);
+        // An order has at least one character.
+        *at > 3 && is_code && amount <= digits && (*byte != b'0' || amount == 1)
+    });
+    places.count()
 }
