@@ -16,15 +16,15 @@
 //! Signed: of each item `pspReference`, `originalReference`, the account, the reference, the amount, `eventCode` and
 //! `success`, and nothing else: not `eventDate`, `operations` or `additionalData`.
 
-use std::borrow::Cow;
+pub(crate) mod items;
 
-use serde::{Deserialize, Deserializer};
 use tollgate_core::{Category, Customer, EventType, Facts, PaymentMethod};
 
+use self::items::{Item, Notification, Sink};
 use super::{
-    adyen_platform::{self, Amount, scale},
+    adyen_platform::{self, scale},
     content::{ContentError, composite, events_without_id, required, unknown},
-    fields::{Flag, Number, Object, Pairs, Text, each, entries},
+    fields::{Number, Text},
     json, money,
     normaliser::{Normaliser, Read},
 };
@@ -32,64 +32,26 @@ use super::{
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "adyen", aliases: &[], headers: &[], query: &[], read: Read::Several(normalise) };
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Envelope<'a> {
-    live: Flag,
-    #[serde(borrow)]
-    notification_items: Items<'a>,
-}
-
-/// The items, each turned into facts as it is read.
+/// The items as facts.
 #[derive(Default)]
-struct Items<'a> {
+struct Told<'a> {
     facts: Vec<Facts<'a>>,
     without_id: Vec<usize>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wrapper<'a> {
-    #[serde(borrow, rename = "NotificationRequestItem")]
-    item: Object<Item<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Item<'a> {
-    #[serde(borrow)]
-    additional_data: Additional<'a>,
-    amount: Object<Amount<'a>>,
-    event_code: Text<'a>,
-    event_date: Text<'a>,
-    operations: Operations,
-    original_reference: Text<'a>,
-    payment_method: Text<'a>,
-    psp_reference: Text<'a>,
-    success: Flag,
-}
-
-/// What is used of `additionalData`, a flat object with dotted names.
-#[derive(Default)]
-struct Additional<'a> {
-    fraud_score: Option<u16>,
-    issuer_country: Option<Cow<'a, str>>,
-    billing_country: Option<Cow<'a, str>>,
-    shopper_reference: Option<Cow<'a, str>>,
-    modification: Option<Cow<'a, str>>,
-    metadata: Pairs<'a>,
-}
-
-/// What can still be done to an authorised payment.
-#[derive(Default)]
-struct Operations {
-    any: bool,
-    capture: bool,
+impl<'a> Sink<'a> for Told<'a> {
+    fn take(&mut self, item: Item<'a>) {
+        match item.facts() {
+            Ok(facts) => self.facts.push(facts),
+            Err(_) => self.without_id.push(self.facts.len() + self.without_id.len()),
+        }
+    }
 }
 
 fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
-    let envelope: Envelope<'_> = json::read(body)?;
-    let Items { mut facts, without_id } = envelope.notification_items;
+    let notification = Notification::<Told<'_>>::read(body)?;
+    let live = notification.live.some();
+    let Told { mut facts, without_id } = notification.into_items();
     if facts.is_empty() && !without_id.is_empty() {
         return Err(ContentError::MissingField("pspReference"));
     }
@@ -102,66 +64,9 @@ fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
         facts.push(item.facts()?);
     }
     for facts in &mut facts {
-        facts.livemode = envelope.live.some();
+        facts.livemode = live;
     }
     Ok(facts)
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut items = Self::default();
-        each(deserializer, |wrapper: Object<Wrapper<'de>>| {
-            match wrapper.or_default().item.or_default().facts() {
-                Ok(facts) => items.facts.push(facts),
-                Err(_) => items.without_id.push(items.facts.len() + items.without_id.len()),
-            }
-        })?;
-        Ok(items)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Additional<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut data = Self::default();
-        entries(deserializer, |name, value| {
-            if let Some(value) = value.some() {
-                data.set(name, value);
-            }
-        })?;
-        Ok(data)
-    }
-}
-
-impl<'a> Additional<'a> {
-    fn set(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
-        match &*name {
-            "totalFraudScore" => self.fraud_score = value.parse().ok(),
-            "issuerCountry" | "cardIssuingCountry" => self.issuer_country = Some(value),
-            "billingAddress.country" => self.billing_country = Some(value),
-            "shopperReference" | "recurring.shopperReference" => self.shopper_reference = Some(value),
-            "modification.action" => self.modification = Some(value),
-            _ => {
-                let own = match &name {
-                    Cow::Borrowed(name) => name.strip_prefix("metadata.").map(Cow::Borrowed),
-                    Cow::Owned(name) => name.strip_prefix("metadata.").map(|own| Cow::Owned(own.to_owned())),
-                };
-                if let Some(own) = own {
-                    self.metadata.push(own, value);
-                }
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Operations {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut operations = Self::default();
-        each(deserializer, |operation: Text<'de>| {
-            operations.any = true;
-            operations.capture |= operation.as_str() == "CAPTURE";
-        })?;
-        Ok(operations)
-    }
 }
 
 impl<'a> Item<'a> {
@@ -207,7 +112,7 @@ impl<'a> Item<'a> {
             _ => None,
         };
         let value = match amount.value {
-            Number::Bare("0") if event_code == "CANCEL_OR_REFUND" => Number::Absent,
+            value if value.text() == Some("0") && event_code == "CANCEL_OR_REFUND" => Number::Absent,
             value => value,
         };
         let amount = money::minor(value, &amount.currency, scale);

@@ -69,6 +69,7 @@ mod xendit;
 
 use tollgate_core::Currency;
 
+pub(crate) use self::adyen::items as adyen_items;
 pub use self::{content::ContentError, event_types::EventTypes, normaliser::Normaliser};
 
 /// The endpoint parameters that normalisers read: `default_currency`, for providers that name none (else `XXX`), and

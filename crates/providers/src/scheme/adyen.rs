@@ -2,11 +2,10 @@
 //!
 //! Adyen/util.py (PyPI `Adyen`), hmacValidator (`@adyen/api-library`). Only those fields are signed: not the event's
 //! date, the reason or the additional data. The fields are joined unescaped, so those that never hold a colon must
-//! not, or they could be split in another place.
+//! not, or they could be split in another place. The normaliser's reader reads them here too.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, de};
 use tollgate_core::{Authenticity, Timestamp};
 
 use super::{
@@ -21,6 +20,7 @@ use crate::{
         ring::{KeyRing, NamedKey},
         secret::Secret,
     },
+    normalise::adyen_items::{Item, Notification},
     refusal::Refusal,
     text::Encoding,
 };
@@ -31,87 +31,6 @@ pub(super) const CODED: Coded = Coded { name: "adyen", parameters: &[], build: |
 const MAX_ITEMS: usize = 100;
 
 const ALGORITHM: Algorithm = Algorithm::HmacSha256;
-
-#[derive(Deserialize)]
-struct Notification<'a> {
-    #[serde(borrow, rename = "notificationItems")]
-    items: Vec<Envelope<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, rename = "NotificationRequestItem")]
-    item: Item<'a>,
-}
-
-// serde refuses a repeated field, so that two readers cannot see two values.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Item<'a> {
-    #[serde(borrow)]
-    psp_reference: Cow<'a, str>,
-    #[serde(borrow, default)]
-    original_reference: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    merchant_account_code: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    merchant_reference: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    amount: Amount<'a>,
-    #[serde(borrow)]
-    event_code: Cow<'a, str>,
-    #[serde(borrow)]
-    success: Cow<'a, str>,
-    #[serde(borrow, default)]
-    additional_data: Option<AdditionalData<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Amount<'a> {
-    value: Whole,
-    #[serde(borrow)]
-    currency: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct AdditionalData<'a> {
-    #[serde(borrow, default, rename = "hmacSignature")]
-    signature: Option<Cow<'a, str>>,
-}
-
-/// A whole number, as a number or as text.
-struct Whole(String);
-
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Whole;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number")
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Whole, E> {
-                Ok(Whole(value.to_string()))
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Whole, E> {
-                Ok(Whole(value.to_string()))
-            }
-
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<Whole, E> {
-                let digits = value.strip_prefix('-').unwrap_or(value);
-                if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-                    Ok(Whole(value.to_owned()))
-                } else {
-                    Err(E::custom("not a whole number"))
-                }
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
 
 /// Adyen's scheme.
 #[derive(Debug)]
@@ -144,11 +63,11 @@ impl Scheme for Adyen {
     }
 
     fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
-        let notification = read(request.received.body)?;
+        let items = read(request.received.body)?;
         let mut verified_by: Option<&'k NamedKey> = None;
-        for (index, Envelope { item }) in notification.items.iter().enumerate() {
+        for (index, item) in items.iter().enumerate() {
             let key = match verify_item(item, keys) {
-                Err(Refusal::Mismatch) if notification.items.len() > 1 => return Err(Refusal::Item(index)),
+                Err(Refusal::Mismatch) if items.len() > 1 => return Err(Refusal::Item(index)),
                 outcome => outcome?,
             };
             // The first item's key is the one recorded; while a key is rolled the items of one batch may differ.
@@ -181,10 +100,8 @@ impl Scheme for Adyen {
     }
 
     fn steps(&self, request: Request<'_>, _keys: &KeyRing) -> Steps {
-        let contents = read(request.received.body).and_then(|notification| {
-            let contents = notification.items.iter().map(|envelope| signed_content(&envelope.item));
-            contents.collect::<Result<Vec<_>, _>>()
-        });
+        let contents = read(request.received.body)
+            .and_then(|items| items.iter().map(signed_content).collect::<Result<Vec<_>, _>>());
         Steps {
             checks: Vec::new(),
             signature: None,
@@ -194,18 +111,18 @@ impl Scheme for Adyen {
     }
 }
 
-fn read(body: &[u8]) -> Result<Notification<'_>, Refusal> {
-    let notification: Notification<'_> =
-        serde_json::from_slice(body).map_err(|_| Refusal::Malformed("body (not an Adyen notification)"))?;
-    if notification.items.len() > MAX_ITEMS {
+fn read(body: &[u8]) -> Result<Vec<Item<'_>>, Refusal> {
+    let notification = Notification::<Vec<Item<'_>>>::read(body);
+    let items =
+        notification.map_err(|_| Refusal::Malformed("body (not an Adyen notification)"))?.into_items();
+    if items.len() > MAX_ITEMS {
         return Err(Refusal::Malformed("body (too many notification items)"));
     }
-    Ok(notification)
+    Ok(items)
 }
 
 fn verify_item<'k>(item: &Item<'_>, keys: &'k KeyRing) -> Result<&'k NamedKey, Refusal> {
-    let signature = item.additional_data.as_ref().and_then(|data| data.signature.as_deref());
-    let signature = signature.filter(|text| !text.is_empty()).ok_or(Refusal::HeaderMissing)?;
+    let signature = item.signature().filter(|text| !text.is_empty()).ok_or(Refusal::HeaderMissing)?;
     if signature.len() != Encoding::Base64.encoded_len(32) {
         return Err(Refusal::Malformed("signature"));
     }
@@ -225,26 +142,12 @@ fn mac(key: &Key, content: &str) -> Option<Vec<u8>> {
 }
 
 fn signed_content(item: &Item<'_>) -> Result<String, Refusal> {
-    let text = |field: &Option<Cow<'_, str>>| field.as_deref().unwrap_or_default().to_owned();
-    let Amount { value, currency } = &item.amount;
-    let account = text(&item.merchant_account_code);
-    let original = text(&item.original_reference);
-    let never_a_colon = [&*item.psp_reference, &original, &account, currency, &item.event_code];
+    let fields =
+        item.signed().ok_or(Refusal::Malformed("body (a signed field is missing or of another type)"))?;
+    let [psp_reference, original, account, _, _, currency, event_code, _] = fields;
+    let never_a_colon = [psp_reference, original, account, currency, event_code];
     if never_a_colon.iter().any(|field| field.contains(':')) {
         return Err(Refusal::Malformed("signed value (it holds the separator)"));
     }
-    if !matches!(&*item.success, "true" | "false") {
-        return Err(Refusal::Malformed("body (success is neither true nor false)"));
-    }
-    Ok([
-        &*item.psp_reference,
-        &original,
-        &account,
-        &text(&item.merchant_reference),
-        &value.0,
-        currency,
-        &item.event_code,
-        &item.success,
-    ]
-    .join(":"))
+    Ok(fields.join(":"))
 }

@@ -52,6 +52,92 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Where its name, if it has one, and its text are.
+    fn member(&self) -> Option<Range<usize>> {
+        self.name.map(|name| name..self.at.end)
+    }
+
+    fn json_spellings(&self, body: &str) -> Vec<(Range<usize>, String)> {
+        let (at, raw) = (self.at.clone(), self.raw.as_str());
+        let escaped =
+            |text: &str| text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+        let mut texts = vec![format!("[{raw}]"), format!("{{\"value\":{raw}}}"), "null".to_owned()];
+        if let Ok(members) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(raw) {
+            // A struct that is also read of a list takes its fields in their order.
+            let values: Vec<&str> = members.values().map(|value| value.get()).collect();
+            let reversed: Vec<&str> = values.iter().rev().copied().collect();
+            texts.extend([values, reversed].map(|list| format!("[{}]", list.join(","))));
+        }
+        match serde_json::from_str::<String>(raw) {
+            Ok(text) => {
+                texts.push(format!("\"{}\"", escaped(&text)));
+                texts.extend([
+                    text.clone(),
+                    format!("{raw} "),
+                    format!("\" {text}\""),
+                    format!("\"{text} \""),
+                ]);
+                texts.push(serde_json::to_string(&text.to_uppercase()).unwrap());
+            }
+            Err(_) if !self.is_whole => {
+                texts.extend([".0", "e0", "E+0"].map(|end| format!("{raw}{end}")));
+                texts.extend([
+                    format!("\"{raw}\""),
+                    format!("\"0{raw}\""),
+                    format!("-{raw}"),
+                    format!("\"+{raw}\""),
+                ]);
+                texts.push(format!("\"{}\"", escaped(raw)));
+            }
+            Err(_) => {}
+        }
+        let mut edits: Vec<_> = texts.into_iter().map(|text| (at.clone(), text)).collect();
+        let Some(member) = self.member() else { return edits };
+        let name = self.name().to_owned();
+        let whole = &body[member.start - 1..member.end];
+        let with = |other: String| [format!("{other},{whole}"), format!("{whole},{other}")];
+        let mut others = Vec::new();
+        for value in ["null", "0", "\"x\"", "{}", "[]", raw] {
+            for name in [name.clone(), escaped(&name), name.to_uppercase(), name.to_lowercase()] {
+                others.extend(with(format!("\"{name}\":{value}")));
+            }
+        }
+        others.push(format!("\"{}\"{}", escaped(&name), &whole[name.len() + 2..]));
+        edits.extend(others.into_iter().map(|text| (member.start - 1..member.end, text)));
+        edits
+    }
+
+    fn form_spellings(&self, body: &str) -> Vec<(Range<usize>, String)> {
+        let Some(member) = self.member() else { return Vec::new() };
+        let escaped = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+        let (name, value, whole) = (self.name(), &self.raw, &body[member.clone()]);
+        let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+        let mut all = vec![
+            format!("{name}={}", escaped(&decoded)),
+            format!("{}={value}", escaped(name)),
+            format!("{name}=%20{value}"),
+            format!("{name}={value}+"),
+            format!("{name}={value}%00"),
+            format!("{name}={value};x=1"),
+            format!("{name}[]={value}"),
+            name.to_owned(),
+        ];
+        for other in ["", "x", value] {
+            for name in [
+                name.to_owned(),
+                escaped(name),
+                name.to_uppercase(),
+                format!("{name}[]"),
+                format!("{name}%00"),
+            ] {
+                all.extend([format!("{name}={other}&{whole}"), format!("{whole}&{name}={other}")]);
+            }
+        }
+        all.into_iter().map(|text| (member.clone(), text)).collect()
+    }
+}
+
 /// The last name of a path.
 pub fn last_name(path: &str) -> &str {
     path.rsplit(['.', ' ']).next().unwrap_or_default().trim_end_matches("[]")
@@ -148,6 +234,25 @@ impl Document {
                 (at..at, format!("{name:?}:{text}{comma}"))
             }
         }
+    }
+
+    /// The body with the value of this index written in other ways, which one reader may take for the same, another for
+    /// something else, and a third not at all; and what is other about each.
+    pub fn respelled(&self, index: usize) -> Vec<(String, Changed)> {
+        let value = &self.values[index];
+        let edits = match self.syntax {
+            Syntax::Json => value.json_spellings(&self.text),
+            Syntax::Form => value.form_spellings(&self.text),
+            Syntax::Xml => Vec::new(),
+        };
+        let changed = |(at, new): (Range<usize>, String)| {
+            let mut text = self.text.clone();
+            let what = format!("{}: {:?} -> {new:?}", value.path, &text[at.clone()]);
+            text.replace_range(at, &new);
+            let (headers, query) = (self.headers.clone(), self.query.clone());
+            (what, Changed { headers, query, text })
+        };
+        edits.into_iter().map(changed).collect()
     }
 
     /// `word` as the body writes a text.

@@ -21,5 +21,6 @@ mod constant;
 mod coverage;
 mod document;
 mod mutations;
+mod readings;
 mod signed_fields;
 mod unsigned;
