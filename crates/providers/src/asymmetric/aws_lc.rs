@@ -1,6 +1,7 @@
 //! Public-key signatures by aws-lc.
 
 use aws_lc_rs::{
+    encoding::AsDer as _,
     rand::SystemRandom,
     rsa,
     signature::{
@@ -12,6 +13,9 @@ use aws_lc_rs::{
 
 use super::algorithm::Algorithm;
 
+/// The sizes of RSA keys that serve, in bits.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
 /// A public key, with the one algorithm that it serves.
 #[derive(Clone)]
 pub(crate) struct PublicKey(ParsedPublicKey);
@@ -19,19 +23,27 @@ pub(crate) struct PublicKey(ParsedPublicKey);
 impl PublicKey {
     /// From the bytes that the algorithm uses, or a `SubjectPublicKeyInfo` in DER.
     pub(crate) fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
-        let algorithm: &'static dyn VerificationAlgorithm = match algorithm {
+        let verifying: &'static dyn VerificationAlgorithm = match algorithm {
             Algorithm::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
             Algorithm::EcdsaP256Sha256Asn1 => &ECDSA_P256_SHA256_ASN1,
             Algorithm::EcdsaP256Sha256Fixed => &ECDSA_P256_SHA256_FIXED,
             Algorithm::Ed25519 => &ED25519,
         };
-        ParsedPublicKey::new(algorithm, bytes).ok().map(Self)
+        let key = ParsedPublicKey::new(verifying, bytes).ok()?;
+        // aws-lc checks an RSA key's size with each signature: one that would never verify is no key.
+        (algorithm != Algorithm::RsaPkcs1Sha256 || has_rsa_size(&key)).then_some(Self(key))
     }
 
     /// Whether `signature` is this key's of `message`.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.verify_sig(message, signature).is_ok()
     }
+}
+
+fn has_rsa_size(key: &ParsedPublicKey) -> bool {
+    let der = key.as_der().ok();
+    let key = der.and_then(|der| rsa::PublicEncryptingKey::from_der(der.as_ref()).ok());
+    key.is_some_and(|key| RSA_BITS.contains(&key.key_size_bits()))
 }
 
 /// A private key, with the one algorithm that it serves.

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     algorithm::{Algorithm, KeyForm, KeySpec, Strength},
+    ed25519,
     jwk::Jwk,
 };
 use crate::{
@@ -238,6 +239,9 @@ fn decode_public(text: &str, spec: &KeySpec, algorithm: asymmetric::Algorithm) -
     } else {
         (decode_bytes(text, spec)?.to_vec(), None)
     };
-    let public = PublicKey::new(algorithm, &public).ok_or(BAD)?;
-    Ok(Key::Public { public, private: private.map(Arc::new) })
+    let key = PublicKey::new(algorithm, &public).ok_or(BAD)?;
+    if algorithm == asymmetric::Algorithm::Ed25519 && !ed25519::is_sound(&public) {
+        return Err("anyone can sign for it: it is of small order, or not in its one spelling");
+    }
+    Ok(Key::Public { public: key, private: private.map(Arc::new) })
 }

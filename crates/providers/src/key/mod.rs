@@ -2,6 +2,7 @@
 
 pub(crate) mod algorithm;
 pub(crate) mod decoded;
+mod ed25519;
 pub(crate) mod jwk;
 pub(crate) mod ring;
 pub(crate) mod secret;

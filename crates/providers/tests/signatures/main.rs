@@ -19,3 +19,4 @@ mod properties;
 mod providers;
 mod strict;
 mod vectors;
+mod weak_keys;
