@@ -36,6 +36,7 @@ pub(crate) fn unrecognized_facts<'a>(body: &[u8], problem: &ContentError) -> Fac
         ContentError::NotJson => "body cannot be decoded",
         ContentError::MissingField(_) => "required field missing",
         ContentError::InvalidField(_) => "field invalid",
+        ContentError::TooManyEvents => "more events than its provider sends in one delivery",
     };
     Facts::unrecognized(format!("sha256:{}", hex_sha256(body)), "", why)
 }

@@ -33,13 +33,19 @@ struct Counting;
 
 thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(bytes: usize) {
+    CALLS.with(|calls| calls.set(calls.get() + 1));
+    BYTES.with(|all| all.set(all.get() + bytes));
 }
 
 #[expect(unsafe_code, reason = "the only way to count allocations")]
 // SAFETY: every call is handed to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
+        count(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
@@ -50,7 +56,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
+        count(size);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -100,4 +106,31 @@ fn a_webhook_takes_at_most_three_allocations() {
     }
     assert!(measured > 100, "{measured} measured");
     assert!(over.is_empty(), "{over:#?}");
+}
+
+/// Lists of nothing, half a million elements each, as anyone can send them.
+#[test]
+fn a_list_of_half_a_million_elements_takes_no_memory() {
+    let half_a_megabyte = 1 << 19;
+    let zeros = vec!["0"; half_a_megabyte].join(",");
+    for (provider, begin) in [
+        ("gocardless", r#"{"events":["#),
+        ("pagbank", r#"{"charges":["#),
+        ("adyen", r#"{"notificationItems":["#),
+    ] {
+        let body = format!("{begin}{zeros}]}}");
+        let headers = tollgate_providers::Headers::new();
+        let received = Received { headers: &headers, query: "", body: body.as_bytes() };
+        let config = cases::endpoint(provider);
+        let endpoint = tollgate_providers::Endpoint::new(config.clone()).unwrap();
+        let key = tollgate_providers::Secret::new("0123456789abcdef".repeat(4));
+        let keys = endpoint.keys(vec![tollgate_providers::KeyMaterial::new("1", key)]).unwrap();
+        let before = BYTES.with(Cell::get);
+        // Before anything is verified, and after.
+        assert!(endpoint.verify(received, &keys, None, tollgate_core::Timestamp::UNIX_EPOCH).is_err());
+        let normaliser = Normaliser::named(provider).unwrap();
+        assert!(normaliser.normalise(Trusted::for_inspection(received), &config).is_err());
+        let bytes = BYTES.with(Cell::get) - before;
+        assert!(bytes < half_a_megabyte, "{provider}: {bytes} bytes");
+    }
 }

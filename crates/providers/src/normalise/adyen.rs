@@ -23,7 +23,7 @@ use tollgate_core::{Category, Customer, EventType, Facts, PaymentMethod};
 use self::items::{Item, Notification, Sink};
 use super::{
     adyen_platform::{self, scale},
-    content::{ContentError, composite, events_without_id, required, unknown},
+    content::{ContentError, Events, composite, required, unknown},
     fields::{Number, Text},
     json, money,
     normaliser::{Normaliser, Read},
@@ -32,37 +32,24 @@ use super::{
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "adyen", aliases: &[], headers: &[], query: &[], read: Read::Several(normalise) };
 
-/// The items as facts.
-#[derive(Default)]
-struct Told<'a> {
-    facts: Vec<Facts<'a>>,
-    without_id: Vec<usize>,
-}
-
-impl<'a> Sink<'a> for Told<'a> {
+impl<'a> Sink<'a> for Events<'a> {
     fn take(&mut self, item: Item<'a>) {
-        match item.facts() {
-            Ok(facts) => self.facts.push(facts),
-            Err(_) => self.without_id.push(self.facts.len() + self.without_id.len()),
-        }
+        self.push(item.facts());
     }
 }
 
 fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
-    let notification = Notification::<Told<'_>>::read(body)?;
+    let notification = Notification::<Events<'_>>::read(body)?;
     let live = notification.live.some();
-    let Told { mut facts, without_id } = notification.into_items();
-    if facts.is_empty() && !without_id.is_empty() {
-        return Err(ContentError::MissingField("pspReference"));
-    }
-    facts.extend(events_without_id(body, without_id));
-    if facts.is_empty() {
+    let mut events = notification.into_items();
+    if events.count() == 0 {
         let item: Item<'_> = json::read(body)?;
         if matches!(item.event_code, Text::Absent) {
             return adyen_platform::normalise(body).map(|facts| vec![facts]);
         }
-        facts.push(item.facts()?);
+        events.push(Ok(item.facts()?));
     }
+    let mut facts = events.into_facts(body, "pspReference")?;
     for facts in &mut facts {
         facts.livemode = live;
     }

@@ -19,6 +19,9 @@ pub enum ContentError {
     /// A field has the wrong type or an impossible value.
     #[error("Invalid field: {0}")]
     InvalidField(&'static str),
+    /// More events than a provider sends in one delivery.
+    #[error("too many events")]
+    TooManyEvents,
 }
 
 /// Why an event is unrecognized whose type its provider's file does not name.
@@ -69,14 +72,59 @@ pub(super) fn unknown<'a>(
     Facts::unrecognized(event_id, event_type, UNKNOWN_TYPE)
 }
 
-/// Unrecognized events in place of those that have no id, one for each of their positions in the delivery, so that the
-/// delivery's other events are kept. Their ids are made of the body's hash: a retry of the same bytes has the same ids.
-pub(super) fn events_without_id<'a>(body: &[u8], positions: Vec<usize>) -> Vec<Facts<'a>> {
-    if positions.is_empty() {
-        return Vec::new();
+/// The most events that one delivery may hold: GoCardless' 250 (<https://developer.gocardless.com/api-reference/#webhooks>),
+/// the highest of the providers'. Each is claimed in the ledger, and 1 MiB could hold half a million.
+pub(super) const MAX_EVENTS: usize = 250;
+
+/// The events of a delivery, as they are read. No more are kept than [`MAX_EVENTS`].
+#[derive(Default)]
+pub(super) struct Events<'a> {
+    facts: Vec<Facts<'a>>,
+    /// The places of those that have no id.
+    without_id: Vec<usize>,
+    count: usize,
+}
+
+impl<'a> Events<'a> {
+    /// Adds the next event.
+    pub(super) fn push(&mut self, event: Result<Facts<'a>, ContentError>) {
+        match event {
+            _ if self.count >= MAX_EVENTS => {}
+            Ok(facts) => self.facts.push(facts),
+            Err(_) => self.without_id.push(self.count),
+        }
+        self.count += 1;
     }
-    let body = hex_sha256(body);
-    let event =
-        |position| Facts::unrecognized(format!("sha256:{body}:{position}"), "", "required field missing");
-    positions.into_iter().map(event).collect()
+
+    /// How many came.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The events of the delivery `body`. Unrecognized events stand in place of those that have no id, one for each of their
+    /// places, so that the others are kept. Their ids are made of the body's hash: a retry of the same bytes has the same
+    /// ids.
+    ///
+    /// # Errors
+    ///
+    /// None that has an id (`id` is the field's name), or more than [`MAX_EVENTS`].
+    pub(super) fn into_facts(
+        mut self,
+        body: &[u8],
+        id: &'static str,
+    ) -> Result<Vec<Facts<'a>>, ContentError> {
+        if self.count > MAX_EVENTS {
+            return Err(ContentError::TooManyEvents);
+        }
+        if self.facts.is_empty() {
+            return Err(ContentError::MissingField(id));
+        }
+        if !self.without_id.is_empty() {
+            let body = hex_sha256(body);
+            let event =
+                |place| Facts::unrecognized(format!("sha256:{body}:{place}"), "", "required field missing");
+            self.facts.extend(self.without_id.into_iter().map(event));
+        }
+        Ok(self.facts)
+    }
 }

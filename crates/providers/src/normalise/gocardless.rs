@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{Category, EventType, Facts, PaymentMethod};
 
 use super::{
-    content::{ContentError, events_without_id, required, unknown},
+    content::{self, ContentError, required, unknown},
     fields::{Object, Pairs, Text, each},
     json,
     normaliser::{Normaliser, Read},
@@ -35,10 +35,7 @@ struct Delivery<'a> {
 
 /// The events, each turned into facts as it is read.
 #[derive(Default)]
-struct Events<'a> {
-    facts: Vec<Facts<'a>>,
-    without_id: Vec<usize>,
-}
+struct Events<'a>(content::Events<'a>);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -76,22 +73,16 @@ struct Details<'a> {
 }
 
 fn normalise(body: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
-    let Delivery { events: Events { mut facts, without_id } } = json::read(body)?;
-    if facts.is_empty() {
-        return Err(ContentError::MissingField(if without_id.is_empty() { "events" } else { "events.id" }));
-    }
-    facts.extend(events_without_id(body, without_id));
-    Ok(facts)
+    let Delivery { events: Events(events) } = json::read(body)?;
+    let id = if events.count() == 0 { "events" } else { "events.id" };
+    events.into_facts(body, id)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Events<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut events = Self::default();
-        each(deserializer, |event: Object<Event<'de>>| match event.or_default().facts() {
-            Ok(facts) => events.facts.push(facts),
-            Err(_) => events.without_id.push(events.facts.len() + events.without_id.len()),
-        })?;
-        Ok(events)
+        let mut events = content::Events::default();
+        each(deserializer, |event: Object<Event<'de>>| events.push(event.or_default().facts()))?;
+        Ok(Self(events))
     }
 }
 

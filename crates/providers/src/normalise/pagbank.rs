@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer};
 use tollgate_core::{EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
-    content::{ContentError, events_without_id, required, unknown},
+    content::{ContentError, Events, MAX_EVENTS, required, unknown},
     fields::{Number, Object, Pairs, Text, each},
     identity::identified,
     json, money,
@@ -61,7 +61,12 @@ struct Charge<'a> {
 
 fn charges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Charge<'de>>, D::Error> {
     let mut charges = Vec::new();
-    each(deserializer, |charge: Object<Charge<'de>>| charges.push(charge.or_default()))?;
+    // One more than may come says that there are too many.
+    each(deserializer, |charge: Object<Charge<'de>>| {
+        if charges.len() <= MAX_EVENTS {
+            charges.push(charge.or_default());
+        }
+    })?;
     Ok(charges)
 }
 
@@ -107,15 +112,11 @@ fn normalise(content: &[u8]) -> Result<Vec<Facts<'_>>, ContentError> {
         let id = required(one.id.clone(), "id")?;
         return Ok(vec![charge(id, one, content)]);
     }
-    let (mut facts, mut nameless) = (Vec::with_capacity(body.charges.len()), Vec::new());
-    for (position, one) in body.charges.into_iter().enumerate() {
-        match one.id.clone().some() {
-            Some(id) => facts.push(charge(id, one, content)),
-            None => nameless.push(position),
-        }
+    let mut events = Events::default();
+    for one in body.charges {
+        events.push(required(one.id.clone(), "id").map(|id| charge(id, one, content)));
     }
-    facts.extend(events_without_id(content, nameless));
-    Ok(facts)
+    events.into_facts(content, "id")
 }
 
 fn charge<'a>(id: Cow<'a, str>, charge: Charge<'a>, content: &'a [u8]) -> Facts<'a> {

@@ -20,15 +20,12 @@ use crate::{
         ring::{KeyRing, NamedKey},
         secret::Secret,
     },
-    normalise::adyen_items::{Item, Notification},
+    normalise::adyen_items::{Item, MAX_ITEMS, Notification},
     refusal::Refusal,
     text::Encoding,
 };
 
 pub(super) const CODED: Coded = Coded { name: "adyen", parameters: &[], build: |_| Ok(Box::new(Adyen)) };
-
-/// The most items in one notification. Adyen sends one by JSON and few by SOAP.
-const MAX_ITEMS: usize = 100;
 
 const ALGORITHM: Algorithm = Algorithm::HmacSha256;
 

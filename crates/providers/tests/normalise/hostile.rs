@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tollgate_core::{EndpointConfig, id::hex_sha256};
-use tollgate_providers::{Headers, Received, Trusted, normalise::Normaliser};
+use tollgate_providers::{ContentError, Headers, Received, Trusted, normalise::Normaliser};
 
 use super::{cases, describe::describe};
 
@@ -45,6 +45,37 @@ fn deep_nesting_exhausts_no_stack() {
         "a=&".repeat(100_000),
     ] {
         normalise_with_all(&headers, &config, body.as_bytes());
+    }
+}
+
+/// Providers whose deliveries hold several events: what stands around them, and one event.
+pub const LISTS: [(&str, [&str; 2], &str); 3] = [
+    (
+        "gocardless",
+        [r#"{"events":["#, "]}"],
+        r#"{"id":"EV1","resource_type":"payments","action":"paid_out"}"#,
+    ),
+    ("pagbank", [r#"{"id":"ORDE_1","charges":["#, "]}"], r#"{"id":"CHAR_1","status":"PAID"}"#),
+    (
+        "adyen",
+        [r#"{"live":"true","notificationItems":["#, "]}"],
+        r#"{"NotificationRequestItem":{"pspReference":"P1","eventCode":"CAPTURE","success":"true"}}"#,
+    ),
+];
+
+#[test]
+fn a_delivery_of_more_events_than_any_provider_sends_is_not_understood() {
+    for (provider, [begin, end], event) in LISTS {
+        let normaliser = Normaliser::named(provider).unwrap();
+        let told = |count: usize, event: &str| {
+            let body = format!("{begin}{}{end}", vec![event; count].join(","));
+            let received = Received { headers: &Headers::new(), query: "", body: body.as_bytes() };
+            let events = normaliser.normalise(Trusted::for_inspection(received), &config());
+            events.map(|events| events.len())
+        };
+        assert_eq!(told(250, event), Ok(250), "{provider}");
+        assert_eq!(told(251, event), Err(ContentError::TooManyEvents), "{provider}");
+        assert_eq!(told(100_000, "0"), Err(ContentError::TooManyEvents), "{provider}");
     }
 }
 

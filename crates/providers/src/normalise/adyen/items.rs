@@ -12,6 +12,9 @@ use super::super::{
     json,
 };
 
+/// The most items in one notification. Adyen sends one by JSON and few by SOAP.
+pub(crate) const MAX_ITEMS: usize = 100;
+
 /// What takes the items of a notification, in their order.
 pub(crate) trait Sink<'a>: Default {
     /// Takes one; an element of the list that is no item has no field.
@@ -94,7 +97,11 @@ impl<S> Notification<S> {
 
 impl<'a> Sink<'a> for Vec<Item<'a>> {
     fn take(&mut self, item: Item<'a>) {
-        self.push(item);
+        // One more than may come says that there are too many. Nothing is verified yet: a megabyte could hold half a
+        // million.
+        if self.len() <= MAX_ITEMS {
+            self.push(item);
+        }
     }
 }
 
