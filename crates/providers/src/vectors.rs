@@ -159,6 +159,12 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
     {
         parameters.insert("trust_roots".to_owned(), pem.to_owned());
     }
+    let is_of_the_sandbox = |(name, value): (&String, &String)| {
+        name.eq_ignore_ascii_case("paypal-cert-url") && value.starts_with("https://api.sandbox.paypal.com/")
+    };
+    if vector.headers.iter().any(is_of_the_sandbox) {
+        parameters.insert("environment".to_owned(), "sandbox".to_owned());
+    }
     let tolerance = vector.params.get("tolerance_s").and_then(Value::as_u64);
     Ok(EndpointConfig {
         id: EndpointId::new("vector").map_err(|error| error.to_string())?,

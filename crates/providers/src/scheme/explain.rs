@@ -87,7 +87,9 @@ fn plain_cause(refusal: &Refusal) -> Option<String> {
         }
         Refusal::WrongToken => "another endpoint's token, or one since changed".to_owned(),
         Refusal::BodyAltered => "the body was changed on the way, or decoded and written anew".to_owned(),
-        Refusal::MaterialAddress => "not the provider, or a proxy that writes headers anew".to_owned(),
+        Refusal::MaterialAddress => {
+            "not the provider, its other environment, or a proxy that writes headers anew".to_owned()
+        }
         Refusal::MaterialUntrusted(_) => {
             "a certificate or key that the provider has retired, of its other environment, or not its own"
                 .to_owned()

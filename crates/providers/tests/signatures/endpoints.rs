@@ -59,7 +59,7 @@ fn the_generic_timestamp_may_be_absent_and_is_signed_when_there() {
 
 #[test]
 fn settings_that_cannot_serve_are_refused() {
-    let cases: [(&str, fn(&mut tollgate_core::EndpointConfig), &str); 9] = [
+    let cases: [(&str, fn(&mut tollgate_core::EndpointConfig), &str); 10] = [
         ("square", |config| config.notification_url = None, "notification_url"),
         ("square", |config| config.notification_url = Some("https://a b".into()), "notification_url"),
         ("razorpay", |config| config.tolerance_seconds = Some(60), "tolerance_seconds"),
@@ -70,6 +70,11 @@ fn settings_that_cannot_serve_are_refused() {
         (
             "plaid",
             |config| drop(config.parameters.insert("environment".into(), "development".into())),
+            "parameters.environment",
+        ),
+        (
+            "paypal",
+            |config| drop(config.parameters.insert("environment".into(), "live".into())),
             "parameters.environment",
         ),
         (

@@ -10,6 +10,8 @@ use crate::providers::{Case, JSON, NOW, at, config, ring};
 
 const WEBHOOK_ID: &str = "1JE4291016473214C";
 const CERT_URL: &str = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594";
+const SANDBOX_URL: &str = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594";
+const NOT_ITS_NAME: &str = "its name is not that of this environment of PayPal";
 
 struct Authority {
     params: CertificateParams,
@@ -178,6 +180,7 @@ fn certificates_come_from_paypal_only() {
         "https://api.paypal.com/v1/notifications/certs/",
         "https://www.paypal.com/v1/notifications/certs/CERT-1",
         "HTTPS://API.PAYPAL.COM/v1/notifications/certs/CERT-1",
+        SANDBOX_URL,
     ] {
         let headers = changed(&headers, "paypal-cert-url", bad);
         assert_eq!(asked(&headers), Err(Refusal::MaterialAddress), "{bad}");
@@ -192,25 +195,12 @@ fn a_certificate_is_trusted_for_its_name_time_and_issuer() {
     let usual = Endpoint::new(settings(&[])).unwrap();
     let paypal = "messageverificationcerts.paypal.com";
     for (endpoint, name, years, expected) in [
-        (
-            &trusting,
-            "messageverificationcerts.sandbox.paypal.com",
-            (2025, 2027),
-            Ok(Authenticity::Authenticated),
-        ),
-        (&trusting, "evil.example.com", (2025, 2027), Err("its name is not PayPal's")),
-        (
-            &trusting,
-            "messageverificationcerts.evil@x.paypal.com",
-            (2025, 2027),
-            Err("its name is not PayPal's"),
-        ),
-        (
-            &trusting,
-            "messageverificationcerts.paypal.com.evil.example",
-            (2025, 2027),
-            Err("its name is not PayPal's"),
-        ),
+        (&trusting, paypal, (2025, 2027), Ok(Authenticity::Authenticated)),
+        (&trusting, "messageverificationcerts.sandbox.paypal.com", (2025, 2027), Err(NOT_ITS_NAME)),
+        (&trusting, "messageverificationcerts-sandbox.paypal.com", (2025, 2027), Err(NOT_ITS_NAME)),
+        (&trusting, "evil.example.com", (2025, 2027), Err(NOT_ITS_NAME)),
+        (&trusting, "messageverificationcerts.evil@x.paypal.com", (2025, 2027), Err(NOT_ITS_NAME)),
+        (&trusting, "messageverificationcerts.paypal.com.evil.example", (2025, 2027), Err(NOT_ITS_NAME)),
         (&trusting, paypal, (2020, 2021), Err("it has expired")),
         (&trusting, paypal, (2026, 2027), Err("it is not valid yet")),
         (&usual, paypal, (2025, 2027), Err("its issuer is not trusted")),
@@ -219,6 +209,49 @@ fn a_certificate_is_trusted_for_its_name_time_and_issuer() {
         let verdict = check(endpoint, &transmission(&leaf, JSON), JSON, Some(&leaf.pem), NOW);
         assert_eq!(verdict, expected.map_err(Refusal::MaterialUntrusted), "{name} {years:?}");
     }
+}
+
+#[test]
+fn what_the_sandbox_signs_is_nothing_in_production() {
+    let authority = authority();
+    let of = |environment: &[(&str, &str)]| {
+        let parameters = [&[("trust_roots", authority.pem.as_str())], environment].concat();
+        Endpoint::new(settings(&parameters)).unwrap()
+    };
+    let (usual, production) = (of(&[]), of(&[("environment", "production")]));
+    let sandbox = of(&[("environment", "sandbox")]);
+    let (here, elsewhere) = (Ok(Authenticity::Authenticated), Err(Refusal::MaterialAddress));
+    let (live, test) = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com");
+    for (name, url, in_production, in_sandbox) in [
+        (live, CERT_URL, here.clone(), elsewhere.clone()),
+        (test, SANDBOX_URL, elsewhere.clone(), here.clone()),
+        // A certificate of the sandbox under a live address: only PayPal itself could put it there.
+        (test, CERT_URL, Err(Refusal::MaterialUntrusted(NOT_ITS_NAME)), elsewhere.clone()),
+        (live, SANDBOX_URL, elsewhere.clone(), here.clone()),
+        (
+            "messageverificationcerts.evil@x.paypal.com",
+            SANDBOX_URL,
+            elsewhere,
+            Err(Refusal::MaterialUntrusted(NOT_ITS_NAME)),
+        ),
+    ] {
+        let leaf = leaf(&authority, name, (2025, 2027));
+        let headers = changed(&transmission(&leaf, JSON), "paypal-cert-url", url);
+        for (endpoint, expected) in
+            [(&usual, &in_production), (&production, &in_production), (&sandbox, &in_sandbox)]
+        {
+            assert_eq!(&check(endpoint, &headers, JSON, Some(&leaf.pem), NOW), expected, "{name} at {url}");
+        }
+    }
+    // Nor is it fetched, or taken from the settings.
+    let leaf = leaf(&authority, test, (2025, 2027));
+    let headers = changed(&transmission(&leaf, JSON), "paypal-cert-url", SANDBOX_URL);
+    let keys = ring(&usual, &[("current", WEBHOOK_ID)]);
+    let asked = usual.material_for(Received { headers: &headers, query: "", body: JSON }, &keys, at(NOW));
+    assert_eq!(asked, Err(Refusal::MaterialAddress));
+    let pinned = of(&[("certificate", leaf.pem.as_str())]);
+    let verdict = check(&pinned, &transmission(&leaf, JSON), JSON, None, NOW);
+    assert_eq!(verdict, Err(Refusal::MaterialUntrusted(NOT_ITS_NAME)));
 }
 
 #[test]

@@ -25,11 +25,11 @@ use crate::{
     text::{Encoding, Unit},
 };
 
-/// Its parameters: `trust_roots` (PEM, instead of DigiCert's), `intermediates` (PEM, added), `certificate` (PEM chain,
-/// leaf first; then nothing is fetched).
+/// Its parameters: `environment` (`production`, the default, or `sandbox`), `trust_roots` (PEM, instead of DigiCert's),
+/// `intermediates` (PEM, added), `certificate` (PEM chain, leaf first; then nothing is fetched).
 pub(super) const CODED: Coded = Coded {
     name: "paypal",
-    parameters: &["trust_roots", "intermediates", "certificate"],
+    parameters: &["environment", "trust_roots", "intermediates", "certificate"],
     build: |parameters| Ok(Box::new(PayPal::new(parameters)?)),
 };
 
@@ -45,11 +45,35 @@ const HEADERS: [&str; 5] = [TRANSMISSION_ID, TRANSMISSION_TIME, TRANSMISSION_SIG
 /// The only algorithm PayPal uses, as it writes it.
 const ALGORITHM: &str = "SHA256withRSA";
 
-/// Where PayPal publishes its certificates.
-const CERT_URL_PREFIXES: [&str; 2] = [
-    "https://api.paypal.com/v1/notifications/certs/",
-    "https://api.sandbox.paypal.com/v1/notifications/certs/",
-];
+/// One of PayPal's environments. Anyone can have an account in the sandbox and make it sign what is worth nothing, under the
+/// same roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Environment {
+    Production,
+    Sandbox,
+}
+
+impl Environment {
+    /// Where it publishes its certificates.
+    const fn cert_url_prefix(self) -> &'static str {
+        match self {
+            Self::Production => "https://api.paypal.com/v1/notifications/certs/",
+            Self::Sandbox => "https://api.sandbox.paypal.com/v1/notifications/certs/",
+        }
+    }
+
+    /// Whether a certificate of that name may sign for it: `messageverificationcerts.paypal.com` alone in production; with
+    /// `.sandbox` or another label between in the sandbox too (PayPal-Java-SDK takes any).
+    fn is_name(self, name: &str) -> bool {
+        let middle =
+            name.strip_prefix("messageverificationcerts").and_then(|rest| rest.strip_suffix(".paypal.com"));
+        let is_label = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+        middle.is_some_and(|middle| match self {
+            Self::Production => middle.is_empty(),
+            Self::Sandbox => middle.bytes().all(is_label),
+        })
+    }
+}
 
 /// How old a transmission may be, in seconds: half a day. PayPal states no window. It tries again for three days
 /// (<https://developer.paypal.com/api/rest/webhooks/rest/>) and does not say whether a retry has a transmission time of its
@@ -72,6 +96,7 @@ const MAX_CHAIN: usize = 8;
 /// PayPal's scheme with its trust roots.
 #[derive(Debug, Clone)]
 struct PayPal {
+    environment: Environment,
     roots: Vec<TrustAnchor<'static>>,
     intermediates: Vec<CertificateDer<'static>>,
     /// A chain that was supplied, so that nothing need be fetched.
@@ -81,7 +106,7 @@ struct PayPal {
 impl PayPal {
     /// # Errors
     ///
-    /// The first parameter that holds no certificates.
+    /// An environment that PayPal does not have, or the first parameter that holds no certificates.
     fn new(parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let read = |name: &str, pem: &str| {
             let found = certificates(pem.as_bytes());
@@ -89,6 +114,13 @@ impl PayPal {
                 .ok_or_else(|| SpecError::new(format!("parameters.{name}"), "certificates in PEM are wanted"))
         };
         let given = |name: &str| parameters.get(name).map(String::as_str);
+        let environment = match given("environment") {
+            None | Some("production") => Environment::Production,
+            Some("sandbox") => Environment::Sandbox,
+            Some(_) => {
+                return Err(SpecError::new("parameters.environment", "production or sandbox is wanted"));
+            }
+        };
         let roots = read("trust_roots", given("trust_roots").unwrap_or(ROOTS))?;
         let roots = roots.iter().map(|root| {
             webpki::anchor_from_trusted_cert(root)
@@ -101,7 +133,20 @@ impl PayPal {
         }
         let pinned =
             given("certificate").map(|pem| read("certificate", pem).map(|_| pem.as_bytes().to_vec()));
-        Ok(Self { roots: roots.collect::<Result<_, _>>()?, intermediates, pinned: pinned.transpose()? })
+        let (roots, pinned) = (roots.collect::<Result<_, _>>()?, pinned.transpose()?);
+        Ok(Self { environment, roots, intermediates, pinned })
+    }
+
+    /// Where the certificate is.
+    fn certificate_url<'r>(&self, received: Received<'r>) -> Result<&'r str, Refusal> {
+        let url = received.one_header(CERT_URL)?;
+        let url = url.ok_or_else(|| Refusal::Missing(CERT_URL.to_ascii_lowercase()))?;
+        let is_plain = |name: &str| {
+            (1..=128).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        let name = url.strip_prefix(self.environment.cert_url_prefix());
+        if name.is_some_and(is_plain) { Ok(url) } else { Err(Refusal::MaterialAddress) }
     }
 
     /// The certificate of the request and those with it, trusted.
@@ -119,8 +164,8 @@ impl PayPal {
         chain: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        if !name::common_name(leaf.subject()).is_some_and(is_paypals_name) {
-            return Err(Refusal::MaterialUntrusted("its name is not PayPal's"));
+        if !name::common_name(leaf.subject()).is_some_and(|name| self.environment.is_name(name)) {
+            return Err(Refusal::MaterialUntrusted("its name is not that of this environment of PayPal"));
         }
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let intermediates: Vec<_> = chain
@@ -172,7 +217,7 @@ impl Scheme for PayPal {
 
     fn fetch(&self, request: Request<'_>, _keys: &KeyRing) -> Result<Option<MaterialRequest>, Refusal> {
         Transmission::read(request)?;
-        let url = certificate_url(request.received)?;
+        let url = self.certificate_url(request.received)?;
         Ok(match self.pinned {
             Some(_) => None,
             None => Some(MaterialRequest::Certificate { url: url.to_owned() }),
@@ -181,6 +226,7 @@ impl Scheme for PayPal {
 
     fn verify<'k>(&self, request: Request<'_>, keys: &'k KeyRing) -> Result<Proof<'k>, Refusal> {
         let Transmission { id, time, sent, signature } = Transmission::read(request)?;
+        self.certificate_url(request.received)?;
         let chain = self.chain(request)?;
         let leaf = leaf_of(&chain)?;
         for key in keys.iter() {
@@ -216,8 +262,8 @@ impl Scheme for PayPal {
         let sent = read.map(|read| format!("sent at {}, within the window", read.sent));
         steps.checks.push(("headers are whole, well-formed and recent", sent));
         if is_whole {
-            let trusted =
-                self.chain(request).map(|_| "PayPal's, and issued by a trusted authority".to_owned());
+            let trusted = self.certificate_url(request.received).and_then(|_| self.chain(request));
+            let trusted = trusted.map(|_| "PayPal's, and issued by a trusted authority".to_owned());
             steps.checks.push(("certificate is PayPal's", trusted));
         }
         steps
@@ -262,7 +308,6 @@ impl<'a> Transmission<'a> {
         if field(AUTH_ALGO)? != ALGORITHM {
             return Err(Refusal::Malformed("algorithm"));
         }
-        certificate_url(received)?;
         if id.contains('|') {
             return Err(Refusal::Malformed("signed value (it holds the separator)"));
         }
@@ -287,27 +332,6 @@ fn signed_content(id: &str, time: &str, webhook_id: &[u8], body: &[u8]) -> Vec<u
     content.extend_from_slice(webhook_id);
     content.extend_from_slice(format!("|{}", crc32fast::hash(body)).as_bytes());
     content
-}
-
-fn certificate_url(received: Received<'_>) -> Result<&str, Refusal> {
-    let url = received.one_header(CERT_URL)?;
-    let url = url.ok_or_else(|| Refusal::Missing(CERT_URL.to_ascii_lowercase()))?;
-    let name = CERT_URL_PREFIXES.iter().find_map(|prefix| url.strip_prefix(prefix));
-    let plain = |name: &str| {
-        (1..=128).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    match name {
-        Some(name) if plain(name) => Ok(url),
-        _ => Err(Refusal::MaterialAddress),
-    }
-}
-
-/// `messageverificationcerts.paypal.com`, or with `.sandbox` or another label between.
-fn is_paypals_name(name: &str) -> bool {
-    let middle =
-        name.strip_prefix("messageverificationcerts").and_then(|rest| rest.strip_suffix(".paypal.com"));
-    middle.is_some_and(|middle| middle.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')))
 }
 
 fn leaf_of<'c>(chain: &'c [CertificateDer<'_>]) -> Result<webpki::EndEntityCert<'c>, Refusal> {
