@@ -148,14 +148,30 @@ impl Unit {
     }
 }
 
+/// RFC 3339's `date-time` with an upper-case `T` and `Z`. None is the beginning of another one, so that it is known where
+/// one ends whatever stands behind it.
 fn rfc3339(text: &str) -> Option<Timestamp> {
-    let bytes = text.as_bytes();
-    let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'T' | b'Z' | b'.' | b'+');
-    let shape = (20..=35).contains(&bytes.len())
-        && bytes.iter().all(|b| plain(*b))
-        && bytes.get(10) == Some(&b'T')
-        && bytes.first().is_some_and(u8::is_ascii_digit);
-    if shape { text.parse().ok() } else { None }
+    const MOMENT: &[u8] = b"0000-00-00T00:00:00";
+    const OFFSET: &[u8] = b"00:00";
+    let fits = |text: &[u8], form: &[u8]| {
+        let fits =
+            |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+        text.len() == form.len() && text.iter().zip(form).all(fits)
+    };
+    let (moment, rest) = text.as_bytes().split_at_checked(MOMENT.len())?;
+    let zone = match rest.strip_prefix(b".") {
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+            fraction.get(digits..).filter(|_| (1..=9).contains(&digits))?
+        }
+        None => rest,
+    };
+    let is_zone = match zone {
+        b"Z" => true,
+        [b'+' | b'-', offset @ ..] => fits(offset, OFFSET),
+        _ => false,
+    };
+    if is_zone && fits(moment, MOMENT) { text.parse().ok() } else { None }
 }
 
 /// The value of `name` in an `application/x-www-form-urlencoded` text (a body or a query), decoded.
@@ -269,8 +285,36 @@ mod tests {
         for good in ["2018-07-12T13:46:28Z", "2018-07-12T13:46:28.000Z", "2018-07-12T15:46:28+02:00"] {
             assert_eq!(Unit::Rfc3339.read(good), Some(at), "{good}");
         }
-        for bad in ["2018-07-12 13:46:28Z", "2018-07-12t13:46:28z", "2018-07-12T13:46:28", "1531403188"] {
+        for bad in [
+            "2018-07-12 13:46:28Z",
+            "2018-07-12t13:46:28z",
+            "2018-07-12T13:46:28",
+            "2018-07-12T13:46:28.Z",
+            "2018-07-12T13:46:28.0000000000Z",
+            "2018-07-12T13:46:28,0Z",
+            "2018-07-12T13:46:28+02",
+            "2018-07-12T13:46:28+0200",
+            "2018-07-12T13:46:28+02:00:00",
+            "2018-07-12T13:46+00:00:00",
+            "2018-07-12T13:46:28ZZ",
+            "2018-07-12T13:46:28Z[UTC]",
+            "2018-13-12T13:46:28Z",
+            "+002018-07-12T13:46:28Z",
+            "1531403188",
+        ] {
             assert_eq!(Unit::Rfc3339.read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_timestamp_is_the_beginning_of_another() {
+        for whole in
+            ["2018-07-12T15:46:28.123456789+02:00", "2018-07-12T13:46:28-00:30", "2018-07-12T13:46:28.5Z"]
+        {
+            assert!(Unit::Rfc3339.read(whole).is_some(), "{whole}");
+            for end in 0..whole.len() {
+                assert_eq!(Unit::Rfc3339.read(&whole[..end]), None, "{whole} to {end}");
+            }
         }
     }
 

@@ -62,7 +62,8 @@ impl Value {
         let (at, raw) = (self.at.clone(), self.raw.as_str());
         let escaped =
             |text: &str| text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-        let mut texts = vec![format!("[{raw}]"), format!("{{\"value\":{raw}}}"), "null".to_owned()];
+        let mut texts =
+            vec![format!("[{raw}]"), format!("{{\"value\":{raw}}}"), "null".to_owned(), "\"\"".to_owned()];
         if let Ok(members) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(raw) {
             // A struct that is also read of a list takes its fields in their order.
             let values: Vec<&str> = members.values().map(|value| value.get()).collect();
@@ -104,6 +105,7 @@ impl Value {
             }
         }
         others.push(format!("\"{}\"{}", escaped(&name), &whole[name.len() + 2..]));
+        others.push(format!("\"no-{name}\"{}", &whole[name.len() + 2..]));
         edits.extend(others.into_iter().map(|text| (member.start - 1..member.end, text)));
         edits
     }
@@ -121,6 +123,8 @@ impl Value {
             format!("{name}={value}%00"),
             format!("{name}={value};x=1"),
             format!("{name}[]={value}"),
+            format!("no-{name}={value}"),
+            format!("{name}="),
             name.to_owned(),
         ];
         for other in ["", "x", value] {

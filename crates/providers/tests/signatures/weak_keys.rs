@@ -197,3 +197,30 @@ fn a_token_says_nothing_of_how_it_is_checked() {
     let twice = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","alg":"none","kid":"1"}"#);
     assert!(verify(&format!("{twice}.{}", good.split_once('.').unwrap().1)).1.is_err());
 }
+
+#[test]
+fn an_ed25519_signature_has_one_spelling() {
+    // The order of the group, little-endian: with it added, the second number of a signature says the same.
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let case =
+        crate::providers::case(tollgate_providers::catalogue::find("standard_webhooks_ed25519").unwrap());
+    let good = case.signed.headers.get("webhook-signature").unwrap().strip_prefix("v1a,").unwrap();
+    let mut bytes = STANDARD.decode(good).unwrap();
+    let mut carry = 0;
+    for (byte, added) in bytes[32..].iter_mut().zip(ORDER) {
+        let sum = u16::from(*byte) + u16::from(added) + carry;
+        [*byte, _] = sum.to_le_bytes();
+        carry = sum >> 8;
+    }
+    let verify = |bytes: &[u8]| {
+        let mut signed = case.signed.clone();
+        signed.headers.remove("webhook-signature");
+        signed.headers.push("webhook-signature", format!("v1a,{}", STANDARD.encode(bytes)));
+        case.endpoint.verify(crate::providers::received(&signed), &case.keys, None, now()).map(drop)
+    };
+    assert_eq!(verify(&STANDARD.decode(good).unwrap()), Ok(()));
+    assert_eq!(verify(&bytes), Err(Refusal::Mismatch));
+}
