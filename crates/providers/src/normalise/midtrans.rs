@@ -45,6 +45,10 @@ const AMBIGUOUS: &str = "signed values could be split in another place";
 /// challenged, denied or expired, expired.
 const CODES: [&str; 4] = ["200", "201", "202", "407"];
 
+/// The most digits of an amount before its decimals: a million million rupiah is more than any way to pay takes. Midtrans
+/// states no bound; without one, an order id that holds a date (`INV20251009001`) would hold a code and an amount.
+const MAX_DIGITS: usize = 12;
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body<'a> {
@@ -182,12 +186,12 @@ pub(super) fn or_idr(currency: Text<'_>) -> Text<'_> {
     }
 }
 
-/// `24145.00`: no leading zero, two decimals.
+/// `24145.00`: no leading zero, at most [`MAX_DIGITS`], two decimals.
 fn is_amount(amount: &str) -> bool {
     let Some((whole, cents)) = amount.split_once('.') else { return false };
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let leads = whole.starts_with('0') && whole != "0";
-    is_digits(whole) && is_digits(cents) && cents.len() == 2 && !leads
+    is_digits(whole) && whole.len() <= MAX_DIGITS && is_digits(cents) && cents.len() == 2 && !leads
 }
 
 /// In how many places the joined text could be split into an order, a status code and an amount. Code and amount have
@@ -196,6 +200,7 @@ fn splits(order: &str, code: &str, amount: &str) -> usize {
     let whole = amount.split_once('.').map_or(amount, |(whole, _)| whole);
     let len = order.len() + code.len() + whole.len();
     let digits = order.bytes().rev().take_while(u8::is_ascii_digit).count() + code.len() + whole.len();
+    let most = digits.min(MAX_DIGITS);
     let text = order.bytes().chain(code.bytes()).chain(whole.bytes());
     // A code, and the first digit of the amount after it.
     let mut window = [0; 4];
@@ -205,7 +210,7 @@ fn splits(order: &str, code: &str, amount: &str) -> usize {
         let amount = len - at;
         let is_code = CODES.iter().any(|known| known.as_bytes() == [a, b, c]);
         // An order has at least one character.
-        *at > 3 && is_code && amount <= digits && (*byte != b'0' || amount == 1)
+        *at > 3 && is_code && amount <= most && (*byte != b'0' || amount == 1)
     });
     places.count()
 }
