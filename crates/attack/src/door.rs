@@ -38,6 +38,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
     },
     Attack {
         area: "front door",
+        tried: "paths around the key that generic senders are asked for",
+        run: |ground| Box::pin(around_auth(ground)),
+    },
+    Attack {
+        area: "front door",
         tried: "bodies over the limit, deep, compressed a thousandfold, and floods of headers",
         run: |ground| Box::pin(bombs(ground)),
     },
@@ -209,6 +214,36 @@ async fn crossed(ground: Ground) -> Verdict {
     Ok("refused on each other's paths; each accepted on its own".to_owned())
 }
 
+/// The gateway asks for a key on `POST /webhook` alone: no generic webhook may come in by the providers' route.
+async fn around_auth(ground: Ground) -> Verdict {
+    let acme = ground.sender("acme").await;
+    let validator = ground.validator("attack-auth", &[("GENERIC_BY_NAME", "false")]).await;
+    let id = ground.unique("generic");
+    let webhook = acme.payment(&Payment::new(&id, &id, ground.now()), ground.now());
+    let by_name = "POST /webhook/{endpoint}";
+    for path in ["/webhook/acme", "/webhook/webhook", "/v1/webhook/webhook", "/webhook/webhook/", "/webhook"]
+    {
+        for route in [Some(by_name), None] {
+            if (path, route) == ("/webhook", None) {
+                continue;
+            }
+            let mut knock = Knock::webhook("acme", &webhook);
+            path.clone_into(&mut knock.path);
+            knock.route = route;
+            let reply = ground.knock(&validator, &knock).await;
+            held(reply.status == 404, || {
+                format!("{path}, matched as {route:?}, was answered {}", reply.status)
+            })?;
+        }
+    }
+    let mut knock = Knock::webhook("acme", &webhook);
+    "/webhook".clone_into(&mut knock.path);
+    knock.route = Some("POST /webhook");
+    let reply = ground.knock(&validator, &knock).await;
+    twin(is_new(&reply), || format!("on the path that asks it was answered {}", reply.status))?;
+    Ok("refused on nine of them; accepted on the path that asks".to_owned())
+}
+
 async fn bombs(ground: Ground) -> Verdict {
     let sender = ground.sender(ENDPOINT).await;
     let sign = |body: &[u8]| sender.sign_bytes(body, ground.now());
@@ -261,7 +296,8 @@ async fn challenges(ground: Ground) -> Verdict {
     let validator = ground.validator("attack-challenged", &[]).await;
     let ask = async |query: String| {
         let path = format!("/webhook/{endpoint}");
-        let knock = Knock { method: "GET", path, query: &query, headers: Headers::new(), body: b"" };
+        let knock =
+            Knock { method: "GET", path, query: &query, headers: Headers::new(), body: b"", route: None };
         ground.knock(&validator, &knock).await
     };
     let scripts = [
@@ -290,7 +326,7 @@ async fn challenges(ground: Ground) -> Verdict {
         let mut headers = Headers::new();
         headers.push("content-type", "application/x-www-form-urlencoded");
         let path = format!("/webhook/{endpoint}");
-        let knock = Knock { method: "POST", path, query: "", headers, body: body.as_bytes() };
+        let knock = Knock { method: "POST", path, query: "", headers, body: body.as_bytes(), route: None };
         let answer = ground.knock(&validator, &knock).await;
         held(answer.status == 401, || {
             format!("a signed challenge as a webhook was answered {}", answer.status)

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use tollgate_core::PaymentEvent;
@@ -63,6 +63,8 @@ pub(crate) struct Knock<'a> {
     pub(crate) query: &'a str,
     pub(crate) headers: Headers,
     pub(crate) body: &'a [u8],
+    /// What the gateway matched, where it says so.
+    pub(crate) route: Option<&'a str>,
 }
 
 impl<'a> Knock<'a> {
@@ -74,6 +76,7 @@ impl<'a> Knock<'a> {
             query: &webhook.query,
             headers: webhook.headers.clone(),
             body: &webhook.body,
+            route: None,
         }
     }
 
@@ -82,7 +85,7 @@ impl<'a> Knock<'a> {
         let headers: Map<String, Value> =
             self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.into())).collect();
         json!({
-            "version": "2.0", "rawPath": self.path, "rawQueryString": self.query, "headers": headers,
+            "version": "2.0", "routeKey": self.route.unwrap_or("$default"), "rawPath": self.path, "rawQueryString": self.query, "headers": headers,
             "requestContext": {"http": {"method": self.method, "sourceIp": "203.0.113.66"}},
             "body": STANDARD.encode(self.body), "isBase64Encoded": true,
         })
@@ -273,6 +276,25 @@ impl Ground {
         answer.body
     }
 
+    /// What is deployed as a function (`validator`, …): the answer of `GetFunction`.
+    pub(crate) async fn deployed(&self, function: &str) -> Value {
+        deployed(&self.platform, function).await
+    }
+
+    /// The policy of a queue, by the output that holds its URL.
+    pub(crate) async fn queue_policy(&self, queue: &str) -> Value {
+        let attributes = self
+            .sqs()
+            .get_queue_attributes()
+            .queue_url(self.output(queue))
+            .attribute_names(QueueAttributeName::Policy)
+            .send()
+            .await
+            .expect("a queue's attributes");
+        let policy = attributes.attributes.unwrap_or_default().remove(&QueueAttributeName::Policy);
+        serde_json::from_str(&policy.expect("a policy")).expect("JSON")
+    }
+
     /// Puts a message into the real intake queue.
     pub(crate) async fn inject(&self, message: &Held) {
         let mut request =
@@ -380,9 +402,7 @@ async fn start(
     let name = format!("{name}-{}", platform.suffix());
     let proxy = Proxy::start(platform.setting("aws_endpoint").to_owned()).await;
     proxy.throttle(throttled);
-    let deployed = platform.function("validator");
-    let url = format!("{}/2015-03-31/functions/{deployed}", platform.setting("aws_endpoint"));
-    let deployed = platform.http("GET", &url, &Headers::new(), Vec::new()).await.body;
+    let deployed = deployed(platform, "validator").await;
     let deployed = &deployed["Configuration"];
     let mut environment =
         deployed["Environment"]["Variables"].as_object().expect("the deployed function's settings").clone();
@@ -403,6 +423,13 @@ async fn start(
     let answer = platform.http("PUT", &url, &Headers::new(), spec.to_string().into_bytes()).await;
     assert!(answer.is_success(), "{name} does not start: {answer:?}");
     Function { name, proxy }
+}
+
+/// The answer of `GetFunction`.
+async fn deployed(platform: &Platform, function: &str) -> Value {
+    let name = platform.function(function);
+    let url = format!("{}/2015-03-31/functions/{name}", platform.setting("aws_endpoint"));
+    platform.http("GET", &url, &Headers::new(), Vec::new()).await.body
 }
 
 /// A program that was built beside this one.

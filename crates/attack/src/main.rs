@@ -15,6 +15,7 @@ mod intake;
 mod operator;
 mod privacy;
 mod proxy;
+mod rights;
 mod schemes;
 
 use std::{process::ExitCode, time::Duration};
@@ -45,6 +46,7 @@ async fn afternoon() -> ExitCode {
         intake::ATTACKS,
         operator::ATTACKS,
         privacy::ATTACKS,
+        rights::ATTACKS,
         schemes::ATTACKS,
     ];
     let attacks: Vec<&Attack> = attacks

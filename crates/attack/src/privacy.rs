@@ -130,9 +130,7 @@ async fn cards(ground: Ground) -> Verdict {
             held(!found, || format!("{card} is in {place}"))?;
         }
         held(!text.contains(CODE), || format!("a verification code is in {place}"))?;
-        if *place != "queues of consumers" && *place != "transactions table" {
-            held(!text.contains(&address), || format!("an e-mail address is in {place}"))?;
-        }
+        held(!text.contains(&address), || format!("an e-mail address is in {place}"))?;
     }
     let consumers = written.get("queues of consumers").map(String::as_str).unwrap_or_default();
     twin(sent.iter().all(|(_, id)| consumers.contains(id.as_str())), || {
