@@ -4,13 +4,13 @@ use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
 use aws_lc_rs::rand;
 use serde::Serialize;
-use tollgate_core::{EndpointId, OnDuplicate, WebhookId};
+use tollgate_core::{OnDuplicate, WebhookId};
 use tollgate_lambda::{
     clock,
     metrics::{Record, Unit},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::ingest::{Incoming, PROVIDER_HEADER, Rejection, Taken};
+use tollgate_pipeline::ingest::{Incoming, Rejection, Taken};
 use tracing::{Instrument, Level, error_span, info, warn};
 
 use crate::{
@@ -20,6 +20,10 @@ use crate::{
 
 /// How long a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
 const RETRY_AFTER_SECONDS: &str = "5";
+
+/// The endpoint in metrics and logs where none was found. Each value of a dimension is billed as a metric, and senders can
+/// invent names: what they typed is in neither.
+const NO_ENDPOINT: &str = "unknown";
 
 /// Answers a request. A problem is an answer too and never an error of the function: after an answer that is not 2xx
 /// the sender keeps the webhook and sends it again.
@@ -69,9 +73,16 @@ async fn respond(
         source_ip: &request.source_ip,
         trace: invocation.trace.as_deref().filter(|trace| is_trace(trace)),
     };
-    let taken = context.ingest.take(incoming).await;
+    let (endpoint, taken) = match context.ingest.endpoint(&incoming).await {
+        Ok(endpoint) => {
+            let taken = context.ingest.take(&endpoint, incoming).await;
+            (Some(endpoint), taken)
+        }
+        Err(rejection) => (None, Err(rejection)),
+    };
     let answer = Answer::from_result(&taken);
-    log_and_count(context, &incoming, &invocation.request_id, &taken, answer.status);
+    let endpoint = endpoint.as_ref().map_or(NO_ENDPOINT, |endpoint| endpoint.id().as_str());
+    log_and_count(context, &incoming, endpoint, &invocation.request_id, &taken, answer.status);
     answer
 }
 
@@ -79,12 +90,11 @@ async fn respond(
 fn log_and_count(
     context: &Context,
     incoming: &Incoming<'_>,
+    endpoint: &str,
     request_id: &str,
     taken: &Result<Taken, Rejection>,
     status: u16,
 ) {
-    let name = incoming.endpoint.or_else(|| incoming.headers.get(PROVIDER_HEADER)).unwrap_or_default();
-    let endpoint = dimension(name, taken);
     let (outcome, reason) = match taken {
         Ok(Taken { duplicate: true, .. }) => ("duplicate", "none"),
         Ok(_) => ("accepted", "none"),
@@ -132,18 +142,6 @@ fn log_and_count(
             ),
         ],
     );
-}
-
-/// The endpoint as a metric's dimension. Each value is billed as a metric, and senders can invent names. So a name
-/// counts only if the endpoint was found.
-fn dimension<'a>(name: &'a str, taken: &Result<Taken, Rejection>) -> &'a str {
-    let is_known = match taken {
-        Ok(_) | Err(Rejection::Signature(_) | Rejection::Content(_)) => true,
-        // The look-up itself may have failed. Then the name must at least be well formed.
-        Err(Rejection::Unavailable(_)) => EndpointId::new(name).is_ok(),
-        Err(Rejection::UnknownEndpoint | Rejection::NoProvider | Rejection::TooLarge { .. }) => false,
-    };
-    if is_known { name } else { "unknown" }
 }
 
 /// A request other than POST is a provider's check of the endpoint, or is refused.
@@ -345,24 +343,6 @@ mod tests {
             let retry_after = (status == 503).then_some("5");
             assert_eq!(response["headers"]["Retry-After"].as_str(), retry_after);
             assert_eq!(response["isBase64Encoded"], json!(false));
-        }
-    }
-
-    #[test]
-    fn only_a_known_endpoint_is_a_dimension() {
-        let unavailable = || Err(Rejection::Unavailable(PortError::retryable("sqs", "ThrottlingException")));
-        let cases = [
-            ("stripe", taken(false, OnDuplicate::Conflict), "stripe"),
-            ("stripe", Err(Rejection::Content(ContentError::NotJson)), "stripe"),
-            ("stripe", unavailable(), "stripe"),
-            ("", unavailable(), "unknown"),
-            ("made up", unavailable(), "unknown"),
-            ("made-up", Err(Rejection::TooLarge { limit: 5 }), "unknown"),
-            ("made-up", Err(Rejection::UnknownEndpoint), "unknown"),
-            ("", Err(Rejection::NoProvider), "unknown"),
-        ];
-        for (name, taken, expected) in cases {
-            assert_eq!(dimension(name, &taken), expected, "{name}: {taken:?}");
         }
     }
 

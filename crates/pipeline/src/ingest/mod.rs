@@ -55,35 +55,56 @@ pub struct Ingest<P: IngestPorts> {
 }
 
 impl<P: IngestPorts> Ingest<P> {
-    /// Takes a webhook in. When this returns `Ok`, its exact bytes are in the intake queue, or in S3 with a
-    /// pointer in the queue, or were there before and have been processed.
+    /// The endpoint that the webhook is for. Until it is found nothing is known of the sender but text of their own, which
+    /// belongs in no log and no metric.
     ///
     /// # Errors
     ///
     /// [`Rejection`].
-    pub async fn take(&self, incoming: Incoming<'_>) -> Result<Taken, Rejection> {
+    pub async fn endpoint(&self, incoming: &Incoming<'_>) -> Result<Arc<Endpoint>, Rejection> {
         if incoming.body.len() > self.max_body_bytes {
             return Err(Rejection::TooLarge { limit: self.max_body_bytes });
         }
-        let endpoint = self.endpoint(&incoming).await?;
+        let on_generic_path = incoming.endpoint.is_none();
+        let name = incoming
+            .endpoint
+            .or_else(|| incoming.headers.get(PROVIDER_HEADER))
+            .ok_or(Rejection::NoProvider)?;
+        let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
+        // The generic path is for senders of our own schema only, and may be the only one for them.
+        let is_here =
+            if endpoint.is_generic() { on_generic_path || self.is_generic_by_name } else { !on_generic_path };
+        if !is_here {
+            return Err(Rejection::UnknownEndpoint);
+        }
+        Ok(endpoint)
+    }
+
+    /// Takes a webhook in at the [endpoint](Self::endpoint) that it is for. When this returns `Ok`, its exact bytes are in
+    /// the intake queue, or in S3 with a pointer in the queue, or were there before and have been processed.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    pub async fn take(&self, endpoint: &Arc<Endpoint>, incoming: Incoming<'_>) -> Result<Taken, Rejection> {
         let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
-        let ring = self.keys.of(&endpoint).await?;
+        let ring = self.keys.of(endpoint).await?;
         let newer;
-        let verified = match self.verify(&endpoint, received, &ring, incoming.received_at).await {
+        let verified = match self.verify(endpoint, received, &ring, incoming.received_at).await {
             // The provider may have begun to sign with a key that is newer than our reading.
             Err(Rejection::Signature(refusal)) if refusal.may_be_stale_key() => {
-                newer = self.keys.again(&endpoint).await.ok_or(Rejection::Signature(refusal))?;
-                self.verify(&endpoint, received, &newer, incoming.received_at).await?
+                newer = self.keys.again(endpoint).await.ok_or(Rejection::Signature(refusal))?;
+                self.verify(endpoint, received, &newer, incoming.received_at).await?
             }
             verdict => verdict?,
         };
-        let facts = facts_of(&endpoint, verified.into())?;
+        let facts = facts_of(endpoint, verified.into())?;
         if let Some(id) = verified.transmission_id() {
-            self.claim_transmission(&endpoint, &incoming, id).await?;
+            self.claim_transmission(endpoint, &incoming, id).await?;
         }
-        let claims = self.claim(&endpoint, &incoming, &facts).await?;
+        let claims = self.claim(endpoint, &incoming, &facts).await?;
         if claims.unfinished {
-            self.enqueue(messages(&endpoint, &incoming, &verified, &facts, &claims), &incoming).await?;
+            self.enqueue(messages(endpoint, &incoming, &verified, &facts, &claims), &incoming).await?;
         }
         Ok(Taken {
             event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
@@ -109,22 +130,6 @@ impl<P: IngestPorts> Ingest<P> {
         let endpoint = self.directory.endpoint(endpoint).await?.ok_or(Rejection::UnknownEndpoint)?;
         let ring = self.keys.of(&endpoint).await?;
         endpoint.handshake(method, query, &ring).map_err(Rejection::Signature)
-    }
-
-    async fn endpoint(&self, incoming: &Incoming<'_>) -> Result<Arc<Endpoint>, Rejection> {
-        let on_generic_path = incoming.endpoint.is_none();
-        let name = incoming
-            .endpoint
-            .or_else(|| incoming.headers.get(PROVIDER_HEADER))
-            .ok_or(Rejection::NoProvider)?;
-        let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
-        // The generic path is for senders of our own schema only, and may be the only one for them.
-        let is_here =
-            if endpoint.is_generic() { on_generic_path || self.is_generic_by_name } else { !on_generic_path };
-        if !is_here {
-            return Err(Rejection::UnknownEndpoint);
-        }
-        Ok(endpoint)
     }
 
     async fn verify<'a>(

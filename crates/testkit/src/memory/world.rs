@@ -190,7 +190,8 @@ impl World {
             source_ip: "203.0.113.9",
             trace: None,
         };
-        intake.take(incoming).await
+        let endpoint = intake.endpoint(&incoming).await?;
+        intake.take(&endpoint, incoming).await
     }
 
     /// What is in an intake queue.
