@@ -27,7 +27,10 @@ const FUNCTIONS: [Function; 4] = [
         name: "validator",
         logical: "Validator",
         adapters: &[
-            SSM_ENDPOINTS,
+            Adapter(
+                "SsmEndpoints",
+                &[("ssm:GetParameter", "parameter"), ("ssm:GetParametersByPath", "parameter")],
+            ),
             Adapter(
                 "AwsSecrets",
                 &[("secretsmanager:GetSecretValue", "secret"), ("ssm:GetParameter", "parameter")],
@@ -117,7 +120,7 @@ const CALLS: [(&str, &[&str]); 13] = [
     ("bus.rs", &["put_events"]),
     ("dynamodb.rs", &["batch_get_item", "batch_write_item"]),
     ("effects.rs", &[]),
-    ("endpoints.rs", &["get_parameters_by_path"]),
+    ("endpoints.rs", &["get_parameter", "get_parameters_by_path"]),
     ("history.rs", &["get_item", "put_item", "query"]),
     ("ledger.rs", &["put_item"]),
     ("materials.rs", &[]),

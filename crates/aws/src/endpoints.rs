@@ -1,8 +1,9 @@
 //! Endpoint configuration in SSM Parameter Store: one parameter for each endpoint under a common path, so that
 //! adding a merchant takes one PutParameter call and no deployment.
 
-use tollgate_core::EndpointConfig;
-use tollgate_pipeline::ports::{EndpointSource, PortResult};
+use aws_sdk_ssm::types::Parameter;
+use tollgate_core::{EndpointConfig, EndpointId};
+use tollgate_pipeline::ports::{EndpointLookup, EndpointSource, PortError, PortResult};
 use tracing::error;
 
 use crate::error::port_error;
@@ -27,21 +28,29 @@ impl EndpointSource for SsmEndpoints {
         let mut pages = self.client.get_parameters_by_path().path(&self.path).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|problem| port_error("ssm", &problem))?;
-            for parameter in page.parameters() {
-                match serde_json::from_str(parameter.value().unwrap_or_default()) {
-                    Ok(endpoint) => endpoints.push(endpoint),
-                    Err(problem) => {
-                        let name = parameter.name().unwrap_or_default();
-                        error!(
-                            name,
-                            line = problem.line(),
-                            column = problem.column(),
-                            "parameter is not an endpoint's configuration and is skipped"
-                        );
-                    }
-                }
-            }
+            endpoints.extend(page.parameters().iter().filter_map(read));
         }
         Ok(endpoints)
     }
+}
+
+impl EndpointLookup for SsmEndpoints {
+    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+        let answer = self.client.get_parameter().name(format!("{}/{id}", self.path)).send().await;
+        match answer.map_err(|problem| port_error("ssm", &problem)) {
+            // A name in the configuration counts, and not the parameter's: so it does in the listing.
+            Ok(answer) => Ok(answer.parameter().and_then(read).filter(|endpoint| endpoint.id == *id)),
+            Err(PortError::Permanent { detail, .. }) if detail == "ParameterNotFound" => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
+fn read(parameter: &Parameter) -> Option<EndpointConfig> {
+    let read = serde_json::from_str(parameter.value().unwrap_or_default());
+    let report = |problem: &serde_json::Error| {
+        let (name, line, column) = (parameter.name().unwrap_or_default(), problem.line(), problem.column());
+        error!(name, line, column, "parameter is not an endpoint's configuration and is skipped");
+    };
+    read.inspect_err(report).ok()
 }

@@ -1,19 +1,26 @@
 //! Endpoints and their keys, cached.
 //!
 //! Endpoints are configuration that changes without a deployment, and keys rotate while webhooks arrive. Both are
-//! read once and again after a time to live; while a fresh reading is under way, or fails, the old one serves.
+//! read once and again after a time to live. No request waits for a reading that is merely due: the old one serves, and
+//! `keep_current` reads beside the requests.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    mem,
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tollgate_core::EndpointId;
-use tollgate_providers::{Endpoint, KeyRing};
+use futures_util::{StreamExt, lock::Mutex as AsyncMutex, stream};
+use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
+use tollgate_providers::{Endpoint, KeyMaterial, KeyRing};
 use tracing::{error, warn};
 
-use crate::cached::Cached;
-use crate::ports::{Clock, EndpointSource, PortError, PortResult, Secrets};
+use crate::{
+    cached::{Cached, Due, Held, Lifetime},
+    pace::Pace,
+    ports::{Clock, EndpointLookup, EndpointSource, PortError, PortResult, Secrets},
+};
 
 /// How long readings serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +29,11 @@ pub struct Freshness {
     pub endpoints_ttl_seconds: u32,
     /// Keys are read again after this many seconds.
     pub keys_ttl_seconds: u32,
-    /// A bad signature makes keys of at least this age be read again, once, and an unknown name endpoints: a
-    /// rotation or an addition may have happened. The bound keeps forgeries from turning into a reading each.
+    /// A bad signature makes keys of at least this age be read again, and an unknown name is looked up, since a
+    /// rotation or an addition may have happened. What brings nothing waits longer the next time, up to the time to
+    /// live, so that forgeries do not turn into a reading each.
     pub min_age_seconds: u32,
-    /// After a failed reading the old one serves for this many seconds more before the next try.
+    /// After failed readings this many seconds pass at most before the next try.
     pub retry_seconds: u32,
 }
 
@@ -35,6 +43,29 @@ impl Default for Freshness {
     }
 }
 
+/// The first try after a failure, in seconds: a throttled call is not repeated by every request of a cold start.
+const FIRST_RETRY_SECONDS: u32 = 1;
+
+/// Names that do not exist, looked up while there is no listing yet; further ones wait for it. A listing of 500
+/// endpoints takes 50 calls, in which a sender could ask for many names.
+const MAX_MISSES: u32 = 4;
+
+/// Keys read at once.
+const READS_IN_FLIGHT: usize = 8;
+
+impl Freshness {
+    fn lifetime(&self, ttl_seconds: u32) -> Lifetime {
+        let most_retry_seconds = self.retry_seconds;
+        Lifetime { ttl_seconds, retry_seconds: FIRST_RETRY_SECONDS, most_retry_seconds }
+    }
+}
+
+/// Readings that senders provoke. At its longest the wait is longer than the time to live, so that only that time makes
+/// for readings.
+fn provoked(min_age_seconds: u32, ttl_seconds: u32) -> Pace {
+    Pace::new(min_age_seconds, ttl_seconds.saturating_mul(2))
+}
+
 type Endpoints = BTreeMap<EndpointId, Arc<Endpoint>>;
 
 /// Every endpoint, by name.
@@ -42,59 +73,246 @@ type Endpoints = BTreeMap<EndpointId, Arc<Endpoint>>;
 pub struct Directory<S, C> {
     source: S,
     clock: C,
-    freshness: Freshness,
-    endpoints: Cached<Endpoints>,
+    ttl_seconds: u32,
+    listing: Cached<Endpoints>,
+    lookups: Mutex<Lookups>,
+    due: Due,
+}
+
+/// Endpoints that were looked up by name.
+#[derive(Debug)]
+struct Lookups {
+    /// Those that exist, each with the time when looking it up began.
+    found: HashMap<EndpointId, (Timestamp, Arc<Endpoint>)>,
+    /// Names that do not exist, since the last listing.
+    misses: u32,
+    /// How long the last failure holds, and what it was.
+    failure: Option<(Timestamp, PortError)>,
+    retries: Pace,
+    /// Names that the listing lacks.
+    unknown: Pace,
 }
 
 impl<S: EndpointSource, C: Clock> Directory<S, C> {
     /// A directory of what `source` holds; nothing is read yet.
     pub fn new(source: S, clock: C, freshness: Freshness) -> Self {
-        Self { source, clock, freshness, endpoints: Cached::default() }
+        let ttl_seconds = freshness.endpoints_ttl_seconds;
+        let lookups = Lookups {
+            found: HashMap::new(),
+            misses: 0,
+            failure: None,
+            retries: Pace::new(FIRST_RETRY_SECONDS, freshness.retry_seconds),
+            unknown: provoked(freshness.min_age_seconds, ttl_seconds),
+        };
+        Self {
+            source,
+            clock,
+            ttl_seconds,
+            listing: Cached::new(freshness.lifetime(ttl_seconds)),
+            lookups: Mutex::new(lookups),
+            due: Due::default(),
+        }
     }
 
-    /// The endpoint called `name`; `None` where there is none.
+    /// The endpoint called `id`, by the listing of all; `None` where there is none. The caller waits for the listing where
+    /// it is due: for batches.
     ///
     /// # Errors
     ///
-    /// When the configuration was never read.
-    pub async fn endpoint(&self, name: &str) -> PortResult<Option<Arc<Endpoint>>> {
-        let Ok(id) = EndpointId::new(name) else { return Ok(None) };
-        if let Some(endpoint) = self.all().await?.get(&id) {
+    /// The configuration was never read.
+    pub async fn listed(&self, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
+        self.refresh(false).await;
+        let all = match self.listing.held(self.clock.now()) {
+            Held::Fresh(all) | Held::Due(all) => all,
+            Held::TooOld(_) | Held::Nothing => self.wait_for_listing().await?,
+        };
+        if let Some(endpoint) = all.get(id) {
             return Ok(Some(Arc::clone(endpoint)));
         }
-        // The endpoint may have been added after we last read the configuration.
-        if self.endpoints.expire(self.clock.now(), self.freshness.min_age_seconds) {
-            return Ok(self.all().await?.get(&id).cloned());
+        if !self.may_look_for_unknown() {
+            return Ok(None);
         }
-        Ok(None)
+        self.refresh(true).await;
+        Ok(self.listing.held(self.clock.now()).value().and_then(|all| all.get(id).cloned()))
     }
 
     /// Reads the configuration, so that a function that cannot does not start serving.
     ///
     /// # Errors
     ///
-    /// As for [`endpoint`](Self::endpoint).
+    /// It cannot be read.
     pub async fn warm(&self) -> PortResult<usize> {
-        Ok(self.all().await?.len())
+        Ok(self.wait_for_listing().await?.len())
     }
 
-    async fn all(&self) -> PortResult<Arc<Endpoints>> {
-        let Freshness { endpoints_ttl_seconds: ttl, retry_seconds: retry, .. } = self.freshness;
-        self.endpoints
-            .get(&self.clock, ttl, retry, || async {
-                let mut endpoints = Endpoints::new();
-                for config in self.source.endpoints().await? {
-                    // One endpoint that cannot serve must not take the others with it.
-                    match Endpoint::new(config) {
-                        Ok(endpoint) => {
-                            endpoints.insert(*endpoint.id(), Arc::new(endpoint));
-                        }
-                        Err(problem) => error!(error = %problem, "endpoint left out"),
-                    }
+    /// Reads the listing again whenever a request finds it due. It never returns, and runs beside the requests.
+    pub async fn keep_current(&self) -> ! {
+        loop {
+            self.due.wait().await;
+            self.refresh(false).await;
+        }
+    }
+
+    /// Reads the listing again if it is due, or `is_wanted` though it is not.
+    async fn refresh(&self, is_wanted: bool) {
+        let before = self.listing.held(self.clock.now()).value();
+        let began = self.clock.now();
+        if let Some(Ok(all)) = self.listing.renew(&self.clock, is_wanted, || self.list()).await {
+            let is_larger = before.is_some_and(|before| all.keys().any(|id| !before.contains_key(id)));
+            self.lookups().listed(began, is_larger);
+        }
+    }
+
+    async fn wait_for_listing(&self) -> PortResult<Arc<Endpoints>> {
+        let began = self.clock.now();
+        let all = self.listing.wait(&self.clock, || self.list()).await?;
+        self.lookups().listed(began, false);
+        Ok(all)
+    }
+
+    async fn list(&self) -> PortResult<Endpoints> {
+        let configs = self.source.endpoints().await?;
+        Ok(configs.into_iter().filter_map(usable).map(|endpoint| (*endpoint.id(), endpoint)).collect())
+    }
+
+    /// Whether a name that the listing lacks may be looked for: the endpoint may have been added since.
+    fn may_look_for_unknown(&self) -> bool {
+        let read_at = self.listing.read_at().unwrap_or(Timestamp::MIN);
+        self.lookups().unknown.take(self.clock.now(), read_at)
+    }
+
+    fn lookups(&self) -> MutexGuard<'_, Lookups> {
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: EndpointLookup, C: Clock> Directory<S, C> {
+    /// The endpoint called `name`; `None` where there is none. While there is no listing that serves, it alone is looked
+    /// up, so that a request waits for one call, however many endpoints there are.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, and never was.
+    pub async fn endpoint(&self, name: &str) -> PortResult<Option<Arc<Endpoint>>> {
+        let Ok(id) = EndpointId::new(name) else { return Ok(None) };
+        match self.listing.held(self.clock.now()) {
+            Held::Fresh(all) => self.of_listing(&all, &id).await,
+            Held::Due(all) => {
+                self.due.mark();
+                self.of_listing(&all, &id).await
+            }
+            Held::TooOld(all) => {
+                self.due.mark();
+                match self.without_listing(&id).await {
+                    Err(problem) => all.get(&id).cloned().map(Some).ok_or(problem),
+                    found => found,
                 }
-                Ok(endpoints)
-            })
-            .await
+            }
+            Held::Nothing => {
+                self.due.mark();
+                self.without_listing(&id).await
+            }
+        }
+    }
+
+    async fn of_listing(&self, all: &Endpoints, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
+        let now = self.clock.now();
+        if let Some(endpoint) =
+            all.get(id).cloned().or_else(|| self.lookups().known(id, now, self.ttl_seconds))
+        {
+            return Ok(Some(endpoint));
+        }
+        if !self.may_look_for_unknown() {
+            return Ok(None);
+        }
+        self.look_up(id).await
+    }
+
+    async fn without_listing(&self, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
+        let now = self.clock.now();
+        let has_missed = {
+            let lookups = self.lookups();
+            if let Some(endpoint) = lookups.known(id, now, self.ttl_seconds) {
+                return Ok(Some(endpoint));
+            }
+            if let Some(problem) = lookups.failure(now) {
+                return lookups.found.get(id).map(|(_, old)| Some(Arc::clone(old))).ok_or(problem);
+            }
+            lookups.misses >= MAX_MISSES && !lookups.found.contains_key(id)
+        };
+        if has_missed {
+            return Ok(self.wait_for_listing().await?.get(id).cloned());
+        }
+        self.look_up(id).await
+    }
+
+    async fn look_up(&self, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
+        let began = self.clock.now();
+        let answer = self.source.endpoint(id).await;
+        let mut lookups = self.lookups();
+        match answer {
+            Ok(config) => {
+                let endpoint = config.and_then(usable);
+                lookups.looked_up(id, began, endpoint.clone());
+                Ok(endpoint)
+            }
+            Err(problem) => {
+                let now = self.clock.now();
+                lookups.failed(now, &problem);
+                lookups.found.get(id).map(|(_, old)| Some(Arc::clone(old))).ok_or(problem)
+            }
+        }
+    }
+}
+
+impl Lookups {
+    fn known(&self, id: &EndpointId, now: Timestamp, ttl_seconds: u32) -> Option<Arc<Endpoint>> {
+        let (at, endpoint) = self.found.get(id)?;
+        (now.as_second() - at.as_second() < i64::from(ttl_seconds)).then(|| Arc::clone(endpoint))
+    }
+
+    fn failure(&self, now: Timestamp) -> Option<PortError> {
+        self.failure.as_ref().filter(|(until, _)| now < *until).map(|(_, problem)| problem.clone())
+    }
+
+    fn looked_up(&mut self, id: &EndpointId, began: Timestamp, endpoint: Option<Arc<Endpoint>>) {
+        self.failure = None;
+        self.retries.restore();
+        match endpoint {
+            Some(endpoint) => {
+                self.unknown.restore();
+                self.found.insert(*id, (began, endpoint));
+            }
+            None => {
+                self.found.remove(id);
+                self.misses += 1;
+            }
+        }
+    }
+
+    fn failed(&mut self, now: Timestamp, problem: &PortError) {
+        let wait = jiff::SignedDuration::from_millis(self.retries.after_failure(now));
+        self.failure = Some((now.checked_add(wait).unwrap_or(Timestamp::MAX), problem.clone()));
+    }
+
+    /// A listing that was begun at `began` is there. What was looked up since may be newer than it.
+    fn listed(&mut self, began: Timestamp, has_new: bool) {
+        self.found.retain(|_, (at, _)| *at > began);
+        self.misses = 0;
+        if has_new {
+            self.unknown.restore();
+        }
+    }
+}
+
+/// One endpoint that cannot serve must not take the others with it.
+fn usable(config: EndpointConfig) -> Option<Arc<Endpoint>> {
+    match Endpoint::new(config) {
+        Ok(endpoint) => Some(Arc::new(endpoint)),
+        Err(problem) => {
+            error!(error = %problem, "endpoint left out");
+            None
+        }
     }
 }
 
@@ -104,54 +322,492 @@ pub struct Keys<S, C> {
     secrets: S,
     clock: C,
     freshness: Freshness,
-    rings: Mutex<HashMap<EndpointId, Arc<Cached<KeyRing>>>>,
+    entries: Mutex<HashMap<EndpointId, Arc<Entry>>>,
+    due: Due,
+}
+
+/// An endpoint's keys as they were read.
+#[derive(Debug)]
+pub struct ActiveKeys {
+    ring: KeyRing,
+    read: Vec<KeyMaterial>,
+}
+
+impl Deref for ActiveKeys {
+    type Target = KeyRing;
+
+    fn deref(&self) -> &KeyRing {
+        &self.ring
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    keys: Cached<ActiveKeys>,
+    /// The endpoint, if a request has found its keys due.
+    due: Mutex<Option<Arc<Endpoint>>>,
+    /// Held while keys are read because of a bad signature: those who wait see what was read.
+    early: AsyncMutex<()>,
+    /// Bad signatures.
+    pace: Mutex<Pace>,
 }
 
 impl<S: Secrets, C: Clock> Keys<S, C> {
     /// Keys from `secrets`; nothing is read yet.
     pub fn new(secrets: S, clock: C, freshness: Freshness) -> Self {
-        Self { secrets, clock, freshness, rings: Mutex::new(HashMap::new()) }
+        Self { secrets, clock, freshness, entries: Mutex::default(), due: Due::default() }
     }
 
     /// The endpoint's keys.
     ///
     /// # Errors
     ///
-    /// When they were never read, or a current one cannot be used with its scheme. A previous one that cannot is left out
+    /// They were never read, or a current one cannot be used with its scheme. A previous one that cannot is left out
     /// with a warning at each reading.
-    pub async fn of(&self, endpoint: &Endpoint) -> PortResult<Arc<KeyRing>> {
-        let cached = self.cached(endpoint.id());
-        let Freshness { keys_ttl_seconds: ttl, retry_seconds: retry, .. } = self.freshness;
-        cached.get(&self.clock, ttl, retry, || self.read(endpoint)).await
+    pub async fn of(&self, endpoint: &Arc<Endpoint>) -> PortResult<Arc<ActiveKeys>> {
+        let entry = self.entry(endpoint.id());
+        match entry.keys.held(self.clock.now()) {
+            Held::Fresh(keys) => Ok(keys),
+            Held::Due(keys) => {
+                *entry.due.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(endpoint));
+                self.due.mark();
+                Ok(keys)
+            }
+            Held::TooOld(_) | Held::Nothing => {
+                entry.keys.wait(&self.clock, || self.read(endpoint, &entry)).await
+            }
+        }
     }
 
-    /// The endpoint's keys read again after a bad signature; `None` where the last reading is too recent for a
-    /// rotation to have been missed, or nothing newer can be had.
-    pub async fn again(&self, endpoint: &Endpoint) -> Option<Arc<KeyRing>> {
-        let cached = self.cached(endpoint.id());
-        let read_at = cached.read_at()?;
-        if !cached.expire(self.clock.now(), self.freshness.min_age_seconds) {
+    /// Newer keys than `used`, with which a signature was bad; read again now where the endpoint's budget allows that.
+    /// `None` where there are none: the last reading is younger than `min_age_seconds`, other bad signatures have just
+    /// caused readings that brought nothing, or this one brings nothing. Then a rotation is noticed when the time to live is
+    /// over.
+    pub async fn newer(&self, endpoint: &Endpoint, used: &Arc<ActiveKeys>) -> Option<Arc<ActiveKeys>> {
+        let entry = self.entry(endpoint.id());
+        let _one_reads = entry.early.lock().await;
+        let known = entry.keys.held(self.clock.now()).value()?;
+        if !Arc::ptr_eq(&known, used) {
+            // Another request has read them meanwhile.
+            return (!known.is_same(used)).then_some(known);
+        }
+        let read_at = entry.keys.read_at()?;
+        if !entry.pace().take(self.clock.now(), read_at) {
             return None;
         }
-        let Freshness { keys_ttl_seconds: ttl, retry_seconds: retry, .. } = self.freshness;
-        let ring = cached.get(&self.clock, ttl, retry, || self.read(endpoint)).await.ok()?;
-        (cached.read_at() != Some(read_at)).then_some(ring)
+        let keys = entry.keys.read_early(&self.clock, || self.read(endpoint, &entry)).await?;
+        (!keys.is_same(used)).then_some(keys)
     }
 
-    fn cached(&self, id: &EndpointId) -> Arc<Cached<KeyRing>> {
-        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(rings.entry(*id).or_default())
+    /// Reads keys again whenever a request finds them due. It never returns, and runs beside the requests.
+    pub async fn keep_current(&self) -> ! {
+        loop {
+            self.due.wait().await;
+            self.refresh().await;
+        }
     }
 
-    async fn read(&self, endpoint: &Endpoint) -> PortResult<KeyRing> {
-        let keys = self.secrets.keys(&endpoint.config().secret).await?;
-        let ring = endpoint.keys(keys).map_err(|problem| {
+    async fn refresh(&self) {
+        let entries: Vec<Arc<Entry>> = {
+            let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.values().cloned().collect()
+        };
+        let due: Vec<(Arc<Entry>, Arc<Endpoint>)> = entries
+            .into_iter()
+            .filter_map(|entry| {
+                let endpoint = mem::take(&mut *entry.due.lock().unwrap_or_else(PoisonError::into_inner))?;
+                Some((entry, endpoint))
+            })
+            .collect();
+        // Made before any is awaited: a closure that lives across an await would make the future not `Send`.
+        let reads: Vec<_> = due.iter().map(|(entry, endpoint)| self.renew(entry, endpoint)).collect();
+        stream::iter(reads).buffer_unordered(READS_IN_FLIGHT).collect::<Vec<()>>().await;
+    }
+
+    async fn renew(&self, entry: &Entry, endpoint: &Endpoint) {
+        // A failure is remembered and logged there.
+        let _ = entry.keys.renew(&self.clock, false, || self.read(endpoint, entry)).await;
+    }
+
+    fn entry(&self, id: &EndpointId) -> Arc<Entry> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Freshness { keys_ttl_seconds: ttl, min_age_seconds, .. } = self.freshness;
+        Arc::clone(entries.entry(*id).or_insert_with(|| {
+            Arc::new(Entry {
+                keys: Cached::new(self.freshness.lifetime(ttl)),
+                due: Mutex::default(),
+                early: AsyncMutex::default(),
+                pace: Mutex::new(provoked(min_age_seconds, ttl)),
+            })
+        }))
+    }
+
+    async fn read(&self, endpoint: &Endpoint, entry: &Entry) -> PortResult<ActiveKeys> {
+        let read = self.secrets.keys(&endpoint.config().secret).await?;
+        let ring = endpoint.keys(read.clone()).map_err(|problem| {
             error!(endpoint = %endpoint.id(), error = %problem, "keys cannot be used");
             PortError::permanent("secrets", "keys cannot be used")
         })?;
         for problem in ring.left_out() {
             warn!(endpoint = %endpoint.id(), key_id = problem.id, error = problem.problem, "previous key left out");
         }
-        Ok(ring)
+        let keys = ActiveKeys { ring, read };
+        let before = entry.keys.held(self.clock.now()).value();
+        if before.is_some_and(|before| !before.is_same(&keys)) {
+            entry.pace().restore();
+        }
+        Ok(keys)
+    }
+}
+
+impl Entry {
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ActiveKeys {
+    fn is_same(&self, other: &Self) -> bool {
+        let is_same = |(a, b): (&KeyMaterial, &KeyMaterial)| {
+            (&a.id, &a.provider_id, a.is_previous) == (&b.id, &b.provider_id, b.is_previous)
+                && a.secret.is_same(&b.secret)
+        };
+        self.read.len() == other.read.len() && self.read.iter().zip(&other.read).all(is_same)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+
+    use futures_util::future::join_all;
+    use tollgate_providers::Secret;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Hand(AtomicI64);
+
+    impl Clock for &Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(SeqCst)).unwrap()
+        }
+    }
+
+    /// Parameter Store and Secrets Manager, with a count of what they were asked.
+    #[derive(Debug, Default)]
+    struct Cloud {
+        endpoints: Mutex<Vec<EndpointConfig>>,
+        key: Mutex<String>,
+        is_down: AtomicBool,
+        /// Whether a listing is never answered.
+        hangs: AtomicBool,
+        listings: AtomicU32,
+        lookups: AtomicU32,
+        readings: AtomicU32,
+        clock: Hand,
+    }
+
+    impl Cloud {
+        fn new(endpoints: &[&str]) -> Self {
+            let cloud = Self::default();
+            endpoints.iter().for_each(|id| cloud.add(id));
+            cloud.rotate("0");
+            cloud
+        }
+
+        fn add(&self, id: &str) {
+            let config = format!(r#"{{"id":"{id}","scheme":"stripe","secret":"ssm:{id}"}}"#);
+            self.endpoints.lock().unwrap().push(serde_json::from_str(&config).unwrap());
+        }
+
+        fn rotate(&self, key: &str) {
+            *self.key.lock().unwrap() = format!("a-key-of-32-bytes-or-some-more-{key}");
+        }
+
+        fn at(&self, second: i64) {
+            self.clock.0.store(second, SeqCst);
+        }
+
+        fn second(&self) -> i64 {
+            self.clock.0.load(SeqCst)
+        }
+
+        fn asked(&self) -> (u32, u32) {
+            (self.listings.load(SeqCst), self.lookups.load(SeqCst))
+        }
+
+        fn is_up(&self) -> PortResult<()> {
+            if self.is_down.load(SeqCst) { Err(down()) } else { Ok(()) }
+        }
+
+        fn directory(&self) -> Directory<&Self, &Hand> {
+            Directory::new(self, &self.clock, Freshness::default())
+        }
+
+        fn keys(&self) -> Keys<&Self, &Hand> {
+            Keys::new(self, &self.clock, Freshness::default())
+        }
+
+        fn endpoint(&self, id: &str) -> Arc<Endpoint> {
+            let endpoints = self.endpoints.lock().unwrap();
+            usable(endpoints.iter().find(|config| config.id.as_str() == id).unwrap().clone()).unwrap()
+        }
+    }
+
+    fn down() -> PortError {
+        PortError::retryable("ssm", "ThrottlingException")
+    }
+
+    impl EndpointSource for &Cloud {
+        async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
+            self.listings.fetch_add(1, SeqCst);
+            if self.hangs.load(SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            self.is_up()?;
+            Ok(self.endpoints.lock().unwrap().clone())
+        }
+    }
+
+    impl EndpointLookup for &Cloud {
+        async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+            self.lookups.fetch_add(1, SeqCst);
+            self.is_up()?;
+            Ok(self.endpoints.lock().unwrap().iter().find(|config| config.id == *id).cloned())
+        }
+    }
+
+    impl Secrets for &Cloud {
+        async fn keys(&self, _: &str) -> PortResult<Vec<KeyMaterial>> {
+            self.readings.fetch_add(1, SeqCst);
+            tokio::task::yield_now().await;
+            self.is_up()?;
+            let key = self.key.lock().unwrap().clone();
+            Ok(vec![KeyMaterial::unnamed("current", Secret::new(key))])
+        }
+    }
+
+    async fn is_found(directory: &Directory<&Cloud, &Hand>, name: &str) -> PortResult<bool> {
+        directory.endpoint(name).await.map(|endpoint| endpoint.is_some())
+    }
+
+    #[tokio::test]
+    async fn the_first_request_waits_for_its_own_endpoint_alone() {
+        let cloud = Cloud::new(&["a", "b"]);
+        cloud.hangs.store(true, SeqCst);
+        let directory = cloud.directory();
+        let work = async {
+            for name in ["a", "a", "b", "none"] {
+                assert_eq!(is_found(&directory, name).await, Ok(name != "none"), "{name}");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = work => {}
+            _ = directory.keep_current() => unreachable!(),
+        }
+        assert_eq!(cloud.asked(), (1, 3), "what was found is not looked up again");
+    }
+
+    #[tokio::test]
+    async fn made_up_names_cost_no_listing_and_look_ups_that_grow_rarer() {
+        let cloud = Cloud::new(&["a"]);
+        let directory = cloud.directory();
+        assert_eq!(is_found(&directory, "a").await, Ok(true));
+        directory.refresh(false).await;
+        let mut asked = vec![cloud.asked()];
+        for second in 1..=600 {
+            cloud.at(second);
+            for number in 0..10 {
+                assert_eq!(is_found(&directory, &format!("made-up-{second}-{number}")).await, Ok(false));
+            }
+            directory.refresh(false).await;
+            if second % 60 == 0 {
+                asked.push(cloud.asked());
+            }
+        }
+        // A listing each time to live, as without them; and three look-ups.
+        let expected =
+            [(1, 1), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 3), (8, 3), (9, 3), (10, 3), (11, 3)];
+        assert_eq!(asked, expected);
+        // Nobody asks for two minutes: the first wait holds again.
+        cloud.at(600 + 120);
+        directory.refresh(false).await;
+        cloud.at(600 + 130);
+        assert_eq!(is_found(&directory, "made-up").await, Ok(false));
+        assert_eq!(cloud.asked(), (12, 4));
+    }
+
+    #[tokio::test]
+    async fn an_added_endpoint_is_found_within_the_time_to_live_whatever_others_ask_for() {
+        for attackers in [0, 10] {
+            let cloud = Cloud::new(&["a"]);
+            let directory = cloud.directory();
+            assert_eq!(is_found(&directory, "a").await, Ok(true));
+            directory.refresh(false).await;
+            let mut found_at = None;
+            for second in 1..=180 {
+                cloud.at(second);
+                if second == 100 {
+                    cloud.add("added");
+                }
+                for number in 0..attackers {
+                    assert_eq!(is_found(&directory, &format!("made-up-{number}")).await, Ok(false));
+                }
+                directory.refresh(false).await;
+                if second >= 100 && is_found(&directory, "added").await.unwrap() {
+                    found_at.get_or_insert(second);
+                }
+            }
+            let expected = if attackers == 0 { 100 } else { 120 };
+            assert_eq!(found_at, Some(expected), "{attackers} attackers");
+            assert_eq!(is_found(&directory, "added").await, Ok(true));
+        }
+    }
+
+    #[tokio::test]
+    async fn while_there_is_no_listing_many_made_up_names_wait_for_it() {
+        let cloud = Cloud::new(&["a"]);
+        let directory = cloud.directory();
+        for number in 0..1_000 {
+            assert_eq!(is_found(&directory, &format!("made-up-{number}")).await, Ok(false));
+        }
+        assert_eq!(cloud.asked(), (1, MAX_MISSES));
+        assert_eq!(is_found(&directory, "a").await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_cold_start_without_parameter_store_is_no_stampede() {
+        let cloud = Cloud::new(&["a"]);
+        cloud.is_down.store(true, SeqCst);
+        let directory = cloud.directory();
+        for _ in 0..100 {
+            assert_eq!(is_found(&directory, "a").await, Err(down()));
+            directory.refresh(false).await;
+        }
+        assert_eq!(cloud.asked(), (1, 1));
+        cloud.at(i64::from(FIRST_RETRY_SECONDS));
+        cloud.is_down.store(false, SeqCst);
+        assert_eq!(is_found(&directory, "a").await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn while_parameter_store_is_down_what_was_known_serves() {
+        let cloud = Cloud::new(&["a"]);
+        let directory = cloud.directory();
+        assert_eq!(is_found(&directory, "a").await, Ok(true));
+        directory.refresh(false).await;
+        cloud.is_down.store(true, SeqCst);
+        for second in [1, 59, 60, 119, 3_600, 3_601] {
+            cloud.at(second);
+            assert_eq!(is_found(&directory, "a").await, Ok(true), "{second}");
+            directory.refresh(false).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_instance_looks_before_it_goes_by_what_was_removed() {
+        let cloud = Cloud::new(&["a"]);
+        let directory = cloud.directory();
+        directory.warm().await.unwrap();
+        cloud.endpoints.lock().unwrap().clear();
+        cloud.at(3_600);
+        assert_eq!(is_found(&directory, "a").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn batches_go_by_the_listing() {
+        let cloud = Cloud::new(&["a"]);
+        let directory = cloud.directory();
+        let is_found = async |name: &str| {
+            directory.listed(&EndpointId::new(name).unwrap()).await.map(|endpoint| endpoint.is_some())
+        };
+        cloud.is_down.store(true, SeqCst);
+        assert_eq!(is_found("a").await, Err(down()));
+        assert_eq!(is_found("a").await, Err(down()));
+        assert_eq!(cloud.asked(), (1, 0));
+        cloud.is_down.store(false, SeqCst);
+        cloud.at(1);
+        assert_eq!(is_found("a").await, Ok(true));
+        cloud.add("b");
+        assert_eq!(is_found("b").await, Ok(false));
+        cloud.at(11);
+        assert_eq!(is_found("b").await, Ok(true));
+        assert_eq!(cloud.asked(), (3, 0));
+    }
+
+    /// The seconds at which forged webhooks make keys be read, of one each second.
+    async fn readings_of_forgeries(cloud: &Cloud, keys: &Keys<&Cloud, &Hand>, seconds: i64) -> Vec<i64> {
+        let endpoint = cloud.endpoint("a");
+        let mut read_at = Vec::new();
+        for second in cloud.second()..seconds {
+            cloud.at(second);
+            let before = cloud.readings.load(SeqCst);
+            let used = keys.of(&endpoint).await.unwrap();
+            assert!(keys.newer(&endpoint, &used).await.is_none());
+            keys.refresh().await;
+            if cloud.readings.load(SeqCst) > before {
+                read_at.push(second);
+            }
+        }
+        read_at
+    }
+
+    #[tokio::test]
+    async fn forgeries_read_keys_ever_more_rarely() {
+        let cloud = Cloud::new(&["a"]);
+        let keys = cloud.keys();
+        // 0, and 300 s after each reading: by the time to live.
+        assert_eq!(readings_of_forgeries(&cloud, &keys, 1_200).await, [0, 10, 50, 210, 510, 810, 1_110]);
+    }
+
+    #[tokio::test]
+    async fn a_newer_key_restores_what_forgeries_have_spent() {
+        let cloud = Cloud::new(&["a"]);
+        let (keys, endpoint) = (cloud.keys(), cloud.endpoint("a"));
+        readings_of_forgeries(&cloud, &keys, 200).await;
+        cloud.rotate("1");
+        cloud.at(210);
+        let used = keys.of(&endpoint).await.unwrap();
+        assert!(keys.newer(&endpoint, &used).await.is_some());
+        cloud.rotate("2");
+        cloud.at(220);
+        let used = keys.of(&endpoint).await.unwrap();
+        assert!(keys.newer(&endpoint, &used).await.is_some(), "ten seconds later, as at first");
+    }
+
+    /// Several webhooks that are signed with the new key, at once in one process.
+    #[tokio::test]
+    async fn one_reads_the_new_key_and_all_that_came_meanwhile_have_it() {
+        let cloud = Cloud::new(&["a"]);
+        let (keys, endpoint) = (cloud.keys(), cloud.endpoint("a"));
+        let used = keys.of(&endpoint).await.unwrap();
+        cloud.rotate("1");
+        cloud.at(10);
+        let found = join_all((0..4).map(|_| keys.newer(&endpoint, &used))).await;
+        assert!(found.iter().all(Option::is_some));
+        assert_eq!(cloud.readings.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_due_serve_and_are_read_beside() {
+        let cloud = Cloud::new(&["a"]);
+        let (keys, endpoint) = (cloud.keys(), cloud.endpoint("a"));
+        let first = keys.of(&endpoint).await.unwrap();
+        cloud.rotate("1");
+        cloud.at(300);
+        assert!(Arc::ptr_eq(&keys.of(&endpoint).await.unwrap(), &first));
+        assert_eq!(cloud.readings.load(SeqCst), 1, "no request reads them");
+        keys.refresh().await;
+        assert!(!keys.of(&endpoint).await.unwrap().is_same(&first));
+        keys.refresh().await;
+        assert_eq!(cloud.readings.load(SeqCst), 2);
+        cloud.rotate("2");
+        cloud.at(3_600);
+        let last = keys.of(&endpoint).await.unwrap();
+        assert_eq!(cloud.readings.load(SeqCst), 3, "an idle instance reads before it goes by a key");
+        assert!(!last.is_same(&first));
     }
 }

@@ -10,5 +10,6 @@ pub mod ingest;
 pub mod intake;
 pub mod materials;
 mod normalising;
+mod pace;
 pub mod ports;
 pub mod process;

@@ -9,7 +9,7 @@ use tollgate_core::Timestamp;
 use tollgate_providers::{Material, MaterialRequest};
 
 use crate::{
-    cached::Cached,
+    cached::{Cached, Held, Lifetime},
     ports::{Clock, Materials, PortError, PortResult},
 };
 
@@ -35,10 +35,9 @@ pub struct KeptMaterials<M, C> {
     unknown: Mutex<(Timestamp, u32)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     material: Cached<Material>,
-    failure: Mutex<Option<(Timestamp, PortError)>>,
 }
 
 impl<M: Materials, C: Clock> KeptMaterials<M, C> {
@@ -55,10 +54,10 @@ impl<M: Materials, C: Clock> KeptMaterials<M, C> {
             let oldest = idle.min_by_key(|(_, kept)| kept.material.read_at()).map(|(name, _)| name.clone());
             match oldest {
                 Some(name) => drop(all.remove(&name)),
-                None => return Arc::default(),
+                None => return Arc::new(Kept::new()),
             }
         }
-        Arc::clone(all.entry(request.clone()).or_default())
+        Arc::clone(all.entry(request.clone()).or_insert_with(|| Arc::new(Kept::new())))
     }
 
     /// Whether one more unknown name may be asked for.
@@ -76,34 +75,30 @@ impl<M: Materials, C: Clock> KeptMaterials<M, C> {
 impl<M: Materials, C: Clock> Materials for KeptMaterials<M, C> {
     async fn fetch(&self, request: &MaterialRequest) -> PortResult<Material> {
         let kept = self.kept(request);
+        let now = self.clock.now();
         let read = || async {
-            if let Some(problem) = kept.recent_failure(self.clock.now()) {
-                return Err(problem);
-            }
-            if kept.material.read_at().is_none() && !self.may_ask(self.clock.now()) {
+            if kept.material.read_at().is_none() && !self.may_ask(now) {
                 return Err(PortError::retryable("materials", "too many unknown names"));
             }
-            let fetched = self.source.fetch(request).await;
-            if let Err(problem) = &fetched {
-                kept.failed(self.clock.now(), problem);
-            }
-            fetched
+            self.source.fetch(request).await
         };
-        let material = kept.material.get(&self.clock, TTL_SECONDS, RETRY_SECONDS, read).await?;
+        let material = match kept.material.held(now) {
+            Held::Fresh(material) => material,
+            Held::Due(old) => {
+                kept.material.renew(&self.clock, false, read).await.and_then(Result::ok).unwrap_or(old)
+            }
+            Held::TooOld(_) | Held::Nothing => kept.material.wait(&self.clock, read).await?,
+        };
         Ok(Material::clone(&material))
     }
 }
 
 impl Kept {
-    fn recent_failure(&self, now: Timestamp) -> Option<PortError> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, problem) = failure.as_ref()?;
-        (now.as_second() - at.as_second() < i64::from(RETRY_SECONDS)).then(|| problem.clone())
-    }
-
-    fn failed(&self, now: Timestamp, problem: &PortError) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        *failure = Some((now, problem.clone()));
+    fn new() -> Self {
+        let (ttl_seconds, retry_seconds) = (TTL_SECONDS, RETRY_SECONDS);
+        Self {
+            material: Cached::new(Lifetime { ttl_seconds, retry_seconds, most_retry_seconds: retry_seconds }),
+        }
     }
 }
 

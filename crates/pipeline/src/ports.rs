@@ -5,8 +5,8 @@ use std::{fmt, future::Future};
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{
-    Authenticity, EffectId, EndpointConfig, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId,
-    event::Position,
+    Authenticity, EffectId, EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent, Timestamp,
+    WebhookId, event::Position,
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
 use tollgate_risk::Decision;
@@ -66,6 +66,13 @@ impl Clock for fn() -> Timestamp {
 pub trait EndpointSource: Send + Sync {
     /// Every endpoint's configuration; rows that are no configuration are reported and left out.
     fn endpoints(&self) -> impl Future<Output = PortResult<Vec<EndpointConfig>>> + Send;
+}
+
+/// Where one endpoint is found by its name, in one call.
+pub trait EndpointLookup: EndpointSource {
+    /// The configuration of the endpoint called `id`; `None` where there is none, or what is there is no configuration of
+    /// an endpoint of that name.
+    fn endpoint(&self, id: &EndpointId) -> impl Future<Output = PortResult<Option<EndpointConfig>>> + Send;
 }
 
 /// Where signing keys are kept.
@@ -462,7 +469,7 @@ pub trait Decisions: Send + Sync {
 /// The ports of [`crate::ingest`].
 pub trait IngestPorts {
     /// The endpoints' configuration.
-    type Endpoints: EndpointSource;
+    type Endpoints: EndpointLookup;
     /// The endpoints' keys.
     type Secrets: Secrets;
     /// The time of day.

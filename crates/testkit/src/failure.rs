@@ -11,12 +11,12 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointConfig, LedgerKey, Timestamp, WebhookId};
+use tollgate_core::{EndpointConfig, EndpointId, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::IntakeMessage,
     ports::{
-        Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource, EventBus,
-        IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, PayloadSource, PayloadStore, Poison,
+        Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointLookup, EndpointSource,
+        EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, PayloadSource, PayloadStore, Poison,
         PortError, PortResult, Quarantine, Recorded, Secrets, Stored, Transactions,
     },
 };
@@ -201,6 +201,12 @@ impl<'f, P> Failing<'f, P> {
 impl<P: EndpointSource> EndpointSource for Failing<'_, P> {
     async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
         self.faults.one(self.inner.endpoints()).await
+    }
+}
+
+impl<P: EndpointLookup> EndpointLookup for Failing<'_, P> {
+    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+        self.faults.one(self.inner.endpoint(id)).await
     }
 }
 

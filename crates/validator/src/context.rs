@@ -1,5 +1,7 @@
 //! The validator's context: made once, at start-up.
 
+use std::sync::Arc;
+
 use tollgate_aws::{
     endpoints::SsmEndpoints, ledger::DynamoLedger, materials::HttpsMaterials, payloads::S3Payloads,
     queues::SqsIntake, secrets::AwsSecrets,
@@ -34,7 +36,7 @@ impl IngestPorts for ValidatorPorts {
 /// The use case on its AWS ports, and the metrics.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) ingest: Ingest<ValidatorPorts>,
+    pub(crate) ingest: Arc<Ingest<ValidatorPorts>>,
     pub(crate) metrics: Metrics,
 }
 
@@ -67,6 +69,11 @@ impl Context {
             max_body_bytes: settings.max_body_bytes,
             is_generic_by_name: settings.is_generic_by_name,
         };
+        let ingest = Arc::new(ingest);
+        // Lambda freezes the process between invocations, and this task with it: a call that is cut off so ends by its
+        // time-out and is made again.
+        let beside = Arc::clone(&ingest);
+        tokio::spawn(async move { beside.keep_current().await });
         Ok(Self { ingest, metrics: Metrics::start("validator", settings.environment, clock::now()) })
     }
 }

@@ -7,7 +7,7 @@ mod request;
 
 use std::{collections::HashSet, iter::once, sync::Arc};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join, stream};
 use tollgate_core::{Facts, Fingerprint, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
@@ -93,7 +93,7 @@ impl<P: IngestPorts> Ingest<P> {
         let verified = match self.verify(endpoint, received, &ring, incoming.received_at).await {
             // The provider may have begun to sign with a key that is newer than our reading.
             Err(Rejection::Signature(refusal)) if refusal.may_be_stale_key() => {
-                newer = self.keys.again(endpoint).await.ok_or(Rejection::Signature(refusal))?;
+                newer = self.keys.newer(endpoint, &ring).await.ok_or(Rejection::Signature(refusal))?;
                 self.verify(endpoint, received, &newer, incoming.received_at).await?
             }
             verdict => verdict?,
@@ -114,6 +114,11 @@ impl<P: IngestPorts> Ingest<P> {
             authenticity: verified.authenticity(),
             conflicts: claims.conflicts.len(),
         })
+    }
+
+    /// Reads again what requests find due: endpoints and keys. It never returns, and runs beside the requests.
+    pub async fn keep_current(&self) {
+        join(self.directory.keep_current(), self.keys.keep_current()).await;
     }
 
     /// Answers a provider that checks an endpoint before it uses it; `None` when the request is no such check.

@@ -104,7 +104,7 @@ impl<P: ProcessPorts> Process<P> {
     }
 
     async fn endpoint(&self, id: &EndpointId) -> Result<Arc<Endpoint>, Outcome> {
-        match self.directory.endpoint(id.as_str()).await {
+        match self.directory.listed(id).await {
             Ok(Some(endpoint)) => Ok(endpoint),
             // The validator knew it: our reading is old, or it was removed and may come back.
             Ok(None) => Err(Outcome::Retry("unknown_endpoint")),

@@ -5,9 +5,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tollgate_core::EndpointConfig;
+use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_pipeline::ports::{
-    EndpointSource, Materials, PayloadSource, PayloadStore, PortError, PortResult, Secrets,
+    EndpointLookup, EndpointSource, Materials, PayloadSource, PayloadStore, PortError, PortResult, Secrets,
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Secret};
 
@@ -30,6 +30,13 @@ impl MemoryEndpoints {
 impl EndpointSource for &MemoryEndpoints {
     async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl EndpointLookup for &MemoryEndpoints {
+    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+        let endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(endpoints.iter().find(|endpoint| endpoint.id == *id).cloned())
     }
 }
 
