@@ -1,8 +1,12 @@
 //! Public material over https: the certificates that some schemes name in their headers, and the keys that Plaid's API
 //! gives to account holders.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{LazyLock, OnceLock},
+    time::Duration,
+};
 
+use aws_config::SdkConfig;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_http_client::{
     Connector, ConnectorBuilder,
@@ -12,8 +16,12 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorSettings},
     orchestrator::HttpRequest,
 };
-use tollgate_pipeline::ports::{Materials, PortError, PortResult};
+use tollgate_core::EndpointId;
+use tollgate_pipeline::ports::{MaterialStore, Materials, PortError, PortResult, StoredMaterial};
 use tollgate_providers::{KeyRequest, Material, MaterialRequest};
+use tracing::error;
+
+use crate::error::port_error;
 
 const SERVICE: &str = "materials";
 /// A certificate chain is some 6 KB of PEM, a key half a kilobyte of JSON.
@@ -110,6 +118,58 @@ impl Materials for HttpsMaterials {
     }
 }
 
+/// What was good, in the payload bucket: one object for each endpoint.
+#[derive(Debug, Clone)]
+pub struct S3Materials {
+    config: SdkConfig,
+    /// Made when it is first used: few endpoints need it.
+    client: OnceLock<aws_sdk_s3::Client>,
+    bucket: String,
+}
+
+/// Under which no webhook's body is kept: those begin with a year.
+const PREFIX: &str = "materials/";
+
+impl S3Materials {
+    /// Materials in `bucket`.
+    pub fn new(config: SdkConfig, bucket: impl Into<String>) -> Self {
+        Self { config, client: OnceLock::new(), bucket: bucket.into() }
+    }
+
+    fn client(&self) -> &aws_sdk_s3::Client {
+        self.client.get_or_init(|| crate::s3_client(&self.config))
+    }
+}
+
+impl MaterialStore for S3Materials {
+    async fn load(&self, endpoint: &EndpointId) -> PortResult<Vec<StoredMaterial>> {
+        let key = format!("{PREFIX}{endpoint}.json");
+        let object = self.client().get_object().bucket(&self.bucket).key(key).send().await;
+        let object = match object.map_err(|problem| port_error("s3", &problem)) {
+            Ok(object) => object,
+            Err(PortError::Permanent { detail, .. }) if detail == "NoSuchKey" => return Ok(Vec::new()),
+            // The bucket's old objects are archived. What nobody wrote for so long is not missed.
+            Err(PortError::Retryable { detail, .. }) if detail == "InvalidObjectState" => {
+                return Ok(Vec::new());
+            }
+            Err(problem) => return Err(problem),
+        };
+        let bytes = object.body.collect().await.map_err(|_| PortError::retryable("s3", "body cut off"))?;
+        Ok(serde_json::from_slice(&bytes.into_bytes()).unwrap_or_else(|problem| {
+            error!(%endpoint, line = problem.line(), column = problem.column(), "stored materials cannot be read");
+            Vec::new()
+        }))
+    }
+
+    async fn save(&self, endpoint: &EndpointId, materials: &[StoredMaterial]) -> PortResult<()> {
+        let body = serde_json::to_vec(materials)
+            .map_err(|_| PortError::permanent("s3", "materials cannot be written"))?;
+        let put = self.client().put_object().bucket(&self.bucket).key(format!("{PREFIX}{endpoint}.json"));
+        let put = put.content_type("application/json").body(ByteStream::from(body)).send().await;
+        put.map(drop).map_err(|problem| port_error("s3", &problem))
+    }
+}
+
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
@@ -127,7 +187,10 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
     use tollgate_core::Timestamp;
-    use tollgate_pipeline::{materials::KeptMaterials, ports::Clock};
+    use tollgate_pipeline::{
+        materials::{Asker, KeptMaterials},
+        ports::Clock,
+    };
     use tollgate_providers::{
         Endpoint, Headers, KeyMaterial, KeyRing, Received, Refusal, Secret, SignedWebhook, ToSign,
     };
@@ -251,12 +314,26 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl MaterialStore for Nowhere {
+        async fn load(&self, _: &EndpointId) -> PortResult<Vec<StoredMaterial>> {
+            Ok(Vec::new())
+        }
+
+        async fn save(&self, _: &EndpointId, _: &[StoredMaterial]) -> PortResult<()> {
+            Ok(())
+        }
+    }
+
     #[tokio::test]
     async fn a_key_of_plaids_is_fetched_once_and_verifies() {
         let webhook = webhook();
         let (materials, served) = host(HOST, key_answer("null"));
-        let materials = KeptMaterials::new(materials, Still);
-        let material = materials.fetch(&webhook.wanted()).await.unwrap();
+        let materials = KeptMaterials::new(materials, Nowhere, Still);
+        let asker = Asker { endpoint: webhook.endpoint.id(), source_ip: "203.0.113.9" };
+        let material = materials.fetch(asker, &webhook.wanted()).await.unwrap();
         assert_eq!(webhook.verify(&material), Ok("current".to_owned()));
         let (tunnel, asked) = served.join().unwrap();
         assert!(tunnel.starts_with("CONNECT production.plaid.com:443 "), "{tunnel}");
@@ -265,7 +342,7 @@ mod tests {
         let body = r#"{"client_id":"a1client","secret":"b2secret","key_id":"k-1"}"#;
         assert!(asked.ends_with(&format!("\r\n\r\n{body}")), "{asked}");
         // The host is gone by now.
-        assert_eq!(materials.fetch(&webhook.wanted()).await, Ok(material));
+        assert_eq!(materials.fetch(asker, &webhook.wanted()).await, Ok(material));
     }
 
     #[tokio::test]

@@ -126,6 +126,16 @@ impl<T> Cached<T> {
         value
     }
 
+    /// Whether the last reading failed and is not to be repeated yet.
+    pub(crate) fn is_failing(&self, now: Timestamp) -> bool {
+        self.state().failure(now).is_some()
+    }
+
+    /// Forgets the reading.
+    pub(crate) fn forget(&self) {
+        self.state().reading = None;
+    }
+
     /// The value for a request that cannot go on without it: read now, unless it was meanwhile. Where reading fails, an old
     /// value serves on.
     ///

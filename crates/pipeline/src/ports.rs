@@ -87,6 +87,31 @@ pub trait Materials: Send + Sync {
     fn fetch(&self, request: &MaterialRequest) -> impl Future<Output = PortResult<Material>> + Send;
 }
 
+/// Public material that was good, or its name alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMaterial {
+    /// [`MaterialRequest::name`].
+    pub name: String,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// The certificate chain in PEM. It is checked whenever it is used; the store is not trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// Where good material outlives an instance.
+pub trait MaterialStore: Send + Sync {
+    /// What is kept for an endpoint; nothing where nothing is.
+    fn load(&self, endpoint: &EndpointId) -> impl Future<Output = PortResult<Vec<StoredMaterial>>> + Send;
+
+    /// Replaces what is kept for an endpoint.
+    fn save(
+        &self,
+        endpoint: &EndpointId,
+        materials: &[StoredMaterial],
+    ) -> impl Future<Output = PortResult<()>> + Send;
+}
+
 /// How far an event has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -476,6 +501,8 @@ pub trait IngestPorts {
     type Clock: Clock;
     /// Certificates and public keys that some schemes need.
     type Materials: Materials;
+    /// Where those that were good are kept.
+    type MaterialStore: MaterialStore;
     /// The ledger.
     type Claims: Claims;
     /// The intake queues.

@@ -10,7 +10,7 @@
 
 use std::pin::pin;
 
-use tollgate_core::{Delivery, Timestamp, WebhookId};
+use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
 use tollgate_pipeline::{
     ingest::{Incoming, Rejection, Taken},
     ports::Clock,
@@ -22,8 +22,53 @@ use tollgate_testkit::{
     webhook::{KEY, OTHER_KEY, Payment, Sender, config},
 };
 
+const CERTIFICATES: &str = "https://api.paypal.com/v1/notifications/certs/";
 const ATTACKER: &str = "198.51.100.7";
-const STRIPE: &str = "203.0.113.9";
+const PAYPAL: &str = "203.0.113.9";
+
+/// `paypal.json`: a certificate authority and a certificate of ours, and one transmission.
+struct PayPal(serde_json::Value);
+
+impl PayPal {
+    fn new() -> Self {
+        Self(serde_json::from_str(include_str!("paypal.json")).unwrap())
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.0[name].as_str().unwrap().to_owned()
+    }
+
+    /// Two endpoints whose certificates are fetched.
+    fn world(&self) -> World {
+        let endpoint = |name: &str| {
+            let trust_roots = self.text("trust_roots");
+            let parameters = [("trust_roots".to_owned(), trust_roots)].into();
+            EndpointConfig { parameters, ..config(name, "paypal") }
+        };
+        let now = self.text("transmission_time").parse().unwrap();
+        let world = World::new(now, vec![endpoint("paypal"), endpoint("other")]);
+        for name in ["paypal", "other"] {
+            world.secrets.rotate(format!("secretsmanager:{name}"), self.text("webhook_id"));
+        }
+        world.materials.publish(format!("{CERTIFICATES}CERT-NEW"), self.text("certificate"));
+        world
+    }
+
+    fn webhook(&self, certificate: &str) -> SignedWebhook {
+        let headers = [
+            ("Paypal-Transmission-Id", self.text("transmission_id")),
+            ("Paypal-Transmission-Time", self.text("transmission_time")),
+            ("Paypal-Transmission-Sig", self.text("signature")),
+            ("Paypal-Cert-Url", format!("{CERTIFICATES}{certificate}")),
+            ("Paypal-Auth-Algo", "SHA256withRSA".to_owned()),
+        ];
+        SignedWebhook {
+            headers: headers.iter().cloned().collect(),
+            query: String::new(),
+            body: self.text("body").into_bytes(),
+        }
+    }
+}
 
 async fn take(
     world: &World,
@@ -47,6 +92,66 @@ async fn take(
 }
 
 #[tokio::test]
+async fn after_ten_thousand_invented_certificates_a_new_one_of_the_providers_is_taken() {
+    let paypal = PayPal::new();
+    let world = paypal.world();
+    let faults = Faults::none();
+    let intake = world.intake(&faults);
+    for number in 0..10_000 {
+        let invented = paypal.webhook(&format!("CERT-{number}"));
+        assert!(take(&world, &intake, "paypal", ATTACKER, &invented).await.is_err());
+    }
+    let genuine = paypal.webhook("CERT-NEW");
+    take(&world, &intake, "paypal", PAYPAL, &genuine).await.expect("another sender's certificate");
+    assert!(take(&world, &intake, "other", ATTACKER, &genuine).await.is_ok(), "another endpoint");
+    assert!(take(&world, &intake, "paypal", ATTACKER, &genuine).await.is_ok(), "it was good before");
+}
+
+#[tokio::test]
+async fn behind_one_proxy_with_the_attacker_a_new_certificate_waits_for_half_a_minute() {
+    let paypal = PayPal::new();
+    let world = paypal.world();
+    let faults = Faults::none();
+    let intake = world.intake(&faults);
+    for number in 0..10_000 {
+        let invented = paypal.webhook(&format!("CERT-{number}"));
+        assert!(take(&world, &intake, "paypal", ATTACKER, &invented).await.is_err());
+    }
+    let genuine = paypal.webhook("CERT-NEW");
+    let too_early = take(&world, &intake, "paypal", ATTACKER, &genuine).await;
+    assert!(matches!(too_early, Err(Rejection::Unavailable(_))), "the sender is to try again: {too_early:?}");
+    world.clock.advance_ms(30_000);
+    assert!(take(&world, &intake, "paypal", ATTACKER, &genuine).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_good_is_there_for_the_next_instance_and_is_checked_again() {
+    let paypal = PayPal::new();
+    let world = paypal.world();
+    let faults = Faults::none();
+    let (first, genuine) = (world.intake(&faults), paypal.webhook("CERT-NEW"));
+    // The certificate is stored beside the requests.
+    let work = async {
+        take(&world, &first, "paypal", PAYPAL, &genuine).await.unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = first.keep_current() => unreachable!(),
+        () = work => {}
+    }
+    // Its host is not reached any more.
+    world.materials.withdraw(&format!("{CERTIFICATES}CERT-NEW"));
+    let next = world.intake(&faults);
+    assert!(take(&world, &next, "paypal", PAYPAL, &genuine).await.is_ok());
+    // Whoever can write to the store gains nothing.
+    world.material_store.overwrite("paypal", &paypal.text("trust_roots"));
+    let refused = take(&world, &world.intake(&faults), "paypal", PAYPAL, &genuine).await;
+    assert!(matches!(refused, Err(Rejection::Signature(_))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn keys_that_are_due_hold_no_request_though_reading_them_never_ends() {
     let now: Timestamp = "2026-01-02T12:00:00Z".parse().unwrap();
     let world = World::new(now, vec![config("stripe", "stripe")]);
@@ -59,7 +164,7 @@ async fn keys_that_are_due_hold_no_request_though_reading_them_never_ends() {
             let (id, now) = (format!("evt_{hanging}_{name}"), world.clock.now());
             let webhook =
                 Sender::new(config("stripe", "stripe"), KEY).payment(&Payment::new(id, "pi_1", now), now);
-            take(&world, &intake, "stripe", STRIPE, &webhook).await.unwrap();
+            take(&world, &intake, "stripe", PAYPAL, &webhook).await.unwrap();
         };
         deliver("first").await;
         world.clock.advance_ms(300_000);
@@ -101,7 +206,7 @@ async fn forgeries_delay_a_rotation_by_the_time_to_live_at_most() {
             tokio::task::yield_now().await;
             if second >= 450 {
                 let genuine = by(OTHER_KEY, format!("evt_{second}"));
-                if take(&world, &intake, "stripe", STRIPE, &genuine).await.is_ok() {
+                if take(&world, &intake, "stripe", PAYPAL, &genuine).await.is_ok() {
                     accepted_after.get_or_insert(second - 450);
                 }
             }

@@ -21,6 +21,16 @@ pub enum MaterialRequest {
     JsonWebKey(KeyRequest),
 }
 
+impl MaterialRequest {
+    /// What the webhook calls it: the certificate's URL, or the key's id.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Certificate { url } => url,
+            Self::JsonWebKey(request) => &request.key_id,
+        }
+    }
+}
+
 /// What was fetched: the certificate chain's PEM or the JWK's JSON, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Material(pub Vec<u8>);

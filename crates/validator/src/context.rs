@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use tollgate_aws::{
-    endpoints::SsmEndpoints, ledger::DynamoLedger, materials::HttpsMaterials, payloads::S3Payloads,
-    queues::SqsIntake, secrets::AwsSecrets,
+    endpoints::SsmEndpoints,
+    ledger::DynamoLedger,
+    materials::{HttpsMaterials, S3Materials},
+    payloads::S3Payloads,
+    queues::SqsIntake,
+    secrets::AwsSecrets,
 };
 use tollgate_lambda::{
     clock::{self, SYSTEM_CLOCK, SystemClock},
@@ -27,7 +31,8 @@ impl IngestPorts for ValidatorPorts {
     type Endpoints = SsmEndpoints;
     type Secrets = AwsSecrets;
     type Clock = SystemClock;
-    type Materials = KeptMaterials<HttpsMaterials, SystemClock>;
+    type Materials = HttpsMaterials;
+    type MaterialStore = S3Materials;
     type Claims = DynamoLedger;
     type Queue = SqsIntake;
     type Payloads = S3Payloads;
@@ -58,7 +63,11 @@ impl Context {
         let ingest = Ingest {
             directory,
             keys: Keys::new(secrets, SYSTEM_CLOCK, settings.freshness),
-            materials: KeptMaterials::new(HttpsMaterials::new(), SYSTEM_CLOCK),
+            materials: KeptMaterials::new(
+                HttpsMaterials::new(),
+                S3Materials::new(config.clone(), settings.payload_bucket.clone()),
+                SYSTEM_CLOCK,
+            ),
             ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), settings.ledger_table),
             queue: SqsIntake::new(
                 aws_sdk_sqs::Client::new(&config),

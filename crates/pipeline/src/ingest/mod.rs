@@ -8,7 +8,7 @@ mod request;
 use std::{collections::HashSet, iter::once, sync::Arc};
 
 use futures_util::{StreamExt, future::join, stream};
-use tollgate_core::{Facts, Fingerprint, LedgerKey, Timestamp, id::hex_sha256};
+use tollgate_core::{Facts, Fingerprint, LedgerKey, id::hex_sha256};
 use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
 
@@ -19,10 +19,9 @@ use self::{
 use crate::{
     directory::{Directory, Keys},
     intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES},
+    materials::{Asker, KeptMaterials},
     normalising::{read_facts, unrecognized_facts},
-    ports::{
-        Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, Materials, PayloadStore, PortError,
-    },
+    ports::{Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, PayloadStore, PortError},
 };
 
 pub use self::request::{Incoming, PROVIDER_HEADER, Rejection, Taken};
@@ -41,7 +40,7 @@ pub struct Ingest<P: IngestPorts> {
     /// Their keys.
     pub keys: Keys<P::Secrets, P::Clock>,
     /// Public material that some schemes need.
-    pub materials: P::Materials,
+    pub materials: KeptMaterials<P::Materials, P::MaterialStore, P::Clock>,
     /// The ledger.
     pub ledger: P::Claims,
     /// The intake queues.
@@ -87,14 +86,13 @@ impl<P: IngestPorts> Ingest<P> {
     ///
     /// [`Rejection`].
     pub async fn take(&self, endpoint: &Arc<Endpoint>, incoming: Incoming<'_>) -> Result<Taken, Rejection> {
-        let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
         let ring = self.keys.of(endpoint).await?;
         let newer;
-        let verified = match self.verify(endpoint, received, &ring, incoming.received_at).await {
+        let verified = match self.verify(endpoint, &incoming, &ring).await {
             // The provider may have begun to sign with a key that is newer than our reading.
             Err(Rejection::Signature(refusal)) if refusal.may_be_stale_key() => {
                 newer = self.keys.newer(endpoint, &ring).await.ok_or(Rejection::Signature(refusal))?;
-                self.verify(endpoint, received, &newer, incoming.received_at).await?
+                self.verify(endpoint, &incoming, &newer).await?
             }
             verdict => verdict?,
         };
@@ -116,9 +114,10 @@ impl<P: IngestPorts> Ingest<P> {
         })
     }
 
-    /// Reads again what requests find due: endpoints and keys. It never returns, and runs beside the requests.
+    /// Reads again what requests find due: endpoints, keys, certificates. It never returns, and runs beside the requests.
     pub async fn keep_current(&self) {
-        join(self.directory.keep_current(), self.keys.keep_current()).await;
+        let keys = self.keys.keep_current();
+        join(self.directory.keep_current(), join(keys, self.materials.keep_current())).await;
     }
 
     /// Answers a provider that checks an endpoint before it uses it; `None` when the request is no such check.
@@ -140,20 +139,30 @@ impl<P: IngestPorts> Ingest<P> {
     async fn verify<'a>(
         &self,
         endpoint: &Endpoint,
-        received: Received<'a>,
+        incoming: &Incoming<'a>,
         ring: &'a KeyRing,
-        now: Timestamp,
     ) -> Result<Verified<'a>, Rejection> {
-        let material = match endpoint.material_for(received, ring, now).map_err(Rejection::Signature)? {
-            Some(request) => match self.materials.fetch(&request).await {
-                Ok(material) => Some(material),
-                // The provider says that it does not exist. Without it, verification refuses the webhook.
-                Err(PortError::Permanent { .. }) => None,
-                Err(problem) => return Err(problem.into()),
-            },
+        let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
+        let now = incoming.received_at;
+        let request = endpoint.material_for(received, ring, now).map_err(Rejection::Signature)?;
+        let material = match &request {
+            Some(request) => {
+                let asker = Asker { endpoint: endpoint.id(), source_ip: incoming.source_ip };
+                match self.materials.fetch(asker, request).await {
+                    Ok(material) => Some(material),
+                    // The provider says that it does not exist. Without it, verification refuses the webhook.
+                    Err(PortError::Permanent { .. }) => None,
+                    Err(problem) => return Err(problem.into()),
+                }
+            }
             None => None,
         };
-        endpoint.verify(received, ring, material.as_ref(), now).map_err(Rejection::Signature)
+        let verified =
+            endpoint.verify(received, ring, material.as_deref(), now).map_err(Rejection::Signature)?;
+        if let Some(request) = &request {
+            self.materials.proved(endpoint.id(), request);
+        }
+        Ok(verified)
     }
 
     /// A transmission whose signature does not cover its body stands for the first body that came with it.

@@ -7,7 +7,8 @@ use std::{
 
 use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_pipeline::ports::{
-    EndpointLookup, EndpointSource, Materials, PayloadSource, PayloadStore, PortError, PortResult, Secrets,
+    EndpointLookup, EndpointSource, MaterialStore, Materials, PayloadSource, PayloadStore, PortError,
+    PortResult, Secrets, StoredMaterial,
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Secret};
 
@@ -69,13 +70,53 @@ impl Secrets for &MemorySecrets {
     }
 }
 
-/// No material at all: for endpoints that need none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoMaterials;
+/// Material by its name; what is not here does not exist.
+#[derive(Debug, Default)]
+pub struct MemoryMaterials(Mutex<BTreeMap<String, Material>>);
 
-impl Materials for NoMaterials {
-    async fn fetch(&self, _request: &MaterialRequest) -> PortResult<Material> {
-        Err(PortError::permanent("materials", "none here"))
+impl MemoryMaterials {
+    /// Hands out `material` under `name` from now on.
+    pub fn publish(&self, name: impl Into<String>, material: impl Into<Vec<u8>>) {
+        let mut materials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        materials.insert(name.into(), Material(material.into()));
+    }
+
+    /// Hands it out no longer.
+    pub fn withdraw(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+impl Materials for &MemoryMaterials {
+    async fn fetch(&self, request: &MaterialRequest) -> PortResult<Material> {
+        let materials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        materials.get(request.name()).cloned().ok_or_else(|| PortError::permanent("materials", "none here"))
+    }
+}
+
+/// What is kept of material, by endpoint.
+#[derive(Debug, Default)]
+pub struct MemoryMaterialStore(Mutex<BTreeMap<EndpointId, Vec<StoredMaterial>>>);
+
+impl MemoryMaterialStore {
+    /// Puts another certificate in the place of each one of an endpoint.
+    pub fn overwrite(&self, endpoint: &str, certificate: &str) {
+        let mut stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_endpoint = stored.iter_mut().filter(|(id, _)| id.as_str() == endpoint);
+        for one in of_endpoint.flat_map(|(_, materials)| materials) {
+            one.certificate = Some(certificate.to_owned());
+        }
+    }
+}
+
+impl MaterialStore for &MemoryMaterialStore {
+    async fn load(&self, endpoint: &EndpointId) -> PortResult<Vec<StoredMaterial>> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(endpoint).cloned().unwrap_or_default())
+    }
+
+    async fn save(&self, endpoint: &EndpointId, materials: &[StoredMaterial]) -> PortResult<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*endpoint, materials.to_vec());
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use tollgate_pipeline::{
     directory::{Directory, Freshness, Keys},
     ingest::{Incoming, Ingest, Rejection, Taken},
     intake::QueuedMessage,
+    materials::KeptMaterials,
     ports::{Clock, IngestPorts, ProcessPorts},
     process::{Process, Record, Report},
 };
@@ -23,7 +24,7 @@ use super::{
     effects::MemoryEffects,
     ledger::MemoryLedger,
     queues::{MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
-    stores::{MemoryEndpoints, MemoryPayloadBucket, MemorySecrets, NoMaterials},
+    stores::{MemoryEndpoints, MemoryMaterialStore, MemoryMaterials, MemoryPayloadBucket, MemorySecrets},
     transactions::MemoryTransactions,
 };
 use crate::{
@@ -42,7 +43,8 @@ impl<'w> IngestPorts for MemoryIngestPorts<'w> {
     type Endpoints = Failing<'w, &'w MemoryEndpoints>;
     type Secrets = Failing<'w, &'w MemorySecrets>;
     type Clock = HandClock;
-    type Materials = NoMaterials;
+    type Materials = &'w MemoryMaterials;
+    type MaterialStore = &'w MemoryMaterialStore;
     type Claims = Failing<'w, &'w MemoryLedger>;
     type Queue = Failing<'w, &'w MemoryIntake>;
     type Payloads = Failing<'w, &'w MemoryPayloadBucket>;
@@ -79,6 +81,10 @@ pub struct World {
     pub endpoints: MemoryEndpoints,
     /// Keys; [`KEY`] for each endpoint at first.
     pub secrets: MemorySecrets,
+    /// Certificates and public keys, as their providers hand them out.
+    pub materials: MemoryMaterials,
+    /// What outlives a process of those that were good.
+    pub material_store: MemoryMaterialStore,
     /// The ledger.
     pub ledger: MemoryLedger,
     /// Who tells which effect.
@@ -114,6 +120,8 @@ impl World {
             clock,
             endpoints: MemoryEndpoints::new(endpoints),
             secrets,
+            materials: MemoryMaterials::default(),
+            material_store: MemoryMaterialStore::default(),
             ledger: MemoryLedger::default(),
             effects: MemoryEffects::default(),
             payloads: MemoryPayloadBucket::default(),
@@ -129,7 +137,7 @@ impl World {
         Ingest {
             directory: Directory::new(Failing::new(&self.endpoints, faults), self.clock.clone(), freshness),
             keys: Keys::new(Failing::new(&self.secrets, faults), self.clock.clone(), freshness),
-            materials: NoMaterials,
+            materials: KeptMaterials::new(&self.materials, &self.material_store, self.clock.clone()),
             ledger: Failing::new(&self.ledger, faults),
             queue: Failing::new(&self.intake, faults),
             payloads: Failing::new(&self.payloads, faults),
