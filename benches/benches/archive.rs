@@ -13,7 +13,9 @@ use tollgate_pipeline::archive::{Row, unpack};
 fn archive(c: &mut Criterion) {
     let mut group = c.benchmark_group("archive");
     for records in [10, 100, 1_000] {
-        let messages = Tollgate::default().full(generate(&Plan::stripe(records)).0.as_bytes()).archive;
+        let (tollgate, (batch, _)) = (Tollgate::default(), generate(&Plan::stripe(records)));
+        tollgate.accept(batch.as_bytes());
+        let messages = tollgate.full(batch.as_bytes()).archive;
         let rows = || -> Vec<Row<'static>> {
             messages.iter().flat_map(|message| unpack(message).unwrap()).collect()
         };

@@ -14,6 +14,7 @@ use tollgate_benches::{
 fn full(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: &Plan) {
     let tollgate = Tollgate::default();
     let (batch, records) = generate(plan);
+    tollgate.accept(batch.as_bytes());
     let good = records - records * plan.poison_per_mille / 1_000;
     group.throughput(Throughput::Elements(records as u64));
     group.bench_function(name, |bencher| {

@@ -11,7 +11,11 @@ use serde_json::json;
 use tollgate_core::{
     Delivery, EndpointConfig, EndpointId, Facts, LedgerKey, Timestamp, WebhookId, id::hex_sha256,
 };
-use tollgate_pipeline::intake::{IntakeMessage, Notes, RequestParts, attribute, encode};
+use tollgate_lambda::sqs::{self, Buffer};
+use tollgate_pipeline::{
+    intake::{Content, IntakeMessage, Notes, QueuedMessage, RequestParts, attribute, encode},
+    ports::{LedgerEntry, LedgerState, Terms},
+};
 use tollgate_providers::{Endpoint, Headers, KeyMaterial, KeyRing, Received, Secret, ToSign, Trusted};
 
 /// What Lambda hands to a function at most: 6 MB ("Lambda quotas", invocation payload, synchronous), in bytes.
@@ -159,6 +163,37 @@ pub fn requests(seed: u64, count: usize, at: Timestamp) -> Vec<String> {
         .to_string()
     };
     (0..count).map(request).collect()
+}
+
+/// What the validator put into the ledger when it accepted the webhooks of a batch. Poison has nothing there.
+pub fn claims(batch: &[u8]) -> Vec<LedgerEntry> {
+    let endpoints: Vec<Endpoint> =
+        endpoints(false).into_iter().map(|config| Endpoint::new(config).unwrap()).collect();
+    let mut buffer = Buffer::default();
+    let records = sqs::read(batch, &mut buffer, false).unwrap();
+    let mut entries = Vec::with_capacity(records.len());
+    for record in &records {
+        let Ok(message) = QueuedMessage::read(record.body, &record.attributes()) else { continue };
+        let endpoint = endpoints.iter().find(|endpoint| *endpoint.id() == message.endpoint).unwrap();
+        let Content::Inline(body) = message.content().unwrap() else {
+            panic!("no body is claim-checked here")
+        };
+        let webhook = message.webhook(body, endpoint).unwrap();
+        entries.extend(endpoint.normalise(webhook.trusted()).unwrap().iter().map(|facts| LedgerEntry {
+            key: LedgerKey::new(endpoint.id(), &facts.event_id),
+            state: LedgerState::Received,
+            webhook_id: message.webhook_id,
+            fingerprint: facts.fingerprint().to_string(),
+            received_at: message.received_at,
+            terms: Terms {
+                seals: vec![message.seal()],
+                occurred_at: facts.occurred_at,
+                authenticity: endpoint.authenticity(),
+                revision: endpoint.revision(),
+            },
+        }));
+    }
+    entries
 }
 
 /// The intake message of one of the provider's webhooks.

@@ -15,6 +15,9 @@ pub const CLAIM: &str = concat!(
     "{'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}"
 );
 
+/// What marks an event as processed.
+pub const MARK: &str = r#"UPDATE "events" SET "state" = 'processed' SET webhook_id = ? WHERE event_key = ?"#;
+
 /// An item of a DynamoDB table.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -27,8 +30,8 @@ pub struct Outputs {
     pub entries: Vec<PutEventsRequestEntry>,
     /// For BatchWriteItem on the transactions table: each event, and each transaction's latest state.
     pub transactions: Vec<Item>,
-    /// For BatchWriteItem on the ledger.
-    pub ledger: Vec<Item>,
+    /// For BatchExecuteStatement on the ledger: the mark of each event.
+    pub ledger: Vec<BatchStatementRequest>,
     /// For SendMessageBatch on the archive queue: message bodies of JSON lines.
     pub archive: Vec<String>,
     /// Message ids of records that failed.
@@ -47,25 +50,28 @@ impl Outputs {
                 "Time": entry.time().map(|time| time.to_millis().unwrap()),
             })
         };
-        let claim = |claim: &BatchStatementRequest| {
+        let statement = |request: &BatchStatementRequest| {
             json!({
-                "Statement": claim.statement(),
-                "Parameters": claim.parameters().iter().map(attribute).collect::<Vec<_>>(),
+                "Statement": request.statement(),
+                "Parameters": request.parameters().iter().map(attribute).collect::<Vec<_>>(),
             })
         };
+        let statements =
+            |requests: &[BatchStatementRequest]| requests.iter().map(statement).collect::<Vec<_>>();
         let items = |items: &[Item]| items.iter().map(item).collect::<Vec<_>>();
         json!({
-            "claims": self.claims.iter().map(claim).collect::<Vec<_>>(),
+            "claims": statements(&self.claims),
             "bus": self.entries.iter().map(entry).collect::<Vec<_>>(),
             "transactions": items(&self.transactions),
-            "ledger": items(&self.ledger),
+            "ledger": statements(&self.ledger),
             "archive": self.archive,
             "failures": self.failures,
         })
     }
 }
 
-fn item(item: &Item) -> Value {
+/// An item as DynamoDB's JSON has it.
+pub fn item(item: &Item) -> Value {
     Value::Object(item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect::<Map<_, _>>())
 }
 
@@ -73,6 +79,7 @@ fn attribute(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({"S": text}),
         AttributeValue::N(text) => json!({"N": text}),
+        AttributeValue::Ss(texts) => json!({"SS": texts}),
         other => panic!("no contestant writes {other:?}"),
     }
 }

@@ -4,6 +4,7 @@
 //! race batch FILE [--records N] [--fifo] [--mix] [--poison PER_MILLE]
 //! race requests FILE N         N requests for the validator, signed now, one a line
 //! race endpoints               the endpoints that they are for, as JSON
+//! race claims FILE BATCH...    the ledger's items of the batches' webhooks, by key, as JSON
 //! race run CONTESTANT FILE     told what to do on stdin, one line each: `go N`, `make N`, `count`, `dump FILE`
 //! ```
 //!
@@ -14,12 +15,13 @@
 use std::{hint::black_box, io::BufRead, time::Instant};
 
 use jiff::Timestamp;
+use tollgate_aws::ledger;
 
 use crate::{
     allocations,
     batch::{self, PROVIDERS, Plan},
     contestants::{tollgate::Tollgate, typed, value, walk},
-    outputs::Outputs,
+    outputs::{self, Outputs},
 };
 
 /// Does what the program's arguments say.
@@ -33,9 +35,17 @@ pub fn main() {
             std::fs::write(file, requests.join("\n")).expect("the requests are written");
         }
         ["endpoints"] => println!("{}", serde_json::to_string(&batch::endpoints(false)).expect("JSON")),
+        ["claims", file, batches @ ..] => write_claims(file, batches),
         ["run", contestant, file] => run(contestant, &std::fs::read(file).expect("the batch")),
         other => panic!("what is {other:?}?"),
     }
+}
+
+fn write_claims(file: &str, batches: &[&str]) {
+    let entries = batches.iter().flat_map(|batch| batch::claims(&std::fs::read(batch).expect("the batch")));
+    let items: serde_json::Map<String, serde_json::Value> =
+        entries.map(|entry| (entry.key.to_string(), outputs::item(&ledger::item(&entry)))).collect();
+    std::fs::write(file, serde_json::Value::Object(items).to_string()).expect("the claims are written");
 }
 
 fn write_batch(file: &str, mut options: &[&str]) {
@@ -111,6 +121,7 @@ impl Contestant for SimdWalk {
 
 fn contestant(name: &str, payload: &[u8]) -> Box<dyn Contestant> {
     let tollgate = Tollgate::default();
+    tollgate.accept(payload);
     let bytes = walk::Bytes::of(payload);
     let records = bytes.records();
     let walker = |walk: fn(&walk::Bytes)| {

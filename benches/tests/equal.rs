@@ -36,7 +36,10 @@ fn canonical(outputs: &Outputs) -> Value {
 #[test]
 fn contestants_make_the_same_outputs() {
     let (batch, records) = generate(&Plan::stripe(PARALLEL_FROM + 40));
-    let tollgate = Tollgate::new(false);
+    let (tollgate, of_two_threads) = (Tollgate::new(false), Tollgate::new(true));
+    for it in [&tollgate, &of_two_threads] {
+        it.accept(batch.as_bytes());
+    }
     let wanted = canonical(&tollgate.full(batch.as_bytes()));
     for (kind, least) in [
         ("claims", records),
@@ -52,7 +55,7 @@ fn contestants_make_the_same_outputs() {
     assert_eq!(tollgate.decode(batch.as_bytes()), records);
     let simd = typed::Simd::default().run(&mut batch.clone().into_bytes());
     let others = [
-        ("two threads", Tollgate::new(true).full(batch.as_bytes())),
+        ("two threads", of_two_threads.full(batch.as_bytes())),
         ("serde_json::Value", value::run(batch.as_bytes())),
         ("serde_json", typed::serde_json(batch.as_bytes())),
         ("sonic-rs", typed::sonic(batch.as_bytes())),

@@ -35,7 +35,7 @@ const FUNCTIONS: [Function; 4] = [
                 "AwsSecrets",
                 &[("secretsmanager:GetSecretValue", "secret"), ("ssm:GetParameter", "parameter")],
             ),
-            Adapter("DynamoLedger", &[("dynamodb:PutItem", "Ledger")]),
+            Adapter("DynamoLedger", &[("dynamodb:PutItem", "Ledger"), ("dynamodb:UpdateItem", "Ledger")]),
             Adapter("SqsIntake", &[("sqs:SendMessage", "Intake"), ("sqs:SendMessage", "IntakeOrdered")]),
             Adapter("S3Payloads", &[("s3:PutObject", "Payloads")]),
             Adapter("HttpsMaterials", &[]),
@@ -53,7 +53,7 @@ const FUNCTIONS: [Function; 4] = [
             SSM_ENDPOINTS,
             Adapter(
                 "DynamoLedger",
-                &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:BatchWriteItem", "Ledger")],
+                &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:PartiQLUpdate", "Ledger")],
             ),
             Adapter(
                 "DynamoEffects",
@@ -126,7 +126,7 @@ const CALLS: [(&str, &[&str]); 13] = [
     ("effects.rs", &[]),
     ("endpoints.rs", &["get_parameter", "get_parameters_by_path"]),
     ("history.rs", &["get_item", "put_item", "query"]),
-    ("ledger.rs", &["put_item"]),
+    ("ledger.rs", &["put_item", "update_item"]),
     ("materials.rs", &["get_object", "put_object"]),
     ("payloads.rs", &["get_object", "put_object"]),
     ("queues.rs", &["send_message", "send_message_batch"]),

@@ -30,6 +30,7 @@ const KINDS = {
 const CLAIM =
   'INSERT INTO "events" VALUE ' +
   "{'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}";
+const MARK = `UPDATE "events" SET "state" = 'processed' SET webhook_id = ? WHERE event_key = ?`;
 const CLAIMED_FOR_SECONDS = 90 * 86_400;
 // What the clock says.
 const NOW_MS = Date.UTC(2026, 0, 15, 12, 1);
@@ -154,11 +155,8 @@ const recordHandler = (record) => {
     events: [event],
     outcome: "processed",
   };
-  const otherMovement = category === "payment" ? "" : movementId;
-  const facts = `${kind}\n${units}\n${currency}\n${exponent}\n${transactionId}\n${otherMovement}`;
-  const fingerprint = `2:${hash("sha256", facts)}`;
   const transaction = `${endpoint}#${transactionId}`;
-  works.push({ key, transaction, occurredAt, rank, receivedMs, fingerprint, event, row });
+  works.push({ key, transaction, occurredAt, rank, receivedMs, event, row });
 };
 
 // By time, then by rank.
@@ -190,7 +188,7 @@ const handle = (payload) => {
   const [bus, transactions, ledger, archive] = [[], [], [], []];
   let lineBytes = 0;
   for (const work of works) {
-    const { key, transaction, occurredAt, rank, receivedMs, fingerprint, event, row } = work;
+    const { key, transaction, occurredAt, rank, receivedMs, event, row } = work;
     event.superseded = isBehind(work, newest.get(transaction));
     const isPayment = event.category === "payment";
     const detail = JSON.stringify(event);
@@ -213,14 +211,7 @@ const handle = (payload) => {
         event_id: { S: event.id },
       });
     }
-    ledger.push({
-      event_key: { S: key },
-      state: { S: "processed" },
-      webhook_id: { S: event.webhook_id },
-      fingerprint: { S: fingerprint },
-      received_at: { S: event.received_at },
-      expires_at: { N: String(Math.floor(receivedMs / 1000) + 30 * 86_400) },
-    });
+    ledger.push({ Statement: MARK, Parameters: [{ S: event.webhook_id }, { S: key }] });
     bus.push({
       EventBusName: "payment-events-live",
       Source: "tollgate",

@@ -32,6 +32,7 @@ KINDS = {
 }
 CLAIM = ("""INSERT INTO "events" VALUE """
          "{'event_key': ?, 'event_id': ?, 'webhook_id': ?, 'claimed_at': ?, 'expires_at': ?}")
+MARK = """UPDATE "events" SET "state" = 'processed' SET webhook_id = ? WHERE event_key = ?"""
 CLAIMED_FOR = datetime.timedelta(days=90)
 # What the clock says.
 NOW = datetime.datetime(2026, 1, 15, 12, 1, tzinfo=UTC)
@@ -99,8 +100,6 @@ def record_handler(record: SQSRecord):
         movement_id = subject["id"]
     occurrence = str(units) if kind == "payment.authorized" else ""
     effect = f"{endpoint}#{kind}#{len(movement_id.encode())}:{movement_id}#{occurrence}"
-    other_movement = "" if category == "payment" else movement_id
-    facts = f"{kind}\n{units}\n{currency}\n{exponent}\n{transaction_id}\n{other_movement}"
     details = subject.get("payment_method_details") or {}
     card = details.get("card") or {}
     address = (subject.get("billing_details") or {}).get("address") or {}
@@ -152,8 +151,7 @@ def record_handler(record: SQSRecord):
         "events": [event],
         "outcome": "processed",
     }
-    fingerprint = "2:" + hashlib.sha256(facts.encode()).hexdigest()
-    works.append((key, f"{endpoint}#{transaction_id}", (occurred_at, rank), received_at, fingerprint, event, row))
+    works.append((key, f"{endpoint}#{transaction_id}", (occurred_at, rank), received_at, event, row))
 
 
 def handle(payload):
@@ -164,7 +162,7 @@ def handle(payload):
     claimed_at = NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
     expires_at = str((NOW + CLAIMED_FOR - EPOCH) // datetime.timedelta(seconds=1))
     claims = []
-    for _, transaction, position, _, _, event, _ in works:
+    for _, transaction, position, _, event, _ in works:
         if transaction not in newest or newest[transaction] < position:
             newest[transaction] = position
         claims.append({
@@ -178,7 +176,7 @@ def handle(payload):
             ],
         })
     bus, transactions, ledger, archive, line_bytes = [], [], [], [], 0
-    for key, transaction, position, received_at, fingerprint, event, row in works:
+    for key, transaction, position, received_at, event, row in works:
         event["superseded"] = position < newest[transaction]
         detail = dumps(event)
         is_payment, customer = event["category"] == "payment", event["customer"].get("id")
@@ -200,14 +198,7 @@ def handle(payload):
                 "type": {"S": event["type"]},
                 "event_id": {"S": event["id"]},
             })
-        ledger.append({
-            "event_key": {"S": key},
-            "state": {"S": "processed"},
-            "webhook_id": {"S": event["webhook_id"]},
-            "fingerprint": {"S": fingerprint},
-            "received_at": {"S": event["received_at"]},
-            "expires_at": {"N": str((received_at - EPOCH) // datetime.timedelta(seconds=1) + 30 * 86_400)},
-        })
+        ledger.append({"Statement": MARK, "Parameters": [{"S": event["webhook_id"]}, {"S": key}]})
         bus.append({
             "EventBusName": "payment-events-live",
             "Source": "tollgate",

@@ -1,15 +1,16 @@
 //! An AWS endpoint that answers at once: a test tool without semantics, for `make bench-function`.
 //!
 //! ```text
-//! sink PORT_FILE ENDPOINTS SECRET     listens on a free port of 127.0.0.1 and writes it to PORT_FILE
+//! sink PORT_FILE ENDPOINTS SECRET CLAIMS     listens on a free port of 127.0.0.1 and writes it to PORT_FILE
 //! ```
 //!
-//! Nothing is kept and nothing is found, but for the endpoints (JSON list of `EndpointConfig`) in Parameter Store and
-//! the one secret. `GET /-/counts` says what was asked since the last time, by operation: calls, bytes of requests and
+//! Nothing is kept and nothing is found, but for the endpoints (JSON list of `EndpointConfig`) in Parameter Store,
+//! the one secret, and the items of the file CLAIMS (`race claims`) in the ledger. `GET /-/counts` says what was asked since the last time, by operation: calls, bytes of requests and
 //! of answers, headers included.
 
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test tool: what goes wrong must stop it"
@@ -25,7 +26,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::{net::TcpListener, task::LocalSet};
 
 #[derive(Debug, Default, Clone, Copy, Serialize)]
@@ -38,17 +39,20 @@ struct Count {
 struct Sink {
     endpoints: Vec<Value>,
     secret: String,
+    claims: Map<String, Value>,
     counts: RefCell<BTreeMap<String, Count>>,
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [port_file, endpoints, secret] = arguments.as_slice() else {
-        panic!("sink PORT_FILE ENDPOINTS SECRET")
+    let [port_file, endpoints, secret, claims] = arguments.as_slice() else {
+        panic!("sink PORT_FILE ENDPOINTS SECRET CLAIMS")
     };
+    let claims = std::fs::read(claims).expect("the claims");
     let sink = Rc::new(Sink {
         endpoints: serde_json::from_str(endpoints).expect("a JSON list"),
         secret: secret.clone(),
+        claims: serde_json::from_slice(&claims).expect("a JSON object"),
         counts: RefCell::default(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -102,7 +106,17 @@ impl Sink {
 
     fn reply(&self, operation: &str, body: &[u8]) -> (StatusCode, String) {
         let answer = match operation {
-            "BatchGetItem" => json!({"Responses": {}, "UnprocessedKeys": {}}),
+            "BatchGetItem" => {
+                let request: Value = serde_json::from_slice(body).expect("BatchGetItem");
+                let asked = request["RequestItems"].as_object().expect("tables");
+                let found = |(table, asked): (&String, &Value)| {
+                    let keys = asked["Keys"].as_array().expect("keys").iter();
+                    let items: Vec<&Value> =
+                        keys.filter_map(|key| self.claims.get(key["event_key"]["S"].as_str()?)).collect();
+                    (table.clone(), json!(items))
+                };
+                json!({"Responses": asked.iter().map(found).collect::<Map<_, _>>(), "UnprocessedKeys": {}})
+            }
             "BatchWriteItem" => json!({"UnprocessedItems": {}}),
             "BatchExecuteStatement" => {
                 let request: BatchExecuteStatement =

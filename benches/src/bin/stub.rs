@@ -13,7 +13,8 @@ use serde_json::{json, value::RawValue};
 use tollgate_aws::{ledger::DynamoLedger, queues::SqsIntake};
 use tollgate_benches::batch;
 use tollgate_core::{LedgerKey, Timestamp};
-use tollgate_pipeline::ports::{Claims, IntakeQueue, LedgerEntry, LedgerState};
+use tollgate_pipeline::ports::{Claims, IntakeQueue, LedgerEntry, LedgerState, Terms};
+use tollgate_providers::Endpoint;
 
 #[global_allocator]
 static ALLOCATOR: tollgate_lambda::Allocator = tollgate_lambda::Allocator;
@@ -29,12 +30,20 @@ async fn main() -> Result<(), Error> {
         variable("INTAKE_ORDERED_QUEUE_URL"),
     );
     let message = batch::message("stripe", Timestamp::from_second(batch::FIRST_ARRIVAL).unwrap());
+    let config = batch::endpoints(false).into_iter().find(|config| config.id == message.endpoint);
+    let endpoint = Endpoint::new(config.expect("the message's endpoint")).expect("an endpoint");
     let entry = LedgerEntry {
         key: LedgerKey::new(&message.endpoint, "evt_ABCDEFGHIJKLMNOPQRSTUVWX"),
         state: LedgerState::Received,
         webhook_id: message.webhook_id,
         fingerprint: message.notes.body_sha256.to_string(),
         received_at: message.received_at,
+        terms: Terms {
+            seals: vec![message.seal()],
+            occurred_at: Some(message.received_at),
+            authenticity: message.notes.authenticity,
+            revision: endpoint.revision(),
+        },
     };
     let (ledger, queue, message, entry) = (&ledger, &queue, &message, &entry);
     lambda_runtime::run(service_fn(move |_: LambdaEvent<Box<RawValue>>| async move {

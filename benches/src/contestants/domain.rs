@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 use jiff::Timestamp;
 use tollgate_core::id::hex_sha256;
 
-use crate::outputs::CLAIM;
+use crate::outputs::{CLAIM, MARK};
 
 /// What SQS takes in a message.
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
@@ -118,20 +118,6 @@ pub(super) fn event_id(key: &str) -> String {
     format!("evt_{}", &hex_sha256(key.as_bytes())[..32])
 }
 
-/// What two deliveries of one event must share; a payment's movement is its transaction.
-pub(super) fn fingerprint(
-    kind: Kind,
-    units: i64,
-    currency: &str,
-    transaction: &str,
-    movement: &str,
-) -> String {
-    let movement = if kind.category == "payment" { "" } else { movement };
-    let (kind, exponent) = (kind.name, exponent(currency));
-    let facts = format!("{kind}\n{units}\n{currency}\n{exponent}\n{transaction}\n{movement}");
-    format!("2:{}", hex_sha256(facts.as_bytes()))
-}
-
 /// The claim of an effect for an event, as a statement. `now`: when the batch was begun.
 pub(super) fn claim(
     effect_id: &str,
@@ -149,6 +135,16 @@ pub(super) fn claim(
             AttributeValue::S(now.to_string()),
             AttributeValue::N(expires_at.to_string()),
         ]))
+        .build()
+        .unwrap()
+}
+
+/// What marks an event as processed, as a statement.
+pub(super) fn mark(key: String, webhook_id: &str) -> BatchStatementRequest {
+    BatchStatementRequest::builder()
+        .statement(MARK)
+        .parameters(AttributeValue::S(webhook_id.to_owned()))
+        .parameters(AttributeValue::S(key))
         .build()
         .unwrap()
 }

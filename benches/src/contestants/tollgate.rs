@@ -2,6 +2,7 @@
 //! the forms that `tollgate-aws` sends.
 
 use std::{
+    collections::HashMap,
     hint::black_box,
     sync::{Arc, Mutex},
 };
@@ -10,7 +11,7 @@ use tokio::runtime::Runtime;
 use tollgate_aws::{
     bus::entry,
     effects::insertion,
-    ledger,
+    ledger::marking,
     prepared::PreparedItems,
     transactions::{history_item, latest_item},
 };
@@ -21,7 +22,7 @@ use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
         ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Latest, Ledger,
-        LedgerEntry, Link, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts,
+        LedgerEntry, Link, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts,
         Quarantine, Recorded, Transactions,
     },
     process::{Process, Record, init_thread_pool},
@@ -35,12 +36,16 @@ use crate::{
 
 type Sink = Arc<Mutex<Outputs>>;
 
+/// What the ledger knows.
+type Accepted = Arc<Mutex<HashMap<LedgerKey, Known>>>;
+
 /// The processor.
 #[derive(Debug)]
 pub struct Tollgate {
     runtime: Runtime,
     process: Process<MemoryPorts>,
     sink: Sink,
+    ledger: Accepted,
     buffers: Buffers,
 }
 
@@ -57,7 +62,8 @@ impl Tollgate {
             init_thread_pool();
         }
         let sink = Sink::default();
-        let memory = || Memory { sink: Arc::clone(&sink), is_parallel };
+        let ledger = Accepted::default();
+        let memory = || Memory { sink: Arc::clone(&sink), ledger: Arc::clone(&ledger), is_parallel };
         let process = Process {
             directory: Directory::new(Endpoints, Clockwork, Freshness::default()),
             clock: Clockwork,
@@ -73,7 +79,16 @@ impl Tollgate {
         };
         // As the function's: one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        Self { runtime, process, sink, buffers: Buffers::default() }
+        Self { runtime, process, sink, ledger, buffers: Buffers::default() }
+    }
+
+    /// Puts the claims of a batch's webhooks into the ledger, as the validator does when it accepts them.
+    pub fn accept(&self, payload: &[u8]) {
+        let known = |entry: LedgerEntry| {
+            let LedgerEntry { key, state, received_at, fingerprint, terms, .. } = entry;
+            (key, Known { state, received_at, fingerprint, terms: Some(terms) })
+        };
+        self.ledger.lock().unwrap().extend(batch::claims(payload).into_iter().map(known));
     }
 
     /// Batch bytes to outputs.
@@ -164,18 +179,20 @@ impl EndpointSource for Endpoints {
 #[derive(Debug)]
 struct Memory {
     sink: Sink,
+    ledger: Accepted,
     is_parallel: bool,
 }
 
 impl Ledger for Memory {
     async fn known(&self, keys: &[LedgerKey], _: Timestamp) -> Vec<PortResult<Option<Known>>> {
-        keys.iter().map(|_| Ok(None)).collect()
+        let ledger = self.ledger.lock().unwrap();
+        keys.iter().map(|key| Ok(ledger.get(key).cloned())).collect()
     }
 
-    async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let items = PreparedItems::new(entries, self.is_parallel, ledger::item);
-        self.sink.lock().unwrap().ledger.extend(items.take_all());
-        entries.iter().map(|_| Ok(())).collect()
+    async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
+        let statements = PreparedItems::new(marks, self.is_parallel, |mark| marking("events", mark).unwrap());
+        self.sink.lock().unwrap().ledger.extend(statements.take_all());
+        marks.iter().map(|_| Ok(())).collect()
     }
 }
 

@@ -398,7 +398,6 @@ fn write(work: &Work<'_>, key: String, newest: (Timestamp, u8), outputs: &mut Ou
     let exponent = domain::exponent(&currency);
     let transaction_id = transaction(object);
     let movement_id = kind.movement(transaction_id, &object.id, object.amount_refunded);
-    let fingerprint = domain::fingerprint(kind, units, &currency, transaction_id, &movement_id);
     let details = object.payment_method_details.as_ref();
     let card = details.and_then(|details| details.card.as_ref());
     let address = object.billing_details.as_ref().and_then(|billing| billing.address.as_ref());
@@ -436,14 +435,7 @@ fn write(work: &Work<'_>, key: String, newest: (Timestamp, u8), outputs: &mut Ou
         metadata: &object.metadata,
     };
     let json = serde_json::to_string(&canonical).unwrap();
-    outputs.ledger.push(HashMap::from([
-        ("event_key".to_owned(), string(key)),
-        ("state".to_owned(), string("processed")),
-        ("webhook_id".to_owned(), string(webhook_id)),
-        ("fingerprint".to_owned(), string(fingerprint)),
-        ("received_at".to_owned(), string(received_at)),
-        ("expires_at".to_owned(), number(work.received_at.as_second() + 30 * 86_400)),
-    ]));
+    outputs.ledger.push(domain::mark(key, webhook_id));
     let mut item: Item = HashMap::with_capacity(5);
     item.extend([
         ("transaction_id".to_owned(), string(work.transaction_key.as_str())),
@@ -502,8 +494,4 @@ fn str_of<'a>(text: Option<&'a Text<'a>>) -> Option<&'a str> {
 
 fn string(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
-}
-
-fn number(value: i64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
 }

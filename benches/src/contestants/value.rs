@@ -49,7 +49,6 @@ struct Work {
     kind: Kind,
     event: Value,
     row: Value,
-    fingerprint: String,
     transaction_key: String,
     occurred_at: Timestamp,
     received_at: Timestamp,
@@ -152,7 +151,6 @@ fn work(record: &SqsMessage) -> Option<Work> {
         "outcome": "processed",
     });
     Some(Work {
-        fingerprint: domain::fingerprint(kind, units, &currency, transaction_id, &movement_id),
         transaction_key: format!("{endpoint}#{transaction_id}"),
         kind,
         event,
@@ -163,22 +161,12 @@ fn work(record: &SqsMessage) -> Option<Work> {
 }
 
 fn write(work: Work, outputs: &mut Outputs) {
-    let Work { kind, event, mut row, fingerprint, transaction_key, occurred_at, received_at } = work;
-    let text = |value: &Value| string(value.as_str().unwrap_or_default());
+    let Work { kind, event, mut row, transaction_key, occurred_at, received_at } = work;
     let json = event.to_string();
     let id = event["id"].as_str().unwrap_or_default();
     let endpoint = event["endpoint"].as_str().unwrap_or_default();
-    outputs.ledger.push(HashMap::from([
-        (
-            "event_key".to_owned(),
-            string(format!("{endpoint}#{}", event["provider_event_id"].as_str().unwrap_or_default())),
-        ),
-        ("state".to_owned(), string("processed")),
-        ("webhook_id".to_owned(), text(&event["webhook_id"])),
-        ("fingerprint".to_owned(), string(fingerprint)),
-        ("received_at".to_owned(), string(received_at.to_string())),
-        ("expires_at".to_owned(), AttributeValue::N((received_at.as_second() + 30 * 86_400).to_string())),
-    ]));
+    let key = format!("{endpoint}#{}", event["provider_event_id"].as_str().unwrap_or_default());
+    outputs.ledger.push(domain::mark(key, event["webhook_id"].as_str().unwrap_or_default()));
     let mut item: Item = HashMap::from([
         ("transaction_id".to_owned(), string(transaction_key.as_str())),
         ("sort_key".to_owned(), string(kind.sort_key(occurred_at, id))),

@@ -133,6 +133,11 @@ pub(crate) fn string(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
+/// A set of texts, which is not empty: DynamoDB takes no empty set.
+pub(crate) fn strings(texts: impl IntoIterator<Item = impl ToString>) -> AttributeValue {
+    AttributeValue::Ss(texts.into_iter().map(|text| text.to_string()).collect())
+}
+
 pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -3,18 +3,28 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    Client, operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure,
+    Client,
+    error::BuildError,
+    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    types::{BatchStatementRequest, ReturnValuesOnConditionCheckFailure},
 };
-use tollgate_core::{LedgerKey, Timestamp, WebhookId};
-use tollgate_pipeline::ports::{
-    Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortError, PortResult,
+use tollgate_core::{Authenticity, LedgerKey, Timestamp, WebhookId};
+use tollgate_pipeline::{
+    intake::Seal,
+    ports::{
+        Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, MAX_SEALS, Mark,
+        PortError, PortResult, Sealing, Terms,
+    },
 };
+use tollgate_providers::Revision;
+use tracing::warn;
 
 use crate::{
     batch::batched,
-    dynamodb::{Attributes, READ, Read, SERVICE, WRITE, number, string, text, write},
+    dynamodb::{Attributes, READ, Read, SERVICE, number, string, strings, text},
     error::port_error,
     prepared::PreparedItems,
+    statements::{Statements, Verdict},
 };
 
 const KEY: &str = "event_key";
@@ -23,6 +33,10 @@ const FINGERPRINT: &str = "fingerprint";
 const EXPIRES_AT: &str = "expires_at";
 const RECEIVED_AT: &str = "received_at";
 const WEBHOOK_ID: &str = "webhook_id";
+const SEALS: &str = "seals";
+const OCCURRED_AT: &str = "occurred_at";
+const AUTHENTICITY: &str = "authenticity";
+const REVISION: &str = "revision";
 
 /// The table `webhook-events`.
 #[derive(Debug, Clone)]
@@ -60,19 +74,48 @@ impl Claims for DynamoLedger {
         let Err(problem) = put else { return Ok(Claim::New) };
         match problem.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(known)) => {
-                let known =
-                    known.item().ok_or_else(|| PortError::retryable(SERVICE, "entry not returned"))?;
-                let state = state_of(known)?;
-                let fingerprint = text(known, FINGERPRINT)
-                    .ok_or_else(|| PortError::retryable(SERVICE, "entry without a fingerprint"))?;
+                let item = known.item().ok_or_else(|| PortError::retryable(SERVICE, "entry not returned"))?;
+                let known = known_of(item)?;
                 // Our own put, which the SDK repeated because its first answer did not arrive.
-                let is_ours = text(known, WEBHOOK_ID) == Some(entry.webhook_id.as_str());
-                if is_ours && state == LedgerState::Received && fingerprint == entry.fingerprint {
+                let is_ours = text(item, WEBHOOK_ID) == Some(entry.webhook_id.as_str());
+                if is_ours && known.state == LedgerState::Received && known.fingerprint == entry.fingerprint {
                     return Ok(Claim::New);
                 }
-                Ok(Claim::Known { state, fingerprint: fingerprint.to_owned() })
+                Ok(Claim::Known(known))
             }
             _ => Err(port_error(SERVICE, &problem)),
+        }
+    }
+
+    async fn seal(&self, key: &LedgerKey, seal: Seal, now: Timestamp) -> PortResult<Sealing> {
+        let added = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, string(key.as_str()))
+            .update_expression("ADD seals :seals")
+            .condition_expression(
+                "#state = :received AND expires_at > :now AND attribute_exists(seals) \
+                 AND (size(seals) < :most OR contains(seals, :seal))",
+            )
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_values(":received", string(LedgerState::Received.as_str()))
+            .expression_attribute_values(":now", number(now.as_second()))
+            .expression_attribute_values(":most", number(MAX_SEALS))
+            .expression_attribute_values(":seal", string(seal.to_string()))
+            .expression_attribute_values(":seals", strings([seal]))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(problem) = added else { return Ok(Sealing::Sealed) };
+        let Some(UpdateItemError::ConditionalCheckFailedException(known)) = problem.as_service_error() else {
+            return Err(port_error(SERVICE, &problem));
+        };
+        let gone = || PortError::retryable(SERVICE, "the claim is gone");
+        let item = known.item().filter(|item| !is_expired(item, now)).ok_or_else(gone)?;
+        match state_of(item)? {
+            LedgerState::Processed => Ok(Sealing::Processed),
+            LedgerState::Received => Ok(Sealing::Full),
         }
     }
 
@@ -101,7 +144,8 @@ impl Ledger for DynamoLedger {
             client: &self.client,
             table: &self.table,
             key: KEY,
-            projection: "event_key, #state, received_at, expires_at",
+            projection: "event_key, #state, received_at, expires_at, fingerprint, seals, occurred_at, \
+                         authenticity, revision",
             names: &[("#state", STATE)],
         };
         let key = |key: &LedgerKey| HashMap::from([(KEY.to_owned(), string(key.as_str()))]);
@@ -117,25 +161,51 @@ impl Ledger for DynamoLedger {
         known.into_iter().map(|known| known.map(Option::flatten)).collect()
     }
 
-    async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let items = PreparedItems::new(entries, self.is_parallel, item);
-        batched(WRITE, &vec![1_024; entries.len()], async |chunk| {
-            write(&self.client, &self.table, &[KEY], items.take(chunk)).await
-        })
-        .await
+    async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
+        let statements = Statements { client: &self.client, is_parallel: self.is_parallel };
+        let marked = statements.execute(marks, |mark| marking(&self.table, mark)).await;
+        let one = |(mark, marked): (&Mark, PortResult<Verdict>)| {
+            if marked? == Verdict::Refused {
+                warn!(event_id = mark.key.event_id().as_str(), "the claim of a processed event is gone");
+            }
+            Ok(())
+        };
+        marks.iter().zip(marked).map(one).collect()
     }
+}
+
+/// What marks an event as processed, as BatchExecuteStatement takes it. An UPDATE, since the claim may be given further
+/// seals at the same moment; one of an item that is not there is refused.
+///
+/// # Errors
+///
+/// The SDK's own, which it documents for absent texts.
+pub fn marking(table: &str, mark: &Mark) -> Result<BatchStatementRequest, BuildError> {
+    let statement =
+        [r#"UPDATE ""#, table, r#"" SET "state" = 'processed' SET webhook_id = ? WHERE event_key = ?"#];
+    BatchStatementRequest::builder()
+        .statement(statement.concat())
+        .parameters(string(mark.webhook_id.as_str()))
+        .parameters(string(mark.key.as_str()))
+        .build()
 }
 
 /// An entry as the table holds it.
 pub fn item(entry: &LedgerEntry) -> Attributes {
-    HashMap::from([
+    let mut item = HashMap::from([
         (KEY.to_owned(), string(entry.key.as_str())),
         (STATE.to_owned(), string(entry.state.as_str())),
         (WEBHOOK_ID.to_owned(), string(entry.webhook_id.as_str())),
         (FINGERPRINT.to_owned(), string(entry.fingerprint.as_str())),
         (RECEIVED_AT.to_owned(), string(entry.received_at.to_string())),
         (EXPIRES_AT.to_owned(), number(entry.received_at.as_second() + LEDGER_RETENTION_SECONDS)),
-    ])
+        (SEALS.to_owned(), strings(&entry.terms.seals)),
+        (AUTHENTICITY.to_owned(), string(entry.terms.authenticity.as_str())),
+        (REVISION.to_owned(), string(entry.terms.revision.to_string())),
+    ]);
+    let occurred_at = entry.terms.occurred_at.map(|at| (OCCURRED_AT.to_owned(), string(at.to_string())));
+    item.extend(occurred_at);
+    item
 }
 
 fn is_expired(item: &Attributes, now: Timestamp) -> bool {
@@ -144,10 +214,25 @@ fn is_expired(item: &Attributes, now: Timestamp) -> bool {
 }
 
 fn known_of(item: &Attributes) -> PortResult<Known> {
-    let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok());
-    let received_at = received_at
-        .ok_or_else(|| PortError::permanent(SERVICE, "ledger entry without its time of arrival"))?;
-    Ok(Known { state: state_of(item)?, received_at })
+    let unreadable = || PortError::permanent(SERVICE, "ledger entry cannot be read");
+    let state = state_of(item)?;
+    let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok()).ok_or_else(unreadable)?;
+    let fingerprint = text(item, FINGERPRINT).ok_or_else(unreadable)?.to_owned();
+    let terms = if item.contains_key(SEALS) { Some(terms_of(item).ok_or_else(unreadable)?) } else { None };
+    Ok(Known { state, received_at, fingerprint, terms })
+}
+
+fn terms_of(item: &Attributes) -> Option<Terms> {
+    let seals = item.get(SEALS)?.as_ss().ok()?.iter().map(|text| Seal::parse(text));
+    Some(Terms {
+        seals: seals.collect::<Option<_>>()?,
+        occurred_at: match item.get(OCCURRED_AT) {
+            Some(_) => Some(text(item, OCCURRED_AT)?.parse().ok()?),
+            None => None,
+        },
+        authenticity: Authenticity::parse(text(item, AUTHENTICITY)?)?,
+        revision: Revision::parse(text(item, REVISION)?)?,
+    })
 }
 
 fn state_of(item: &Attributes) -> PortResult<LedgerState> {

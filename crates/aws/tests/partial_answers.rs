@@ -27,8 +27,8 @@ use tollgate_core::{
     event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger,
-    LedgerEntry, LedgerState, PortError, PortResult, Recorded, State, Subject, Transactions,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger, Mark,
+    PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
 use tollgate_testkit::aws::Server;
@@ -89,6 +89,8 @@ fn put(request: &Value, table: &str) -> Vec<Value> {
 fn claim(key: &Value, state: &str) -> Value {
     json!({
         "event_key": key["event_key"], "state": {"S": state}, "received_at": {"S": time(0).to_string()},
+        "fingerprint": {"S": "facts"}, "seals": {"SS": ["00112233445566778899aabbccddeeff"]},
+        "authenticity": {"S": "verified"}, "revision": {"S": "0123456789abcdef"},
         "expires_at": {"N": time(100).as_second().to_string()},
     })
 }
@@ -97,7 +99,7 @@ async fn known(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Ve
     let server = Server::start(answer);
     let keys = ["a", "b", "c"].map(key);
     let known = ledger(&server).await.known(&keys, time(1)).await;
-    words(&known, |known| known.map_or("absent".to_owned(), |known| known.state.as_str().to_owned()))
+    words(&known, |known| known.as_ref().map_or("absent".to_owned(), |known| known.state.as_str().to_owned()))
 }
 
 #[tokio::test]
@@ -145,7 +147,7 @@ async fn a_key_that_is_never_read_is_not_absent() {
 
 #[tokio::test]
 async fn an_answer_about_something_else_is_no_answer() {
-    let strange: [fn(Value) -> Value; 4] = [
+    let strange: [fn(Value) -> Value; 8] = [
         |mut item| {
             item.as_object_mut().unwrap().remove("event_key");
             item
@@ -160,6 +162,22 @@ async fn an_answer_about_something_else_is_no_answer() {
         },
         |mut item| {
             item["state"] = json!({"S": "unheard of"});
+            item
+        },
+        |mut item| {
+            item["seals"] = json!({"SS": ["no seal"]});
+            item
+        },
+        |mut item| {
+            item["occurred_at"] = json!({"S": "noon"});
+            item
+        },
+        |mut item| {
+            item["authenticity"] = json!({"S": "certain"});
+            item
+        },
+        |mut item| {
+            item.as_object_mut().unwrap().remove("revision");
             item
         },
     ];
@@ -191,48 +209,56 @@ async fn an_expired_entry_counts_as_absent() {
     assert_eq!(found.await, ["absent", "absent", "processed"]);
 }
 
-fn entry(event_id: &str) -> LedgerEntry {
-    LedgerEntry {
-        key: key(event_id),
-        state: LedgerState::Processed,
-        webhook_id: WebhookId::new(time(0), 1),
-        fingerprint: "facts".to_owned(),
-        received_at: time(0),
-    }
-}
-
 async fn marked(answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Vec<String> {
     let server = Server::start(answer);
-    done(&ledger(&server).await.put(&["a", "b", "c"].map(entry)).await)
+    let mark = |event_id| Mark { key: key(event_id), webhook_id: WebhookId::new(time(0), 1) };
+    done(&ledger(&server).await.mark(&["a", "b", "c"].map(mark)).await)
+}
+
+/// Whether a statement is about an event's claim.
+fn is_of(statement: &Value, event_id: &str) -> bool {
+    let key = key(event_id).to_string();
+    statement["Parameters"].as_array().unwrap().iter().any(|value| value["S"] == key)
 }
 
 #[tokio::test]
-async fn an_unprocessed_item_alone_is_sent_again() {
+async fn each_mark_has_its_own_verdict() {
     let mut calls = 0;
     let marked_all = marked(move |operation, request| {
         calls += 1;
-        assert_eq!(operation, "BatchWriteItem");
-        let items = put(request, "events");
-        match calls {
-            1 => json!({"UnprocessedItems": {"events": [items[1]]}}),
-            _ => {
-                assert_eq!(items.len(), 1);
-                assert_eq!(items[0]["PutRequest"]["Item"]["event_key"]["S"], "acme#b");
-                json!({"UnprocessedItems": {}})
-            }
-        }
+        assert_eq!(operation, "BatchExecuteStatement");
+        let statements = statements(request);
+        assert!(calls == 1 || statements.len() == 1, "what was marked is not marked again");
+        // An insert or a put would lose the seals that are added at the same moment.
+        assert!(statements.iter().all(|it| it["Statement"].as_str().unwrap().starts_with("UPDATE")));
+        let answer = |statement: &Value| match is_of(statement, "b") && calls == 1 {
+            true => json!({"Error": {"Code": "ThrottlingError", "Message": "no"}}),
+            false => json!({"TableName": "events"}),
+        };
+        json!({"Responses": statements.iter().map(answer).collect::<Vec<_>>()})
     });
     assert_eq!(marked_all.await, ["ok", "ok", "ok"]);
-    let never = marked(|_, request| {
-        let items = put(request, "events");
-        let left = items.into_iter().filter(|it| it["PutRequest"]["Item"]["event_key"]["S"] == "acme#c");
-        json!({"UnprocessedItems": {"events": left.collect::<Vec<_>>()}})
-    });
-    assert_eq!(never.await, ["ok", "ok", "retryable"]);
-    let strange = marked(
-        |_, _| json!({"UnprocessedItems": {"events": [{"PutRequest": {"Item": {"event_key": {"S": "acme#x"}}}}]}}),
-    );
-    assert_eq!(strange.await, ["retryable"; 3]);
+    for (code, outcome) in [
+        ("ThrottlingError", "retryable"),
+        ("AccessDenied", "retryable"),
+        ("ValidationError", "permanent"),
+        // The claim is gone.
+        ("ConditionalCheckFailed", "ok"),
+    ] {
+        let partial = marked(move |_, request| {
+            let answer = |statement: &Value| match is_of(statement, "c") {
+                true => json!({"Error": {"Code": code, "Message": "no"}}),
+                false => json!({"TableName": "events"}),
+            };
+            json!({"Responses": statements(request).iter().map(answer).collect::<Vec<_>>()})
+        });
+        assert_eq!(partial.await, ["ok", "ok", outcome], "{code}");
+    }
+    for answered in [0, 2, 4] {
+        let responses = vec![json!({"TableName": "events"}); answered];
+        let other = marked(move |_, _| json!({"Responses": responses}));
+        assert_eq!(other.await, ["retryable"; 3], "{answered} answers for 3 statements");
+    }
 }
 
 /// The claims of three effects, each by an event and a delivery of its own.

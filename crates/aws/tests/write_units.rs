@@ -12,7 +12,10 @@ use tollgate_core::{
     Authenticity, Currency, EndpointConfig, Money, PaymentEvent, RiskTier, Timestamp, WebhookId,
     event::Arrival,
 };
-use tollgate_pipeline::ports::{Document, EffectClaim, LedgerEntry, LedgerState, Recorded, Subject};
+use tollgate_pipeline::{
+    intake::Seal,
+    ports::{Document, EffectClaim, LedgerEntry, LedgerState, Recorded, Subject, Terms},
+};
 use tollgate_providers::{Endpoint, Received, Trusted};
 use tollgate_samples::{BUILT_IN, Kind, Sample, id};
 
@@ -23,6 +26,8 @@ fn size(item: &HashMap<String, AttributeValue>) -> usize {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(digits) => digits.len() / 2 + 1,
         AttributeValue::Bool(_) => 1,
+        // Three bytes for the set, and one for each element.
+        AttributeValue::Ss(texts) => 3 + texts.iter().map(|text| 1 + text.len()).sum::<usize>(),
         other => panic!("no item has {other:?}"),
     };
     item.iter().map(|(name, it)| name.len() + value(it)).sum()
@@ -63,6 +68,12 @@ fn sizes(endpoint: &Endpoint, kind: Kind) -> ([usize; 4], bool) {
         webhook_id,
         fingerprint,
         received_at: now(),
+        terms: Terms {
+            seals: vec![Seal::parse(&"7".repeat(32)).unwrap()],
+            occurred_at: Some(now()),
+            authenticity: event.authenticity,
+            revision: endpoint.revision(),
+        },
     };
     let claim = EffectClaim {
         subject: Subject::Effect(event.effect_id, event.authenticity),

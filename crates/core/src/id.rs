@@ -170,12 +170,23 @@ impl Fingerprint {
     }
 }
 
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Fingerprint {
+    /// Whether `written` is this fingerprint's text.
+    pub fn is(&self, written: &str) -> bool {
+        written.strip_prefix(FINGERPRINT_VERSION).is_some_and(|digits| digits.as_bytes() == self.digits())
+    }
+
+    fn digits(&self) -> [u8; 64] {
         let mut digits = [0; 64];
         write_hex(&self.0, &mut digits);
+        digits
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(FINGERPRINT_VERSION)?;
-        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -265,6 +276,8 @@ mod tests {
     #[test]
     fn fingerprints_of_one_version_contradict_where_they_differ() {
         let of = |text: &str| Fingerprint::of(format_args!("{text}")).to_string();
+        assert!(Fingerprint::of(format_args!("a")).is(&of("a")));
+        assert!(!Fingerprint::of(format_args!("a")).is(&of("b")));
         assert!(Fingerprint::contradict(&of("a"), &of("b")));
         assert!(!Fingerprint::contradict(&of("a"), &of("a")));
         assert!(!Fingerprint::contradict(&of("a"), &"0".repeat(64)), "written by version 1");

@@ -28,6 +28,11 @@ impl Authenticity {
         }
     }
 
+    /// The one that proves less.
+    pub fn weaker(self, other: Self) -> Self {
+        self.max(other)
+    }
+
     /// Reads [`as_str`](Self::as_str) back.
     pub fn parse(text: &str) -> Option<Self> {
         match text {

@@ -8,10 +8,10 @@ use tollgate_core::{
     Authenticity, EffectId, EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent, Timestamp,
     WebhookId, event::Position,
 };
-use tollgate_providers::{KeyMaterial, Material, MaterialRequest};
+use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Revision};
 use tollgate_risk::Decision;
 
-use crate::intake::{IntakeMessage, attribute};
+use crate::intake::{IntakeMessage, Seal, attribute};
 
 /// Why an external call failed. The two kinds are handled differently, so they are different variants.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +132,7 @@ impl LedgerState {
     }
 }
 
-/// One event's entry in the ledger.
+/// What the delivery that claims an event puts into the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     /// Endpoint and provider event id.
@@ -145,10 +145,42 @@ pub struct LedgerEntry {
     pub fingerprint: String,
     /// When it arrived. It is kept for [`LEDGER_RETENTION_SECONDS`] from then.
     pub received_at: Timestamp,
+    /// What the processor holds the event's messages to.
+    pub terms: Terms,
+}
+
+/// What was accepted of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Those of the deliveries that were accepted, in no order. At most [`MAX_SEALS`].
+    pub seals: Vec<Seal>,
+    /// When the event happened, where the first delivery says it. Every copy takes it.
+    pub occurred_at: Option<Timestamp>,
+    /// What the first delivery's signature proved. A published event is at most as authentic.
+    pub authenticity: Authenticity,
+    /// How the facts of the entry's fingerprint were read.
+    pub revision: Revision,
 }
 
 /// How long the ledger remembers an event: 30 days, past any provider's retry horizon (Stripe: 3 days).
 pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+/// The most deliveries of one event that are accepted before it is processed. Providers try again some 30 times at most;
+/// 256 seals make an item of 9 KB.
+pub const MAX_SEALS: usize = 256;
+
+/// What the ledger knows of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// How far it has come.
+    pub state: LedgerState,
+    /// When the delivery that claimed it arrived.
+    pub received_at: Timestamp,
+    /// The facts it was claimed with.
+    pub fingerprint: String,
+    /// `None` where a version claimed it that knew no seals.
+    pub terms: Option<Terms>,
+}
 
 /// What claiming an event found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,18 +188,33 @@ pub enum Claim {
     /// The event was not claimed before; now it is ours.
     New,
     /// It was there already.
-    Known {
-        /// How far it has come.
-        state: LedgerState,
-        /// The facts it was claimed with.
-        fingerprint: String,
-    },
+    Known(Known),
+}
+
+/// What adding a seal found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// The claim has the seal.
+    Sealed,
+    /// The event was processed meanwhile: nothing needs to be sent for it.
+    Processed,
+    /// The claim has [`MAX_SEALS`] others.
+    Full,
 }
 
 /// The ledger as the validator uses it.
 pub trait Claims: Send + Sync {
     /// Puts `entry` if its key is absent or expired at `now`, atomically.
     fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> impl Future<Output = PortResult<Claim>> + Send;
+
+    /// Adds a seal to the claim of an event that is not processed yet, atomically. A claim that is absent or expired at
+    /// `now` is a retryable failure.
+    fn seal(
+        &self,
+        key: &LedgerKey,
+        seal: Seal,
+        now: Timestamp,
+    ) -> impl Future<Output = PortResult<Sealing>> + Send;
 
     /// Records on the entry that a delivery with other payment facts came.
     fn conflict(
@@ -178,13 +225,13 @@ pub trait Claims: Send + Sync {
     ) -> impl Future<Output = PortResult<()>> + Send;
 }
 
-/// What the ledger knows of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// How far it has come.
-    pub state: LedgerState,
-    /// When the delivery that it was recorded with arrived: the same for every later one, until it is processed.
-    pub received_at: Timestamp,
+/// An event whose effects are done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Endpoint and provider event id.
+    pub key: LedgerKey,
+    /// The delivery that did it.
+    pub webhook_id: WebhookId,
 }
 
 /// The ledger as the processor uses it.
@@ -196,8 +243,9 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Vec<PortResult<Option<Known>>>> + Send;
 
-    /// Puts each entry as it is, in the order given.
-    fn put(&self, entries: &[LedgerEntry]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+    /// Marks each event as processed, in the order given. Whatever else its claim says stays. A claim that is gone
+    /// meanwhile is no failure: without it nothing more takes effect.
+    fn mark(&self, marks: &[Mark]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 }
 
 /// What a delivery claims before it publishes an event. The first claim of a subject stands.

@@ -19,6 +19,7 @@ use crate::{
     normalise::{ContentError, Normaliser},
     refusal::Refusal,
     request::Received,
+    revision::Revision,
     scheme::{
         declared::Declared,
         declared::spec::{SchemeSpec, SpecError},
@@ -64,6 +65,7 @@ pub struct Endpoint {
     reads_unsigned: bool,
     /// The headers whose values are kept.
     kept: Vec<String>,
+    revision: Revision,
 }
 
 /// Why an event is unrecognized that has a card number for an id.
@@ -119,7 +121,8 @@ impl Endpoint {
         let mut kept = info.headers.clone();
         let read = normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned());
         kept.extend(read.filter(|name| !is_among(&info.secret_headers, name)));
-        Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept })
+        let revision = Revision::of(&config);
+        Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept, revision })
     }
 
     /// Its name.
@@ -135,6 +138,11 @@ impl Endpoint {
     /// The configuration it was built from.
     pub fn config(&self) -> &EndpointConfig {
         &self.config
+    }
+
+    /// How its bodies are read. Facts of another revision are not to be compared with its own.
+    pub fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Which intake queue.

@@ -20,6 +20,7 @@ mod mac;
 mod material;
 mod refusal;
 mod request;
+mod revision;
 mod text;
 mod trusted;
 
@@ -30,6 +31,7 @@ pub use material::{KeyRequest, Material, MaterialRequest};
 pub use normalise::ContentError;
 pub use refusal::Refusal;
 pub use request::Received;
+pub use revision::Revision;
 pub use scheme::{Explanation, HandshakeReply, SignError, SignedWebhook, ToSign};
 pub use tollgate_core::{EndpointConfig, Timestamp};
 pub use trusted::{Trusted, Verified};

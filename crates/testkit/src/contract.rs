@@ -6,12 +6,16 @@ use tollgate_core::{
     Authenticity, Currency, Customer, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, Money,
     PaymentEvent, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
 };
-use tollgate_pipeline::ports::{
-    Archive, Claim, Claims, Decisions, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS,
-    EFFECT_RETENTION_SECONDS, EffectClaim, Effects, History, Known, LEDGER_RETENTION_SECONDS, Latest, Ledger,
-    LedgerEntry, LedgerState, Link, PayloadSource, PayloadStore, PortError, Recent, Recorded, State, Stored,
-    Subject, Transactions,
+use tollgate_pipeline::{
+    intake::Seal,
+    ports::{
+        Archive, Claim, Claims, Decisions, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS,
+        EFFECT_RETENTION_SECONDS, EffectClaim, Effects, History, Known, LEDGER_RETENTION_SECONDS, Latest,
+        Ledger, LedgerEntry, LedgerState, Link, MAX_SEALS, Mark, PayloadSource, PayloadStore, PortError,
+        PortResult, Recent, Recorded, Sealing, State, Stored, Subject, Terms, Transactions,
+    },
 };
+use tollgate_providers::Revision;
 use tollgate_risk::{Decision, Reason, Verdict};
 
 /// Concurrent claims of one key.
@@ -21,6 +25,11 @@ fn endpoint() -> EndpointId {
     EndpointId::new("contract").unwrap()
 }
 
+/// A seal of its own for each number.
+fn seal(number: u128) -> Seal {
+    Seal::parse(&format!("{number:032x}")).unwrap()
+}
+
 fn entry(event_id: &str, number: u128, at: Timestamp) -> LedgerEntry {
     LedgerEntry {
         key: LedgerKey::new(&endpoint(), event_id),
@@ -28,46 +37,104 @@ fn entry(event_id: &str, number: u128, at: Timestamp) -> LedgerEntry {
         webhook_id: WebhookId::new(at, number),
         fingerprint: format!("facts-{number}"),
         received_at: at,
+        terms: Terms {
+            seals: vec![seal(number)],
+            occurred_at: number.is_multiple_of(2).then_some(at),
+            authenticity: if number == 1 { Authenticity::Authenticated } else { Authenticity::Verified },
+            revision: Revision::parse(&format!("{number:016x}")).unwrap(),
+        },
     }
 }
 
-/// A claim is given once and is absent after it has expired. Later claims of the same event get its facts.
+fn known(entry: &LedgerEntry) -> Known {
+    let LedgerEntry { state, received_at, ref fingerprint, ref terms, .. } = *entry;
+    Known { state, received_at, fingerprint: fingerprint.clone(), terms: Some(terms.clone()) }
+}
+
+/// A claim is given once and is absent after it has expired. Later claims of the same event get its facts and terms, and
+/// may add their seals until it is processed.
 pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp) {
     let first = entry(&format!("{unique}-a"), 1, now);
     let second = LedgerEntry { key: first.key.clone(), ..entry("", 2, now) };
-    let taken = |state| Claim::Known { state, fingerprint: first.fingerprint.clone() };
-    let seen = |state| Ok(Some(Known { state, received_at: now }));
-    assert_eq!(ledger.known(std::slice::from_ref(&first.key), now).await, [Ok(None)]);
+    let look = async |key: &LedgerKey, at| {
+        let mut known = ledger.known(std::slice::from_ref(key), at).await;
+        // A set has no order.
+        for terms in known.iter_mut().flatten().flatten().filter_map(|known| known.terms.as_mut()) {
+            terms.seals.sort_unstable();
+        }
+        known
+    };
+    assert_eq!(look(&first.key, now).await, [Ok(None)]);
     assert_eq!(ledger.claim(&first, now).await, Ok(Claim::New));
     assert_eq!(ledger.claim(&first, now).await, Ok(Claim::New), "the same claim, whose answer was lost");
-    assert_eq!(ledger.claim(&second, now).await, Ok(taken(LedgerState::Received)));
-    let known_now = ledger.known(std::slice::from_ref(&first.key), now).await;
-    assert_eq!(known_now, [seen(LedgerState::Received)]);
+    assert_eq!(ledger.claim(&second, now).await, Ok(Claim::Known(known(&first))));
+    assert_eq!(look(&first.key, now).await, [Ok(Some(known(&first)))]);
+    seals(&ledger, unique, now).await;
 
-    let processed = LedgerEntry { state: LedgerState::Processed, ..first.clone() };
     let others: Vec<LedgerEntry> =
         (0..60).map(|number| entry(&format!("{unique}-many-{number}"), number, now)).collect();
-    let all: Vec<LedgerEntry> = std::iter::once(processed).chain(others).collect();
-    assert!(ledger.put(&all).await.iter().all(Result::is_ok), "more than one call takes");
-    assert_eq!(ledger.claim(&second, now).await, Ok(taken(LedgerState::Processed)));
-    let mut keys: Vec<LedgerKey> = all.iter().map(|entry| entry.key.clone()).collect();
-    keys.insert(30, LedgerKey::new(&endpoint(), &format!("{unique}-absent")));
+    for entry in &others {
+        assert_eq!(ledger.claim(entry, now).await, Ok(Claim::New));
+    }
+    assert_eq!(ledger.seal(&first.key, seal(2), now).await, Ok(Sealing::Sealed));
+    let marked_by = WebhookId::new(now, 99);
+    let mark = |entry: &LedgerEntry| Mark { key: entry.key.clone(), webhook_id: marked_by };
+    let absent = entry(&format!("{unique}-absent"), 0, now);
+    let mut all: Vec<LedgerEntry> = std::iter::once(first.clone()).chain(others).collect();
+    let marks: Vec<Mark> = all.iter().chain([&absent]).map(mark).collect();
+    assert!(ledger.mark(&marks).await.iter().all(Result::is_ok), "more than one call takes");
+    assert_eq!(look(&absent.key, now).await, [Ok(None)], "what is not claimed is not marked");
+    let terms = Terms { seals: vec![seal(1), seal(2)], ..first.terms.clone() };
+    let done = LedgerEntry { state: LedgerState::Processed, terms, ..first.clone() };
+    assert_eq!(look(&first.key, now).await, [Ok(Some(known(&done)))], "whatever else it says stays");
+    assert_eq!(ledger.seal(&first.key, seal(3), now).await, Ok(Sealing::Processed));
+    assert_eq!(look(&first.key, now).await, [Ok(Some(known(&done)))], "no seal is added then");
+
+    all.insert(30, absent);
+    let keys: Vec<LedgerKey> = all.iter().map(|entry| entry.key.clone()).collect();
     let known_now = ledger.known(&keys, now).await;
-    let absent: Vec<usize> =
-        known_now.iter().enumerate().filter(|(_, s)| **s == Ok(None)).map(|(i, _)| i).collect();
-    assert_eq!(absent, [30], "answers stand in the order asked");
-    assert_eq!(known_now.first(), Some(&seen(LedgerState::Processed)));
-    assert!(ledger.put(&[]).await.is_empty() && ledger.known(&[], now).await.is_empty());
+    let is_right = |(at, (entry, known)): (usize, (&LedgerEntry, &PortResult<Option<Known>>))| match known {
+        Ok(None) => at == 30,
+        Ok(Some(known)) => known.fingerprint == entry.fingerprint && known.state == LedgerState::Processed,
+        Err(_) => false,
+    };
+    assert!(all.iter().zip(&known_now).enumerate().all(is_right), "answers stand in the order asked");
+    assert!(ledger.mark(&[]).await.is_empty() && ledger.known(&[], now).await.is_empty());
 
     let expiry = Timestamp::from_second(now.as_second() + LEDGER_RETENTION_SECONDS).unwrap();
     let before = Timestamp::from_second(expiry.as_second() - 1).unwrap();
-    assert_eq!(ledger.known(std::slice::from_ref(&first.key), before).await, [seen(LedgerState::Processed)]);
-    assert_eq!(ledger.known(std::slice::from_ref(&first.key), expiry).await, [Ok(None)]);
-    assert_eq!(ledger.claim(&second, before).await, Ok(taken(LedgerState::Processed)));
+    assert_eq!(look(&first.key, before).await, [Ok(Some(known(&done)))]);
+    assert_eq!(look(&first.key, expiry).await, [Ok(None)]);
+    assert!(matches!(ledger.claim(&second, before).await, Ok(Claim::Known(_))));
+    let gone = ledger.seal(&first.key, seal(4), expiry).await;
+    assert!(matches!(gone, Err(PortError::Retryable { .. })), "{gone:?}");
     assert_eq!(ledger.claim(&second, expiry).await, Ok(Claim::New), "what has expired is absent");
+    assert_eq!(
+        look(&first.key, now).await,
+        [Ok(Some(known(&second)))],
+        "nothing of the claim before is left"
+    );
 
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
+}
+
+/// A claim takes so many seals and no more; one that it has counts once.
+async fn seals<L: Claims + Ledger>(ledger: &L, unique: &str, now: Timestamp) {
+    let often = entry(&format!("{unique}-often"), 0, now);
+    assert_eq!(ledger.claim(&often, now).await, Ok(Claim::New));
+    for number in 1..u128::try_from(MAX_SEALS).unwrap() {
+        assert_eq!(ledger.seal(&often.key, seal(number), now).await, Ok(Sealing::Sealed), "{number}");
+    }
+    assert_eq!(ledger.seal(&often.key, seal(1), now).await, Ok(Sealing::Sealed), "it has that one");
+    assert_eq!(ledger.seal(&often.key, seal(9_999), now).await, Ok(Sealing::Full));
+    let known = ledger.known(std::slice::from_ref(&often.key), now).await;
+    let count = |known: &Known| known.terms.as_ref().map(|terms| terms.seals.len());
+    assert!(matches!(&known[..], [Ok(Some(known))] if count(known) == Some(MAX_SEALS)), "{known:?}");
+    let none = LedgerKey::new(&endpoint(), &format!("{unique}-none"));
+    let gone = ledger.seal(&none, seal(1), now).await;
+    assert!(matches!(gone, Err(PortError::Retryable { .. })), "a seal makes no claim: {gone:?}");
+    assert_eq!(ledger.known(&[none], now).await, [Ok(None)]);
 }
 
 /// One of many concurrent claims wins.

@@ -13,11 +13,11 @@ use std::{
 use tokio::sync::Notify;
 use tollgate_core::{EndpointConfig, EndpointId, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
-    intake::IntakeMessage,
+    intake::{IntakeMessage, Seal},
     ports::{
         Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointLookup, EndpointSource,
-        EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, PayloadSource, PayloadStore, Poison,
-        PortError, PortResult, Quarantine, Recorded, Secrets, Stored, Transactions,
+        EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource, PayloadStore,
+        Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored, Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -221,6 +221,10 @@ impl<P: Claims> Claims for Failing<'_, P> {
         self.faults.one(self.inner.claim(entry, now)).await
     }
 
+    async fn seal(&self, key: &LedgerKey, seal: Seal, now: Timestamp) -> PortResult<Sealing> {
+        self.faults.one(self.inner.seal(key, seal, now)).await
+    }
+
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
         self.faults.one(self.inner.conflict(key, webhook_id, fingerprint)).await
     }
@@ -231,8 +235,8 @@ impl<P: Ledger> Ledger for Failing<'_, P> {
         self.faults.many(keys, async |keys| self.inner.known(&keys, now).await).await
     }
 
-    async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        self.faults.many(entries, async |entries| self.inner.put(&entries).await).await
+    async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
+        self.faults.many(marks, async |marks| self.inner.mark(&marks).await).await
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use tollgate_core::LedgerKey;
-use tollgate_pipeline::ports::{Claim, Claims, LedgerEntry, LedgerState};
+use tollgate_core::{Authenticity, LedgerKey};
+use tollgate_pipeline::{
+    intake::Seal,
+    ports::{Claim, Claims, LedgerEntry, LedgerState, Terms},
+};
 use tollgate_providers::{Received, Trusted};
 use tollgate_testkit::webhook::{Payment, Sender, adyen, adyen_event_id};
 
@@ -91,6 +94,13 @@ async fn a_claim_without_a_message_is_made_good_by_the_next_try() {
             webhook_id: tollgate_core::WebhookId::new(platform.now(), 1),
             fingerprint: facts[0].fingerprint().to_string(),
             received_at: platform.now(),
+            terms: Terms {
+                // Of the message that was never sent.
+                seals: vec![Seal::parse(&"0".repeat(32)).unwrap()],
+                occurred_at: facts[0].occurred_at,
+                authenticity: Authenticity::Verified,
+                revision: sender.endpoint().revision(),
+            },
         };
         assert_eq!(platform.ledger().claim(&entry, platform.now()).await, Ok(Claim::New));
         let answer = platform.send(Some(endpoint), &webhook).await;

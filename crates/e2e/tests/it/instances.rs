@@ -47,6 +47,8 @@ struct JsonBody {
 
 /// Lambda and AWS, as far as one function's process sees them.
 struct Cloud {
+    /// What the ledger holds.
+    claims: Vec<Value>,
     waiting: Mutex<VecDeque<(usize, Value)>>,
     answers: Mutex<BTreeMap<usize, Value>>,
     calls: Mutex<Vec<(String, Value)>>,
@@ -58,8 +60,19 @@ struct Cloud {
 /// Hands `events` to the real binary of `function`, [`AT_ONCE`] at once. Every invocation's call of `meets_at` is
 /// answered only when as many have made it.
 async fn run(function: &str, meets_at: &'static str, events: Vec<Value>) -> JsonBody {
+    run_with(function, meets_at, events, Vec::new()).await
+}
+
+/// The same, with these items in the ledger.
+async fn run_with(
+    function: &str,
+    meets_at: &'static str,
+    events: Vec<Value>,
+    claims: Vec<Value>,
+) -> JsonBody {
     let count = events.len();
     let cloud = Arc::new(Cloud {
+        claims,
         waiting: Mutex::new(events.into_iter().enumerate().collect()),
         answers: Mutex::default(),
         calls: Mutex::default(),
@@ -177,7 +190,7 @@ impl Cloud {
         if operation == self.meets_at {
             self.meeting.wait().await;
         }
-        let (status, said) = said(operation, &body);
+        let (status, said) = said(operation, &body, &self.claims);
         self.calls.lock().unwrap().push((operation.to_owned(), body));
         answer(status, &said)
     }
@@ -196,8 +209,8 @@ impl Cloud {
     }
 }
 
-/// An AWS that keeps nothing and takes everything, but for single messages to the quarantine.
-fn said(operation: &str, request: &Value) -> (StatusCode, Value) {
+/// An AWS that keeps nothing and takes everything, but for single messages to the quarantine; it finds `claims` alone.
+fn said(operation: &str, request: &Value, claims: &[Value]) -> (StatusCode, Value) {
     let entries = || request["Entries"].as_array().unwrap().iter();
     let answer = match operation {
         "GetParametersByPath" => {
@@ -216,7 +229,12 @@ fn said(operation: &str, request: &Value) -> (StatusCode, Value) {
             let sent = entries().map(|entry| json!({"Id": entry["Id"], "MessageId": "m"}));
             json!({"Successful": sent.collect::<Vec<_>>(), "Failed": []})
         }
-        "BatchGetItem" => json!({"Responses": {}, "UnprocessedKeys": {}}),
+        "BatchGetItem" => {
+            let asked = request["RequestItems"]["ledger"]["Keys"].as_array().into_iter().flatten();
+            let found = |key: &Value| claims.iter().find(|claim| claim["event_key"] == key["event_key"]);
+            let found: Vec<&Value> = asked.filter_map(found).collect();
+            json!({"Responses": {"ledger": found}, "UnprocessedKeys": {}})
+        }
         "BatchWriteItem" => json!({"UnprocessedItems": {}}),
         "BatchExecuteStatement" => {
             let done =
@@ -309,7 +327,8 @@ async fn every_function_serves_as_many_invocations_at_once_as_it_is_handed() {
             message["MessageAttributes"].as_object().unwrap(),
         )
     });
-    let processed = run("processor", "BatchGetItem", batches.collect()).await;
+    let claims = taken.calls("PutItem").map(|put| put["Item"].clone()).collect();
+    let processed = run_with("processor", "BatchGetItem", batches.collect(), claims).await;
     assert_eq!(processed.failures(), of_each_the_bad_one());
 
     let rows = processed.calls("SendMessageBatch").flat_map(|call| call["Entries"].as_array().unwrap());

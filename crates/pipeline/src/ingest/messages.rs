@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use tollgate_core::{Delivery, Facts, LedgerKey, WebhookId, id::hex_sha256};
+use tollgate_core::{Delivery, EventId, Facts, LedgerKey, WebhookId, id::hex_sha256};
 use tollgate_providers::{Endpoint, Verified};
 
 use super::{claimed::Claimed, request::Incoming};
 use crate::{
-    intake::{IntakeMessage, Notes, RequestParts, encode},
+    intake::{Encoding, IntakeMessage, Notes, RequestParts, encode},
     normalising::fifo_group,
 };
 
@@ -23,6 +23,8 @@ pub(super) struct Slices {
     /// What all of them share.
     pub(super) template: IntakeMessage,
     pub(super) slices: Vec<Slice>,
+    /// The delivery has further payments than those of `slices`, or these are several.
+    pub(super) is_of_several: bool,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(super) struct Slice {
     /// The payment.
     group: String,
     /// Its events' stable ids.
-    event_ids: Vec<String>,
+    event_ids: Vec<EventId>,
     deduplication_id: String,
 }
 
@@ -38,7 +40,7 @@ impl Slice {
     /// The message of a delivery's only slice.
     pub(super) fn alone(self, template: IntakeMessage) -> IntakeMessage {
         IntakeMessage {
-            event_id: self.event_ids.into_iter().next().unwrap_or_default(),
+            event_id: self.event_ids.first().map(EventId::to_string).unwrap_or_default(),
             deduplication_id: self.deduplication_id,
             group: self.group,
             ..template
@@ -54,37 +56,13 @@ impl Slice {
     }
 }
 
-/// The messages of a verified and claimed delivery.
-pub(super) fn messages(
+/// What every message of a verified delivery says, still without its body. Its seal is that of each.
+pub(super) fn template(
     endpoint: &Endpoint,
     incoming: &Incoming<'_>,
     verified: &Verified<'_>,
-    facts: &[Facts<'_>],
-    claimed: &Claimed,
-) -> Slices {
-    let event_id = |facts: &Facts<'_>| LedgerKey::new(endpoint.id(), &facts.event_id).event_id().to_string();
-    let mut slices: Vec<Slice> = Vec::new();
-    let mut slice_of: HashMap<Cow<'_, str>, usize> = HashMap::new();
-    for facts in facts {
-        let transaction = match endpoint.delivery() {
-            Delivery::Ordered => fifo_group(facts),
-            Delivery::Fast => Cow::Borrowed(""),
-        };
-        let position = *slice_of.entry(transaction.clone()).or_insert(slices.len());
-        match slices.get_mut(position) {
-            Some(slice) => slice.event_ids.push(event_id(facts)),
-            None => slices.push(Slice {
-                group: transaction.into_owned(),
-                event_ids: vec![event_id(facts)],
-                deduplication_id: String::new(),
-            }),
-        }
-    }
-    for slice in &mut slices {
-        slice.deduplication_id = deduplication_id(&slice.event_ids, incoming.webhook_id, claimed);
-    }
-    let (encoding, body) = encode(incoming.body);
-    let template = IntakeMessage {
+) -> IntakeMessage {
+    IntakeMessage {
         webhook_id: *incoming.webhook_id,
         endpoint: *endpoint.id(),
         provider: *endpoint.provider(),
@@ -96,29 +74,66 @@ pub(super) fn messages(
             authenticity: verified.authenticity(),
             body_sha256: Cow::Owned(hex_sha256(incoming.body)),
             signed_at: verified.signed_at(),
-            conflicts: claimed.conflicts.clone(),
+            conflicts: Vec::new(),
             only_transaction: None,
         },
         request: RequestParts {
             headers: endpoint.kept_headers(incoming.headers),
             query: endpoint.kept_query(incoming.query),
         },
-        encoding,
-        body,
+        encoding: Encoding::Empty,
+        body: String::new(),
         delivery: endpoint.delivery(),
         group: String::new(),
         deduplication_id: String::new(),
         trace: incoming.trace.map(str::to_owned),
-    };
-    Slices { template, slices }
+    }
+}
+
+/// The messages of a claimed delivery. A payment whose events are all processed needs none.
+pub(super) fn messages(
+    mut template: IntakeMessage,
+    body: &[u8],
+    facts: &[Facts<'_>],
+    claimed: &Claimed,
+) -> Slices {
+    let mut slices: Vec<Slice> = Vec::new();
+    let mut slice_of: HashMap<Cow<'_, str>, usize> = HashMap::new();
+    for facts in facts {
+        let transaction = match template.delivery {
+            Delivery::Ordered => fifo_group(facts),
+            Delivery::Fast => Cow::Borrowed(""),
+        };
+        let event_id = LedgerKey::new(&template.endpoint, &facts.event_id).event_id();
+        let position = *slice_of.entry(transaction.clone()).or_insert(slices.len());
+        match slices.get_mut(position) {
+            Some(slice) => slice.event_ids.push(event_id),
+            None => slices.push(Slice {
+                group: transaction.into_owned(),
+                event_ids: vec![event_id],
+                deduplication_id: String::new(),
+            }),
+        }
+    }
+    let is_of_several = slices.len() > 1;
+    slices.retain(|slice| slice.event_ids.iter().any(|id| claimed.unfinished.contains(id)));
+    for slice in &mut slices {
+        slice.deduplication_id = deduplication_id(&slice.event_ids, &template.webhook_id, claimed);
+    }
+    (template.encoding, template.body) = encode(body);
+    template.notes.conflicts.clone_from(&claimed.conflicts);
+    Slices { template, slices, is_of_several }
 }
 
 /// The ledger key's event id; of several events all of them, since another delivery may hold one of them beside
 /// others, and FIFO must not take it for this one. A contradiction is a message of its own.
-fn deduplication_id(ids: &[String], webhook_id: &WebhookId, claimed: &Claimed) -> String {
+fn deduplication_id(ids: &[EventId], webhook_id: &WebhookId, claimed: &Claimed) -> String {
     match ids {
         _ if !claimed.conflicts.is_empty() => webhook_id.to_string(),
-        [only] => only.clone(),
-        several => hex_sha256(several.join(",").as_bytes()),
+        [only] => only.to_string(),
+        several => {
+            let texts: Vec<&str> = several.iter().map(EventId::as_str).collect();
+            hex_sha256(texts.join(",").as_bytes())
+        }
     }
 }

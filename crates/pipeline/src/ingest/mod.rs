@@ -8,20 +8,23 @@ mod request;
 use std::{collections::HashSet, iter::once, sync::Arc};
 
 use futures_util::{StreamExt, future::join, stream};
-use tollgate_core::{Facts, Fingerprint, LedgerKey, id::hex_sha256};
+use tollgate_core::{Authenticity, Facts, Fingerprint, LedgerKey};
 use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
 
 use self::{
     claimed::Claimed,
-    messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages},
+    messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages, template},
 };
 use crate::{
     directory::{Directory, Keys},
-    intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES},
+    intake::{ClaimCheck, Encoding, IntakeMessage, MAX_MESSAGE_BYTES},
     materials::{Asker, KeptMaterials},
     normalising::{read_facts, unrecognized_facts},
-    ports::{Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, PayloadStore, PortError},
+    ports::{
+        Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, PayloadStore, PortError,
+        PortResult, Sealing, Terms,
+    },
 };
 
 pub use self::request::{Incoming, PROVIDER_HEADER, Rejection, Taken};
@@ -97,12 +100,13 @@ impl<P: IngestPorts> Ingest<P> {
             verdict => verdict?,
         };
         let facts = facts_of(endpoint, verified.into())?;
+        let template = template(endpoint, &incoming, &verified);
         if let Some(id) = verified.transmission_id() {
-            self.claim_transmission(endpoint, &incoming, id).await?;
+            self.claim_transmission(endpoint, &template, id).await?;
         }
-        let claims = self.claim(endpoint, &incoming, &facts).await?;
-        if claims.unfinished {
-            self.enqueue(messages(endpoint, &incoming, &verified, &facts, &claims), &incoming).await?;
+        let claims = self.claim(endpoint, &template, &facts).await?;
+        if !claims.unfinished.is_empty() {
+            self.enqueue(messages(template, incoming.body, &facts, &claims), incoming.body).await?;
         }
         Ok(Taken {
             event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
@@ -169,21 +173,22 @@ impl<P: IngestPorts> Ingest<P> {
     async fn claim_transmission(
         &self,
         endpoint: &Endpoint,
-        incoming: &Incoming<'_>,
+        template: &IntakeMessage,
         id: &str,
     ) -> Result<(), Rejection> {
         let entry = LedgerEntry {
             key: LedgerKey::new(endpoint.id(), &format!("transmission:{id}")),
             // Of itself it has no effects that could be outstanding.
             state: LedgerState::Processed,
-            webhook_id: *incoming.webhook_id,
-            fingerprint: hex_sha256(incoming.body),
-            received_at: incoming.received_at,
+            webhook_id: template.webhook_id,
+            fingerprint: template.notes.body_sha256.clone().into_owned(),
+            received_at: template.received_at,
+            terms: terms(endpoint, template),
         };
-        match self.ledger.claim(&entry, incoming.received_at).await? {
-            Claim::Known { fingerprint, .. } if Fingerprint::contradict(&fingerprint, &entry.fingerprint) => {
+        match self.ledger.claim(&entry, template.received_at).await? {
+            Claim::Known(known) if Fingerprint::contradict(&known.fingerprint, &entry.fingerprint) => {
                 error!(transmission_id = id, "known transmission came with another body");
-                self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
+                self.ledger.conflict(&entry.key, &template.webhook_id, &entry.fingerprint).await?;
                 Err(Rejection::Signature(Refusal::TransmissionReused))
             }
             _ => Ok(()),
@@ -193,62 +198,93 @@ impl<P: IngestPorts> Ingest<P> {
     async fn claim(
         &self,
         endpoint: &Endpoint,
-        incoming: &Incoming<'_>,
+        template: &IntakeMessage,
         facts: &[Facts<'_>],
     ) -> Result<Claimed, Rejection> {
+        let of_delivery = terms(endpoint, template);
+        let terms_of = |facts: &Facts<'_>| Terms {
+            occurred_at: facts.occurred_at,
+            authenticity: match facts.is_unsigned {
+                true => Authenticity::Authenticated,
+                false => of_delivery.authenticity,
+            },
+            ..of_delivery.clone()
+        };
         let mut seen = HashSet::new();
         let entries: Vec<LedgerEntry> = facts
             .iter()
             .map(|facts| LedgerEntry {
                 key: LedgerKey::new(endpoint.id(), &facts.event_id),
                 state: LedgerState::Received,
-                webhook_id: *incoming.webhook_id,
+                webhook_id: template.webhook_id,
                 fingerprint: facts.fingerprint().to_string(),
-                received_at: incoming.received_at,
+                received_at: template.received_at,
+                terms: terms_of(facts),
             })
             .filter(|entry| seen.insert((entry.key.clone(), entry.fingerprint.clone())))
             .collect();
         // Made before any is awaited: a closure kept across an await would bar the whole from moving between threads.
-        let claiming: Vec<_> =
-            entries.iter().map(|entry| self.ledger.claim(entry, incoming.received_at)).collect();
-        let claims: Vec<Result<Claim, PortError>> =
-            stream::iter(claiming).buffered(CLAIMS_IN_FLIGHT).collect().await;
+        let claiming: Vec<_> = entries.iter().map(|entry| self.claim_one(entry)).collect();
+        let found: Vec<PortResult<Found>> = stream::iter(claiming).buffered(CLAIMS_IN_FLIGHT).collect().await;
         let mut claimed = Claimed::default();
-        for (entry, claim) in entries.iter().zip(claims) {
-            match claim? {
-                Claim::New => {
-                    claimed.any_new = true;
-                    claimed.unfinished = true;
-                }
-                Claim::Known { fingerprint, .. }
-                    if Fingerprint::contradict(&fingerprint, &entry.fingerprint) =>
-                {
-                    error!(
-                        event_id = entry.key.event_id().as_str(),
-                        "known event came with other payment facts"
-                    );
-                    self.ledger.conflict(&entry.key, incoming.webhook_id, &entry.fingerprint).await?;
-                    claimed.conflicts.push(entry.key.event_id());
-                    claimed.unfinished = true;
-                }
-                // It was claimed, but perhaps never enqueued: a duplicate answer must be as durable as an
-                // acceptance, and a second copy in the queue is harmless.
-                Claim::Known { state: LedgerState::Received, .. } => claimed.unfinished = true,
-                Claim::Known { state: LedgerState::Processed, .. } => {}
+        for (entry, found) in entries.iter().zip(found) {
+            let event_id = entry.key.event_id();
+            match found? {
+                Found::Processed => continue,
+                Found::Received => {}
+                Found::New => claimed.any_new = true,
+                Found::Conflict => claimed.conflicts.push(event_id),
             }
+            claimed.unfinished.insert(event_id);
         }
         Ok(claimed)
     }
 
+    /// Claims one event. Where it is known already, the delivery's seal is added to its claim, so that the processor
+    /// takes its message too: the first message was perhaps never sent, and a duplicate answer must be as durable as an
+    /// acceptance.
+    async fn claim_one(&self, entry: &LedgerEntry) -> PortResult<Found> {
+        let Claim::Known(known) = self.ledger.claim(entry, entry.received_at).await? else {
+            return Ok(Found::New);
+        };
+        // What was read in another way says nothing about these facts.
+        let is_comparable = known.terms.as_ref().is_none_or(|terms| terms.revision == entry.terms.revision);
+        if is_comparable && Fingerprint::contradict(&known.fingerprint, &entry.fingerprint) {
+            error!(event_id = entry.key.event_id().as_str(), "known event came with other payment facts");
+            self.ledger.conflict(&entry.key, &entry.webhook_id, &entry.fingerprint).await?;
+            return Ok(Found::Conflict);
+        }
+        match (known.state, known.terms) {
+            (LedgerState::Processed, _) => Ok(Found::Processed),
+            // One seal on a claim that has none would shut out the messages that were sent before.
+            (LedgerState::Received, None) => Ok(Found::Received),
+            (LedgerState::Received, Some(_)) => self.seal(entry).await,
+        }
+    }
+
+    async fn seal(&self, entry: &LedgerEntry) -> PortResult<Found> {
+        for seal in &entry.terms.seals {
+            match self.ledger.seal(&entry.key, *seal, entry.received_at).await? {
+                Sealing::Sealed => {}
+                Sealing::Processed => return Ok(Found::Processed),
+                Sealing::Full => {
+                    let detail = "an event that is not processed has come too often";
+                    return Err(PortError::retryable("ledger", detail));
+                }
+            }
+        }
+        Ok(Found::Received)
+    }
+
     /// Sends every message of the delivery; the body goes to S3 once where a message cannot hold it, or where so
     /// many would that together they are longer than one may be.
-    async fn enqueue(&self, slices: Slices, incoming: &Incoming<'_>) -> Result<(), PortError> {
-        let Slices { mut template, slices } = slices;
-        let of_slice = if slices.len() > 1 { SLICE_BYTES } else { EVENT_ID_BYTES };
+    async fn enqueue(&self, slices: Slices, body: &[u8]) -> Result<(), PortError> {
+        let Slices { mut template, slices, is_of_several } = slices;
+        let of_slice = if is_of_several { SLICE_BYTES } else { EVENT_ID_BYTES };
         let is_long = template.size() + of_slice > MAX_MESSAGE_BYTES;
         if is_long || template.body.len().saturating_mul(slices.len()) > 2 * MAX_MESSAGE_BYTES {
-            let claim_check = ClaimCheck::of(&template.webhook_id, template.received_at, incoming.body);
-            self.payloads.put(&claim_check.key, incoming.body.to_vec()).await?;
+            let claim_check = ClaimCheck::of(&template.webhook_id, template.received_at, body);
+            self.payloads.put(&claim_check.key, body.to_vec()).await?;
             template.encoding = Encoding::ClaimCheck;
             template.body = serde_json::to_string(&claim_check)
                 .map_err(|_| PortError::permanent("intake", "claim check cannot be written"))?;
@@ -258,7 +294,7 @@ impl<P: IngestPorts> Ingest<P> {
         let (Some(first), rest) = (slices.next(), slices) else {
             return Err(PortError::permanent("intake", "delivery makes no message"));
         };
-        if rest.len() == 0 {
+        if !is_of_several {
             return self.queue.send(&first.alone(template)).await;
         }
         let template = &template;
@@ -268,6 +304,29 @@ impl<P: IngestPorts> Ingest<P> {
             .collect()
             .await;
         sent.into_iter().collect()
+    }
+}
+
+/// What the ledger says of an event that came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It was not known.
+    New,
+    /// It was claimed before; its message was perhaps never sent, and a second copy in the queue is harmless.
+    Received,
+    /// It is done.
+    Processed,
+    /// It was claimed with other payment facts.
+    Conflict,
+}
+
+/// The terms of a delivery, before anything is read of its events.
+fn terms(endpoint: &Endpoint, template: &IntakeMessage) -> Terms {
+    Terms {
+        seals: vec![template.seal()],
+        occurred_at: None,
+        authenticity: template.notes.authenticity,
+        revision: endpoint.revision(),
     }
 }
 

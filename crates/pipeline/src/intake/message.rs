@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use tollgate_core::{Authenticity, Delivery, EndpointId, EventId, ProviderId, Timestamp, WebhookId};
 use tollgate_providers::Headers;
 
-use super::body::Encoding;
+use super::{
+    body::Encoding,
+    seal::{Seal, Sealed},
+};
 
 /// SQS: the largest message, attributes counted, in bytes (Amazon SQS quotas, "Message size").
 pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
@@ -48,8 +51,8 @@ pub struct Notes<'a> {
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
-    /// The stable ids of events that were claimed with other payment facts: no effect is made of them while the
-    /// ledger holds that claim.
+    /// The stable ids of events that were claimed with other payment facts: no effect is made of them unless an operator
+    /// allows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<EventId>,
     /// An ordered delivery of several payments is sent once for each: this message is for this one only.
@@ -111,12 +114,29 @@ impl IntakeMessage {
             (attribute::PROVIDER, self.provider.to_string()),
             (attribute::EVENT_ID, self.event_id.clone()),
             (attribute::RECEIVED_AT, self.received_at.to_string()),
-            (attribute::SOURCE_IP, self.source_ip.clone()),
-            (attribute::KEY_ID, self.key_id.clone()),
+            (attribute::SOURCE_IP, dash(&self.source_ip).to_owned()),
+            (attribute::KEY_ID, dash(&self.key_id).to_owned()),
             (attribute::ENCODING, self.encoding.as_str().to_owned()),
             (attribute::RECEIPT, ascii_json(&self.notes)),
             (attribute::REQUEST, ascii_json(&self.request)),
         ]
+    }
+
+    /// The seal of the message as the processor will read it.
+    pub fn seal(&self) -> Seal {
+        Sealed {
+            webhook_id: &self.webhook_id,
+            endpoint: &self.endpoint,
+            provider: &self.provider,
+            received_at: self.received_at,
+            source_ip: dash(&self.source_ip),
+            key_id: dash(&self.key_id),
+            authenticity: self.notes.authenticity,
+            body_sha256: &self.notes.body_sha256,
+            signed_at: self.notes.signed_at,
+            request: &ascii_json(&self.request),
+        }
+        .seal()
     }
 
     /// What SQS counts: the body, and each attribute's name, type and value.
@@ -125,6 +145,11 @@ impl IntakeMessage {
             self.attributes().iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
         self.body.len() + attributes
     }
+}
+
+/// SQS takes no empty value; readers know a dash for one.
+fn dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 /// JSON in ASCII alone, so that any text can travel in an attribute.

@@ -3,7 +3,9 @@
 mod body;
 mod message;
 mod queued;
+mod seal;
 
 pub use body::{ClaimCheck, Content, Encoding, IntakeError, decode, encode, is_sqs_character};
 pub use message::{IntakeMessage, MAX_MESSAGE_BYTES, Notes, RequestParts, attribute};
 pub use queued::{Dequeued, QueuedBody, QueuedMessage};
+pub use seal::Seal;

@@ -6,12 +6,13 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use tollgate_core::{EndpointId, ProviderId, Timestamp, WebhookId};
+use tollgate_core::{EndpointId, ProviderId, Timestamp, WebhookId, id::hex_sha256};
 use tollgate_providers::{Endpoint, Received, Trusted};
 
 use super::{
     body::{ClaimCheck, Content, Encoding, IntakeError, decode},
     message::{Notes, RequestParts, attribute},
+    seal::{Seal, Sealed},
 };
 
 /// An intake message as the processor reads it: texts are borrowed from the batch. Only [`read`](Self::read) makes
@@ -71,13 +72,33 @@ impl<'a> QueuedMessage<'a> {
         })
     }
 
+    /// The message's seal: the one that the validator put into the ledger, if nothing was altered.
+    pub fn seal(&self) -> Seal {
+        Sealed {
+            webhook_id: &self.webhook_id,
+            endpoint: &self.endpoint,
+            provider: &self.provider,
+            received_at: self.received_at,
+            source_ip: self.source_ip,
+            key_id: self.key_id,
+            authenticity: self.notes.authenticity,
+            body_sha256: &self.notes.body_sha256,
+            signed_at: self.notes.signed_at,
+            request: self.request,
+        }
+        .seal()
+    }
+
     /// The webhook's exact body, or its claim check.
     ///
     /// # Errors
     ///
-    /// [`IntakeError::Body`].
+    /// [`IntakeError::Body`]; [`IntakeError::Altered`] where the bytes are not those that ingest verified.
     pub fn content(&self) -> Result<Content<QueuedBody<'a>>, IntakeError> {
         Ok(match decode(self.encoding, self.body)? {
+            Content::Inline(bytes) if hex_sha256(&bytes) != self.notes.body_sha256 => {
+                return Err(IntakeError::Altered);
+            }
             Content::Inline(bytes) => Content::Inline(QueuedBody(bytes)),
             Content::ClaimCheck(claim_check) => Content::ClaimCheck(claim_check),
         })
@@ -134,8 +155,7 @@ impl Deref for QueuedBody<'_> {
     }
 }
 
-/// A webhook that came out of the intake queue. Ingest verified it before it sent the message, and the queue's policy
-/// lets no one else send. Only [`QueuedMessage::webhook`] makes one.
+/// A webhook that came out of the intake queue. Only [`QueuedMessage::webhook`] makes one.
 #[derive(Debug)]
 pub struct Dequeued<'a> {
     /// Empty unless the normaliser reads it.
@@ -145,7 +165,10 @@ pub struct Dequeued<'a> {
 
 impl Dequeued<'_> {
     /// What the normaliser takes.
-    #[expect(clippy::disallowed_methods, reason = "the message was read from the intake queue")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no event takes effect unless the message has its claim's seal"
+    )]
     pub fn trusted(&self) -> Trusted<'_> {
         let RequestParts { headers, query } = &self.request;
         Trusted::verified_earlier(Received { headers, query, body: &self.body })
@@ -202,8 +225,6 @@ fn json<'a, T: Deserialize<'a>>(
 
 #[cfg(test)]
 mod tests {
-    use tollgate_core::id::hex_sha256;
-
     use super::*;
 
     #[test]

@@ -1,17 +1,13 @@
 //! From decoded messages and the ledger's answers to a stride: which message does which event.
 
 use tollgate_batch::Outcome;
-use tollgate_core::PaymentEvent;
 
 use super::{
-    decode::{Decoded, DecodedEvent},
+    admit::{Refusal, Verdict, admit},
+    decode::{Decoded, DecodedEvent, DecodedMessage},
     record::retry,
     steps::claims::{Claim, Claims},
     stride::{Arena, Event, Message, Part, Progress, Row, Stride},
-};
-use crate::{
-    intake::QueuedMessage,
-    ports::{Known, LedgerState},
 };
 
 /// Assembles a stride. The first message that tells an event does it, the others repeat it.
@@ -25,13 +21,23 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
     let mut told = decoded.events.into_iter().zip(of_event);
     for message in decoded.messages {
         let begin = stride.parts.len();
+        // A message that only tells what is done must still be one that was accepted.
+        let mut is_accepted = false;
         for _ in 0..message.events {
             stride.parts.push(match told.next() {
-                Some((event, claim)) => part(event, &mut claims[claim], message.message, &mut stride.events),
+                Some((event, claim)) => {
+                    part(event, &mut claims[claim], &message, &mut stride.events, &mut is_accepted)
+                }
                 None => Part::Undecided(Outcome::Retry("unresolved")),
             });
         }
-        stride.parts.extend((0..message.conflicts).map(|_| Part::Conflicts(None)));
+        stride.parts.extend((0..message.conflicts).map(|_| Part::Refused(Refusal::Conflict, None)));
+        let own = || stride.parts.iter().skip(begin);
+        if !is_accepted && own().all(|part| matches!(part, Part::Done(_))) {
+            let refused = own().map(|_| Part::Refused(Refusal::Altered, None)).collect::<Vec<_>>();
+            stride.parts.truncate(begin);
+            stride.parts.extend(refused);
+        }
         stride.messages.push(Message {
             index: message.index,
             message: message.message,
@@ -42,54 +48,53 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
     stride
 }
 
+/// `is_accepted` becomes true where the event's claim proves that the message was accepted.
 fn part<'a>(
-    told: DecodedEvent<'a>,
+    mut told: DecodedEvent<'a>,
     claim: &mut Claim<'a>,
-    message: &QueuedMessage<'_>,
+    message: &DecodedMessage<'_>,
     events: &mut Arena<Event<'a>>,
+    is_accepted: &mut bool,
 ) -> Part<'a> {
-    let DecodedEvent { mut payment, fingerprint, is_dated } = told;
     let known = match &claim.known {
         Ok(known) => known.as_ref(),
         // Lookup failed: retry, and choose no winner.
         Err(problem) => return Part::Undecided(retry("ledger_unavailable", problem)),
     };
-    let conflicts = Part::Conflicts(Some((payment.id, payment.effect_id)));
-    // Ingest found other facts under this id. They stand as long as the ledger has them.
-    if known.is_some() && message.notes.conflicts.contains(&payment.id) {
-        return conflicts;
+    let claimed = (told.payment.id, told.payment.effect_id);
+    match admit(message, &told, known) {
+        Verdict::Refused { refusal, is_sealed } => {
+            *is_accepted |= is_sealed;
+            return Part::Refused(refusal, is_sealed.then_some(claimed));
+        }
+        Verdict::Processed { is_sealed } => {
+            *is_accepted |= is_sealed;
+            if let Some(known) = known {
+                told.take_terms(known);
+            }
+            return Part::Done(Box::new(told.payment));
+        }
+        Verdict::Admitted(known) => {
+            *is_accepted = true;
+            told.take_terms(known);
+        }
     }
-    let progress = apply_ledger_state(&mut payment, is_dated, known);
+    let DecodedEvent { payment, fingerprint, is_dated } = told;
     match claim.owner {
         Some((owner, facts)) if facts == fingerprint => Part::Repeats(owner, Box::new(payment)),
-        Some(_) => conflicts,
+        Some(_) => Part::Refused(Refusal::Conflict, Some(claimed)),
         None => {
             let json = String::new();
             let event = events.push(Event {
                 payment,
-                fingerprint,
                 is_dated,
                 at_work: None,
                 is_latest: false,
                 json,
-                progress,
+                progress: Progress::Pending,
             });
             claim.owner = Some((event, fingerprint));
             Part::Owns(event)
         }
-    }
-}
-
-fn apply_ledger_state(payment: &mut PaymentEvent<'_>, is_dated: bool, known: Option<&Known>) -> Progress {
-    match known {
-        Some(Known { state: LedgerState::Processed, .. }) => Progress::AlreadyProcessed,
-        Some(Known { state: LedgerState::Received, received_at }) => {
-            // Two deliveries of an event without a time must agree on one, or it would be recorded twice.
-            if !is_dated {
-                payment.occurred_at = *received_at;
-            }
-            Progress::Pending
-        }
-        None => Progress::Pending,
     }
 }

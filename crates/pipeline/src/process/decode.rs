@@ -4,12 +4,13 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use tollgate_batch::{Outcome, guard};
 use tollgate_core::{EventId, Facts, Fingerprint, PaymentEvent, event::Arrival};
+use tollgate_providers::Revision;
 use tollgate_risk::Thresholds;
 use tracing::warn;
 
 use super::{open::Opened, record::Ended};
 use crate::{
-    intake::QueuedMessage,
+    intake::{QueuedMessage, Seal},
     normalising::{fifo_group, read_facts, unrecognized_facts},
 };
 
@@ -19,6 +20,9 @@ pub(super) struct DecodedMessage<'a> {
     /// Its record's index in the batch.
     pub(super) index: usize,
     pub(super) message: &'a QueuedMessage<'a>,
+    pub(super) seal: Seal,
+    /// How its events' facts were read.
+    pub(super) revision: Revision,
     /// How many of [`Decoded::events`] are its own.
     pub(super) events: usize,
     /// Further events with an id that the message names before, and with other facts.
@@ -64,8 +68,14 @@ impl<'a> Decoded<'a> {
                     decoded.ended.push((index, Outcome::Poison("no_event_of_its_payment")))
                 }
                 Ok(conflicts) => {
-                    let message = &opened.message;
-                    decoded.messages.push(DecodedMessage { index, message, events, conflicts });
+                    decoded.messages.push(DecodedMessage {
+                        index,
+                        message: &opened.message,
+                        seal: opened.seal,
+                        revision: opened.endpoint.revision(),
+                        events,
+                        conflicts,
+                    });
                 }
                 Err(panic) => {
                     warn!(error = %panic, "record panicked");

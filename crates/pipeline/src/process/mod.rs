@@ -6,6 +6,7 @@
 //!
 //! Success is proven: a record that no step finished comes back.
 
+mod admit;
 mod answers;
 mod assemble;
 mod decode;

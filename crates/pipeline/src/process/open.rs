@@ -11,12 +11,13 @@ use tollgate_core::EndpointId;
 use tollgate_providers::Endpoint;
 
 use super::{
+    admit::Refusal,
     parallel::SHARES,
     record::{Ended, Indexed, keep_ok, poison, retry},
     use_case::Process,
 };
 use crate::{
-    intake::{ClaimCheck, Content, Dequeued, QueuedBody, QueuedMessage},
+    intake::{ClaimCheck, Content, Dequeued, IntakeError, QueuedBody, QueuedMessage, Seal},
     ports::{PayloadSource, PortError, ProcessPorts},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct Opened<'r> {
     /// Its index in the batch.
     pub(super) index: usize,
     pub(super) message: QueuedMessage<'r>,
+    pub(super) seal: Seal,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) webhook: Dequeued<'r>,
 }
@@ -38,6 +40,7 @@ struct Read<'r> {
     index: usize,
     message_id: &'r str,
     message: QueuedMessage<'r>,
+    seal: Seal,
     content: Content<QueuedBody<'r>>,
 }
 
@@ -60,7 +63,7 @@ impl<P: ProcessPorts> Process<P> {
             }
         }
         let mut fetched = self.fetch_all(&read).await;
-        let opened = read.into_iter().map(|Read { index, message_id, message, content }| {
+        let opened = read.into_iter().map(|Read { index, message_id, message, seal, content }| {
             let open = || {
                 let unread = || Err(Outcome::Retry("endpoints_unavailable"));
                 let endpoint = endpoints.get(&message.endpoint).cloned().unwrap_or_else(unread)?;
@@ -74,7 +77,7 @@ impl<P: ProcessPorts> Process<P> {
                 let webhook = message
                     .webhook(body, &endpoint)
                     .map_err(|problem| poison("not_an_intake_message", &problem, message_id))?;
-                Ok(Opened { index, message, endpoint, webhook })
+                Ok(Opened { index, message, seal, endpoint, webhook })
             };
             open().map_err(|outcome| (index, outcome))
         });
@@ -100,7 +103,7 @@ impl<P: ProcessPorts> Process<P> {
             PortError::Permanent { .. } => poison("payload_missing", &problem, read.message_id),
         })?;
         let body = read.message.claim_checked_body(claim_check, bytes);
-        body.map_err(|problem| poison("payload_altered", &problem, read.message_id))
+        body.map_err(|problem| unreadable(&problem, read.message_id))
     }
 
     async fn endpoint(&self, id: &EndpointId) -> Result<Arc<Endpoint>, Outcome> {
@@ -118,6 +121,13 @@ fn read<'r>(Indexed { index, record }: Indexed<'r, '_>) -> Result<Read<'r>, Outc
     let message = QueuedMessage::read(record.body, &record.attributes)
         .map_err(|problem| poison("not_an_intake_message", &problem, message_id))?;
     let message = QueuedMessage { escaped_body: record.escaped_body, ..message };
-    let content = message.content().map_err(|problem| poison("body_undecodable", &problem, message_id))?;
-    Ok(Read { index, message_id, message, content })
+    let content = message.content().map_err(|problem| unreadable(&problem, message_id))?;
+    Ok(Read { index, message_id, seal: message.seal(), message, content })
+}
+
+fn unreadable(problem: &IntakeError, message_id: &str) -> Outcome {
+    match problem {
+        IntakeError::Altered => poison(Refusal::Altered.reason(), problem, message_id),
+        IntakeError::Body | IntakeError::Attribute(_) => poison("body_undecodable", problem, message_id),
+    }
 }

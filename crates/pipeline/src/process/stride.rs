@@ -7,10 +7,13 @@ use std::{
 };
 
 use tollgate_batch::Outcome;
-use tollgate_core::{EffectId, EventId, Fingerprint, PaymentEvent, WebhookId, event::Position};
+use tollgate_core::{EffectId, EventId, PaymentEvent, WebhookId, event::Position};
 use tracing::warn;
 
-use super::record::{Ended, retry};
+use super::{
+    admit::Refusal,
+    record::{Ended, retry},
+};
 use crate::{
     intake::QueuedMessage,
     ports::{Document, PortError},
@@ -89,7 +92,6 @@ impl<T> fmt::Debug for Ix<T> {
 #[derive(Debug)]
 pub(super) struct Event<'a> {
     pub(super) payment: PaymentEvent<'a>,
-    pub(super) fingerprint: Fingerprint,
     /// Whether its provider says when it happened.
     pub(super) is_dated: bool,
     /// The other delivery of the event that works on it.
@@ -106,8 +108,6 @@ pub(super) struct Event<'a> {
 pub(super) enum Progress {
     /// To be done.
     Pending,
-    /// The ledger said so before anything was begun.
-    AlreadyProcessed,
     /// Not now, or never.
     Failed(Outcome),
     /// The ledger says that it is processed.
@@ -154,9 +154,10 @@ pub(super) enum Part<'a> {
     Owns(EventIx<'a>),
     /// Another message of the stride does this event. The message has its own copy, which its archive row holds.
     Repeats(EventIx<'a>, Box<PaymentEvent<'a>>),
-    /// Other facts than the event's id was claimed with: no effect. The event and its effect, which a try before this one
-    /// may have claimed; `None` where the message itself has the facts that stand.
-    Conflicts(Option<(EventId, EffectId)>),
+    /// The event was processed before: the message has its own copy.
+    Done(Box<PaymentEvent<'a>>),
+    /// No effect of the message's event. The event and its effect, where a try before this one may have claimed it.
+    Refused(Refusal, Option<(EventId, EffectId)>),
     /// The ledger did not answer: nothing is decided.
     Undecided(Outcome),
 }
@@ -199,7 +200,7 @@ impl<'a> Stride<'a> {
     }
 
     pub(super) fn conflicts(&self) -> usize {
-        self.parts.iter().filter(|part| matches!(part, Part::Conflicts(_))).count()
+        self.parts.iter().filter(|part| matches!(part, Part::Refused(Refusal::Conflict, _))).count()
     }
 
     /// How each message ends.
@@ -227,9 +228,9 @@ impl<'a> Events<'a> {
             Part::Undecided(outcome) => Some(*outcome),
             Part::Owns(event) | Part::Repeats(event, _) => match self[*event].progress {
                 Progress::Failed(outcome) => Some(outcome),
-                Progress::Pending | Progress::AlreadyProcessed | Progress::Done => None,
+                Progress::Pending | Progress::Done => None,
             },
-            Part::Conflicts(_) => None,
+            Part::Done(_) | Part::Refused(..) => None,
         }
     }
 
@@ -256,18 +257,19 @@ impl<'a> Events<'a> {
             return outcome;
         }
         let mut does_something = false;
-        let mut conflicts = false;
+        let mut refused = None;
         for part in parts {
             match part {
-                Part::Conflicts(_) => conflicts = true,
+                Part::Refused(refusal, _) => refused = refused.max(Some(*refusal)),
                 Part::Owns(event) if self[*event].progress == Progress::Done => does_something = true,
-                part if self.is(part, Progress::Done) || self.is(part, Progress::AlreadyProcessed) => {}
+                Part::Done(_) => {}
+                part if self.is(part, Progress::Done) => {}
                 _ => return Outcome::Retry("unresolved"),
             }
         }
-        match parts {
-            [] => Outcome::Retry("unresolved"),
-            _ if conflicts => Outcome::Poison("conflicting_facts"),
+        match (parts, refused) {
+            ([], _) => Outcome::Retry("unresolved"),
+            (_, Some(refusal)) => Outcome::Poison(refusal.reason()),
             _ if does_something => Outcome::Ok,
             _ => Outcome::Duplicate,
         }
@@ -285,7 +287,7 @@ mod tests {
     use super::*;
     use crate::{
         intake::{Encoding, Notes},
-        process::stride::Progress::{AlreadyProcessed, Done, Failed, Pending},
+        process::stride::Progress::{Done, Failed, Pending},
     };
 
     /// One part of a message: whether the message owns its event, and the event's progress.
@@ -293,10 +295,13 @@ mod tests {
     enum Told {
         Own(Progress),
         Repeat(Progress),
-        Conflict,
+        Known,
+        Refused(Refusal),
         Unanswered,
     }
-    use Told::{Conflict, Own, Repeat, Unanswered};
+    use Told::{Known, Own, Refused, Repeat, Unanswered};
+
+    const CONFLICT: Told = Refused(Refusal::Conflict);
 
     const QUARANTINED: Progress = Failed(Poison("refused"));
     const THROTTLED: Progress = Failed(Retry("throttled"));
@@ -339,7 +344,6 @@ mod tests {
         let mut event = |progress| {
             events.push(Event {
                 payment: payment(),
-                fingerprint: Facts::new("e", "paid", EventType::PaymentSucceeded).fingerprint(),
                 is_dated: true,
                 at_work: None,
                 is_latest: false,
@@ -350,7 +354,8 @@ mod tests {
         let part = |told: &Told| match *told {
             Own(progress) => Part::Owns(event(progress)),
             Repeat(progress) => Part::Repeats(event(progress), Box::new(payment())),
-            Conflict => Part::Conflicts(None),
+            Known => Part::Done(Box::new(payment())),
+            Refused(refusal) => Part::Refused(refusal, None),
             Unanswered => Part::Undecided(Retry("ledger_unavailable")),
         };
         let parts: Vec<Part<'_>> = told.iter().map(part).collect();
@@ -362,10 +367,10 @@ mod tests {
     #[test]
     fn a_message_ends_by_its_own_events_and_success_is_proven() {
         let unresolved = Retry("unresolved");
-        let cases: [(Row, &[Told], Outcome); 18] = [
+        let cases: [(Row, &[Told], Outcome); 20] = [
             (Row::Queued, &[Own(Done)], Ok),
-            (Row::Queued, &[Own(Done), Repeat(Done), Own(AlreadyProcessed)], Ok),
-            (Row::NotDue, &[Own(AlreadyProcessed)], Duplicate),
+            (Row::Queued, &[Own(Done), Repeat(Done), Known], Ok),
+            (Row::NotDue, &[Known], Duplicate),
             (Row::NotDue, &[Repeat(Done)], Duplicate),
             (Row::NotDue, &[], unresolved),
             (Row::NotDue, &[Own(Pending)], unresolved),
@@ -379,9 +384,11 @@ mod tests {
             (Row::NotDue, &[Own(QUARANTINED), Own(THROTTLED)], Retry("throttled")),
             (Row::NotDue, &[Repeat(QUARANTINED)], Poison("refused")),
             (Row::Failed(Poison("archive_row_too_large")), &[Own(Pending)], Poison("archive_row_too_large")),
-            (Row::Queued, &[Own(Done), Conflict], Poison("conflicting_facts")),
-            (Row::NotDue, &[Conflict], Poison("conflicting_facts")),
-            (Row::NotDue, &[Conflict, Own(Pending)], unresolved),
+            (Row::Queued, &[Own(Done), CONFLICT], Poison("conflicting_facts")),
+            (Row::NotDue, &[CONFLICT], Poison("conflicting_facts")),
+            (Row::NotDue, &[CONFLICT, Own(Pending)], unresolved),
+            (Row::Queued, &[Own(Done), Refused(Refusal::Unclaimed)], Poison("unclaimed")),
+            (Row::NotDue, &[CONFLICT, Refused(Refusal::Altered)], Poison("altered")),
         ];
         for (row, told, expected) in cases {
             assert_eq!(outcome(row, told).0, expected, "{row:?} {told:?}");
@@ -392,11 +399,11 @@ mod tests {
     fn a_row_is_due_when_the_message_does_something_and_nothing_failed() {
         let cases: [(&[Told], bool); 9] = [
             (&[Own(Pending)], true),
-            (&[Own(Pending), Repeat(Pending), Conflict, Own(AlreadyProcessed)], true),
+            (&[Own(Pending), Repeat(Pending), CONFLICT, Known], true),
             (&[], false),
             (&[Repeat(Pending)], false),
-            (&[Own(AlreadyProcessed)], false),
-            (&[Conflict], false),
+            (&[Known], false),
+            (&[CONFLICT], false),
             (&[Own(Pending), Own(THROTTLED)], false),
             (&[Own(Pending), Repeat(QUARANTINED)], false),
             (&[Own(Pending), Unanswered], false),
@@ -418,6 +425,6 @@ mod tests {
     fn a_wrong_number_of_parts_fails_the_invocation() {
         let message = queued();
         let messages = [Message { index: 0, message: &message, parts: 2, row: Row::NotDue }];
-        let _ = with_parts(&messages, &[Part::Conflicts(None)]).count();
+        let _ = with_parts(&messages, &[Part::Refused(Refusal::Conflict, None)]).count();
     }
 }

@@ -1,26 +1,61 @@
 //! The ledger in memory, with the table's own semantics: a conditional put, expiry that counts before removal.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tollgate_core::{LedgerKey, Timestamp, WebhookId};
-use tollgate_pipeline::ports::{
-    Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, PortResult,
+use tollgate_pipeline::{
+    intake::Seal,
+    ports::{
+        Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, MAX_SEALS, Mark,
+        PortError, PortResult, Sealing,
+    },
 };
 
 /// Entries by key, and the conflicts that were recorded.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     entries: Mutex<BTreeMap<LedgerKey, LedgerEntry>>,
+    /// Entries as a version left them that knew no terms.
+    without_terms: Mutex<BTreeSet<LedgerKey>>,
     conflicts: Mutex<Vec<(LedgerKey, WebhookId, String)>>,
 }
 
 impl MemoryLedger {
     /// The entry of `key`, expired or not.
     pub fn entry(&self, key: &LedgerKey) -> Option<LedgerEntry> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.entries().get(key).cloned()
+    }
+
+    /// Changes the entry of `key`, as another version of ours may have written it.
+    pub fn edit(&self, key: &LedgerKey, edit: impl FnOnce(&mut LedgerEntry)) {
+        edit(self.entries().get_mut(key).expect("an entry"));
+    }
+
+    /// Makes the entry of `key` one of a version that knew no terms.
+    pub fn strip_terms(&self, key: &LedgerKey) {
+        self.without_terms.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+    }
+
+    /// Removes the entry of `key`, as the table's time to live does.
+    pub fn forget(&self, key: &LedgerKey) {
+        self.entries().remove(key);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<LedgerKey, LedgerEntry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_of(&self, entry: &LedgerEntry) -> Known {
+        let stripped = self.without_terms.lock().unwrap_or_else(PoisonError::into_inner);
+        Known {
+            state: entry.state,
+            received_at: entry.received_at,
+            fingerprint: entry.fingerprint.clone(),
+            terms: (!stripped.contains(&entry.key)).then(|| entry.terms.clone()),
+        }
     }
 
     /// Every recorded conflict: the key, the delivery that contradicted it, and the facts it had.
@@ -35,16 +70,34 @@ fn is_expired(entry: &LedgerEntry, now: Timestamp) -> bool {
 
 impl Claims for &MemoryLedger {
     async fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Claim> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
         match entries.get(&entry.key) {
             Some(known) if !is_expired(known, now) && !is_same_claim(known, entry) => {
-                Ok(Claim::Known { state: known.state, fingerprint: known.fingerprint.clone() })
+                Ok(Claim::Known(self.known_of(known)))
             }
             _ => {
                 entries.insert(entry.key.clone(), entry.clone());
                 Ok(Claim::New)
             }
         }
+    }
+
+    async fn seal(&self, key: &LedgerKey, seal: Seal, now: Timestamp) -> PortResult<Sealing> {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(key).filter(|entry| !is_expired(entry, now));
+        let entry = entry.ok_or_else(|| PortError::retryable("memory", "the claim is gone"))?;
+        if entry.state == LedgerState::Processed {
+            return Ok(Sealing::Processed);
+        }
+        let seals = &mut entry.terms.seals;
+        if seals.contains(&seal) {
+            return Ok(Sealing::Sealed);
+        }
+        if seals.len() >= MAX_SEALS {
+            return Ok(Sealing::Full);
+        }
+        seals.push(seal);
+        Ok(Sealing::Sealed)
     }
 
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
@@ -66,19 +119,22 @@ fn is_same_claim(known: &LedgerEntry, entry: &LedgerEntry) -> bool {
 
 impl Ledger for &MemoryLedger {
     async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries();
         let known = |key| {
             let entry = entries.get(key).filter(|entry| !is_expired(entry, now))?;
-            Some(Known { state: entry.state, received_at: entry.received_at })
+            Some(self.known_of(entry))
         };
         keys.iter().map(|key| Ok(known(key))).collect()
     }
 
-    async fn put(&self, entries: &[LedgerEntry]) -> Vec<PortResult<()>> {
-        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in entries {
-            known.insert(entry.key.clone(), entry.clone());
+    async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
+        let mut entries = self.entries();
+        for mark in marks {
+            if let Some(entry) = entries.get_mut(&mark.key) {
+                entry.state = LedgerState::Processed;
+                entry.webhook_id = mark.webhook_id;
+            }
         }
-        entries.iter().map(|_| Ok(())).collect()
+        marks.iter().map(|_| Ok(())).collect()
     }
 }

@@ -111,15 +111,17 @@ impl Events<'_> {
     /// Writes the row of a message with all its events, also those that another message does or that were processed
     /// before.
     fn place(&self, parts: &[Part<'_>], message: &QueuedMessage<'_>, packing: &mut Packing) -> Placed {
-        let conflicts = parts.iter().any(|part| matches!(part, Part::Conflicts(_)));
-        let outcome = if conflicts { archive::Outcome::Conflict } else { archive::Outcome::Processed };
+        let is_refused = parts.iter().any(|part| matches!(part, Part::Refused(..)));
+        let outcome = if is_refused { archive::Outcome::Conflict } else { archive::Outcome::Processed };
         let texts = parts.iter().filter_map(|part| match part {
             Part::Owns(event) if self[*event].is_pending() => {
                 Some(Ok(Cow::Borrowed(self[*event].json.as_str())))
             }
             Part::Owns(event) => Some(serde_json::to_string(&self[*event].payment).map(Cow::Owned)),
-            Part::Repeats(_, payment) => Some(serde_json::to_string(payment).map(Cow::Owned)),
-            Part::Conflicts(_) | Part::Undecided(_) => None,
+            Part::Repeats(_, payment) | Part::Done(payment) => {
+                Some(serde_json::to_string(payment).map(Cow::Owned))
+            }
+            Part::Refused(..) | Part::Undecided(_) => None,
         });
         let added = texts.collect::<Result<Vec<_>, _>>().and_then(|texts| {
             packing.add(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), outcome))

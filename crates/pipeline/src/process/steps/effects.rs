@@ -93,8 +93,8 @@ impl<P: ProcessPorts> Process<P> {
                 Part::Owns(event) => {
                     Some((stride.events[*event].payment.id, stride.events[*event].payment.effect_id))
                 }
-                Part::Conflicts(claimed) => *claimed,
-                Part::Repeats(..) | Part::Undecided(_) => None,
+                Part::Refused(_, claimed) => *claimed,
+                Part::Repeats(..) | Part::Undecided(_) | Part::Done(..) => None,
             });
             for (event_id, effect_id) in unfinished {
                 // Whichever it has.
@@ -152,7 +152,7 @@ impl Stride<'_> {
 
 impl Event<'_> {
     fn is_finished(&self) -> bool {
-        matches!(self.progress, Progress::Done | Progress::AlreadyProcessed)
+        self.progress == Progress::Done
     }
 
     /// Comes back where the claim stands for another delivery of the event; it finds the event processed then.

@@ -1,7 +1,7 @@
 //! The ledger's `processed`.
 
 use crate::{
-    ports::{Ledger, LedgerEntry, LedgerState, ProcessPorts},
+    ports::{Ledger, Mark, ProcessPorts},
     process::{
         Process,
         answers::Answers,
@@ -14,7 +14,7 @@ impl<P: ProcessPorts> Process<P> {
     /// Marks the events of archived messages as processed.
     pub(in crate::process) async fn mark_processed(&self, stride: &mut Stride<'_>) {
         let Stride { messages, parts, events } = stride;
-        let mut entries = Vec::with_capacity(parts.len());
+        let mut marks = Vec::with_capacity(parts.len());
         let mut marked = Vec::with_capacity(parts.len());
         for (message, parts) in with_parts(messages, parts).filter(|(message, _)| message.row == Row::Queued)
         {
@@ -24,17 +24,12 @@ impl<P: ProcessPorts> Process<P> {
                 if !event.is_pending() {
                     continue;
                 }
-                entries.push(LedgerEntry {
-                    key: event.payment.ledger_key(),
-                    state: LedgerState::Processed,
-                    webhook_id: message.message.webhook_id,
-                    fingerprint: event.fingerprint.to_string(),
-                    received_at: message.message.received_at,
-                });
+                let webhook_id = message.message.webhook_id;
+                marks.push(Mark { key: event.payment.ledger_key(), webhook_id });
                 marked.push(*ix);
             }
         }
-        let answers = self.ledger.put(&entries).await;
+        let answers = self.ledger.mark(&marks).await;
         for (event, answer) in Answers::checked(marked, answers) {
             events[event].progress = match answer {
                 Ok(()) => Progress::Done,

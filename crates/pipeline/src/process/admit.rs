@@ -1,0 +1,79 @@
+//! Whether a message may tell an event: only as its claim has it.
+
+use super::decode::{DecodedEvent, DecodedMessage};
+use crate::ports::{Known, LedgerState, Terms};
+
+/// Why an event of a message has no effect. Of several in one message the greatest is its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refusal {
+    /// Other facts than the event's id was claimed with.
+    Conflict,
+    /// The ledger has no claim of the event: nobody accepted it, or it has been forgotten.
+    Unclaimed,
+    /// The message is not as it was accepted.
+    Altered,
+}
+
+impl Refusal {
+    /// The `reason` of a message that is set aside.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflicting_facts",
+            Self::Unclaimed => "unclaimed",
+            Self::Altered => "altered",
+        }
+    }
+}
+
+/// What a message may do of one of its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict<'k> {
+    /// Its effect, on these terms; `None` where a version claimed it that knew none.
+    Admitted(&'k Known),
+    /// Nothing: it is done. Whether the claim has this message's seal.
+    Processed { is_sealed: bool },
+    /// Nothing, for ever. Whether the claim has this message's seal.
+    Refused { refusal: Refusal, is_sealed: bool },
+}
+
+/// Holds a message's event against its claim.
+pub(super) fn admit<'k>(
+    message: &DecodedMessage<'_>,
+    event: &DecodedEvent<'_>,
+    known: Option<&'k Known>,
+) -> Verdict<'k> {
+    let refuse = |refusal, is_sealed| Verdict::Refused { refusal, is_sealed };
+    // Ingest found other facts under this id. That is true for ever, whatever the ledger has forgotten.
+    if message.message.notes.conflicts.contains(&event.payment.id) {
+        return refuse(Refusal::Conflict, false);
+    }
+    let Some(known) = known else { return refuse(Refusal::Unclaimed, false) };
+    let has_its_facts = event.fingerprint.is(&known.fingerprint);
+    let (is_sealed, is_comparable) = match &known.terms {
+        Some(terms) => (terms.seals.contains(&message.seal), terms.revision == message.revision),
+        // Claimed by a version that knew no seals: the facts stand in for them.
+        None => (has_its_facts, true),
+    };
+    match known.state {
+        LedgerState::Processed => Verdict::Processed { is_sealed },
+        LedgerState::Received if !is_sealed => refuse(Refusal::Altered, false),
+        LedgerState::Received if is_comparable && !has_its_facts => refuse(Refusal::Conflict, true),
+        LedgerState::Received => Verdict::Admitted(known),
+    }
+}
+
+impl DecodedEvent<'_> {
+    /// Takes from the claim what every copy must share: the time, or there would be a record for each, and the
+    /// authenticity, at most.
+    pub(super) fn take_terms(&mut self, known: &Known) {
+        match &known.terms {
+            Some(Terms { occurred_at, authenticity, .. }) => {
+                self.is_dated = occurred_at.is_some();
+                self.payment.occurred_at = occurred_at.unwrap_or(known.received_at);
+                self.payment.authenticity = self.payment.authenticity.weaker(*authenticity);
+            }
+            None if !self.is_dated => self.payment.occurred_at = known.received_at,
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The processor does what the validator accepted, and nothing else.
+
+use tollgate_batch::Kind;
+use tollgate_core::{Authenticity, Delivery, EndpointId, LedgerKey, PaymentEvent, id::hex_sha256};
+use tollgate_pipeline::{
+    intake::attribute,
+    ports::{LEDGER_RETENTION_SECONDS, LedgerState},
+};
+use tollgate_providers::Revision;
+use tollgate_testkit::{
+    failure::{Fault, Faults},
+    memory::{
+        queues::Message,
+        world::{World, failures, read, run},
+    },
+    webhook::{Payment, adyen, adyen_event_id},
+};
+
+use crate::{later, noon, payment, process, sender, spoil, take, take_payment, undated, world};
+
+pub(crate) fn key(endpoint: &str, event_id: &str) -> LedgerKey {
+    LedgerKey::new(&EndpointId::new(endpoint).unwrap(), event_id)
+}
+
+/// Makes the claim one of another version of ours, whose facts are not to be compared with today's.
+pub(crate) fn read_otherwise(world: &World, endpoint: &str, event_id: &str) {
+    let other = Revision::parse("0123456789abcdef").unwrap();
+    world.ledger.edit(&key(endpoint, event_id), |entry| entry.terms.revision = other);
+}
+
+fn receipt(message: &mut Message, change: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) {
+    let (_, text) =
+        message.attributes.iter_mut().find(|(name, _)| name == attribute::RECEIPT).expect("a receipt");
+    let mut receipt: serde_json::Value = serde_json::from_str(text).unwrap();
+    change(receipt.as_object_mut().unwrap());
+    *text = receipt.to_string();
+}
+
+fn reasons(world: &World) -> Vec<String> {
+    world.quarantine.messages().into_iter().map(|aside| aside.reason).collect()
+}
+
+fn assert_no_effect(world: &World, case: &str) {
+    assert!(world.published().is_empty(), "{case}");
+    assert!(world.transactions.records().is_empty(), "{case}");
+    assert!(world.archived().is_empty(), "{case}");
+}
+
+async fn process_batch(world: &World, batch: &[Message]) -> Vec<String> {
+    let faults = Faults::none();
+    failures(&run(&world.processor(&faults), Kind::Standard, batch).await.unwrap())
+}
+
+/// A message that nobody accepted: its sender can write into the queue, and not into the ledger.
+#[tokio::test]
+async fn what_nobody_accepted_has_no_effect() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let mut forged = world.intake.receive(Delivery::Fast, 10);
+    forged[0].body = payment("evt_2").of("99999999", "USD").body("stripe").unwrap();
+    let sha256 = hex_sha256(forged[0].body.as_bytes());
+    receipt(&mut forged[0], |receipt| _ = receipt.insert("body_sha256".to_owned(), sha256.into()));
+    assert!(process_batch(&world, &forged).await.is_empty());
+    assert_no_effect(&world, "forged");
+    assert_eq!(reasons(&world), ["unclaimed"]);
+}
+
+/// A claim that is forgotten, removed or not, is no claim.
+#[tokio::test]
+async fn what_the_ledger_forgot_is_set_aside_as_unclaimed() {
+    for is_removed in [false, true] {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        // Out of the queue: messages do not stay there for so long.
+        let batch = world.intake.receive(Delivery::Fast, 10);
+        match is_removed {
+            true => world.ledger.forget(&key("stripe", "evt_1")),
+            false => world.clock.advance_ms(LEDGER_RETENTION_SECONDS * 1_000),
+        }
+        assert!(process_batch(&world, &batch).await.is_empty());
+        assert_no_effect(&world, "forgotten");
+        assert_eq!(reasons(&world), ["unclaimed"]);
+    }
+}
+
+/// The same event with anything else about it than what was accepted.
+#[tokio::test]
+async fn a_message_that_is_not_as_it_was_accepted_has_no_effect() {
+    type Alter = fn(&mut Message);
+    let cases: [(&str, Alter); 10] = [
+        ("body", |message| message.body.push(' ')),
+        ("body and its digest", |message| {
+            message.body = message.body.replace("1099", "9999");
+            let sha256 = hex_sha256(message.body.as_bytes());
+            receipt(message, |receipt| _ = receipt.insert("body_sha256".to_owned(), sha256.into()));
+        }),
+        ("authenticity", |message| {
+            receipt(message, |receipt| _ = receipt.insert("authenticity".to_owned(), "authenticated".into()));
+        }),
+        ("signed time", |message| {
+            receipt(message, |receipt| {
+                let at = "2026-01-02T11:59:59Z";
+                assert!(receipt.insert("signed_at".to_owned(), at.into()).is_some());
+            });
+        }),
+        ("webhook", |message| spoil(message, attribute::WEBHOOK_ID, "wh_01ARZ3NDEKTSV4RRFFQ69G5FAV")),
+        ("time of arrival", |message| spoil(message, attribute::RECEIVED_AT, "2026-01-02T12:00:09Z")),
+        ("source", |message| spoil(message, attribute::SOURCE_IP, "198.51.100.1")),
+        ("key", |message| spoil(message, attribute::KEY_ID, "another")),
+        ("provider", |message| spoil(message, attribute::PROVIDER, "adyen")),
+        ("request", |message| spoil(message, attribute::REQUEST, r#"{"headers":[]}"#)),
+    ];
+    for (case, alter) in cases {
+        for state in [LedgerState::Received, LedgerState::Processed] {
+            let world = world();
+            take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+            world.ledger.edit(&key("stripe", "evt_1"), |entry| entry.state = state);
+            let mut batch = world.intake.receive(Delivery::Fast, 10);
+            alter(&mut batch[0]);
+            assert!(process_batch(&world, &batch).await.is_empty());
+            assert_no_effect(&world, case);
+            assert_eq!(reasons(&world), ["altered"], "{case}, {state:?}");
+        }
+    }
+}
+
+/// Who can read the queue may send a message again: that is a copy, whatever it leaves out.
+#[tokio::test]
+async fn a_message_that_only_leaves_out_is_a_copy() {
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    let world = world();
+    let webhook = sender("adyen", "adyen").sign("", adyen(&[&a, &b]).as_bytes(), noon());
+    take(&world, "adyen", &webhook).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    receipt(&mut batch[0], |receipt| _ = receipt.insert("only_transaction".to_owned(), "T1".into()));
+    assert!(process_batch(&world, &batch).await.is_empty());
+    let ids: Vec<_> = world.published().iter().map(|event| event.provider_event_id.to_string()).collect();
+    assert_eq!(ids, [adyen_event_id(&a)]);
+}
+
+/// A delivery of two events, one of which was done before, is accepted for the other.
+#[tokio::test]
+async fn an_event_that_is_done_needs_no_seal_of_a_message_that_has_another() {
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    for (endpoint, delivery) in [("adyen", Delivery::Fast), ("adyen-ordered", Delivery::Ordered)] {
+        let world = world();
+        let sign =
+            |payments: &[&Payment]| sender(endpoint, "adyen").sign("", adyen(payments).as_bytes(), noon());
+        take(&world, endpoint, &sign(&[&a])).await;
+        assert!(process(&world, delivery).await.is_empty());
+        take(&world, endpoint, &sign(&[&a, &b])).await;
+        assert_eq!(world.queued(delivery).len(), 1, "{endpoint}: nothing is sent for what is done");
+        assert!(process(&world, delivery).await.is_empty());
+        assert_eq!((world.published().len(), reasons(&world)), (2, vec![]), "{endpoint}");
+    }
+}
+
+/// Two copies of one event say that it happened at different times, and the first one's processor dies after it has
+/// recorded it.
+#[tokio::test]
+async fn copies_with_different_dates_make_one_record() {
+    let at = |seconds| Payment { at: later(seconds), ..payment("evt_1") };
+    let first = sender("stripe", "stripe").payment(&at(-60), noon());
+    let without = sender("stripe", "stripe").sign("", &undated(&at(0)), noon());
+    let second = sender("stripe", "stripe").payment(&at(0), noon());
+    for webhooks in [[&first, &second], [&first, &without], [&without, &first]] {
+        let world = world();
+        for webhook in webhooks {
+            take(&world, "stripe", webhook).await;
+        }
+        let batch = world.intake.receive(Delivery::Fast, 10);
+        // Endpoints, states, effects, latest, record: the processor of the first dies after it.
+        let faults = Faults::nth(4, Fault::DieAfter);
+        let processor = world.processor(&faults);
+        tokio::select! {
+            biased;
+            _ = run(&processor, Kind::Standard, &batch[..1]) => panic!("the call is never made"),
+            () = faults.death() => {}
+        }
+        world.clock.advance_ms(tollgate_pipeline::ports::EFFECT_LEASE_SECONDS * 1_000);
+        assert!(process_batch(&world, &batch[1..]).await.is_empty());
+        let records: Vec<PaymentEvent<'_>> = world.transactions.records().into_values().collect();
+        assert_eq!(records.len(), 1, "{records:?}");
+        let entry = world.ledger.entry(&key("stripe", "evt_1")).unwrap();
+        assert_eq!(records[0].occurred_at, entry.terms.occurred_at.unwrap_or(entry.received_at));
+        assert_eq!(world.published().pop().unwrap().occurred_at, records[0].occurred_at);
+    }
+}
+
+/// The note of a conflict outlives the claim.
+#[tokio::test]
+async fn a_contradiction_has_no_effect_after_the_ledger_forgot() {
+    type Forget = fn(&World);
+    let cases: [Forget; 2] = [
+        |world| world.ledger.forget(&key("stripe", "evt_1")),
+        |world| world.clock.advance_ms(LEDGER_RETENTION_SECONDS * 1_000),
+    ];
+    for forget in cases {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
+        let batch = world.intake.receive(Delivery::Fast, 10);
+        forget(&world);
+        assert!(process_batch(&world, &batch[1..]).await.is_empty());
+        assert_no_effect(&world, "forgotten");
+        assert_eq!(reasons(&world), ["conflicting_facts"]);
+    }
+}
+
+/// Somebody takes the note off the message: the claim has no seal of it.
+#[tokio::test]
+async fn a_contradiction_without_its_note_has_no_effect() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    receipt(&mut batch[1], |receipt| assert!(receipt.remove("conflicts").is_some()));
+    assert!(process_batch(&world, &batch[1..]).await.is_empty());
+    assert_no_effect(&world, "without its note");
+    assert_eq!(reasons(&world), ["altered"]);
+}
+
+/// A version of ours that reads other facts of the same body, before an update or beside it.
+#[tokio::test]
+async fn facts_that_another_version_read_are_no_conflict() {
+    for is_processed_before in [false, true] {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        read_otherwise(&world, "stripe", "evt_1");
+        world.ledger.edit(&key("stripe", "evt_1"), |entry| entry.fingerprint = "2:of old".to_owned());
+        if is_processed_before {
+            assert!(process(&world, Delivery::Fast).await.is_empty());
+        }
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        assert_eq!((world.published().len(), reasons(&world)), (1, vec![]));
+        assert!(world.ledger.conflicts().is_empty());
+    }
+}
+
+/// Facts that one version read are compared where another accepted the delivery in between.
+#[tokio::test]
+async fn facts_of_one_reading_are_compared_by_the_processor_too() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let own = world.ledger.entry(&key("stripe", "evt_1")).unwrap().terms.revision;
+    read_otherwise(&world, "stripe", "evt_1");
+    take_payment(&world, "stripe", "stripe", &payment("evt_1").of("999900", "USD")).await;
+    world.ledger.edit(&key("stripe", "evt_1"), |entry| entry.terms.revision = own);
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(process_batch(&world, &batch[1..]).await.is_empty());
+    assert_no_effect(&world, "contradicts its claim");
+    assert_eq!(reasons(&world), ["conflicting_facts"]);
+}
+
+/// Claims of a version that knew no seals: the facts stand in for them.
+#[tokio::test]
+async fn a_claim_without_seals_admits_its_own_facts() {
+    let world = world();
+    for event_id in ["evt_1", "evt_2"] {
+        take_payment(&world, "stripe", "stripe", &payment(event_id)).await;
+        world.ledger.strip_terms(&key("stripe", event_id));
+    }
+    // A repeat, which the new version takes in, leaves the claim without seals.
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    batch[1].body = payment("evt_2").of("9999", "USD").body("stripe").unwrap();
+    let sha256 = hex_sha256(batch[1].body.as_bytes());
+    receipt(&mut batch[1], |receipt| _ = receipt.insert("body_sha256".to_owned(), sha256.into()));
+    assert!(process_batch(&world, &batch).await.is_empty());
+    let ids: Vec<_> = world.published().iter().map(|event| event.provider_event_id.to_string()).collect();
+    assert_eq!((ids, reasons(&world)), (vec!["evt_1".to_owned()], vec!["altered".to_owned()]));
+    assert_eq!(world.published()[0].authenticity, Authenticity::Verified);
+}
+
+/// What was accepted is still told apart when it is done: its bytes may be archived, others' may not.
+#[tokio::test]
+async fn a_late_copy_is_a_duplicate_and_a_forged_one_is_set_aside() {
+    let world = world();
+    for _ in 0..2 {
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(process_batch(&world, &batch[..1]).await.is_empty());
+    assert_eq!(world.ledger.entry(&key("stripe", "evt_1")).unwrap().terms.seals.len(), 2);
+    let faults = Faults::none();
+    let report = run(&world.processor(&faults), Kind::Standard, &batch[1..]).await.unwrap();
+    assert_eq!((report.summary.duplicates, report.summary.quarantined), (1, 0));
+    spoil(&mut batch[1], attribute::SOURCE_IP, "198.51.100.1");
+    let report = run(&world.processor(&faults), Kind::Standard, &batch[1..]).await.unwrap();
+    assert_eq!((report.summary.duplicates, report.summary.quarantined), (0, 1));
+    assert_eq!((world.published().len(), reasons(&world)), (1, vec!["altered".to_owned()]));
+}
+
+/// Every delivery that is accepted before the event is processed is one that the processor takes.
+#[tokio::test]
+async fn every_accepted_delivery_has_its_seal_in_the_claim() {
+    let world = world();
+    for _ in 0..3 {
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    }
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    let seals: Vec<_> = batch.iter().map(|message| read(message).seal()).collect();
+    assert_eq!(world.ledger.entry(&key("stripe", "evt_1")).unwrap().terms.seals, seals);
+    // Any of them alone does it.
+    assert!(process_batch(&world, &batch[2..]).await.is_empty());
+    assert_eq!(world.published().len(), 1);
+}
