@@ -3,6 +3,8 @@
 //! Ours is stricter in two cases, on purpose: a record without a body, and a record with more message attributes than
 //! SQS takes. Names that occur twice in one JSON object are not generated: Lambda writes none, and RFC 8259 leaves their
 //! meaning open.
+//!
+//! The property tests here and the fuzz target `readers` have the same generators.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
@@ -12,8 +14,8 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use proptest::{collection, prelude::*, sample::Index};
 use tollgate_lambda::sqs::{self, Buffer, SqsRecord};
 
-/// The payload is read twice; records compare by all that ours keeps.
-fn check(payload: &[u8], is_parallel: bool) -> Result<usize, TestCaseError> {
+/// Both readers read the same of `payload`; records compare by all that ours keeps.
+pub fn check(payload: &[u8], is_parallel: bool) -> Result<usize, TestCaseError> {
     let theirs: SqsEvent =
         serde_json::from_slice(payload).map_err(|problem| TestCaseError::fail(problem.to_string()))?;
     let mut buffer = Buffer::default();
@@ -158,7 +160,8 @@ fn record() -> impl Strategy<Value = String> {
     ])
 }
 
-fn event(records: impl Into<collection::SizeRange>) -> impl Strategy<Value = String> {
+/// An SQS event of so many records, as JSON.
+pub fn event(records: impl Into<collection::SizeRange>) -> impl Strategy<Value = String> {
     let records = collection::vec(record(), records).prop_map(|records| format!("[{}]", records.join(",")));
     let records = records.prop_map(|records| Some((r#""Records""#.to_owned(), records))).boxed();
     let event = fields(vec![records, field("unknown", unknown())]);

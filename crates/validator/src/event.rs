@@ -251,8 +251,10 @@ fn query(fields: Fields<'_>) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-#[cfg(test)]
-mod oracle;
+// The fuzz targets include this file by its path.
+#[cfg(any(test, fuzzing))]
+#[path = "event/oracle.rs"]
+pub(crate) mod oracle;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ mod common;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(table) = serde_json::from_slice::<serde_json::Value>(data) else { return };
-    let endpoint = match Endpoint::new(common::config(table)) {
+    let Some(config) = common::config(table) else { return };
+    let endpoint = match Endpoint::new(config) {
         Ok(endpoint) => endpoint,
         Err(error) => {
             assert!(!error.field.is_empty() && !error.problem.is_empty());

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
+use tollgate_core::{EndpointConfig, Timestamp};
 use tollgate_providers::{
     Endpoint, Headers, KeyMaterial, KeyRing, Secret, SignedWebhook, ToSign, catalogue,
     scheme::{Algorithm, KeyForm},
@@ -20,20 +20,12 @@ pub fn now() -> Timestamp {
     Timestamp::from_second(1_760_000_000).expect("a moment")
 }
 
-pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
-    EndpointConfig {
-        id: EndpointId::new("fuzz").expect("a name"),
-        scheme: scheme.into(),
-        secret: "ssm:fuzz".to_owned(),
-        delivery: Default::default(),
-        on_duplicate: None,
-        tolerance_seconds: None,
-        metadata: None,
-        ids_are_numbers: false,
-        normaliser: None,
-        notification_url: Some("https://hooks.example.com/x".to_owned()),
-        parameters: Default::default(),
-    }
+/// `None` where it is no configuration.
+pub fn config(scheme: impl Into<serde_json::Value>) -> Option<EndpointConfig> {
+    let scheme = scheme.into();
+    let url = "https://hooks.example.com/x";
+    let config = serde_json::json!({"id": "fuzz", "scheme": scheme, "secret": "ssm:fuzz", "notification_url": url});
+    serde_json::from_value(config).ok()
 }
 
 pub fn sign(endpoint: &Endpoint, keys: &KeyRing, body: &[u8]) -> Option<SignedWebhook> {
@@ -51,7 +43,7 @@ pub fn subjects() -> &'static [Subject] {
 }
 
 fn subject(row: &catalogue::Provider) -> Option<Subject> {
-    let endpoint = Endpoint::new(config(row.name.as_str())).ok()?;
+    let endpoint = Endpoint::new(config(row.name.as_str())?).ok()?;
     let text = match row.scheme.as_ref().map(|scheme| (scheme.key.form, scheme.algorithm, scheme.key.bytes)) {
         Some((KeyForm::Hex, _, bytes)) => "5ac3".repeat(bytes.unwrap_or(32) / 2),
         Some((KeyForm::Base64, Algorithm::Ed25519, _)) => "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
