@@ -7,7 +7,10 @@ use tollgate_pipeline::ports::PortError;
 /// retryable: a wrong "permanent" gives up a webhook that could pass, a wrong "retryable" costs one more receive. Calls
 /// that are forbidden or need a resource that is not set up are retryable too (`AccessDenied`, `ResourceNotFoundException`): a role, a key's policy or a
 /// table that is missing for a minute must not make poison of every webhook of that minute.
-const PERMANENT: [&str; 8] = [
+const PERMANENT: [&str; 10] = [
+    // Of a batch of one: `batched` makes no batch that is too long.
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+    "BatchRequestTooLong",
     "InvalidMessageContents",
     "InvalidParameterException",
     "InvalidParameterValue",
@@ -57,7 +60,13 @@ mod tests {
             let problem = GetItemError::generic(ErrorMetadata::builder().code(code).message("data").build());
             port_error("dynamodb", &SdkError::service_error(problem, ()))
         };
-        for code in ["ValidationException", "InvalidMessageContents", "NoSuchKey", "ParameterNotFound"] {
+        for code in [
+            "AWS.SimpleQueueService.BatchRequestTooLong",
+            "ValidationException",
+            "InvalidMessageContents",
+            "NoSuchKey",
+            "ParameterNotFound",
+        ] {
             assert_eq!(answered(code), PortError::permanent("dynamodb", code));
         }
         // What a role, a key's policy or a table that is missing for a moment forbids, throttling, and the unknown.

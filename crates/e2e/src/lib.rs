@@ -30,7 +30,7 @@ use tollgate_lambda::clock;
 use tollgate_pipeline::fraud::read_event;
 use tollgate_pipeline::ports::{EndpointSource, Known, Ledger, LedgerState, Secrets};
 use tollgate_providers::{Headers, SignedWebhook};
-use tollgate_testkit::{schema, webhook::Sender};
+use tollgate_testkit::{aws::Strict, schema, webhook::Sender};
 
 /// From a webhook's answer to the last of its traces, on a busy machine.
 const BOUND: Duration = Duration::from_secs(90);
@@ -71,6 +71,7 @@ pub struct Platform {
     http: Client<HttpConnector, Full<Bytes>>,
     unique: String,
     since: Timestamp,
+    strict: Option<Strict>,
     /// Held while the test runs: only one test stops processes, and then no other runs.
     _lock: File,
 }
@@ -109,7 +110,16 @@ impl Platform {
         let unique =
             format!("{:x}{:x}{}", since.as_microsecond(), std::process::id(), TESTS.fetch_add(1, SeqCst));
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { file, config, http, unique, since, _lock: held }
+        Self { file, config, http, unique, since, strict: None, _lock: held }
+    }
+
+    /// The same, where the AWS peer is as strict as AWS: it refuses what AWS refuses, and answers batch calls in part.
+    /// Not for S3.
+    pub fn strict(mut self) -> Self {
+        let strict = Strict::before(self.file["aws_endpoint"].as_str().unwrap(), 1);
+        self.config = self.config.into_builder().endpoint_url(strict.url()).build();
+        self.strict = Some(strict);
+        self
     }
 
     /// A unique name that ends in `name`.

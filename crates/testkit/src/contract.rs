@@ -1,5 +1,7 @@
 //! What every implementation of a port must do, in memory and on AWS alike. Each suite panics where one does not.
 
+mod queues;
+
 use std::sync::Arc;
 
 use tollgate_core::{
@@ -17,6 +19,8 @@ use tollgate_pipeline::{
 };
 use tollgate_providers::Revision;
 use tollgate_risk::{Decision, Reason, Verdict};
+
+pub use self::queues::{Seen, archive_queue, bus, intake, quarantine};
 
 /// Concurrent claims of one key.
 const RACERS: u128 = 16;

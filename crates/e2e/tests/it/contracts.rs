@@ -1,10 +1,20 @@
-//! The same contract for the ports in memory and for those on AWS.
+//! The same contract for the ports in memory and for those on AWS. DynamoDB, SQS and EventBridge are the local peer behind
+//! the checks of `tollgate_testkit::aws`: the peer alone takes more than AWS does, and always answers whole.
 
-use tollgate_aws::{archive::S3Archive, history::DynamoHistory, payloads::S3Payloads};
-use tollgate_core::Timestamp;
+use std::sync::Mutex;
+
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use tollgate_aws::{
+    archive::S3Archive,
+    bus::EventBridgeBus,
+    history::DynamoHistory,
+    payloads::S3Payloads,
+    queues::{SqsArchiveQueue, SqsIntake, SqsQuarantine},
+};
+use tollgate_core::{Delivery, Timestamp};
 use tollgate_pipeline::ports::Secrets;
 use tollgate_testkit::{
-    contract,
+    contract::{self, Seen},
     memory::{
         archive::MemoryArchive,
         effects::MemoryEffects,
@@ -41,7 +51,7 @@ async fn one_of_many_concurrent_claims_wins_in_memory() {
 
 #[tokio::test]
 async fn ledger_on_dynamodb() {
-    let platform = Platform::open().await;
+    let platform = Platform::open().await.strict();
     contract::ledger(platform.ledger(), &platform.unique("l"), platform.now()).await;
 }
 
@@ -58,19 +68,105 @@ async fn one_of_many_concurrent_claims_wins_on_dynamodb() {
 
 #[tokio::test]
 async fn effects_on_dynamodb() {
-    let platform = Platform::open().await;
+    let platform = Platform::open().await.strict();
     contract::effects(platform.effects(), &platform.unique("e"), platform.now()).await;
 }
 
 #[tokio::test]
 async fn transactions_on_dynamodb() {
-    let platform = Platform::open().await;
+    let platform = Platform::open().await.strict();
     contract::transactions(platform.transactions(), &platform.unique("t"), platform.now()).await;
+}
+
+/// A queue of this test's own: the deployed ones are emptied by the functions.
+async fn queue(platform: &Platform, name: &str, is_fifo: bool) -> String {
+    let name = platform.unique(name);
+    let create = platform.sqs().create_queue();
+    let create = match is_fifo {
+        false => create.queue_name(name),
+        // As the template has it.
+        true => create
+            .queue_name(format!("{name}.fifo"))
+            .attributes(QueueAttributeName::FifoQueue, "true")
+            .attributes(QueueAttributeName::DeduplicationScope, "messageGroup")
+            .attributes(QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
+    };
+    create.send().await.unwrap().queue_url.unwrap()
+}
+
+/// Takes everything out of a queue.
+async fn drained(platform: &Platform, url: &str) -> Vec<Seen> {
+    let sqs = platform.sqs();
+    let mut seen = Vec::new();
+    loop {
+        let received = sqs.receive_message().queue_url(url).max_number_of_messages(10);
+        let received = received.message_system_attribute_names(MessageSystemAttributeName::All);
+        let received = received.message_attribute_names("All").send().await.unwrap();
+        let messages = received.messages.unwrap_or_default();
+        if messages.is_empty() {
+            return seen;
+        }
+        for message in messages {
+            let attributes = message.message_attributes.unwrap_or_default().into_iter();
+            let mut system = message.attributes.unwrap_or_default();
+            seen.push(Seen {
+                group: system.remove(&MessageSystemAttributeName::MessageGroupId),
+                body: message.body.unwrap(),
+                attributes: attributes.map(|(name, it)| (name, it.string_value.unwrap())).collect(),
+            });
+            let receipt = message.receipt_handle.unwrap();
+            sqs.delete_message().queue_url(url).receipt_handle(receipt).send().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn queues_on_sqs() {
+    let platform = Platform::open().await.strict();
+    let (fast, ordered) = (queue(&platform, "fast", false).await, queue(&platform, "ordered", true).await);
+    let arrived = async |delivery| match delivery {
+        Delivery::Fast => drained(&platform, &fast).await,
+        Delivery::Ordered => drained(&platform, &ordered).await,
+    };
+    contract::intake(SqsIntake::new(platform.sqs(), &fast, &ordered), arrived).await;
+    contract::quarantine(SqsQuarantine::new(platform.sqs(), &fast, &ordered), arrived).await;
+    let bodies = async || drained(&platform, &fast).await.into_iter().map(|seen| seen.body).collect();
+    contract::archive_queue(SqsArchiveQueue::new(platform.sqs(), &fast), bodies).await;
+}
+
+#[tokio::test]
+async fn the_bus_on_eventbridge() {
+    let platform = Platform::open().await.strict();
+    let (bus, url) = (platform.unique("bus"), queue(&platform, "bus", false).await);
+    let client = aws_sdk_eventbridge::Client::new(platform.config());
+    client.create_event_bus().name(&bus).send().await.unwrap();
+    let pattern = r#"{"source":["tollgate"]}"#;
+    client.put_rule().name(&bus).event_bus_name(&bus).event_pattern(pattern).send().await.unwrap();
+    let arn = platform.sqs().get_queue_attributes().queue_url(&url);
+    let arn = arn.attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
+    let arn = arn.attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+    let target = aws_sdk_eventbridge::types::Target::builder().id("queue").arn(arn).build().unwrap();
+    client.put_targets().rule(&bus).event_bus_name(&bus).targets(target).send().await.unwrap();
+    let seen = Mutex::new(Vec::new());
+    let arrived = async |count| {
+        platform
+            .until("the events are in the queue", async || {
+                let messages = drained(&platform, &url).await;
+                let mut seen = seen.lock().unwrap();
+                seen.extend(messages.into_iter().map(|message| {
+                    let envelope: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+                    envelope["detail"].to_string()
+                }));
+                (seen.len() >= count).then(|| seen.clone())
+            })
+            .await
+    };
+    contract::bus(EventBridgeBus::new(client, &bus), &platform.unique("e"), arrived).await;
 }
 
 #[tokio::test]
 async fn decisions_on_dynamodb() {
-    let platform = Platform::open().await;
+    let platform = Platform::open().await.strict();
     let client = aws_sdk_dynamodb::Client::new(platform.config());
     let decisions = DynamoHistory::new(client, platform.output("TransactionsTable"));
     contract::decisions(platform.transactions(), decisions, &platform.unique("d"), platform.now()).await;

@@ -15,7 +15,20 @@ use serde_json::{Value, json};
 use super::{Refusal, bad_entries, refusal, strict::LeftOut};
 
 /// What is answered to an operation's request. It is called for one request at a time.
-type Answer = dyn FnMut(&Request) -> Result<Value, Refusal> + Send;
+type Answer = dyn FnMut(&Request) -> Result<Value, Failure> + Send;
+
+/// A call that failed: the error's code, and the answer's body, which may hold more of it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: String,
+    body: Value,
+}
+
+impl From<Refusal> for Failure {
+    fn from(Refusal { code, why }: Refusal) -> Self {
+        Self { code: code.to_owned(), body: json!({"__type": code, "message": why}) }
+    }
+}
 
 /// A request that was read.
 #[derive(Debug)]
@@ -42,7 +55,7 @@ impl Server {
         })
     }
 
-    pub(super) fn listen(answer: impl FnMut(&Request) -> Result<Value, Refusal> + Send + 'static) -> Self {
+    pub(super) fn listen(answer: impl FnMut(&Request) -> Result<Value, Failure> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self { address: listener.local_addr().unwrap(), is_stopped: Arc::default() };
         let is_stopped = Arc::clone(&server.is_stopped);
@@ -85,15 +98,14 @@ fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
         let request = Request { operation, headers, body: serde_json::from_slice(&bytes).unwrap() };
         // A panic of the answer is a call that fails.
         let answered = match refusal(&request.operation, &request.body) {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => Err(Failure::from(refusal)),
             None => (answer.lock().unwrap_or_else(PoisonError::into_inner))(&request),
         };
         let (status, body, error) = match answered {
             Ok(answer) => ("200 OK", answer, String::new()),
-            Err(Refusal { code, why }) => {
-                // SQS names its errors here ("Making Query API requests", developer guide).
-                let error = format!("x-amzn-query-error: {code};Sender\r\n");
-                ("400 Bad Request", json!({"__type": code, "message": why}), error)
+            // SQS names its errors here ("Making Query API requests", developer guide).
+            Err(Failure { code, body }) => {
+                ("400 Bad Request", body, format!("x-amzn-query-error: {code};Sender\r\n"))
             }
         };
         let body = body.to_string();
@@ -106,7 +118,7 @@ fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
 }
 
 /// Sends a request to the server at `address`, with another body. Returns the answer's body.
-pub(super) fn forward(address: &str, request: &Request, body: &Value) -> Result<Value, Refusal> {
+pub(super) fn forward(address: &str, request: &Request, body: &Value) -> Result<Value, Failure> {
     let body = body.to_string();
     let mut stream = TcpStream::connect(address).unwrap();
     let mut text = "POST / HTTP/1.1\r\nConnection: close\r\n".to_owned();
@@ -124,13 +136,13 @@ pub(super) fn forward(address: &str, request: &Request, body: &Value) -> Result<
         Some(_) => chunks(&mut reader, &mut bytes),
         None => _ = reader.read_to_end(&mut bytes).unwrap(),
     }
-    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!({}));
     if status.contains(" 200 ") {
         return Ok(answer);
     }
-    let code = answer["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default();
-    // A test's few errors may live as long as it does.
-    Err(Refusal { code: code.to_owned().leak(), why: answer["message"].to_string() })
+    let named = header(&headers, "x-amzn-query-error").and_then(|error| error.split(';').next());
+    let code = named.or_else(|| answer["__type"].as_str()?.rsplit('#').next()).unwrap_or_default().to_owned();
+    Err(Failure { code, body: answer })
 }
 
 fn chunks(reader: &mut impl BufRead, bytes: &mut Vec<u8>) {

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::failure::draw;
 
-/// A server before the local peer. It refuses what AWS refuses, and of every other batch call it leaves some entries
-/// undone, at random, as AWS may at any time.
+/// A server before the local peer. It refuses what AWS refuses, and of batch calls it leaves some entries undone, at
+/// random, as AWS may at any time: each at most once, so that nobody has to try for ever.
 #[derive(Debug)]
 pub struct Strict(Server);
 
@@ -19,14 +19,16 @@ impl Strict {
     /// Stands before the peer at `url`; the same choices for the same `seed`.
     pub fn before(url: &str, mut seed: u64) -> Self {
         let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let mut undone_before = BTreeSet::new();
         Self(Server::listen(move |request: &Request| {
             let Request { operation, body, .. } = request;
             let mut left_out = bad_entries(operation, body);
-            if draw(&mut seed).is_multiple_of(2) {
-                let bad: BTreeSet<usize> = left_out.iter().map(|(index, _)| *index).collect();
-                let undone = (0..count(operation, body))
-                    .filter(|index| !bad.contains(index) && draw(&mut seed).is_multiple_of(3));
-                left_out.extend(undone.map(|index| (index, UNDONE)));
+            let bad: BTreeSet<usize> = left_out.iter().map(|(index, _)| *index).collect();
+            for (index, entry) in texts(operation, body).into_iter().enumerate() {
+                let is_undone = draw(&mut seed).is_multiple_of(4) && !bad.contains(&index);
+                if is_undone && undone_before.insert(entry) {
+                    left_out.push((index, UNDONE));
+                }
             }
             let left_out = LeftOut::of(operation, body, left_out);
             let answer =
@@ -44,9 +46,14 @@ impl Strict {
 /// The code of an entry that was not done and may be done later; each service has its own.
 const UNDONE: &str = "undone";
 
-/// How many entries a batch call has.
-fn count(operation: &str, request: &Value) -> usize {
-    entries(operation, &mut request.clone()).into_iter().map(|list| list.len()).sum()
+/// A batch call's entries, without the ids that they have in this call alone.
+fn texts(operation: &str, request: &Value) -> Vec<String> {
+    let mut request = request.clone();
+    let text = |entry: &mut Value| {
+        entry.as_object_mut().map(|fields| fields.remove("Id"));
+        entry.to_string()
+    };
+    entries(operation, &mut request).into_iter().flatten().map(text).collect()
 }
 
 /// The lists of a batch call's entries.
@@ -85,7 +92,7 @@ impl LeftOut {
                 !left_out.iter().any(|(place, _)| *place == index - 1)
             });
         }
-        let has_rest = left_out.is_empty() || count(operation, &rest) > 0;
+        let has_rest = left_out.is_empty() || !texts(operation, &rest).is_empty();
         Self { operation: operation.to_owned(), rest, has_rest, request: request.clone(), left_out }
     }
 

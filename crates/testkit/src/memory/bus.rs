@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::json;
 use tollgate_core::Timestamp;
 use tollgate_pipeline::ports::{Clock, Document, EventBus, PortError, PortResult};
 
-use crate::schema;
+use crate::{aws, schema};
 
 /// A bus that keeps what is published. It panics at what is no payment event: no test has to ask.
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ impl EventBus for &MemoryBus {
         let publish = |document: &Document<'_>| match failures.pop() {
             Some(problem) => Err(problem),
             None => {
+                check_entry(document)?;
                 schema::check(document.json);
                 published.push(document.json.to_owned());
                 Ok(())
@@ -40,6 +42,16 @@ impl EventBus for &MemoryBus {
         };
         events.iter().map(publish).collect()
     }
+}
+
+/// What EventBridge refuses of an entry, by the same checks as [`crate::aws`].
+fn check_entry(document: &Document<'_>) -> PortResult<()> {
+    let detail_type = document.event.kind.as_str();
+    let entry = json!({"Source": "tollgate", "DetailType": detail_type, "Detail": document.json, "Time": 0});
+    let call = json!({ "Entries": [entry] });
+    let entry = || aws::bad_entries("PutEvents", &call).first().map(|(_, code)| *code);
+    let code = aws::refusal("PutEvents", &call).map(|refusal| refusal.code).or_else(entry);
+    code.map_or(Ok(()), |code| Err(PortError::permanent("eventbridge", code)))
 }
 
 /// A clock that stands.
@@ -58,6 +70,12 @@ mod tests {
 
     use super::*;
     use crate::contract;
+
+    #[tokio::test]
+    async fn the_bus_keeps_its_contract() {
+        let bus = MemoryBus::default();
+        contract::bus(&bus, "memory", async |_| bus.published()).await;
+    }
 
     #[tokio::test]
     #[should_panic(expected = "not a payment event")]

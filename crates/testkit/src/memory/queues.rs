@@ -159,3 +159,42 @@ impl Quarantine for &MemoryQuarantine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{self, Seen};
+
+    fn clock() -> HandClock {
+        HandClock::at("2026-01-02T12:00:00Z".parse().unwrap())
+    }
+
+    /// Takes everything out of a queue.
+    fn drained(queue: &Queue) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        loop {
+            let batch = queue.receive(usize::MAX);
+            if batch.is_empty() {
+                return seen;
+            }
+            queue.settle(&batch, &[]);
+            seen.extend(batch.into_iter().map(|message| Seen {
+                group: message.group,
+                body: message.body,
+                attributes: message.attributes.into_iter().collect(),
+            }));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_queues_keep_their_contract() {
+        let intake = MemoryIntake::new(&clock());
+        contract::intake(&intake, async |delivery| drained(intake.queue(delivery))).await;
+        let archive = MemoryArchiveQueue::new(&clock());
+        let bodies = async || drained(archive.queue()).into_iter().map(|seen| seen.body).collect();
+        contract::archive_queue(&archive, bodies).await;
+        let quarantine = intake.quarantine();
+        contract::quarantine(&quarantine, async |delivery| drained(intake.queue(delivery).dead_letters()))
+            .await;
+    }
+}
