@@ -47,8 +47,18 @@ fn http(door: Door, random: &[u8]) {
     }
 }
 
+/// What the generator makes of the input, followed by bytes that follow from it: without any a generator that draws until
+/// it likes what it has would draw for ever.
 fn generated<S: Strategy>(strategy: &S, random: &[u8]) -> Option<S::Value> {
-    let random = TestRng::from_seed(RngAlgorithm::PassThrough, random);
+    let mut state = random.iter().fold(0_u64, |state, byte| state.rotate_left(8) ^ u64::from(*byte));
+    let more = std::iter::repeat_with(|| {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb).to_le_bytes()
+    });
+    let random: Vec<u8> = random.iter().copied().chain(more.take(16_384).flatten()).collect();
+    let random = TestRng::from_seed(RngAlgorithm::PassThrough, &random);
     let mut runner = TestRunner::new_with_rng(Config::default(), random);
     Some(strategy.new_tree(&mut runner).ok()?.current())
 }

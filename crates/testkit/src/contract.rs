@@ -5,8 +5,8 @@ mod queues;
 use std::sync::Arc;
 
 use tollgate_core::{
-    Authenticity, Currency, Customer, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, Money,
-    PaymentEvent, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
+    Authenticity, Category, Currency, Customer, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey,
+    Money, PaymentEvent, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
 };
 use tollgate_pipeline::{
     intake::Seal,
@@ -372,7 +372,8 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
     let many: Vec<PaymentEvent<'_>> =
         (0..40).map(|n| event(&format!("{unique}-m{n}"), &format!("{unique}-t{n}"), now, money)).collect();
     let rows: Vec<Recorded<'_>> = many.iter().map(|event| recorded(event, Some(&unknown))).collect();
-    assert!(transactions.record(&rows).await.iter().all(Result::is_ok), "more than one call takes");
+    let written = transactions.record(&rows).await;
+    assert!(written.iter().all(Result::is_ok), "more than one call takes: {written:?}");
     let keys: Vec<String> = many.iter().map(PaymentEvent::transaction_key).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     assert!(transactions.latest(&keys).await.iter().all(
@@ -439,4 +440,47 @@ pub async fn decisions<T: Transactions, D: History + Decisions>(
     let recent = |except| Recent { customer_key: &customer_key, since: now, until: now, except, at_most: 9 };
     assert_eq!(decisions.recent(&recent("none")).await, Ok(1));
     assert_eq!(decisions.recent(&recent(&event.transaction_key())).await, Ok(0));
+}
+
+/// A customer's payments of the time asked for, both ends included, count once each, up to so many. What restates another
+/// event, what is no payment and the payment excepted do not count. An index of DynamoDB may lag behind its table; the
+/// local peer's does not.
+pub async fn history<T: Transactions, H: History>(table: T, history: H, unique: &str, now: Timestamp) {
+    let money = Money::from_minor(1_099, Currency::new("USD").unwrap()).unwrap();
+    let at = |seconds: i64| Timestamp::from_second(now.as_second() + seconds).unwrap();
+    let of = |customer: &str, payment: &str, number: u32, seconds: i64| {
+        let customer = Customer { id: Some(format!("{unique}-{customer}").into()), country: None };
+        let (id, transaction) = (format!("{unique}-{payment}-{number}"), format!("{unique}-{payment}"));
+        PaymentEvent { customer, ..event(&id, &transaction, at(seconds), money) }
+    };
+    let first = of("a", "first", 1, -60);
+    let restates = Some(first.id);
+    let events = [
+        first,
+        of("a", "last", 1, 0),
+        of("a", "last", 2, -30),
+        of("a", "before", 1, -61),
+        of("a", "after", 1, 1),
+        PaymentEvent { restates, ..of("a", "restating", 1, -30) },
+        PaymentEvent {
+            kind: EventType::RefundSucceeded,
+            category: Category::Refund,
+            ..of("a", "refund", 1, -30)
+        },
+        of("b", "another customer's", 1, -30),
+    ];
+    let rows: Vec<Recorded<'_>> = events.iter().map(|event| recorded(event, None)).collect();
+    assert!(table.record(&rows).await.iter().all(Result::is_ok));
+    let recent = async |customer: &str, except: &str, at_most| {
+        let customer_key = of(customer, "x", 1, 0).customer_key().unwrap();
+        let except = of("a", except, 1, 0).transaction_key();
+        let asked =
+            Recent { customer_key: &customer_key, since: at(-60), until: at(0), except: &except, at_most };
+        history.recent(&asked).await
+    };
+    assert_eq!(recent("a", "none", 9).await, Ok(2), "first and last");
+    assert_eq!(recent("a", "last", 9).await, Ok(1));
+    assert_eq!(recent("a", "none", 1).await, Ok(1));
+    assert_eq!(recent("b", "none", 9).await, Ok(1));
+    assert_eq!(recent("c", "none", 9).await, Ok(0));
 }

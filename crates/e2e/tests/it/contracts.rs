@@ -37,6 +37,7 @@ async fn in_memory() {
     contract::transactions(&MemoryTransactions::default(), "memory", noon()).await;
     let table = MemoryTransactions::default();
     contract::decisions(&table, &table, "memory", noon()).await;
+    contract::history(&table, &table, "memory", noon()).await;
     contract::payloads(&MemoryPayloadBucket::default(), "memory").await;
     contract::archive(&MemoryArchive::default(), "memory").await;
 }
@@ -169,7 +170,9 @@ async fn decisions_on_dynamodb() {
     let platform = Platform::open().await.strict();
     let client = aws_sdk_dynamodb::Client::new(platform.config());
     let decisions = DynamoHistory::new(client, platform.output("TransactionsTable"));
-    contract::decisions(platform.transactions(), decisions, &platform.unique("d"), platform.now()).await;
+    contract::decisions(platform.transactions(), decisions.clone(), &platform.unique("d"), platform.now())
+        .await;
+    contract::history(platform.transactions(), decisions, &platform.unique("h"), platform.now()).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use std::{
 
 use tollgate_pipeline::ports::{EffectClaim, Effects, PortResult, Subject};
 
+use super::table;
+
 /// Claims by subject.
 #[derive(Debug, Default)]
 pub struct MemoryEffects(Mutex<BTreeMap<Subject, EffectClaim>>);
@@ -24,6 +26,7 @@ impl MemoryEffects {
 
 impl Effects for &MemoryEffects {
     async fn claim(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+        table::each_once(claims.iter().map(|claim| claim.subject));
         let mut standing = self.lock();
         let mut claim = |claim: &EffectClaim| {
             let known = standing.entry(claim.subject).or_insert(*claim);
@@ -36,6 +39,7 @@ impl Effects for &MemoryEffects {
     }
 
     async fn release(&self, claims: &[EffectClaim]) -> Vec<PortResult<()>> {
+        table::each_once(claims.iter().map(|claim| claim.subject));
         let mut standing = self.lock();
         for claim in claims {
             if let Some(known) = standing.get_mut(&claim.subject)

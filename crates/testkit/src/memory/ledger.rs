@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde_json::{Value, json};
 use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
@@ -13,6 +14,8 @@ use tollgate_pipeline::{
         PortError, PortResult, Sealing,
     },
 };
+
+use super::table;
 
 /// Entries by key, and the conflicts that were recorded.
 #[derive(Debug, Default)]
@@ -64,12 +67,18 @@ impl MemoryLedger {
     }
 }
 
+/// An entry, as far as its length depends on a sender.
+fn row(entry: &LedgerEntry) -> Value {
+    json!({"event_key": {"S": entry.key.as_str()}, "fingerprint": {"S": entry.fingerprint}})
+}
+
 fn is_expired(entry: &LedgerEntry, now: Timestamp) -> bool {
     entry.received_at.as_second() + LEDGER_RETENTION_SECONDS <= now.as_second()
 }
 
 impl Claims for &MemoryLedger {
     async fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Claim> {
+        table::check(&row(entry))?;
         let mut entries = self.entries();
         match entries.get(&entry.key) {
             Some(known) if !is_expired(known, now) && !is_same_claim(known, entry) => {
@@ -119,6 +128,7 @@ fn is_same_claim(known: &LedgerEntry, entry: &LedgerEntry) -> bool {
 
 impl Ledger for &MemoryLedger {
     async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
+        table::each_once(keys);
         let entries = self.entries();
         let known = |key| {
             let entry = entries.get(key).filter(|entry| !is_expired(entry, now))?;
@@ -128,6 +138,7 @@ impl Ledger for &MemoryLedger {
     }
 
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
+        table::each_once(marks.iter().map(|mark| &mark.key));
         let mut entries = self.entries();
         for mark in marks {
             if let Some(entry) = entries.get_mut(&mark.key) {

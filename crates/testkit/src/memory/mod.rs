@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod queues;
 pub mod sqs;
 pub mod stores;
+mod table;
 pub mod transactions;
 pub mod world;

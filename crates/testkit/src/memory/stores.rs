@@ -133,6 +133,10 @@ impl MemoryPayloadBucket {
 
 impl PayloadStore for &MemoryPayloadBucket {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> PortResult<()> {
+        // "Naming Amazon S3 objects", user guide.
+        if !(1..=1_024).contains(&key.len()) {
+            return Err(PortError::permanent("s3", "KeyTooLongError"));
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), bytes);
         Ok(())
     }

@@ -6,12 +6,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde_json::{Value, json};
 use tollgate_core::{Authenticity, Category, PaymentEvent, Timestamp};
 use tollgate_pipeline::ports::{
     Decisions, History, Latest, Link, PortError, PortResult, Recent, Recorded, State, Transactions,
     decision_sort_key,
 };
 use tollgate_risk::Decision;
+
+use super::table;
 
 /// The sort key of what is known of a transaction.
 const LATEST: &str = "latest";
@@ -41,8 +44,16 @@ impl MemoryTransactions {
     ///
     /// # Errors
     ///
-    /// An event that cannot be written as JSON.
+    /// An event that cannot be written as JSON, or that DynamoDB refuses.
     pub fn insert(&self, event: &PaymentEvent<'_>) -> PortResult<()> {
+        let mut row = json!({
+            "transaction_id": {"S": event.transaction_key()}, "sort_key": {"S": event.sort_key()},
+            "event": {"S": serde_json::to_string(event).unwrap_or_default()},
+        });
+        if let Some(customer) = event.customer_key() {
+            row["customer_key"] = json!({ "S": customer });
+        }
+        table::check(&row)?;
         let item = Item::Event(Box::new(owned(event)?));
         self.lock().insert((event.transaction_key(), event.sort_key()), item);
         Ok(())
@@ -72,6 +83,7 @@ impl MemoryTransactions {
 
 impl Transactions for &MemoryTransactions {
     async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Latest>> {
+        table::each_once(transaction_keys);
         let items = self.lock();
         let latest = |key: &&str| match items.get(&((*key).to_owned(), LATEST.to_owned())) {
             Some(Item::Latest(latest)) => Ok(latest.clone()),
@@ -81,7 +93,11 @@ impl Transactions for &MemoryTransactions {
     }
 
     async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
+        table::each_once(links.iter().map(|link| (&link.alias, link.authenticity.as_str())));
         for Link { alias, of, authenticity, .. } in links {
+            if let Err(problem) = table::check(&latest_row(alias, of)) {
+                return links.iter().map(|_| Err(problem.clone())).collect();
+            }
             self.update(alias, |latest| match authenticity {
                 Authenticity::Verified => latest.alias_of = Some(of.clone()),
                 Authenticity::Authenticated => latest.authenticated_alias_of = Some(of.clone()),
@@ -91,6 +107,11 @@ impl Transactions for &MemoryTransactions {
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
+        let keys = |recorded: &Recorded<'_>| {
+            let event = recorded.document.event;
+            (event.transaction_key(), event.sort_key())
+        };
+        table::each_once(events.iter().map(keys));
         let record = |recorded: &Recorded<'_>| {
             let event = recorded.document.event;
             let state = recorded.state();
@@ -144,6 +165,11 @@ impl Decisions for &MemoryTransactions {
             Item::Event(_) | Item::Latest(_) => Err(PortError::permanent("memory", "not a decision")),
         }
     }
+}
+
+/// What is known of a transaction, as far as its length depends on a sender.
+fn latest_row(alias: &str, of: &str) -> Value {
+    json!({"transaction_id": {"S": alias}, "sort_key": {"S": LATEST}, "alias_of": {"S": of}})
 }
 
 /// By way of JSON, as the table holds it.
