@@ -6,6 +6,7 @@
 
 mod answers;
 mod archive;
+mod canary;
 mod claim_check;
 mod consumers;
 mod contracts;
