@@ -104,18 +104,17 @@ async fn cards(ground: Ground) -> Verdict {
     let routed = ground
         .within(async || {
             let events = ground.routed("PaymentsQueueUrl").await;
-            sent.iter().all(|(_, id)| events.iter().any(|event| event.transaction_id == *id)).then_some(())
+            let of = |id: &String| events.iter().find(|event| event.transaction_id == *id);
+            sent.iter().map(|(_, id)| of(id).map(|event| event.id.to_string())).collect::<Option<Vec<_>>>()
         })
         .await;
     twin(routed.is_some(), || "the webhooks' events are not in the consumers' queue".to_owned())?;
+    let routed = routed.unwrap_or_default();
     // The alert and the workflow's run come after the queue.
     let alerted = ground
         .within(async || {
             let alerts = ground.peek("AlertsTapQueueUrl").await;
-            alerts
-                .iter()
-                .any(|alert| sent.iter().any(|(_, id)| alert.body.contains(id.as_str())))
-                .then_some(())
+            alerts.iter().any(|alert| routed.iter().any(|id| alert.body.contains(id.as_str()))).then_some(())
         })
         .await;
     twin(alerted.is_some(), || "no alert names the payments".to_owned())?;

@@ -170,16 +170,16 @@ impl Census {
         *copies.entry(id).or_default() += 1;
     }
 
-    /// An alert is the bus's own event; a notice of high value is the payment event itself.
+    /// What people are told of an event, not the event itself.
     fn alert(&mut self, body: &str, example: &Example) {
         let notification: Value = serde_json::from_str(body).unwrap_or_default();
         let message: Value = serde_json::from_str(field(&notification, "Message")).unwrap_or_default();
-        let (event, copies) = match message.get("detail") {
-            Some(detail) if field(detail, "type") == "payment.flagged" => (detail, &mut self.flagged_alerts),
-            Some(detail) => (detail, &mut self.medium_alerts),
-            None => (&message, &mut self.high_notices),
+        let copies = match field(&message, "alert") {
+            "flagged" => &mut self.flagged_alerts,
+            "high_value" => &mut self.high_notices,
+            _ => &mut self.medium_alerts,
         };
-        let id = field(event, "id").to_owned();
+        let id = field(&message, "id").to_owned();
         *copies.entry(id.clone()).or_default() += 1;
         if id == example.event_id {
             self.example.insert("alert", notification);
@@ -403,9 +403,8 @@ mod tests {
     #[test]
     fn alerts_are_told_apart() {
         let mut census = Census::default();
-        let event = json!({"id": "evt_1", "type": "payment.succeeded"});
-        let flagged = json!({"id": "evt_2", "type": "payment.flagged"});
-        for message in [json!({"detail": event}), event.clone(), json!({"detail": flagged})] {
+        for (alert, id) in [("medium_value", "evt_1"), ("high_value", "evt_1"), ("flagged", "evt_2")] {
+            let message = json!({"alert": alert, "id": id});
             let body = json!({"Type": "Notification", "Message": message.to_string()});
             census.alert(&body.to_string(), &Example::default());
         }

@@ -296,6 +296,16 @@ impl Platform {
         .collect()
     }
 
+    /// What people were told, of whichever test's events.
+    pub async fn alerts(&self) -> Vec<Value> {
+        let messages = self.peek("AlertsTapQueueUrl").await;
+        let told = messages.iter().map(|message| {
+            let notification: Value = serde_json::from_str(&message.body).unwrap();
+            serde_json::from_str(notification["Message"].as_str().unwrap()).unwrap()
+        });
+        told.collect()
+    }
+
     /// The items of a transaction's history: its events, and the decisions on them. Not what its latest state is.
     pub async fn history(&self, endpoint: &str, transaction: &str) -> Vec<HashMap<String, AttributeValue>> {
         let items = aws_sdk_dynamodb::Client::new(&self.config)
@@ -429,9 +439,6 @@ fn root() -> PathBuf {
 fn published_event(body: &str) -> Option<String> {
     // Parts are kept as text, so that amounts of any length stay exact.
     let mut object: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
-    if let Some(notification) = object.get("Message") {
-        return published_event(&serde_json::from_str::<String>(notification.get()).ok()?);
-    }
     if let Some(detail) = object.get("detail") {
         return Some(detail.get().to_owned());
     }

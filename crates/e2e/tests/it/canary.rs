@@ -296,8 +296,12 @@ async fn nothing_that_is_planted_in_a_webhook_is_written_elsewhere() {
         .until("every event is on the bus, and the conflict and the workflow are at their ends", async || {
             drain(&platform, &tap, &mut of_bus).await;
             let published = ["low", "medium", "high", "own", "token"].map(|name| format!("\"{}\"", id(name)));
-            let alerts = platform.routed("AlertsTapQueueUrl").await;
-            let told = |transaction: &str| alerts.iter().any(|event| event.transaction_id == id(transaction));
+            let (alerts, events) = (platform.alerts().await, platform.routed("PaymentsQueueUrl").await);
+            // An alert names an event by our id alone.
+            let told = |transaction: &str| {
+                let event = events.iter().find(|event| event.transaction_id == id(transaction));
+                event.is_some_and(|event| alerts.iter().any(|alert| alert["id"] == event.id.as_str()))
+            };
             let dead = platform.peek("IntakeDlqUrl").await;
             let is_dead = dead.iter().any(|message| message.body.contains(&id("low")));
             (published.iter().all(|id| of_bus.contains(id))

@@ -40,29 +40,32 @@ async fn a_suspicious_payment_is_recorded_and_flagged_and_a_plain_one_recorded()
         assert_eq!(recorded, reasons);
     }
     let original = LedgerKey::new(sender.endpoint().id(), &suspicious).event_id();
-    for queue in ["PaymentsQueueUrl", "AlertsTapQueueUrl"] {
-        let flagged = platform
-            .until("the payment is flagged", async || {
-                let events = platform.routed(queue).await;
-                events
-                    .into_iter()
-                    .find(|e| e.kind == EventType::PaymentFlagged && e.transaction_id == suspicious)
-            })
-            .await;
-        let of =
-            flagged.metadata.iter().find(|(key, _)| key == "flagged_event_id").map(|(_, id)| id.as_ref());
-        assert_eq!(of, Some(original.as_str()), "{queue}");
-    }
-    // Both were told of as payments of high value; one alone was flagged.
-    platform
-        .until("both are told of", async || {
-            let events = platform.routed("AlertsTapQueueUrl").await;
-            let is_told = |id: &String| {
-                events.iter().any(|e| e.transaction_id == *id && e.kind == EventType::PaymentSucceeded)
-            };
-            (is_told(&suspicious) && is_told(&plain)).then_some(())
+    let flagged = platform
+        .until("the payment is flagged", async || {
+            let events = platform.routed("PaymentsQueueUrl").await;
+            events.into_iter().find(|e| e.kind == EventType::PaymentFlagged && e.transaction_id == suspicious)
         })
         .await;
+    let of = flagged.metadata.iter().find(|(key, _)| key == "flagged_event_id").map(|(_, id)| id.as_ref());
+    assert_eq!(of, Some(original.as_str()));
+    // Both were told of as payments of high value; one alone was flagged.
+    let plain_id = LedgerKey::new(sender.endpoint().id(), &plain).event_id();
+    for (alert, id) in [
+        ("flagged", flagged.id.as_str()),
+        ("high_value", original.as_str()),
+        ("high_value", plain_id.as_str()),
+    ] {
+        let told = platform
+            .until(&format!("{alert} {id}"), async || {
+                let alerts = platform.alerts().await;
+                alerts.into_iter().find(|one| one["alert"] == alert && one["id"] == id)
+            })
+            .await;
+        let expected = if alert == "flagged" { original.as_str().into() } else { serde_json::Value::Null };
+        assert_eq!(told["flagged_event_id"], expected, "{told}");
+        // Ids of ours, type and amount: nothing of the sender's.
+        assert!(!told.to_string().contains("cu-") && !told.to_string().contains(&suspicious), "{told}");
+    }
     let flagged = platform.routed("PaymentsQueueUrl").await;
     assert!(!flagged.iter().any(|e| e.kind == EventType::PaymentFlagged && e.transaction_id == plain));
     assert!(platform.peek("WorkflowDlqUrl").await.iter().all(|message| !message.body.contains(&plain)));

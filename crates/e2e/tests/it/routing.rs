@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
-use tollgate_core::{Category, EventType, LedgerKey, Queue, RiskTier};
+use tollgate_core::{Category, EventType, LedgerKey, Queue, RiskTier, id::hex_sha256};
 use tollgate_testkit::webhook::{Kind, Payment};
 
 use tollgate_e2e::Platform;
@@ -119,6 +119,12 @@ async fn the_amount_decides_the_rest_of_the_way() {
         let (amount, tier) = &tiers[event.transaction_id.as_ref()];
         assert_eq!(event.risk_tier, *tier, "{amount}");
     }
+    let ids: BTreeMap<&str, &str> =
+        events.iter().map(|event| (event.transaction_id.as_ref(), event.id.as_str())).collect();
+    let alert_of = async |transaction: &str| {
+        let alerts = platform.alerts().await;
+        alerts.into_iter().find(|alert| alert["id"] == *ids[transaction])
+    };
     // Medium: an alert by rule. High: an alert by the workflow, which leaves a decision. Low: neither.
     for (id, (amount, tier)) in &tiers {
         if *tier == RiskTier::High {
@@ -130,18 +136,20 @@ async fn the_amount_decides_the_rest_of_the_way() {
                 .await;
         }
         if *tier != RiskTier::Low {
-            platform
-                .until(&format!("{amount} is told of"), async || {
-                    let alerts = platform.routed("AlertsTapQueueUrl").await;
-                    alerts.iter().any(|event| event.transaction_id == *id).then_some(())
-                })
-                .await;
+            platform.until(&format!("{amount} is told of"), async || alert_of(id).await.map(drop)).await;
         }
     }
-    let alerts = platform.routed("AlertsTapQueueUrl").await;
     for (id, (amount, tier)) in &tiers {
-        let is_told = alerts.iter().any(|event| event.transaction_id == *id);
-        assert_eq!(is_told, *tier != RiskTier::Low, "{amount}");
+        let alert = alert_of(id).await;
+        assert_eq!(alert.is_some(), *tier != RiskTier::Low, "{amount}");
+        if let Some(alert) = alert {
+            let kind = if *tier == RiskTier::High { "high_value" } else { "medium_value" };
+            assert_eq!(alert["alert"], kind, "{amount}");
+            // Nothing that the sender named is in it: this test's events have ids of their own alone.
+            assert!(!alert.to_string().contains(id.as_str()), "{alert}");
+            let keys: Vec<&String> = alert.as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["alert", "amount", "endpoint", "id", "link", "provider", "type", "webhook_id"]);
+        }
         let has_decision =
             platform.history("acme", id).await.iter().any(|item| item.contains_key("fraud_decision"));
         assert_eq!(has_decision, *tier == RiskTier::High, "{amount}");
@@ -172,9 +180,11 @@ async fn the_rules_alone_decide_where_an_event_goes() {
         Queue::of(kind.category()).filter(|_| source == "tollgate")
     };
     let id = |index: usize| platform.unique(&format!("rule{index}x"));
+    let event_id = |index: usize| format!("evt_{}", &hex_sha256(id(index).as_bytes())[..32]);
     let entries = cases.iter().enumerate().map(|(index, (source, kind, tier, ..))| {
         let mut detail = model.clone();
         detail["transaction_id"] = json!(id(index));
+        detail["id"] = json!(event_id(index));
         detail["type"] = json!(kind);
         detail["category"] = json!(kind.category());
         detail["risk_tier"] = json!(tier);
@@ -188,7 +198,8 @@ async fn the_rules_alone_decide_where_an_event_goes() {
     }
     let holds = async |queue: &str, index: usize| {
         let messages = platform.peek(queue).await;
-        messages.iter().any(|message| message.body.contains(&id(index)))
+        // Of the event people are told our id alone.
+        messages.iter().any(|message| message.body.contains(&event_id(index)))
     };
     // The fraud detector knows none of them: each that starts the workflow ends among its dead letters.
     for (index, (.., is_told, is_examined)) in cases.iter().enumerate() {
