@@ -6,7 +6,7 @@ use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_pipeline::ports::{EndpointLookup, EndpointSource, PortError, PortResult};
 use tracing::error;
 
-use crate::error::port_error;
+use crate::{error::port_error, names::own_secret};
 
 /// The parameters under a path.
 #[derive(Debug, Clone)]
@@ -22,13 +22,39 @@ impl SsmEndpoints {
     }
 }
 
+impl SsmEndpoints {
+    /// What a parameter holds; `None`, with a line in the log, where it is no endpoint of this platform.
+    fn read(&self, parameter: &Parameter) -> Option<EndpointConfig> {
+        let name = parameter.name().unwrap_or_default();
+        let read: Result<EndpointConfig, _> = serde_json::from_str(parameter.value().unwrap_or_default());
+        match read {
+            Ok(endpoint) if self.is_own(&endpoint) => Some(endpoint),
+            Ok(_) => {
+                error!(name, "endpoint names a secret outside of the platform's and is skipped");
+                None
+            }
+            Err(problem) => {
+                let (line, column) = (problem.line(), problem.column());
+                error!(name, line, column, "parameter is not an endpoint's configuration and is skipped");
+                None
+            }
+        }
+    }
+
+    /// Whether the endpoint's secret is beside the endpoints, under the same root.
+    fn is_own(&self, endpoint: &EndpointConfig) -> bool {
+        let root = self.path.trim_matches('/').strip_suffix("/endpoints");
+        root.is_some_and(|root| own_secret(root, &endpoint.secret))
+    }
+}
+
 impl EndpointSource for SsmEndpoints {
     async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
         let mut endpoints = Vec::new();
         let mut pages = self.client.get_parameters_by_path().path(&self.path).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|problem| port_error("ssm", &problem))?;
-            endpoints.extend(page.parameters().iter().filter_map(read));
+            endpoints.extend(page.parameters().iter().filter_map(|one| self.read(one)));
         }
         Ok(endpoints)
     }
@@ -39,18 +65,11 @@ impl EndpointLookup for SsmEndpoints {
         let answer = self.client.get_parameter().name(format!("{}/{id}", self.path)).send().await;
         match answer.map_err(|problem| port_error("ssm", &problem)) {
             // A name in the configuration counts, and not the parameter's: so it does in the listing.
-            Ok(answer) => Ok(answer.parameter().and_then(read).filter(|endpoint| endpoint.id == *id)),
+            Ok(answer) => {
+                Ok(answer.parameter().and_then(|one| self.read(one)).filter(|endpoint| endpoint.id == *id))
+            }
             Err(PortError::Permanent { detail, .. }) if detail == "ParameterNotFound" => Ok(None),
             Err(problem) => Err(problem),
         }
     }
-}
-
-fn read(parameter: &Parameter) -> Option<EndpointConfig> {
-    let read = serde_json::from_str(parameter.value().unwrap_or_default());
-    let report = |problem: &serde_json::Error| {
-        let (name, line, column) = (parameter.name().unwrap_or_default(), problem.line(), problem.column());
-        error!(name, line, column, "parameter is not an endpoint's configuration and is skipped");
-    };
-    read.inspect_err(report).ok()
 }

@@ -113,6 +113,11 @@ impl Names {
         format!("/tollgate/{}/endpoints/", self.suffix)
     }
 
+    /// Whether a reference names a secret that this environment's validator may read ([`own_secret`]).
+    pub fn is_own_secret(&self, reference: &str) -> bool {
+        own_secret(&format!("tollgate/{}", self.suffix), reference)
+    }
+
     /// The SSM parameter that holds the ARN of the deployment's KMS key, where it has one of its own.
     pub fn key_parameter(&self) -> String {
         format!("/tollgate/{}/key", self.suffix)
@@ -122,6 +127,26 @@ impl Names {
     pub fn endpoint_parameter(&self, endpoint: &tollgate_core::EndpointId) -> String {
         format!("{}{endpoint}", self.endpoints_path())
     }
+}
+
+/// Whether `reference` is `secretsmanager:{root}/NAME` or `ssm:/{root}/secrets/NAME`, as the validator's role may read.
+/// Whoever may write an endpoint could else have it sign with any other secret that a role was once allowed to read. An
+/// ARN, which could name another account's secret, is none of these.
+pub(crate) fn own_secret(root: &str, reference: &str) -> bool {
+    let name = match reference.split_once(':') {
+        Some(("secretsmanager", name)) => name.strip_prefix(root).and_then(|name| name.strip_prefix('/')),
+        Some(("ssm", name)) => {
+            let name = name.strip_prefix('/').and_then(|name| name.strip_prefix(root));
+            name.and_then(|name| name.strip_prefix("/secrets/"))
+        }
+        _ => None,
+    };
+    // The characters of Parameter Store's names, and Secrets Manager's but for those that mean something elsewhere.
+    let is_plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'.' | b'+' | b'=' | b'@');
+    name.is_some_and(|name| {
+        name.bytes().all(is_plain) && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +161,37 @@ mod tests {
         assert_eq!(names.dead_letters(Queue::IntakeOrdered), "webhook-intake-ordered-dlq-dev.fifo");
         assert_eq!(names.dead_letters(Queue::Payments), "payments-queue-dlq-dev");
         assert_eq!(names.endpoints_path(), "/tollgate/dev/endpoints/");
+    }
+
+    #[test]
+    fn only_secrets_of_the_environment_are_its_own() {
+        let names = Names::new("dev").unwrap();
+        for own in [
+            "secretsmanager:tollgate/dev/a",
+            "secretsmanager:tollgate/dev/a/b",
+            "ssm:/tollgate/dev/secrets/a",
+        ] {
+            assert!(names.is_own_secret(own), "{own}");
+        }
+        for other in [
+            "secretsmanager:prod/database",
+            "secretsmanager:tollgate/prod/a",
+            "secretsmanager:tollgate/device/a",
+            "secretsmanager:tollgate/dev/",
+            "secretsmanager:tollgate/dev/../prod/a",
+            "secretsmanager:tollgate/dev//a",
+            "secretsmanager:/tollgate/dev/a",
+            "secretsmanager:arn:aws:secretsmanager:us-east-1:111122223333:secret:tollgate/dev/a",
+            "ssm:/tollgate/dev/endpoints/a",
+            "ssm:/tollgate/dev/secrets/",
+            "ssm:/tollgate/dev/secrets/a:1",
+            "ssm:tollgate/dev/secrets/a",
+            "ssm:/prod/database",
+            "tollgate/dev/a",
+            "",
+        ] {
+            assert!(!names.is_own_secret(other), "{other}");
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
 use tollgate_aws::{
-    bus::EventBridgeBus, effects::DynamoEffects, ledger::DynamoLedger, queues::SqsArchiveQueue,
-    transactions::DynamoTransactions,
+    bus::EventBridgeBus, effects::DynamoEffects, endpoints::SsmEndpoints, ledger::DynamoLedger,
+    queues::SqsArchiveQueue, transactions::DynamoTransactions,
 };
 use tollgate_core::{
     Authenticity, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId,
@@ -27,7 +27,7 @@ use tollgate_core::{
     event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger, Mark,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EndpointSource, EventBus, Latest, Ledger, Mark,
     PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
@@ -671,4 +671,33 @@ async fn a_failed_message_alone_is_sent_again() {
         json!({"Successful": good.collect::<Vec<_>>(), "Failed": []})
     });
     assert_eq!(silent.await, ["ok", "ok", "retryable"]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_names_a_secret_of_others_is_left_out() {
+    let server = Server::start(|operation, request| {
+        assert!(operation.ends_with("GetParametersByPath"), "{operation}");
+        let path = request["Path"].as_str().unwrap();
+        let parameter = |(id, secret): (&str, &str)| {
+            let value = json!({"id": id, "scheme": "stripe", "secret": secret}).to_string();
+            json!({"Name": format!("{path}/{id}"), "Value": value, "Version": 1})
+        };
+        let parameters = [
+            ("own", "secretsmanager:tollgate/dev/own"),
+            ("own-ssm", "ssm:/tollgate/dev/secrets/own"),
+            ("database", "secretsmanager:prod/database"),
+            ("neighbour", "secretsmanager:tollgate/prod/stripe"),
+            ("setting", "ssm:/tollgate/dev/endpoints/own"),
+        ];
+        json!({"Parameters": parameters.map(parameter)})
+    });
+    let read = async |path: &str| {
+        let ssm = aws_sdk_ssm::Client::new(&config(&server).await);
+        let endpoints = SsmEndpoints::new(ssm, path).endpoints().await.unwrap();
+        endpoints.iter().map(|endpoint| endpoint.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(read("/tollgate/dev/endpoints").await, ["own", "own-ssm"]);
+    assert_eq!(read("/tollgate/dev/endpoints/").await, ["own", "own-ssm"]);
+    assert_eq!(read("/tollgate/prod/endpoints").await, ["neighbour"]);
+    assert!(read("/elsewhere").await.is_empty(), "no secret is known to be its own");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use tollgate_aws::names::Names;
 use tollgate_core::EndpointConfig;
 use tollgate_providers::Endpoint;
 
@@ -17,13 +18,14 @@ struct File {
 
 /// Every endpoint of the file, or everything that is wrong with it.
 pub(crate) fn read(text: &str, suffix: &str) -> Result<Vec<Endpoint>, Vec<String>> {
+    let names = Names::new(suffix).map_err(|problem| vec![problem.to_string()])?;
     let file: File = toml::from_str(&text.replace("{suffix}", suffix))
         .map_err(|problem| vec![problem.to_string().trim_end().to_owned()])?;
     let (mut endpoints, mut problems, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (index, row) in file.endpoints.into_iter().enumerate() {
         let id = row.get("id").and_then(toml::Value::as_str).map(str::to_owned);
         let name = id.clone().unwrap_or_else(|| format!("number {}", index + 1));
-        match check(row) {
+        match check(row, &names) {
             Ok(endpoint) => endpoints.push(endpoint),
             Err(problem) if problem.starts_with("endpoint ") => problems.push(problem),
             Err(problem) => problems.push(format!("endpoint {name}: {problem}")),
@@ -38,10 +40,17 @@ pub(crate) fn read(text: &str, suffix: &str) -> Result<Vec<Endpoint>, Vec<String
     if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
 }
 
-fn check(row: toml::Value) -> Result<Endpoint, String> {
+fn check(row: toml::Value, names: &Names) -> Result<Endpoint, String> {
     let config: EndpointConfig =
         row.try_into().map_err(|problem: toml::de::Error| problem.message().to_owned())?;
     Reference::parse(&config.secret).map_err(|problem| format!("secret: {problem}"))?;
+    if !names.is_own_secret(&config.secret) {
+        // The text is not repeated: people paste keys.
+        let suffix = names.suffix();
+        return Err(format!(
+            "secret: not the platform's: secretsmanager:tollgate/{suffix}/NAME or ssm:/tollgate/{suffix}/secrets/NAME"
+        ));
+    }
     Endpoint::new(config).map_err(|problem| problem.to_string())
 }
 
@@ -67,7 +76,7 @@ mod tests {
             [[endpoints]]
             id = "Shop"
             scheme = "stripe"
-            secret = "secretsmanager:a"
+            secret = "secretsmanager:tollgate/dev/a"
             [[endpoints]]
             id = "shop"
             scheme = "stripe"
@@ -75,7 +84,7 @@ mod tests {
             [[endpoints]]
             id = "shop"
             scheme = "stripe"
-            secret = "secretsmanager:a"
+            secret = "secretsmanager:tollgate/dev/a"
             on_duplcate = "conflict"
         "#;
         let problems = read(text, "dev").unwrap_err();
@@ -85,5 +94,17 @@ mod tests {
         assert!(problems[2].contains("on_duplcate"));
         assert!(problems[3].contains("twice"));
         assert!(read("", "dev").is_err());
+    }
+
+    #[test]
+    fn a_secret_of_another_platform_is_refused() {
+        for secret in
+            ["secretsmanager:prod/database", "secretsmanager:tollgate/prod/shop", "ssm:/tollgate/dev/key"]
+        {
+            let text = format!("[[endpoints]]\nid = \"shop\"\nscheme = \"stripe\"\nsecret = \"{secret}\"\n");
+            let problems = read(&text, "dev").unwrap_err();
+            assert!(problems[0].contains("not the platform's"), "{problems:?}");
+            assert!(!problems[0].contains(secret), "{problems:?}");
+        }
     }
 }
