@@ -114,7 +114,7 @@ pub(crate) fn normalize(args: &NormalizeArgs) -> anyhow::Result<ExitCode> {
     let facts = match rules.normalise(Trusted::for_inspection(received)) {
         Ok(facts) => facts,
         Err(problem) => {
-            eprintln!("tollgate: {problem}");
+            complain!("tollgate: {problem}");
             return Ok(ExitCode::FAILURE);
         }
     };

@@ -3,6 +3,8 @@
 //! Exit codes: 0 done or valid, 1 the answer is no (a refused webhook, an invalid signature, a lost event),
 //! 2 the question could not be put (usage, a file that does not read, AWS that does not answer).
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 #[macro_use]
 pub mod out;
 
@@ -54,7 +56,19 @@ enum Command {
 
 /// The whole tool: reads the command line, does what it says, and says how the process ends.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Its text repeats arguments, which may be pasted.
+        Err(usage) => {
+            let text = usage.render();
+            if usage.use_stderr() {
+                complain!("{}", text.to_string().trim_end());
+            } else {
+                show!("{text}");
+            }
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return refuse(&problem.into()),
@@ -75,6 +89,6 @@ pub fn run() -> ExitCode {
 }
 
 fn refuse(problem: &anyhow::Error) -> ExitCode {
-    eprintln!("tollgate: {problem:#}");
+    complain!("tollgate: {problem:#}");
     ExitCode::from(2)
 }

@@ -65,12 +65,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut table = Table::new(["queue", "waiting", "in flight", "delayed"]);
     let (dead, alive): (Vec<_>, Vec<_>) = status.queues.iter().partition(|queue| queue.dead_letters);
     for queue in alive.iter().chain(&dead) {
-        let name = if queue.dead_letters && queue.visible > 0 {
-            console::style(&queue.name).red().to_string()
-        } else {
-            queue.name.clone()
-        };
-        table.row([name, queue.visible.to_string(), queue.in_flight.to_string(), queue.delayed.to_string()]);
+        table.row([
+            queue.name.clone(),
+            queue.visible.to_string(),
+            queue.in_flight.to_string(),
+            queue.delayed.to_string(),
+        ]);
     }
     say!("{table}");
     let mut table = Table::new(["table or bucket", "count"]);

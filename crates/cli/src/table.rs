@@ -4,6 +4,8 @@ use std::fmt;
 
 use console::measure_text_width;
 
+use crate::out;
+
 /// Rows of text under headings.
 #[derive(Debug)]
 pub struct Table {
@@ -19,7 +21,9 @@ impl Table {
 
     /// Adds a row; missing cells are empty.
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
-        self.rows.push(cells.into_iter().map(|cell| cell.to_string()).collect());
+        // As it will be printed, and on one line: so its width is known, and no cell looks like another row.
+        let cell = |cell: String| out::escaped(cell).replace('\n', "\\n");
+        self.rows.push(cells.into_iter().map(|text| cell(text.to_string())).collect());
     }
 }
 

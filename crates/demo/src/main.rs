@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let done = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into);
     done.and_then(|runtime| runtime.block_on(interruptible(&arguments))).unwrap_or_else(
         |problem: anyhow::Error| {
-            eprintln!("demo: {problem:#}");
+            tollgate_cli::complain!("demo: {problem:#}");
             ExitCode::from(2)
         },
     )

@@ -95,9 +95,9 @@ async fn apply(
         Ok(endpoints) => endpoints,
         Err(problems) => {
             for problem in &problems {
-                eprintln!("{}: {problem}", file.display());
+                complain!("{}: {problem}", file.display());
             }
-            eprintln!("nothing was written: {} of the endpoints' settings are wrong", problems.len());
+            complain!("nothing was written: {} of the endpoints' settings are wrong", problems.len());
             return Ok(ExitCode::FAILURE);
         }
     };
