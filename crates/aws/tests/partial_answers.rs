@@ -27,8 +27,8 @@ use tollgate_core::{
     event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EndpointSource, EventBus, Latest, Ledger, Mark,
-    PortError, PortResult, Recorded, State, Subject, Transactions,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EndpointSource, EventBus, Latest,
+    Ledger, Mark, PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
 use tollgate_testkit::aws::Server;

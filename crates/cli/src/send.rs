@@ -116,7 +116,7 @@ async fn resolve(args: &Args) -> anyhow::Result<(Signer, String)> {
             let endpoint = ad_hoc(&args.endpoint, scheme, args.notification_url.as_deref())?;
             Signer::new(endpoint, key.keys("given"))?
         }
-        (Some(_), None) => bail!("--scheme needs --secret-file or --secret"),
+        (Some(_), None) => bail!("--scheme needs the key: --secret-file or TOLLGATE_SECRET"),
         (None, Some(key)) => {
             let endpoint = crate::endpoints::find(&args.target.connect().await?, &args.endpoint).await?;
             Signer::new(endpoint, key.keys("given"))?

@@ -16,10 +16,10 @@ use crate::{
 /// Where a signing key comes from when it is not the environment's own.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct KeySource {
-    /// The signing key, as the provider gives it. On a command line others may see it: prefer --secret-file
-    #[arg(long, env = "TOLLGATE_SECRET", hide_env_values = true, conflicts_with = "secret_file")]
-    pub(crate) secret: Option<String>,
-    /// A file with the signing key
+    /// No longer: it is taken, to say so without repeating it.
+    #[arg(long, hide = true, num_args = 0..)]
+    pub(crate) secret: Option<Vec<String>>,
+    /// A file with the signing key, as the provider gives it; - for stdin [default: the environment's TOLLGATE_SECRET]
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
 }
@@ -27,15 +27,22 @@ pub(crate) struct KeySource {
 impl KeySource {
     /// The key, if one was handed in.
     pub(crate) fn read(&self) -> anyhow::Result<Option<KeyText>> {
-        Ok(match (&self.secret, &self.secret_file) {
-            (Some(text), _) => Some(KeyText::new(text)),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path);
-                Some(KeyText::new(&text.with_context(|| format!("reading {}", path.display()))?))
-            }
-            (None, None) => None,
-        })
+        if self.secret.is_some() {
+            bail!(
+                "--secret is not taken: every process here sees the command line, and shells keep it. \
+                 --secret-file FILE reads a file, --secret-file - stdin; TOLLGATE_SECRET is read too"
+            );
+        }
+        match &self.secret_file {
+            Some(path) => KeyText::from_file(path).map(Some),
+            None => Ok(environment().map(|text| KeyText::new(&text))),
+        }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an option of the command line that is no argument of it")]
+fn environment() -> Option<String> {
+    std::env::var("TOLLGATE_SECRET").ok().filter(|text| !text.is_empty())
 }
 
 /// An endpoint of catalogue row `scheme` that no environment knows of.

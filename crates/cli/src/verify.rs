@@ -83,7 +83,7 @@ async fn resolve(args: &Args, url: Option<&str>) -> anyhow::Result<(Endpoint, Op
     let key = args.key.read()?;
     if let Some(scheme) = &args.scheme {
         if key.is_none() {
-            bail!("--scheme needs the key: --secret-file or --secret");
+            bail!("--scheme needs the key: --secret-file or TOLLGATE_SECRET");
         }
         // A scheme that does not sign the URL has no use for one.
         let endpoint = ad_hoc("captured", scheme, None).or_else(|problem| match url {

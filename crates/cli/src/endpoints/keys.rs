@@ -1,6 +1,6 @@
 //! Signing keys: made, stored, rotated and read, never shown.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use anyhow::{Context, bail};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -61,6 +61,16 @@ impl KeyText {
     /// Takes a stored value's or a file's text; the line's end that editors add is no part of it.
     pub(crate) fn new(text: &str) -> Self {
         Self(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// Takes a file's text; that of stdin, for `-`.
+    pub(crate) fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let text = if path.as_os_str() == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read_to_string(path)
+        };
+        Ok(Self::new(&text.with_context(|| format!("reading {}", path.display()))?))
     }
 
     /// The keys in it: the bare text, or `{"keys":[{"id":"...","value":"..."}]}`.
@@ -200,6 +210,31 @@ impl KeyStore {
         }
     }
 
+    /// Makes `key` current, and withdraws every key that verified before: the version before the current one verifies too,
+    /// so the key is written twice. Readers keep what they have read for their time to live.
+    ///
+    /// # Errors
+    ///
+    /// When `key` is one of those that are to be withdrawn, or AWS does not answer. To begin again does no harm.
+    pub(crate) async fn replace(&self, reference: &Reference, key: &KeyText) -> anyhow::Result<()> {
+        let withdrawn = self.active(reference).await?;
+        let stands = |keys: &[KeyMaterial]| {
+            keys.iter().any(|key| withdrawn.iter().any(|old| old.secret.is_same(&key.secret)))
+        };
+        if stands(&key.keys("current")) {
+            bail!("the new key is one of those that are to be withdrawn");
+        }
+        for _ in 0..2 {
+            self.rotate(reference, key).await?;
+        }
+        if stands(&self.active(reference).await?) {
+            bail!(
+                "{reference} still has a key of before: somebody else has rotated it; see, and revoke again"
+            );
+        }
+        Ok(())
+    }
+
     async fn put_parameter(&self, name: &str, value: &str) -> anyhow::Result<()> {
         self.ssm
             .put_parameter()
@@ -240,9 +275,8 @@ pub(crate) fn random(endpoint: &Endpoint) -> anyhow::Result<Option<KeyText>> {
 }
 
 /// A key handed in as a file, if the scheme can use it.
-pub(crate) fn from_file(path: &std::path::Path, endpoint: &Endpoint) -> anyhow::Result<KeyText> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let key = KeyText::new(&text);
+pub(crate) fn from_file(path: &Path, endpoint: &Endpoint) -> anyhow::Result<KeyText> {
+    let key = KeyText::from_file(path)?;
     endpoint.keys(key.keys("current"))?;
     Ok(key)
 }

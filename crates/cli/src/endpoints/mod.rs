@@ -55,9 +55,12 @@ enum Command {
     Rotate {
         /// The endpoint's name
         id: String,
-        /// The new key's text, as the provider issued it [default: a random key]
+        /// The new key's text, as the provider issued it; - for stdin [default: a random key]
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
+        /// The old keys leaked: none of them stays valid
+        #[arg(long)]
+        revoke: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -76,8 +79,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             apply(&file, generate_secrets, dry_run, &target).await
         }
         Command::List { json, target } => list(json, &target.connect().await?).await,
-        Command::Rotate { id, secret_file, target } => {
-            rotate(&id, secret_file.as_deref(), &target.connect().await?).await
+        Command::Rotate { id, secret_file, revoke, target } => {
+            rotate(&id, secret_file.as_deref(), revoke, &target.connect().await?).await
         }
         Command::Remove { id, target } => remove(&id, &target.connect().await?).await,
     }
@@ -232,7 +235,12 @@ async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn rotate(id: &str, secret_file: Option<&std::path::Path>, aws: &Aws) -> anyhow::Result<ExitCode> {
+async fn rotate(
+    id: &str,
+    secret_file: Option<&std::path::Path>,
+    revoke: bool,
+    aws: &Aws,
+) -> anyhow::Result<ExitCode> {
     let endpoint = find(aws, id).await?;
     let reference = Reference::parse(&endpoint.config().secret)?;
     let key = match secret_file {
@@ -241,12 +249,19 @@ async fn rotate(id: &str, secret_file: Option<&std::path::Path>, aws: &Aws) -> a
             .with_context(|| format!("{id}: the provider issues its key; hand it in with --secret-file"))?,
     };
     let store = KeyStore::new(aws);
-    if store.current(&reference).await?.is_some() {
-        store.rotate(&reference, &key).await?;
-        say!("{id}: a new key is current; the one before it still verifies");
-    } else {
+    if store.current(&reference).await?.is_none() {
         store.put(&reference, &key).await?;
         say!("{id}: its first key is stored");
+    } else if revoke {
+        store.replace(&reference, &key).await?;
+        say!(
+            "{id}: a new key is current, and no key of before is valid. Validators that run keep what they have read for \
+             SecretTtlSeconds (300), or until a signature fails with the new key. Webhooks signed with an old key are \
+             refused (401), and most providers send them again: let yours sign with the new key"
+        );
+    } else {
+        store.rotate(&reference, &key).await?;
+        say!("{id}: a new key is current; the one before it still verifies");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,13 @@
 //! A signing key is changed while webhooks arrive.
 
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+};
 
+use tollgate_pipeline::ports::Secrets;
+use tollgate_providers::Secret;
 use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
 
 use tollgate_e2e::Platform;
@@ -53,4 +59,52 @@ async fn a_rotation_is_followed_without_a_refusal_in_between() {
         })
         .await;
     platform.until("the newest key is good", async || all(THIRD_KEY, 200).await).await;
+}
+
+/// The operator's tool, with a key on its standard input.
+fn rotate(name: &str, key: &str, more: &[&str]) -> Output {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
+    let mut tool = Command::new(binary)
+        .args(["endpoints", "rotate", name, "--secret-file", "-"])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("`make test` builds the tool");
+    tool.stdin.take().unwrap().write_all(key.as_bytes()).unwrap();
+    tool.wait_with_output().unwrap()
+}
+
+/// After a rotation the key before it stays good. After it is revoked, no key of before is, in Secrets Manager and in
+/// Parameter Store.
+#[tokio::test]
+async fn a_revoked_key_is_good_no_more() {
+    let platform = Platform::open().await;
+    let suffix = platform.suffix().to_owned();
+    for (kind, place) in [("manager", "secretsmanager:tollgate/{}/"), ("ssm", "ssm:/tollgate/{}/secrets/")] {
+        let name = platform.unique(&format!("revoked-{kind}"));
+        let secret = format!("{}{name}", place.replace("{}", &suffix));
+        let endpoint = tollgate_core::EndpointConfig { secret, ..config(&name, "stripe") };
+        platform.put_endpoint(&endpoint).await;
+        let good = async || {
+            let keys = platform.secrets().keys(&endpoint.secret).await.unwrap();
+            [KEY, OTHER_KEY, THIRD_KEY]
+                .map(|key| keys.iter().any(|one| one.secret.is_same(&Secret::new(key))))
+        };
+        for (key, more, wanted) in [
+            (KEY, &[][..], [true, false, false]),
+            (OTHER_KEY, &[], [true, true, false]),
+            (THIRD_KEY, &["--revoke"], [false, false, true]),
+        ] {
+            let output = rotate(&name, key, more);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{kind} {more:?}: {said}");
+            assert_eq!(good().await, wanted, "{kind} {more:?}");
+        }
+        let again = rotate(&name, THIRD_KEY, &["--revoke"]);
+        assert_eq!(again.status.code(), Some(2), "a key does not take the place of itself");
+        assert_eq!(good().await, [false, false, true], "{kind}");
+    }
 }
