@@ -10,6 +10,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_http_client::{
     Connector, ConnectorBuilder,
+    proxy::ProxyConfig,
     tls::{Provider, TlsContext, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
@@ -50,9 +51,10 @@ impl Default for HttpsMaterials {
 }
 
 impl HttpsMaterials {
-    /// A client that connects only when it is first asked.
+    /// A client that connects only when it is first asked, through the proxy of the environment (`HTTPS_PROXY`), as all calls
+    /// of AWS do.
     pub fn new() -> Self {
-        Self::with(Connector::builder(), TlsContext::default())
+        Self::with(Connector::builder().proxy_config(ProxyConfig::from_env()), TlsContext::default())
     }
 
     fn with(builder: ConnectorBuilder, trust: TlsContext) -> Self {
@@ -183,7 +185,7 @@ mod tests {
         thread::JoinHandle,
     };
 
-    use aws_smithy_http_client::{proxy::ProxyConfig, tls::TrustStore};
+    use aws_smithy_http_client::tls::TrustStore;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
     use tollgate_core::Timestamp;
