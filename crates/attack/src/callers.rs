@@ -9,7 +9,7 @@ use tollgate_testkit::webhook::{Payment, Sender};
 use crate::{
     attack::{Attack, Verdict, held, twin},
     ground::{Function, Ground, Knock},
-    proxy::Calls,
+    proxy::{Calls, Tunnels},
 };
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -33,11 +33,19 @@ pub(crate) const ATTACKS: &[Attack] = &[
         tried: "three hundred rejected requests: what each costs",
         run: |ground| Box::pin(rejected(ground)),
     },
+    Attack {
+        area: "callers",
+        tried: "invented certificates of PayPal's, of its sandbox and of other hosts",
+        run: |ground| Box::pin(certificates(ground)),
+    },
 ];
 
 const ENDPOINT: &str = "stripe-eu";
 /// So that what is limited over time shows in seconds.
 const IMPATIENT: [(&str, &str); 1] = [("SECRET_MIN_AGE_SECONDS", "1")];
+/// So that nothing is due while the requests are counted.
+const STEADY: [(&str, &str); 3] =
+    [("SECRET_MIN_AGE_SECONDS", "300"), ("SECRET_TTL_SECONDS", "900"), ("ENDPOINTS_TTL_SECONDS", "900")];
 const FLOOD: Duration = Duration::from_secs(10);
 
 fn all(calls: &Calls) -> usize {
@@ -86,7 +94,8 @@ async fn names(ground: Ground) -> Verdict {
     let (sent, statuses) = invent(&ground, &validator, &mark, FLOOD).await;
     let calls = validator.calls();
     held(statuses == [404], || format!("answered {statuses:?}"))?;
-    held(all(&calls) <= 4, || format!("{sent} requests made these calls: {calls:?}"))?;
+    // Two calls, at once and after one, two, four and eight seconds.
+    held(all(&calls) <= 10, || format!("{sent} requests made these calls: {calls:?}"))?;
     let log = ground.log(&validator);
     held(!log.contains(&mark), || {
         "invented names are in the log, and so are metrics' dimensions".to_owned()
@@ -163,9 +172,17 @@ async fn signatures(ground: Ground) -> Verdict {
 
 async fn rejected(ground: Ground) -> Verdict {
     const REQUESTS: usize = 300;
-    let validator = ground.validator("attack-rejected", &[]).await;
+    let validator = ground.validator("attack-rejected", &STEADY).await;
     serves(&ground, &validator).await?;
-    validator.calls();
+    // What the first request leaves to be read beside it.
+    let mut quiet = 0;
+    let settled = ground
+        .within(async || {
+            quiet = if validator.calls().is_empty() { quiet + 1 } else { 0 };
+            (quiet == 10).then_some(())
+        })
+        .await;
+    twin(settled.is_some(), || "it never stops calling".to_owned())?;
     let before = ground.log(&validator).len();
     let (_, webhook) = sender_and_webhook(&ground, ENDPOINT, "rejected").await;
     let long = "n".repeat(4_000);
@@ -195,4 +212,59 @@ async fn rejected(ground: Ground) -> Verdict {
     let served = validator.calls().values().sum::<usize>();
     twin(served > 0, || "the proxy counts nothing".to_owned())?;
     Ok(format!("no AWS call and {bytes} bytes of log each; an accepted one makes {served} calls"))
+}
+
+/// The validator fetches through a proxy of the attacker's, which counts the tunnels that it is asked for and opens none.
+async fn certificates(ground: Ground) -> Verdict {
+    const NAMES: usize = 200;
+    let endpoint = "attack-paypal";
+    ground.put_secret(endpoint, "1JE4291016473214C").await;
+    let tunnels = Tunnels::start().await;
+    let validator = ground.validator("attack-certificates", &[("HTTPS_PROXY", tunnels.url())]).await;
+    let time = ground.now().to_string();
+    let ask = async |url: String, source_ip: &str| {
+        let mut headers = Headers::new();
+        for (name, value) in [
+            ("paypal-transmission-id", "b2384410-3be2-11f0-9d3e-9b5d5a5f3c1a"),
+            ("paypal-transmission-time", time.as_str()),
+            ("paypal-transmission-sig", "bm90IGEgc2lnbmF0dXJl"),
+            ("paypal-cert-url", url.as_str()),
+            ("paypal-auth-algo", "SHA256withRSA"),
+        ] {
+            headers.push(name, value);
+        }
+        let path = format!("/webhook/{endpoint}");
+        let knock = Knock { method: "POST", path, headers, body: b"{}", source_ip, ..Knock::default() };
+        ground.knock(&validator, &knock).await.status
+    };
+    for url in [
+        "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com.example.com/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com@example.com/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com/v1/notifications/certs/../../oauth2/token",
+        "http://api.paypal.com/v1/notifications/certs/CERT-1",
+        "file:///etc/passwd",
+        "https://169.254.169.254/latest/meta-data/",
+    ] {
+        let status = ask(url.to_owned(), "203.0.113.66").await;
+        held(status == 401, || format!("{url} was answered {status}"))?;
+        held(tunnels.asked().is_empty(), || format!("{url} was fetched"))?;
+    }
+    for number in 0..NAMES {
+        let url = format!("https://api.paypal.com/v1/notifications/certs/CERT-{number}");
+        let status = ask(url, "203.0.113.66").await;
+        held(matches!(status, 401 | 503), || format!("an invented certificate was answered {status}"))?;
+    }
+    let asked = tunnels.asked();
+    twin(!asked.is_empty(), || "nothing was fetched at all".to_owned())?;
+    held(asked.len() <= 6, || format!("{NAMES} invented names were {} fetches", asked.len()))?;
+    let hosts = asked.iter().all(|host| host == "api.paypal.com:443");
+    held(hosts, || format!("other hosts were asked: {asked:?}"))?;
+    // The real provider comes from elsewhere, with a name that is new to this instance.
+    ask("https://api.paypal.com/v1/notifications/certs/CERT-REAL".to_owned(), "198.51.100.7").await;
+    held(!tunnels.asked().is_empty(), || "nobody else's certificate is fetched any more".to_owned())?;
+    Ok(format!(
+        "{} fetches for {NAMES} names, none elsewhere; another sender's name was fetched",
+        asked.len()
+    ))
 }

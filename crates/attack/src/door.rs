@@ -6,7 +6,7 @@ use tollgate_providers::{Headers, SignedWebhook};
 use tollgate_testkit::webhook::{OTHER_KEY, Payment, Sender, config};
 
 use crate::{
-    attack::{Attack, Verdict, held, twin},
+    attack::{Attack, Failure, Verdict, held, twin},
     ground::{Ground, Knock, Reply},
 };
 
@@ -25,6 +25,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
         area: "front door",
         tried: "a genuine webhook thirty times, in other headers and queries",
         run: |ground| Box::pin(replayed(ground)),
+    },
+    Attack {
+        area: "front door",
+        tried: "a webhook whose scheme signs no time, after the ledger has forgotten it",
+        run: |ground| Box::pin(forgotten(ground)),
     },
     Attack {
         area: "front door",
@@ -144,6 +149,45 @@ async fn replayed(ground: Ground) -> Verdict {
     let events = ground.recorded(ENDPOINT, &id).await;
     held(events.len() == 1, || format!("{} events were made of it", events.len()))?;
     Ok("each time told that it is a duplicate; one event".to_owned())
+}
+
+/// Razorpay signs the body alone: what was accepted six weeks ago can be sent again today.
+async fn forgotten(ground: Ground) -> Verdict {
+    const DAY: i64 = 86_400;
+    let endpoint = "razorpay";
+    let sender = ground.sender(endpoint).await;
+    let send = async |name: &str, days: i64| {
+        let at = Timestamp::from_second(ground.now().as_second() - days * DAY).expect("a time");
+        let id = ground.unique(name);
+        let webhook = sender.payment(&Payment::new(&id, &id, at), ground.now());
+        let answer = ground.send(Some(endpoint), &webhook).await;
+        twin(answer.is_success(), || format!("{name} was answered {}", answer.status))?;
+        let webhook_id = answer.body["webhook_id"].as_str().unwrap_or_default().to_owned();
+        Ok::<_, Failure>((id, webhook_id))
+    };
+    let (old, webhook_id) = send("old", 45).await?;
+    let end = ground
+        .within(async || {
+            if let Some(reason) = ground.set_aside(&webhook_id).await {
+                return Some(Some(reason));
+            }
+            let events = ground.routed("PaymentsQueueUrl").await;
+            events.iter().any(|event| event.transaction_id == old).then_some(None)
+        })
+        .await;
+    let Some(end) = end else { return Err(Failure::Blunt("the old one left no trace".to_owned())) };
+    let Some(reason) = end else {
+        return Err(Failure::Through("a consumer gets the payment of six weeks ago".to_owned()));
+    };
+    let (late, _) = send("late", 5).await?;
+    let routed = ground
+        .within(async || {
+            let events = ground.routed("PaymentsQueueUrl").await;
+            events.iter().any(|event| event.transaction_id == late).then_some(())
+        })
+        .await;
+    twin(routed.is_some(), || "one of five days ago is not routed either".to_owned())?;
+    Ok(format!("set aside as {reason}; one of five days ago went through"))
 }
 
 async fn spellings(ground: Ground) -> Verdict {
@@ -296,8 +340,14 @@ async fn challenges(ground: Ground) -> Verdict {
     let validator = ground.validator("attack-challenged", &[]).await;
     let ask = async |query: String| {
         let path = format!("/webhook/{endpoint}");
-        let knock =
-            Knock { method: "GET", path, query: &query, headers: Headers::new(), body: b"", route: None };
+        let knock = Knock {
+            method: "GET",
+            path,
+            query: &query,
+            headers: Headers::new(),
+            body: b"",
+            ..Knock::default()
+        };
         ground.knock(&validator, &knock).await
     };
     let scripts = [
@@ -326,7 +376,7 @@ async fn challenges(ground: Ground) -> Verdict {
         let mut headers = Headers::new();
         headers.push("content-type", "application/x-www-form-urlencoded");
         let path = format!("/webhook/{endpoint}");
-        let knock = Knock { method: "POST", path, query: "", headers, body: body.as_bytes(), route: None };
+        let knock = Knock { method: "POST", path, headers, body: body.as_bytes(), ..Knock::default() };
         let answer = ground.knock(&validator, &knock).await;
         held(answer.status == 401, || {
             format!("a signed challenge as a webhook was answered {}", answer.status)

@@ -65,6 +65,8 @@ pub(crate) struct Knock<'a> {
     pub(crate) body: &'a [u8],
     /// What the gateway matched, where it says so.
     pub(crate) route: Option<&'a str>,
+    /// The sender's address; that of an attacker where it is empty.
+    pub(crate) source_ip: &'a str,
 }
 
 impl<'a> Knock<'a> {
@@ -76,17 +78,18 @@ impl<'a> Knock<'a> {
             query: &webhook.query,
             headers: webhook.headers.clone(),
             body: &webhook.body,
-            route: None,
+            ..Self::default()
         }
     }
 
     /// HTTP API and function URL, payload format 2.0 ("Working with Lambda proxy integrations", API Gateway guide).
     fn event(&self) -> Value {
+        let source_ip = if self.source_ip.is_empty() { "203.0.113.66" } else { self.source_ip };
         let headers: Map<String, Value> =
             self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.into())).collect();
         json!({
             "version": "2.0", "routeKey": self.route.unwrap_or("$default"), "rawPath": self.path, "rawQueryString": self.query, "headers": headers,
-            "requestContext": {"http": {"method": self.method, "sourceIp": "203.0.113.66"}},
+            "requestContext": {"http": {"method": self.method, "sourceIp": source_ip}},
             "body": STANDARD.encode(self.body), "isBase64Encoded": true,
         })
     }

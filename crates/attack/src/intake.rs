@@ -164,8 +164,14 @@ async fn passes(
         return Err(Failure::Blunt("the genuine webhook was not accepted".to_owned()));
     };
     ground.inject(genuine).await;
-    match ground.trace(genuine, endpoint, transaction).await {
-        Some(Trace::Recorded(mut events)) if events.len() == 1 => Ok(events.remove(0)),
+    let recorded = ground
+        .within(async || {
+            let events = ground.recorded(endpoint, transaction).await;
+            (!events.is_empty()).then_some(events)
+        })
+        .await;
+    match recorded {
+        Some(mut events) if events.len() == 1 => Ok(events.remove(0)),
         other => Err(Failure::Blunt(format!("the genuine message did not make one event: {other:?}"))),
     }
 }

@@ -163,7 +163,7 @@ encoding = "hex""#;
         headers.push("x-sig", "00".repeat(32));
         headers.push("x-time", ground.now().as_second().to_string());
         let path = format!("/webhook/{id}");
-        let knock = Knock { method: "POST", path, query: "", headers, body: b"{}", route: None };
+        let knock = Knock { method: "POST", path, headers, body: b"{}", ..Knock::default() };
         let reply = ground.knock(&validator, &knock).await;
         held(matches!(reply.status, 404 | 503), || {
             format!("{name}: the validator serves it: {}", reply.status)

@@ -146,3 +146,40 @@ fn unreachable_peer() -> Response<Full<Bytes>> {
     *answer.status_mut() = StatusCode::BAD_GATEWAY;
     answer
 }
+
+/// A proxy for HTTPS that is asked for tunnels, and opens none.
+pub(crate) struct Tunnels {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tunnels {
+    /// It refuses until the program ends.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let served = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let asked = Arc::clone(&served);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let host = request.uri().to_string();
+                    asked.lock().unwrap_or_else(PoisonError::into_inner).push(host);
+                    async { Ok::<_, Infallible>(unreachable_peer()) }
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { url, asked }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The hosts since the last question.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

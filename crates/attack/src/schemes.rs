@@ -198,7 +198,7 @@ async fn small_order(ground: Ground) -> Verdict {
         headers.push("x-sig", signature);
         headers.push("content-type", "application/json");
         let path = format!("/webhook/{endpoint}");
-        ground.knock(&validator, &Knock { method: "POST", path, query: "", headers, body, route: None }).await
+        ground.knock(&validator, &Knock { method: "POST", path, headers, body, ..Knock::default() }).await
     };
     for key in SMALL {
         for neutral in [SMALL[0], SMALL[6]] {
