@@ -78,6 +78,10 @@ pub struct Provider {
     /// it is not there, and for providers that have none, the event id is made of what the event says.
     #[serde(default)]
     pub own_event_id: Vec<String>,
+    /// Why the ids of its events, transactions and movements are numbers that pass for a card's now and then, and none is a
+    /// card's: the provider alone makes them. Those of digits alone stay as they are. Absent where no such id is known.
+    #[serde(default)]
+    pub numeric_ids: Option<String>,
     /// What of an event its signature does not cover; absent where it covers all.
     #[serde(default)]
     pub unsigned: Option<Unsigned>,

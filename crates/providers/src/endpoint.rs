@@ -65,6 +65,8 @@ pub struct Endpoint {
     reads_unsigned: bool,
     /// The headers whose values are kept.
     kept: Vec<String>,
+    /// By the settings or by the catalogue.
+    ids_are_numbers: bool,
     revision: Revision,
 }
 
@@ -87,6 +89,7 @@ impl Endpoint {
             problem: problem.to_owned(),
         };
         let spec_error = |error: SpecError| fail(&error.at, &error.problem);
+        let mut ids_are_numbers = config.ids_are_numbers;
         let (name, scheme, normaliser) = match config.scheme.as_str() {
             Some(name) => {
                 let row = catalogue::find(name).ok_or_else(|| {
@@ -96,6 +99,7 @@ impl Endpoint {
                     )
                 })?;
                 let scheme = row.scheme(&config.parameters).map_err(spec_error)?;
+                ids_are_numbers |= row.numeric_ids.is_some() && config.normaliser.is_none();
                 (row.name.clone(), scheme, Normaliser::named(row.normaliser()))
             }
             None => {
@@ -122,7 +126,17 @@ impl Endpoint {
         let read = normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned());
         kept.extend(read.filter(|name| !is_among(&info.secret_headers, name)));
         let revision = Revision::of(&config);
-        Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept, revision })
+        Ok(Self {
+            config,
+            provider,
+            scheme,
+            info,
+            normaliser,
+            reads_unsigned,
+            kept,
+            ids_are_numbers,
+            revision,
+        })
     }
 
     /// Its name.
@@ -332,8 +346,11 @@ impl Endpoint {
         body: &[u8],
         facts: impl Iterator<Item = &'f mut Facts<'a>>,
     ) -> Result<(), ContentError> {
-        let EndpointConfig { metadata, ids_are_numbers, .. } = &self.config;
-        let rules = Rules { metadata: metadata.as_deref(), ids_are_numbers: *ids_are_numbers };
+        let rules = Rules {
+            metadata: self.config.metadata.as_deref(),
+            ids_are_numbers: self.ids_are_numbers,
+            customers_are_numbers: self.config.ids_are_numbers,
+        };
         for (position, event) in facts.enumerate() {
             let Err(CardInId(field)) = cleanse(event, rules) else { continue };
             if self.is_generic() {

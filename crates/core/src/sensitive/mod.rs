@@ -16,8 +16,10 @@ pub use self::names::names_verification_data;
 pub struct Rules<'a> {
     /// The metadata keys to keep; all of them where it is `None`.
     pub metadata: Option<&'a [String]>,
-    /// The sender's ids are numbers and never card numbers.
+    /// The ids of events, transactions and movements are numbers of the sender's own and never card numbers.
     pub ids_are_numbers: bool,
+    /// So are those of customers.
+    pub customers_are_numbers: bool,
 }
 
 /// An id holds a card number: the field's name. Masked, it could be another payment's id. A hash of it beside the masked
@@ -41,23 +43,30 @@ pub struct CardInId(pub &'static str);
 /// were.
 pub fn cleanse(facts: &mut Facts<'_>, rules: Rules<'_>) -> Result<(), CardInId> {
     let mut has_at = false;
-    let mut holds_card = |id: &str| {
+    let mut holds_card = |id: &str, is_number: bool| {
         let Signs { digits, at } = signs(id);
         has_at |= at;
-        digits && card::is_in_id(id) && !is_number(id, rules)
+        digits && card::is_in_id(id) && !(is_number && is_digits(id))
     };
+    let numbers = rules.ids_are_numbers;
     let optional = [
         ("transaction_id", &facts.transaction_id),
         ("movement_id", &facts.movement_id),
         ("occurrence", &facts.occurrence),
     ];
-    let optional = optional.into_iter().filter_map(|(name, id)| Some((name, id.as_deref()?)));
-    if let Some((name, _)) = optional.chain([("event_id", &*facts.event_id)]).find(|(_, id)| holds_card(id)) {
-        return Err(CardInId(name));
+    for (name, id) in optional {
+        if id.as_deref().is_some_and(|id| holds_card(id, numbers)) {
+            return Err(CardInId(name));
+        }
     }
-    facts.aliases.retain(|id| !holds_card(id));
+    facts.aliases.retain(|id| !holds_card(id, numbers));
+    if holds_card(&facts.event_id, numbers) && !(numbers && is_made_of_ids(facts)) {
+        return Err(CardInId("event_id"));
+    }
+    let customer = facts.customer.id.as_deref();
+    let is_card_of_customer = customer.is_some_and(|id| holds_card(id, rules.customers_are_numbers));
     if let Some(id) = &mut facts.customer.id
-        && holds_card(id)
+        && is_card_of_customer
     {
         card::mask(id);
     }
@@ -117,9 +126,19 @@ fn signs(text: &str) -> Signs {
     Signs { digits: seen - others >= card::SHORTEST, at: at != 0 }
 }
 
-/// Whether `id` is a number of its sender's own.
-fn is_number(id: &str, rules: Rules<'_>) -> bool {
-    rules.ids_are_numbers && id.bytes().all(|b| b.is_ascii_digit())
+fn is_digits(id: &str) -> bool {
+    id.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether each part of the event's id that holds a card number is a number and an id of the event: its first part, its
+/// transaction or its movement. Ids that are made of several parts have `:` between them.
+fn is_made_of_ids(facts: &Facts<'_>) -> bool {
+    let of_event = |part: &str| {
+        let ids = [&facts.transaction_id, &facts.movement_id, &facts.occurrence];
+        ids.into_iter().any(|id| id.as_deref() == Some(part)) || facts.aliases.iter().any(|id| id == part)
+    };
+    let mut parts = facts.event_id.split(':').enumerate();
+    parts.all(|(index, part)| !card::is_in_id(part) || is_digits(part) && (index == 0 || of_event(part)))
 }
 
 fn cleanse_metadata(metadata: &mut Vec<(Cow<'_, str>, Cow<'_, str>)>, rules: Rules<'_>) {

@@ -228,7 +228,7 @@ fn no_text_of_an_event_holds_a_card_number() {
 
 #[test]
 fn an_id_that_holds_a_card_number_is_no_id() {
-    let card = || Cow::Borrowed("card:4242424242424242");
+    let card = || Cow::Borrowed("card-4242424242424242");
     let cases = [
         ("event_id", Facts { event_id: card(), ..facts() }),
         ("transaction_id", Facts { transaction_id: Some(card()), ..facts() }),
@@ -238,7 +238,7 @@ fn an_id_that_holds_a_card_number_is_no_id() {
     for (name, mut facts) in cases {
         let before = facts.clone();
         for ids_are_numbers in [false, true] {
-            let rules = Rules { ids_are_numbers, ..Rules::default() };
+            let rules = Rules { ids_are_numbers, customers_are_numbers: true, ..Rules::default() };
             assert_eq!(cleanse(&mut facts, rules), Err(CardInId(name)));
             assert_eq!(facts, before);
         }
@@ -255,12 +255,22 @@ fn ids_that_are_numbers_stay_where_the_settings_say_so() {
         metadata: vec![("order".into(), id.into())],
         ..facts()
     };
-    let rules = Rules { ids_are_numbers: true, ..Rules::default() };
+    let rules = Rules { ids_are_numbers: true, customers_are_numbers: true, ..Rules::default() };
     let mut numbers = with("4242424242424242");
     assert_eq!(cleanse(&mut numbers, rules), Ok(()));
     let expected =
         Facts { metadata: vec![("order".into(), "424242******4242".into())], ..with("4242424242424242") };
     assert_eq!(numbers, expected);
+    // A provider's ids may be numbers while its customers' are the merchant's.
+    let rules = Rules { customers_are_numbers: false, ..rules };
+    let composite = |event_id: &'static str| Facts { event_id: event_id.into(), ..with("5105105105105100") };
+    let mut told = composite("4242424242424242:paid:5105105105105100::1099EUR");
+    assert_eq!(cleanse(&mut told, rules), Ok(()));
+    assert_eq!(told.event_id, "4242424242424242:paid:5105105105105100::1099EUR");
+    assert_eq!(told.customer.id.as_deref(), Some("510510******5100"));
+    for event_id in ["4242424242424242:4242 4242 4242 4242", "a:4242424242424242", "x4242424242424242:1"] {
+        assert_eq!(cleanse(&mut composite(event_id), rules), Err(CardInId("event_id")), "{event_id}");
+    }
     // Of 13 digits everywhere.
     let mut short = with("4222222222222");
     assert_eq!(cleanse(&mut short, Rules::default()), Ok(()));
