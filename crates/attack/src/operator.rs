@@ -64,7 +64,11 @@ async fn terminal(ground: Ground) -> Verdict {
     });
     let body = file(&body.to_string());
     let body = body.path().to_str().expect("a path");
-    let request = json!({"headers": {"X-Shopify-Topic": HOSTILE, "Stripe-Signature": HOSTILE}, "query": HOSTILE, "body": HOSTILE});
+    // The tool shows what should have been signed.
+    let signature = format!("t=1700000000,v1={}", "00".repeat(32));
+    let request = json!({
+        "headers": {"X-Shopify-Topic": HOSTILE, "Stripe-Signature": signature}, "query": HOSTILE, "body": HOSTILE,
+    });
     let request = file(&request.to_string());
     let request = request.path().to_str().expect("a path");
     let key = file("whsec_0123456789abcdef");
