@@ -1,9 +1,18 @@
 //! Batch calls: splits items by count and bytes, keeps a few calls in flight, repeats items that a call did not
-//! process, and gives each item its own result.
+//! process, gives each item its own result, and ends in bounded time.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+    stream,
+};
 use tollgate_pipeline::ports::{PortError, PortResult};
 use tracing::error;
 
@@ -13,6 +22,10 @@ const IN_FLIGHT: usize = 8;
 const ROUNDS: u32 = 4;
 /// The first pause between rounds; it doubles, and half of it is random.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest that all calls for a list of items take together, pauses included: as long as one call may take alone. What
+/// has no answer by then failed, and may have taken effect.
+pub const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What one call takes.
 #[derive(Debug, Clone, Copy)]
@@ -37,25 +50,42 @@ where
     C: Fn(Vec<usize>) -> F,
     F: Future<Output = Vec<Item<T>>>,
 {
+    within(pin!(tokio::time::sleep(PATIENCE)), limits, sizes, call).await
+}
+
+/// [`batched`], until `patience` ends.
+async fn within<T, F, C>(
+    mut patience: Pin<&mut impl Future<Output = ()>>,
+    limits: Limits,
+    sizes: &[usize],
+    call: C,
+) -> Vec<PortResult<T>>
+where
+    C: Fn(Vec<usize>) -> F,
+    F: Future<Output = Vec<Item<T>>>,
+{
     let mut results: Vec<Option<PortResult<T>>> = sizes.iter().map(|_| None).collect();
     let mut pending: Vec<usize> = (0..sizes.len()).collect();
     let mut suspects: Vec<usize> = Vec::new();
     for round in 0..ROUNDS {
-        if round > 0 {
-            pause(round).await;
+        if round > 0 && matches!(select(pin!(pause(round)), patience.as_mut()).await, Either::Right(_)) {
+            break;
         }
         let mut chunks = chunks(&pending, sizes, limits);
         chunks.extend(suspects.drain(..).map(|index| vec![index]));
-        let answers = stream::iter(chunks)
+        let mut answers = stream::iter(chunks)
             .map(|chunk| {
                 let answer = call(chunk.clone());
                 async move { (chunk, answer.await) }
             })
-            .buffered(IN_FLIGHT)
-            .collect::<Vec<_>>()
-            .await;
+            .buffer_unordered(IN_FLIGHT);
         pending.clear();
-        for (chunk, items) in answers {
+        loop {
+            let (chunk, items) = match select(pin!(answers.next()), patience.as_mut()).await {
+                Either::Left((Some(answer), _)) => answer,
+                Either::Left((None, _)) => break,
+                Either::Right(_) => return finish(results, limits, "not answered in time"),
+            };
             // It is unknown which answer is missing, so all items stay unanswered.
             if items.len() != chunk.len() {
                 error!(
@@ -88,7 +118,16 @@ where
             break;
         }
     }
-    let unanswered = || Err(PortError::retryable(limits.service, "no answer for an item"));
+    finish(results, limits, "no answer for an item")
+}
+
+/// The results, and for items without one a failure.
+fn finish<T>(
+    results: Vec<Option<PortResult<T>>>,
+    limits: Limits,
+    unanswered: &'static str,
+) -> Vec<PortResult<T>> {
+    let unanswered = || Err(PortError::retryable(limits.service, unanswered));
     results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
 }
 
@@ -121,7 +160,9 @@ async fn pause(round: u32) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{cell::Cell, sync::Mutex};
+
+    use tokio::sync::Notify;
 
     use super::*;
 
@@ -181,5 +222,27 @@ mod tests {
         })
         .await;
         assert_eq!(results, [answer]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_in_time_failed_and_the_rest_stands() {
+        let (answered, patience) = (Cell::new(0), Notify::new());
+        let results = within(pin!(patience.notified()), LIMITS, &[60; 4], |chunk| {
+            let (answered, patience) = (&answered, &patience);
+            async move {
+                // The second is never answered, and time is over when the others are.
+                if chunk == [1] {
+                    std::future::pending::<()>().await;
+                }
+                answered.set(answered.get() + 1);
+                if answered.get() == 3 {
+                    patience.notify_one();
+                }
+                chunk.into_iter().map(|index| Item::Done(Ok(index))).collect()
+            }
+        })
+        .await;
+        let late = Err(PortError::retryable("test", "not answered in time"));
+        assert_eq!(results, [Ok(0), late, Ok(2), Ok(3)]);
     }
 }

@@ -35,7 +35,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The slowest single call here is a 1 MiB put; well under the functions' own timeouts (30 s and more).
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// All attempts together.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+const OPERATION_TIMEOUT: Duration = LONGEST_CALL;
+/// The longest that a call of any port takes, a batch of calls included: 12 s.
+pub const LONGEST_CALL: Duration = batch::PATIENCE;
 
 /// The configuration that every client is made from: credentials, region and endpoint from the environment.
 pub async fn sdk_config() -> SdkConfig {
