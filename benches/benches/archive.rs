@@ -8,7 +8,7 @@ use tollgate_benches::{
     batch::{Plan, generate},
     contestants::tollgate::Tollgate,
 };
-use tollgate_pipeline::archive::{Row, unpack};
+use tollgate_pipeline::archive::{Line, Row, unpack};
 
 fn archive(c: &mut Criterion) {
     let mut group = c.benchmark_group("archive");
@@ -17,10 +17,12 @@ fn archive(c: &mut Criterion) {
         tollgate.accept(batch.as_bytes());
         let messages = tollgate.full(batch.as_bytes()).archive;
         let rows = || -> Vec<Row<'static>> {
-            messages.iter().flat_map(|message| unpack(message).unwrap()).collect()
+            messages.iter().flat_map(|message| unpack(message).unwrap()).filter_map(Line::into_row).collect()
         };
-        let entries: Vec<Entry> =
-            rows().into_iter().map(|row| Entry { body: row.body.clone().into_bytes(), row }).collect();
+        let entries: Vec<Entry> = rows()
+            .into_iter()
+            .map(|row| Entry { body: row.body.clone().into_bytes(), line: Line::Webhook(Box::new(row)) })
+            .collect();
         assert_eq!(entries.len(), records);
         group.throughput(Throughput::Elements(records as u64));
         group.bench_function(format!("unpack {records}"), |bencher| {

@@ -173,7 +173,7 @@ pub fn claims(batch: &[u8]) -> Vec<LedgerEntry> {
     let records = sqs::read(batch, &mut buffer, false).unwrap();
     let mut entries = Vec::with_capacity(records.len());
     for record in &records {
-        let Ok(message) = QueuedMessage::read(record.body, &record.attributes()) else { continue };
+        let Ok(message) = QueuedMessage::read(record.body, record.attributes()) else { continue };
         let endpoint = endpoints.iter().find(|endpoint| *endpoint.id() == message.endpoint).unwrap();
         let Content::Inline(body) = message.content().unwrap() else {
             panic!("no body is claim-checked here")

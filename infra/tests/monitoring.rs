@@ -145,7 +145,9 @@ fn every_reason_for_a_quarantine_is_in_the_runbook() {
         })
         .collect();
     let mut found = 0;
-    for before in ["oison(\"", "_unavailable\", \"", "REFUSED: &str = \""] {
+    let beginnings =
+        ["oison(\"", "retry(\"", "Retry(\"", "_unavailable\", \"", "REFUSED: &str = \"", "Reason = \""];
+    for before in beginnings {
         for after in sources.iter().flat_map(|source| source.split(before).skip(1)) {
             let (reason, _) = after.split_once('"').unwrap();
             assert!(runbook.contains(&format!("`{reason}`")), "{reason}");

@@ -165,6 +165,20 @@ fn each_function_is_given_the_variables_that_it_reads() {
     }
 }
 
+/// Otherwise SQS would move a message that the processor has not set aside yet, without a reason.
+#[test]
+fn the_processor_knows_how_often_the_intakes_hand_a_message_out() {
+    let resources = resources();
+    let variables = &resources["Processor"]["Properties"]["Environment"]["Variables"];
+    let number = |name: &str| variables[name].as_str().unwrap().parse::<i64>().unwrap();
+    for queue in ["Intake", "IntakeOrdered"] {
+        let receives = &resources[queue]["Properties"]["RedrivePolicy"]["maxReceiveCount"];
+        assert_eq!(receives.as_i64(), Some(number("MAX_RECEIVES")), "{queue}");
+    }
+    // A FIFO batch has ten messages at most: so many may be set aside one after the other.
+    assert!(number("SET_ASIDE_RECEIVES") + 10 < number("MAX_RECEIVES"));
+}
+
 #[test]
 fn each_function_may_do_what_it_does_and_no_more() {
     let resources = resources();

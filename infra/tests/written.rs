@@ -56,10 +56,9 @@ pub fn monitoring(template: &str) -> String {
 fn dead_letters() -> Vec<Alarm> {
     let of_queues = Queue::ALL.iter().map(|queue| {
         let (meaning, section) = match queue.reader() {
-            Reader::Processor => (
-                "Webhooks that the processor failed on three times, or cannot ever process".to_owned(),
-                "intake",
-            ),
+            Reader::Processor => {
+                ("Webhooks that the processor set aside or did not come back from".to_owned(), "intake")
+            }
             Reader::Archival => ("Rows that could not be archived".to_owned(), "archive"),
             Reader::Consumer(category) => {
                 let (first, rest) = category.as_str().split_at(1);

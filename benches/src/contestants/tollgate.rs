@@ -25,7 +25,7 @@ use tollgate_pipeline::{
         LedgerEntry, Link, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts,
         Quarantine, Recorded, Transactions,
     },
-    process::{Process, Record, init_thread_pool},
+    process::{Process, Receives, Record, init_thread_pool},
 };
 use tollgate_risk::Thresholds;
 
@@ -74,6 +74,7 @@ impl Tollgate {
             archive: memory(),
             payloads: memory(),
             quarantine: memory(),
+            receives: Receives { tries: 3, last: 20 },
             thresholds: Thresholds::default(),
             is_parallel,
         };
@@ -86,7 +87,7 @@ impl Tollgate {
     pub fn accept(&self, payload: &[u8]) {
         let known = |entry: LedgerEntry| {
             let LedgerEntry { key, state, received_at, fingerprint, terms, .. } = entry;
-            (key, Known { state, received_at, fingerprint, terms: Some(terms) })
+            (key, Known { state, webhook_id: None, received_at, fingerprint, terms: Some(terms) })
         };
         self.ledger.lock().unwrap().extend(batch::claims(payload).into_iter().map(known));
     }

@@ -6,14 +6,14 @@ use futures_util::{StreamExt, stream};
 use tollgate_batch::{Batch, Kind, Outcome, Reason, Response, Summary, Unreportable, guard};
 use tollgate_core::id::hex_sha256;
 use tollgate_pipeline::{
-    archive::{Row, unpack},
+    archive::{Line as Written, unpack},
     intake::{ClaimCheck, Content, decode},
     ports::{Archive, PayloadSource, PortError, Stored},
 };
 use tracing::{error, warn};
 
 use crate::{
-    entry::Entry,
+    entry::{Entry, dated},
     object::{encode, key, partition},
 };
 
@@ -30,7 +30,7 @@ const FETCHES: usize = 16;
 pub struct Message<'a> {
     /// The id by which SQS is told of a failure.
     pub id: &'a str,
-    /// Lines of [`Row`]s.
+    /// Its lines.
     pub body: &'a str,
 }
 
@@ -113,7 +113,7 @@ impl<A: Archive, P: PayloadSource> Archiver<A, P> {
         let mut lines: Vec<Line> = part.into_iter().filter(|line| !work.is_given_up(line)).collect();
         self.fetch(&mut lines, work).await;
         lines.retain(|line| !work.is_given_up(line));
-        let earliest = lines.first()?.row.received_at;
+        let earliest = dated(&lines.first()?.written);
         let key = key(earliest, lines.iter().map(|line| line.digest.as_str()));
 
         let owners: Vec<Vec<usize>> = lines.iter_mut().map(|line| std::mem::take(&mut line.owners)).collect();
@@ -186,10 +186,10 @@ impl<A: Archive, P: PayloadSource> Archiver<A, P> {
 
 const ALTERED: Reason = "body_altered";
 
-/// One row on its way into an object.
+/// One line on its way into an object.
 #[derive(Debug)]
 struct Line {
-    row: Row<'static>,
+    written: Written<'static>,
     body: Body,
     /// SHA-256 of the line's text.
     digest: String,
@@ -204,14 +204,24 @@ enum Body {
 }
 
 impl Line {
-    fn new(mut row: Row<'static>, text: &str, owner: usize) -> Result<Self, Reason> {
-        let body = std::mem::take(&mut row.body);
-        let body = match decode(row.encoding, &body).map_err(|_| "body_not_in_its_encoding")? {
-            Content::Inline(bytes) if row.receipt.is_of(&bytes) => Body::Inline(bytes.into_owned()),
-            Content::ClaimCheck(claim) if claim.sha256 == row.receipt.body_sha256 => Body::Claimed(claim),
-            Content::Inline(_) | Content::ClaimCheck(_) => return Err(ALTERED),
+    fn new(mut written: Written<'static>, text: &str, owner: usize) -> Result<Self, Reason> {
+        let (encoding, body) = match &mut written {
+            Written::Webhook(row) => (row.encoding, std::mem::take(&mut row.body)),
+            Written::Unread(message) => (message.encoding, std::mem::take(&mut message.body)),
         };
-        Ok(Self { row, body, digest: hex_sha256(text.as_bytes()), owners: vec![owner] })
+        let content = decode(encoding, &body).map_err(|_| "body_not_in_its_encoding")?;
+        let is_its_body = match (&written, &content) {
+            (Written::Webhook(row), Content::Inline(bytes)) => row.receipt.is_of(bytes),
+            (Written::Webhook(row), Content::ClaimCheck(claim)) => claim.sha256 == row.receipt.body_sha256,
+            // Of a message that could not be read nothing says which bytes are its own.
+            (Written::Unread(_), _) => true,
+        };
+        let body = match content {
+            _ if !is_its_body => return Err(ALTERED),
+            Content::Inline(bytes) => Body::Inline(bytes.into_owned()),
+            Content::ClaimCheck(claim) => Body::Claimed(claim),
+        };
+        Ok(Self { written, body, digest: hex_sha256(text.as_bytes()), owners: vec![owner] })
     }
 
     fn size(&self) -> usize {
@@ -223,7 +233,7 @@ impl Line {
 
     fn into_entry(self) -> Option<Entry> {
         match self.body {
-            Body::Inline(body) => Some(Entry { row: self.row, body }),
+            Body::Inline(body) => Some(Entry { line: self.written, body }),
             Body::Claimed(_) => None,
         }
     }
@@ -293,15 +303,18 @@ impl Work {
 }
 
 fn read(body: &str, owner: usize) -> Result<Vec<Line>, Reason> {
-    let rows = unpack(body).map_err(|_| "not_rows")?;
-    rows.into_iter().zip(body.split('\n')).map(|(row, text)| Line::new(row, text, owner)).collect()
+    let lines = unpack(body).map_err(|_| "not_rows")?;
+    lines.into_iter().zip(body.split('\n')).map(|(line, text)| Line::new(line, text, owner)).collect()
 }
 
 /// Sorts lines by day and arrival, makes one of those that are the same, and cuts them into objects. The order
 /// of the messages in the batch makes no difference.
 fn split(mut lines: Vec<Line>) -> Vec<Vec<Line>> {
     lines.sort_by(|a, b| {
-        let by = |line: &Line| (line.row.received_at, line.row.webhook_id);
+        let by = |line: &Line| match &line.written {
+            Written::Webhook(row) => (row.received_at, Some(row.webhook_id)),
+            Written::Unread(message) => (message.set_aside_at, None),
+        };
         by(a).cmp(&by(b)).then_with(|| a.digest.cmp(&b.digest))
     });
     let mut parts: Vec<Vec<Line>> = Vec::new();
@@ -314,7 +327,7 @@ fn split(mut lines: Vec<Line>) -> Vec<Vec<Line>> {
             same.owners.extend(line.owners);
             continue;
         }
-        let its_day = partition(line.row.received_at);
+        let its_day = partition(dated(&line.written));
         let is_full = size.saturating_add(line.size()) > MAX_OBJECT_BODY_BYTES;
         if parts.is_empty() || is_full || its_day != day {
             parts.push(Vec::new());

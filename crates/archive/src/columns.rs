@@ -14,7 +14,7 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use tollgate_core::{EffectId, EventId, Money, PaymentEvent, RiskTier, Timestamp};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, dated};
 
 /// The archive's schema, which every object's metadata holds. A column is only ever added under one version.
 pub const SCHEMA: &str = "tollgate.archive/1";
@@ -41,29 +41,35 @@ pub fn schema() -> SchemaRef {
         optional("only_transaction", DataType::Utf8),
         required("outcome", DataType::Utf8),
         required("events", list_of(event_fields())),
+        optional("reason", DataType::Utf8),
+        optional("part", DataType::Int32),
     ]))
 }
 
 /// The columns of `entries`.
 pub(super) fn record_batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
-    let rows = || entries.iter().map(|entry| &entry.row);
+    let all = || entries.iter();
+    let verified_at = |entry: &Entry| entry.row().map_or(dated(&entry.line), |row| row.receipt.verified_at);
+    let part = |entry: &Entry| Some(entry.row().map_or(0, |row| i32::try_from(row.part).unwrap_or(i32::MAX)));
     let columns: Vec<ArrayRef> = vec![
-        texts(rows().map(|row| row.webhook_id.as_str())),
-        moments(rows().map(|row| row.received_at)),
-        texts(rows().map(|row| row.receipt.endpoint.as_str())),
-        texts(rows().map(|row| row.receipt.provider.as_str())),
-        texts(rows().map(|row| row.source_ip.as_str())),
-        texts(rows().map(|row| row.receipt.authenticity.as_str())),
-        texts(rows().map(|row| row.receipt.key_id.as_str())),
-        optional_moments(rows().map(|row| row.receipt.signed_at)),
-        moments(rows().map(|row| row.receipt.verified_at)),
-        texts(rows().map(|row| row.receipt.body_sha256.as_str())),
-        Arc::new(BinaryArray::from_iter_values(entries.iter().map(|entry| &entry.body))),
+        texts(all().map(Entry::id)),
+        moments(all().map(|entry| dated(&entry.line))),
+        texts(all().map(|entry| entry.text(|row| row.receipt.endpoint.as_str()))),
+        texts(all().map(|entry| entry.text(|row| row.receipt.provider.as_str()))),
+        texts(all().map(|entry| entry.text(|row| row.source_ip.as_str()))),
+        texts(all().map(|entry| entry.text(|row| row.receipt.authenticity.as_str()))),
+        texts(all().map(|entry| entry.text(|row| row.receipt.key_id.as_str()))),
+        optional_moments(all().map(|entry| entry.row()?.receipt.signed_at)),
+        moments(all().map(verified_at)),
+        texts(all().map(|entry| entry.text(|row| row.receipt.body_sha256.as_str()))),
+        Arc::new(BinaryArray::from_iter_values(all().map(|entry| &entry.body))),
         headers(entries)?,
-        texts(rows().map(|row| row.request.query.as_str())),
-        optional_texts(rows().map(|row| row.only_transaction.as_deref())),
-        texts(rows().map(|row| row.outcome.as_str())),
+        texts(all().map(|entry| entry.text(|row| row.request.query.as_str()))),
+        optional_texts(all().map(|entry| entry.row()?.only_transaction.as_deref())),
+        texts(all().map(|entry| entry.outcome().as_str())),
         events(entries)?,
+        optional_texts(all().map(Entry::reason)),
+        Arc::new(all().map(part).collect::<Int32Array>()),
     ];
     RecordBatch::try_new(schema(), columns)
 }
@@ -73,10 +79,10 @@ fn header_fields() -> Fields {
 }
 
 fn headers(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
-    let all = || entries.iter().flat_map(|entry| entry.row.request.headers.iter());
-    let columns = vec![texts(all().map(|(name, _)| name)), texts(all().map(|(_, value)| value))];
-    let lengths = entries.iter().map(|entry| entry.row.request.headers.iter().count());
-    list(header_fields(), columns, lengths)
+    let headers: Vec<Vec<(&str, &str)>> = entries.iter().map(Entry::headers).collect();
+    let all = || headers.iter().flatten();
+    let columns = vec![texts(all().map(|(name, _)| *name)), texts(all().map(|(_, value)| *value))];
+    list(header_fields(), columns, headers.iter().map(Vec::len))
 }
 
 fn event_fields() -> Fields {
@@ -110,7 +116,7 @@ fn event_fields() -> Fields {
 }
 
 fn events(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
-    let all: Vec<&PaymentEvent<'_>> = entries.iter().flat_map(|entry| &entry.row.events).collect();
+    let all: Vec<&PaymentEvent<'_>> = entries.iter().flat_map(Entry::events).collect();
     let all = || all.iter().copied();
     let amounts = || all().map(|event| event.amount.as_ref());
     let decimals = amounts().map(|amount| amount.and_then(Money::to_decimal));
@@ -160,7 +166,7 @@ fn events(entries: &[Entry]) -> Result<ArrayRef, ArrowError> {
         ),
         optional_texts(all().map(|event| event.restates.as_ref().map(EventId::as_str))),
     ];
-    list(event_fields(), columns, entries.iter().map(|entry| entry.row.events.len()))
+    list(event_fields(), columns, entries.iter().map(|entry| entry.events().len()))
 }
 
 /// The tier's JSON text.

@@ -66,13 +66,14 @@ pub(super) fn partition(received_at: Timestamp) -> String {
 }
 
 /// Columns whose values repeat from row to row.
-const REPETITIVE: [&str; 16] = [
+const REPETITIVE: [&str; 17] = [
     "endpoint",
     "provider",
     "source_ip",
     "authenticity",
     "key_id",
     "outcome",
+    "reason",
     "headers.list.element.name",
     "events.list.element.type",
     "events.list.element.category",

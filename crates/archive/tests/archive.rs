@@ -18,7 +18,7 @@ use tollgate_core::{
 };
 use tollgate_core::{EndpointId, ProviderId};
 use tollgate_pipeline::{
-    archive::{Outcome, Packing, Row},
+    archive::{Line, Outcome, Packing, Row, UnreadMessage},
     intake::{self, ClaimCheck, Encoding, RequestParts},
     ports::{PortError, Stored},
 };
@@ -78,6 +78,8 @@ fn row(number: u128, received_at: &str, body: &[u8]) -> Row<'static> {
         },
         only_transaction: None,
         outcome: Outcome::Processed,
+        reason: None,
+        part: 0,
     }
 }
 
@@ -141,6 +143,10 @@ fn check(object: &[u8], rows: &[(Row<'static>, Vec<u8>)]) {
     text("query", |row| Some(row.request.query.clone()));
     text("only_transaction", |row| row.only_transaction.clone());
     text("outcome", |row| Some(row.outcome.as_str().to_owned()));
+    text("reason", |row| row.reason.clone());
+    let part = column("part").as_any().downcast_ref::<Int32Array>().unwrap();
+    let expected: Vec<i32> = rows.iter().map(|(row, _)| row.part.try_into().unwrap()).collect();
+    assert_eq!(part.values().to_vec(), expected);
     let time = |name: &str, of: fn(&Row<'static>) -> Option<Timestamp>| {
         let array = column(name).as_any().downcast_ref::<TimestampMicrosecondArray>().unwrap();
         assert_eq!(array.timezone(), Some("UTC"));
@@ -398,6 +404,57 @@ fn amounts_of_28_digits_and_the_widest_are_exact() {
         .iter()
         .map(|text| event(&row.webhook_id, Some(Money::from_decimal(text, usd).unwrap())))
         .collect();
-    let entry = Entry { row: row.clone(), body: b"{}".to_vec() };
+    let entry = Entry { line: Line::Webhook(Box::new(row.clone())), body: b"{}".to_vec() };
     check(&encode(&[entry]).unwrap(), &[(row, b"{}".to_vec())]);
+}
+
+/// What was set aside is archived as it came, whatever it says of itself.
+#[tokio::test]
+async fn what_was_set_aside_is_archived_with_its_reason() {
+    let mut webhook = row(1, NOON, b"{}");
+    webhook.events = Vec::new();
+    (webhook.outcome, webhook.reason) = (Outcome::SetAside, Some("conflicting_facts".to_owned()));
+    let unread = |encoding, body: String| UnreadMessage {
+        message_id: "059f36b4-87a3-44ab-83d2-661975830a7d".to_owned(),
+        set_aside_at: at(NOON),
+        attributes: vec![("receipt".to_owned(), "{}".to_owned())],
+        encoding,
+        body,
+        reason: "not_an_intake_message".to_owned(),
+    };
+    let large = b"neither a webhook nor a row".to_vec();
+    let claim = ClaimCheck::of(&webhook.webhook_id, at(NOON), &large);
+    let mut payloads = MemoryPayloads::default();
+    payloads.insert(claim.key.clone(), Ok(large.clone()));
+    let claimed = unread(Encoding::ClaimCheck, serde_json::to_string(&claim).unwrap());
+    let lines = [
+        serde_json::to_string(&webhook).unwrap(),
+        serde_json::to_string(&unread(Encoding::Text, "\u{fffd}?".to_owned())).unwrap(),
+        serde_json::to_string(&claimed).unwrap(),
+    ];
+    let archive = MemoryArchive::default();
+    let body = lines.join("\n");
+    let messages = [Message { id: "m", body: &body }];
+    let archived = Archiver::new(&archive, &payloads).archive(&messages, || true).await.unwrap();
+    assert_eq!((archived.summary.ok, archived.objects.len()), (1, 1));
+    let object = archive.objects().into_values().next().unwrap();
+    let batch = read(&object);
+    let texts = |name: &str| -> Vec<String> {
+        let column = batch.column_by_name(name).unwrap().as_string::<i32>();
+        column.iter().map(|text| text.unwrap_or("-").to_owned()).collect()
+    };
+    assert_eq!(texts("outcome"), ["set_aside"; 3]);
+    let mut rows: Vec<(String, String, Vec<u8>)> = texts("endpoint")
+        .into_iter()
+        .zip(texts("reason"))
+        .zip(batch.column_by_name("body").unwrap().as_binary::<i32>().iter())
+        .map(|((endpoint, reason), body)| (endpoint, reason, body.unwrap().to_vec()))
+        .collect();
+    rows.sort();
+    let expected = [
+        (String::new(), "not_an_intake_message".to_owned(), large),
+        (String::new(), "not_an_intake_message".to_owned(), "\u{fffd}?".as_bytes().to_vec()),
+        (webhook.receipt.endpoint.to_string(), "conflicting_facts".to_owned(), b"{}".to_vec()),
+    ];
+    assert_eq!(rows, expected);
 }

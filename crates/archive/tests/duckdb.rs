@@ -12,7 +12,7 @@ use tollgate_core::{
     Timestamp, WebhookId, event::Arrival, id::hex_sha256,
 };
 use tollgate_pipeline::{
-    archive::{Outcome, Row},
+    archive::{Line as Written, Outcome, Row},
     intake::{Encoding, RequestParts},
 };
 
@@ -55,8 +55,10 @@ fn entry(number: u128, body: &[u8], amount: &str, currency: &str) -> Entry {
         only_transaction: None,
         events: vec![event],
         outcome: Outcome::Processed,
+        reason: None,
+        part: 0,
     };
-    Entry { row, body: body.to_vec() }
+    Entry { line: Written::Webhook(Box::new(row)), body: body.to_vec() }
 }
 
 /// One line of the script's output.
@@ -97,7 +99,8 @@ fn duckdb_reads_what_was_written() {
     let lines: Vec<Line> = archive_read(&[folder]);
     assert_eq!(lines.len(), entries.len());
     for (line, entry) in lines.iter().zip(&entries) {
-        assert_eq!(line.webhook_id, entry.row.webhook_id);
+        let row = entry.line.clone().into_row().unwrap();
+        assert_eq!(line.webhook_id, row.webhook_id);
         assert_eq!(line.received_at, "2026-01-02T23:59:59.123456+00:00");
         assert_eq!(
             (STANDARD.decode(&line.body).unwrap(), line.bytes),
@@ -106,8 +109,8 @@ fn duckdb_reads_what_was_written() {
         assert_eq!(line.sha256, hex_sha256(&entry.body));
         assert_eq!(line.sha256, line.body_sha256);
         let headers: Vec<(&str, &str)> = line.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(headers, entry.row.request.headers.iter().collect::<Vec<_>>());
-        assert_eq!(line.events, entry.row.events);
+        assert_eq!(headers, row.request.headers.iter().collect::<Vec<_>>());
+        assert_eq!(line.events, row.events);
     }
 
     let query = "SELECT date::VARCHAR || ' ' || e.currency || ' ' || sum(e.amount_minor_units) AS text \

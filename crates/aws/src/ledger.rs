@@ -144,7 +144,7 @@ impl Ledger for DynamoLedger {
             client: &self.client,
             table: &self.table,
             key: KEY,
-            projection: "event_key, #state, received_at, expires_at, fingerprint, seals, occurred_at, \
+            projection: "event_key, #state, webhook_id, received_at, expires_at, fingerprint, seals, occurred_at, \
                          authenticity, revision",
             names: &[("#state", STATE)],
         };
@@ -219,7 +219,8 @@ fn known_of(item: &Attributes) -> PortResult<Known> {
     let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok()).ok_or_else(unreadable)?;
     let fingerprint = text(item, FINGERPRINT).ok_or_else(unreadable)?.to_owned();
     let terms = if item.contains_key(SEALS) { Some(terms_of(item).ok_or_else(unreadable)?) } else { None };
-    Ok(Known { state, received_at, fingerprint, terms })
+    let webhook_id = text(item, WEBHOOK_ID).and_then(WebhookId::parse);
+    Ok(Known { state, webhook_id, received_at, fingerprint, terms })
 }
 
 fn terms_of(item: &Attributes) -> Option<Terms> {

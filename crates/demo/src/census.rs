@@ -275,6 +275,10 @@ impl Census {
         }
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let row: ArchiveRow = serde_json::from_slice(line).context("a row of the archive")?;
+            // A copy that had nothing to do has a row as well.
+            if !matches!(row.outcome.as_str(), "processed" | "conflict") {
+                continue;
+            }
             self.altered_rows += u64::from(row.sha256 != row.body_sha256);
             if row.sha256 == example.body_sha256 {
                 let mut row: Value = serde_json::from_slice(line)?;
@@ -301,6 +305,7 @@ struct ArchiveRow {
     body_sha256: String,
     /// Of the bytes read back.
     sha256: String,
+    outcome: String,
 }
 
 async fn scan(

@@ -65,7 +65,7 @@ pub(crate) async fn demonstrate(args: &Arguments) -> anyhow::Result<ExitCode> {
     let mut emptied = wait(&aws, &planned, &delivered, patience).await?;
     let kills = chaos.map(Chaos::stop);
     if kills.is_some() {
-        // A message whose three receives were each ended by a kill is dead-lettered. An operator would redrive it.
+        // A message whose every receive was ended by a kill is dead-lettered. An operator would redrive it.
         let redriven = redrive::redrive(&aws).await?;
         say!("demo: the killing is over; {redriven} dead letters sent back");
         if redriven > 0 || emptied != Emptied::Complete {

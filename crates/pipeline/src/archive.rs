@@ -1,5 +1,5 @@
 //! The archive queue's messages, from the processor to the archival function: one JSON line for each archived webhook,
-//! as many as a message holds.
+//! as many as a message holds. A webhook whose row is longer than a message has several lines.
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Authenticity, EndpointId, PaymentEvent, ProviderId, Receipt, Timestamp, WebhookId};
@@ -14,6 +14,10 @@ pub enum Outcome {
     Processed,
     /// An event of it contradicts what its id first said; that event had no effect.
     Conflict,
+    /// Other deliveries of its events were processed, and this one had nothing to do.
+    Duplicate,
+    /// It is in the quarantine, and has had no effect so far.
+    SetAside,
 }
 
 impl Outcome {
@@ -22,6 +26,8 @@ impl Outcome {
         match self {
             Self::Processed => "processed",
             Self::Conflict => "conflict",
+            Self::Duplicate => "duplicate",
+            Self::SetAside => "set_aside",
         }
     }
 }
@@ -46,10 +52,64 @@ pub struct Row<'a> {
     /// Where an ordered delivery of several payments was sent once for each: which one this row is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_transaction: Option<String>,
-    /// What it said.
+    /// What it said, or a part of that. None where it had nothing to do or is set aside: an event is told by the rows of
+    /// deliveries that were processed, so that a sum counts it once.
     pub events: Vec<PaymentEvent<'a>>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why it was set aside; none where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Which part of its events this is, counted from 0: those of a large delivery are in several rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(part: &u32) -> bool {
+    *part == 0
+}
+
+/// A message that was set aside and is no webhook that was let in, as it was received: nothing that it says of itself can
+/// be relied on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadMessage {
+    /// The queue's id of it.
+    pub message_id: String,
+    /// When it was set aside; decides the partition.
+    pub set_aside_at: Timestamp,
+    /// The message attributes.
+    pub attributes: Vec<(String, String)>,
+    /// How `body` carries the message's body: as it is, or as a claim check.
+    pub encoding: Encoding,
+    /// The message's body in that encoding.
+    pub body: String,
+    /// Why it was set aside.
+    pub reason: String,
+}
+
+/// A line of an archive message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A webhook.
+    Webhook(Box<Row<'a>>),
+    /// A message that could not be taken for one.
+    Unread(UnreadMessage),
+}
+
+impl<'a> Line<'a> {
+    /// The webhook's row.
+    pub fn into_row(self) -> Option<Row<'a>> {
+        match self {
+            Self::Webhook(row) => Some(*row),
+            Self::Unread(_) => None,
+        }
+    }
+
+    fn read(line: &str) -> Option<Line<'static>> {
+        let row = serde_json::from_str(line).map(|row| Line::Webhook(Box::new(row)));
+        row.or_else(|_| serde_json::from_str(line).map(Line::Unread)).ok()
+    }
 }
 
 /// A line of an archive message that is no row.
@@ -58,6 +118,21 @@ pub struct Row<'a> {
 pub struct RowError {
     /// Counted from 1.
     pub line: usize,
+}
+
+/// How a row ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) part: u32,
+}
+
+impl Ending {
+    /// That of a row that is whole and was not set aside.
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        Self { outcome, reason: None, part: 0 }
+    }
 }
 
 /// Writes the line of a [`Row`], put together from what is at hand: the message as it came, and its events' JSON.
@@ -69,7 +144,7 @@ pub(crate) fn write_line<'e>(
     line: &mut String,
     message: &QueuedMessage<'_>,
     events: impl IntoIterator<Item = &'e str>,
-    outcome: Outcome,
+    ending: Ending,
 ) -> Result<(), serde_json::Error> {
     let head = Head {
         webhook_id: message.webhook_id,
@@ -86,6 +161,8 @@ pub(crate) fn write_line<'e>(
             verified_at: message.received_at,
         },
         only_transaction: message.notes.only_transaction.as_deref(),
+        reason: ending.reason,
+        part: ending.part,
     };
     line.push_str(&serde_json::to_string(&head)?);
     line.pop();
@@ -108,10 +185,27 @@ pub(crate) fn write_line<'e>(
         line.push_str(event);
     }
     line.push_str("],\"outcome\":\"");
-    line.push_str(outcome.as_str());
+    line.push_str(ending.outcome.as_str());
     line.push_str("\"}");
     Ok(())
 }
+
+/// At least as long as the message's row with events of so many bytes in all, their commas included.
+pub(crate) fn row_bytes_at_most(message: &QueuedMessage<'_>, events: usize) -> usize {
+    // JSON writes a byte as six at most (RFC 8259, section 7), and so `in_sqs_characters` a character of three.
+    let texts = [
+        message.source_ip,
+        message.key_id,
+        message.notes.body_sha256.as_ref(),
+        message.notes.only_transaction.as_deref().unwrap_or_default(),
+    ];
+    let texts: usize = texts.iter().map(|text| 6 * text.len()).sum();
+    let body = message.escaped_body.map_or(6 * message.body.len(), |escaped| 2 * escaped.len());
+    HEAD_BYTES + texts + body + 2 * (message.request.len() + events)
+}
+
+/// More than a row's names, ids, times and words.
+const HEAD_BYTES: usize = 2_048;
 
 /// The fields of a [`Row`] that are not at hand as JSON.
 #[derive(Serialize)]
@@ -123,6 +217,10 @@ struct Head<'a> {
     receipt: ReceiptHead<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     only_transaction: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    part: u32,
 }
 
 /// The fields of a [`Receipt`].
@@ -190,6 +288,23 @@ impl Packing {
     }
 }
 
+/// How long the line that `write` writes is in a message, in bytes.
+///
+/// # Errors
+///
+/// Those of `write`.
+pub(crate) fn line_bytes<E>(write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<usize, E> {
+    let mut line = String::new();
+    write(&mut line)?;
+    in_sqs_characters(&mut line, 0);
+    Ok(line.len())
+}
+
+/// How long an event's JSON is in a line, in bytes.
+pub(crate) fn event_bytes(json: &str) -> usize {
+    json.len() + 3 * json.matches(['\u{fffe}', '\u{ffff}']).count()
+}
+
 /// Makes the line that begins there one that SQS takes. JSON escapes control characters by itself; what SQS refuses
 /// besides are U+FFFE and U+FFFF. A line break can only stand between two tokens.
 fn in_sqs_characters(message: &mut String, begin: usize) {
@@ -204,16 +319,16 @@ fn in_sqs_characters(message: &mut String, begin: usize) {
     }
 }
 
-/// Reads a message's rows.
+/// Reads a message's lines.
 ///
 /// # Errors
 ///
 /// [`RowError`] for the first line that is none.
-pub fn unpack(message: &str) -> Result<Vec<Row<'static>>, RowError> {
+pub fn unpack(message: &str) -> Result<Vec<Line<'static>>, RowError> {
     message
         .split('\n')
         .enumerate()
-        .map(|(index, line)| serde_json::from_str(line).map_err(|_| RowError { line: index + 1 }))
+        .map(|(index, line)| Line::read(line).ok_or(RowError { line: index + 1 }))
         .collect()
 }
 
@@ -282,14 +397,15 @@ mod tests {
         let escaped = QueuedMessage { escaped_body: Some("{\\u0022a\\\":\\n\u{ffff}}"), ..message.clone() };
         for message in [message, escaped] {
             let mut packing = Packing::default();
-            packing.add(|line| write_line(line, &message, [], Outcome::Conflict)).unwrap();
+            let ending = Ending { outcome: Outcome::SetAside, reason: Some("conflicting_facts"), part: 7 };
+            packing.add(|line| write_line(line, &message, [], ending)).unwrap();
             let written = packing.into_messages().pop().unwrap();
             assert!(!written.contains(['\u{ffff}', '\n']), "{written}");
-            let rows = unpack(&written).unwrap();
-            let row = rows.first().unwrap();
-            assert_eq!((row.body.as_str(), row.outcome), (body, Outcome::Conflict));
+            assert!(written.len() <= row_bytes_at_most(&message, 0));
+            let row = unpack(&written).unwrap().remove(0).into_row().unwrap();
+            assert_eq!((row.body.as_str(), row.outcome, row.part), (body, Outcome::SetAside, 7));
             let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-            assert_eq!(value(&serde_json::to_string(row).unwrap()), value(&written));
+            assert_eq!(value(&serde_json::to_string(&row).unwrap()), value(&written));
         }
     }
 

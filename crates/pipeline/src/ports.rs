@@ -174,6 +174,8 @@ pub const MAX_SEALS: usize = 256;
 pub struct Known {
     /// How far it has come.
     pub state: LedgerState,
+    /// The delivery that claimed it; of one that is processed, the delivery that did it.
+    pub webhook_id: Option<WebhookId>,
     /// When the delivery that claimed it arrived.
     pub received_at: Timestamp,
     /// The facts it was claimed with.

@@ -82,6 +82,7 @@ impl Context {
                 settings.quarantine_queue_url,
                 settings.quarantine_ordered_queue_url,
             ),
+            receives: settings.receives,
             thresholds: settings.thresholds,
             is_parallel,
         };

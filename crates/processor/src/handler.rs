@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tollgate_aws::LONGEST_CALL;
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
     clock,
@@ -14,10 +15,15 @@ use tracing::{Instrument, Level, error_span};
 
 use crate::context::Context;
 
-/// Kept free at the end of an invocation, in milliseconds: a stride begun just before it still ends, the slowest
-/// call's attempts (12 s) included. Of a short invocation a quarter is kept, since a reserve as long as the
-/// invocation would leave no time for any work, ever.
-const RESERVE_MS: u64 = 15_000;
+/// Kept free at the end of an invocation, in milliseconds: what a section has published is archived and marked as processed
+/// in that time, whatever the services do. Each of the three is a list of calls that ends within [`LONGEST_CALL`]; the rest
+/// is for the response.
+const RESERVE_MS: u64 = 40_000;
+/// An invocation that is too short for both has so much time for work, and the rest, at least a quarter, as its reserve: one as
+/// long as the invocation would leave no time for any work, ever.
+const WORK_MS: u64 = 20_000;
+
+const _: () = assert!(3 * LONGEST_CALL.as_millis() < RESERVE_MS as u128);
 
 /// Why a whole batch fails.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +61,8 @@ async fn process(
     let records: Vec<Record<'_>> = event.iter().map(record).collect();
     let now_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);
     let remaining_ms = invocation.deadline_ms.saturating_sub(now_ms);
-    let deadline = Deadline::new(now_ms, remaining_ms, RESERVE_MS.min(remaining_ms / 4));
+    let reserve_ms = remaining_ms.saturating_sub(WORK_MS).max(remaining_ms / 4).min(RESERVE_MS);
+    let deadline = Deadline::new(now_ms, remaining_ms, reserve_ms);
     let report = context.process.run(kind, &records, deadline).await?;
     log_and_count(context, &invocation.request_id, kind, &report, started_at);
     Ok(report.response)

@@ -4,7 +4,7 @@ use tollgate_lambda::{
     settings::{Reader, SettingsError, Source},
     start,
 };
-use tollgate_pipeline::directory::Freshness;
+use tollgate_pipeline::{directory::Freshness, process::Receives};
 use tollgate_risk::Thresholds;
 
 /// What the environment says.
@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) endpoints_path: String,
     pub(crate) freshness: Freshness,
     pub(crate) thresholds: Thresholds,
+    pub(crate) receives: Receives,
     /// Whether a batch has more than one processor to itself.
     pub(crate) is_parallel: bool,
     /// Whether an invocation waits for the start.
@@ -52,6 +53,10 @@ impl Settings {
                 ..freshness
             },
             thresholds: reader.checked("RISK_THRESHOLDS", Thresholds::default(), thresholds),
+            receives: Receives {
+                tries: reader.parsed("SET_ASIDE_RECEIVES", 3),
+                last: reader.parsed("MAX_RECEIVES", u32::MAX),
+            },
             // Where several invocations run at once, they have the processors.
             is_parallel: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0_u32) >= TWO_PROCESSORS_MB
                 && reader.parsed("AWS_LAMBDA_MAX_CONCURRENCY", 1_u32) <= 1,

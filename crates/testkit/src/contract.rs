@@ -52,7 +52,13 @@ fn entry(event_id: &str, number: u128, at: Timestamp) -> LedgerEntry {
 
 fn known(entry: &LedgerEntry) -> Known {
     let LedgerEntry { state, received_at, ref fingerprint, ref terms, .. } = *entry;
-    Known { state, received_at, fingerprint: fingerprint.clone(), terms: Some(terms.clone()) }
+    Known {
+        state,
+        webhook_id: Some(entry.webhook_id),
+        received_at,
+        fingerprint: fingerprint.clone(),
+        terms: Some(terms.clone()),
+    }
 }
 
 /// A claim is given once and is absent after it has expired. Later claims of the same event get its facts and terms, and

@@ -51,8 +51,17 @@ pub struct ClaimCheck {
 impl ClaimCheck {
     /// The claim check of `body`, named by day and webhook so that a person can find it.
     pub fn of(webhook_id: &WebhookId, received_at: Timestamp, body: &[u8]) -> Self {
-        let day = received_at.strftime("%Y/%m/%d");
-        Self { key: format!("{day}/{webhook_id}"), sha256: hex_sha256(body), bytes: body.len() }
+        Self::named(webhook_id.as_str(), received_at, body)
+    }
+
+    /// The claim check of the body of a message that is no webhook of ours, named by day and its digest.
+    pub(crate) fn of_unread(at: Timestamp, body: &[u8]) -> Self {
+        Self::named(&format!("unread-{}", hex_sha256(body)), at, body)
+    }
+
+    fn named(name: &str, at: Timestamp, body: &[u8]) -> Self {
+        let day = at.strftime("%Y/%m/%d");
+        Self { key: format!("{day}/{name}"), sha256: hex_sha256(body), bytes: body.len() }
     }
 
     /// Checks fetched bytes against the pointer.

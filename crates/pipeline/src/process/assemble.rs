@@ -7,7 +7,7 @@ use super::{
     decode::{Decoded, DecodedEvent, DecodedMessage},
     record::retry,
     steps::claims::{Claim, Claims},
-    stride::{Arena, Event, Message, Part, Progress, Row, Stride},
+    stride::{Arena, Event, Fit, Message, Part, Progress, Row, Stride},
 };
 
 /// Assembles a stride. The first message that tells an event does it, the others repeat it.
@@ -33,7 +33,7 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
         }
         stride.parts.extend((0..message.conflicts).map(|_| Part::Refused(Refusal::Conflict, None)));
         let own = || stride.parts.iter().skip(begin);
-        if !is_accepted && own().all(|part| matches!(part, Part::Done(_))) {
+        if !is_accepted && own().all(|part| matches!(part, Part::Done(..))) {
             let refused = own().map(|_| Part::Refused(Refusal::Altered, None)).collect::<Vec<_>>();
             stride.parts.truncate(begin);
             stride.parts.extend(refused);
@@ -43,6 +43,7 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
             message: message.message,
             parts: stride.parts.len() - begin,
             row: Row::NotDue,
+            fit: Fit::default(),
         });
     }
     stride
@@ -72,7 +73,7 @@ fn part<'a>(
             if let Some(known) = known {
                 told.take_terms(known);
             }
-            return Part::Done(Box::new(told.payment));
+            return Part::Done(Box::new(told.payment), known.and_then(|known| known.webhook_id));
         }
         Verdict::Admitted(known) => {
             *is_accepted = true;

@@ -1,8 +1,9 @@
 //! Turning an intake batch into payment events, once each.
 //!
 //! Records go through the steps in strides, because every step is a batch call: look up the claims, claim the effects,
-//! write the history, publish, archive, mark as processed. The ledger is marked last, so that a crash at any point
-//! leads to a repeat and never to a gap. What is repeated has the same keys, the same `id` and the same `restates`.
+//! write the history, and then, section by section, publish, archive, mark as processed. The ledger is marked last, so
+//! that a crash at any point leads to a repeat and never to a gap. What is repeated has the same keys, the same `id` and
+//! the same `restates`.
 //!
 //! Success is proven: a record that no step finished comes back.
 
@@ -12,14 +13,14 @@ mod assemble;
 mod decode;
 mod open;
 mod parallel;
-mod quarantine;
 mod record;
+mod set_aside;
 mod steps;
 mod stride;
 mod strides;
 mod use_case;
 
-use tollgate_batch::{Batch, Deadline, Kind, Outcome, Response, Summary, Unreportable};
+use tollgate_batch::{Batch, Deadline, Kind, Response, Summary, Unreportable};
 use tollgate_core::PaymentEvent;
 use tracing::warn;
 
@@ -28,14 +29,14 @@ use self::{
     decode::Decoded,
     open::Opened,
     parallel::SHARES,
-    record::{Ended, Indexed},
+    record::{Ended, Indexed, Tries},
     strides::strides,
 };
 use crate::ports::ProcessPorts;
 
 pub use self::{
     parallel::{PARALLEL_FROM, init_thread_pool},
-    record::Record,
+    record::{Receives, Record},
     use_case::Process,
 };
 
@@ -68,6 +69,7 @@ impl<P: ProcessPorts> Process<P> {
         records: &[Record<'_>],
         deadline: Deadline,
     ) -> Result<Report, Unreportable> {
+        let tries = Tries::new(self.receives, kind, records);
         let mut batch = Batch::new(kind, records.iter().map(|record| (record.message_id, record.group)));
         let (mut published, mut conflicts) = (0, 0);
         'waves: while let Some(wave) = batch.next_wave() {
@@ -79,10 +81,12 @@ impl<P: ProcessPorts> Process<P> {
                 if !deadline.has_time(self.now_ms()) {
                     break 'waves;
                 }
-                let done = self.stride(stride, deadline).await;
+                let done = self.stride(stride, &tries, deadline).await;
                 published += done.published;
                 conflicts += done.conflicts;
-                for (index, outcome) in self.quarantine_poison(done.ended, records).await {
+                let judge = |(index, outcome)| (index, tries.judge(index, outcome));
+                let ended = done.ended.into_iter().map(judge).collect();
+                for (index, outcome) in self.set_aside(ended, records, deadline).await {
                     if let Err(problem) = batch.settle(index, outcome) {
                         warn!(error = %problem, "outcome without a record");
                     }
@@ -93,7 +97,12 @@ impl<P: ProcessPorts> Process<P> {
     }
 
     /// The steps, in the order of SEMANTICS §5.
-    async fn stride(&self, records: &[Indexed<'_, '_>], deadline: Deadline) -> StrideResult {
+    async fn stride(
+        &self,
+        records: &[Indexed<'_, '_>],
+        tries: &Tries<'_, '_>,
+        deadline: Deadline,
+    ) -> StrideResult {
         let mut ended = Vec::with_capacity(records.len());
         let opened = self.open(records, &mut ended).await;
         let decoded = self.decode(&opened, &mut ended);
@@ -101,15 +110,22 @@ impl<P: ProcessPorts> Process<P> {
         let mut stride = assemble(decoded, claims);
         self.claim_effects(&mut stride).await;
         self.write_history(&mut stride).await;
-        // So far everything is idempotent. Past this point, what was begun is finished.
-        if !deadline.has_time(self.now_ms()) {
-            ended.extend(stride.messages.iter().map(|message| (message.index, Outcome::Retry("deadline"))));
-            return StrideResult { ended, published: 0, conflicts: 0 };
+        self.fit_rows(&mut stride, deadline).await;
+        let mut published = 0;
+        // So far everything is idempotent. What a section publishes is archived and marked before the next one is begun.
+        for section in stride.sections(SECTION) {
+            if deadline.has_time(self.now_ms()) {
+                published += self.publish(&mut stride, &section).await;
+                self.archive_rows(&mut stride, &section).await;
+                self.mark_processed(&mut stride, &section).await;
+            } else {
+                stride.put_off(&section);
+            }
         }
-        let published = self.publish(&mut stride.events).await;
-        self.archive_rows(&mut stride).await;
-        self.mark_processed(&mut stride).await;
-        self.release_effects(&stride).await;
+        // A claim that is not released is another delivery's when its lease is over.
+        if deadline.has_time(self.now_ms()) {
+            self.release_effects(&stride, tries).await;
+        }
         ended.extend(stride.ended());
         StrideResult { ended, published, conflicts: stride.conflicts() }
     }
@@ -135,6 +151,10 @@ impl<P: ProcessPorts> Process<P> {
         decoded.messages.len()
     }
 }
+
+/// Messages that are published, archived and marked before more are published: enough to keep each step's calls in flight
+/// for a while, and few enough that a slow bus leaves little behind the deadline.
+const SECTION: usize = 500;
 
 /// The result of a stride.
 struct StrideResult {

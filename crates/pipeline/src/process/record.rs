@@ -1,8 +1,8 @@
 //! The records of a batch, and how each of them ends.
 
-use std::{borrow::Cow, fmt::Display};
+use std::{borrow::Cow, collections::HashSet, fmt::Display};
 
-use tollgate_batch::Outcome;
+use tollgate_batch::{Kind, Outcome, Reason};
 use tracing::warn;
 
 use crate::ports::PortError;
@@ -22,6 +22,52 @@ pub struct Record<'a> {
     pub escaped_body: Option<&'a str>,
     /// The message attributes' texts.
     pub attributes: Cow<'a, [(&'a str, &'a str)]>,
+}
+
+/// The reason of a message that there was no time for.
+pub(super) const DEADLINE: Reason = "deadline";
+
+/// How often a message is received before it is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receives {
+    /// A message that fails is set aside from this receive on. A receive may be in vain: none was tried where the function
+    /// was throttled, where it had no time, and behind a failure in a FIFO group.
+    pub tries: u32,
+    /// The queue's `maxReceiveCount`, the last receive before SQS itself moves the message to the dead letters.
+    pub last: u32,
+}
+
+/// Which failures of a batch are the last.
+#[derive(Debug)]
+pub(super) struct Tries<'r, 'b> {
+    receives: Receives,
+    records: &'r [Record<'b>],
+    /// Those that stood behind another message of their FIFO group.
+    waited: HashSet<usize>,
+}
+
+impl<'r, 'b> Tries<'r, 'b> {
+    pub(super) fn new(receives: Receives, kind: Kind, records: &'r [Record<'b>]) -> Self {
+        let mut groups = HashSet::new();
+        let waits = |(index, record): (usize, &Record<'b>)| (!groups.insert(record.group)).then_some(index);
+        let waited = match kind {
+            Kind::Standard => HashSet::new(),
+            Kind::Fifo => records.iter().enumerate().filter_map(waits).collect(),
+        };
+        Self { receives, records, waited }
+    }
+
+    /// What becomes of a record that ended so: a failure of its last try is poison.
+    ///
+    /// A message that is not the first of its group in the batch was never tried before, since its group stops at a
+    /// failure: it is not charged with the receives in which it waited.
+    pub(super) fn judge(&self, index: usize, outcome: Outcome) -> Outcome {
+        let Outcome::Retry(reason) = outcome else { return outcome };
+        let count = self.records.get(index).map_or(0, |record| record.receive_count);
+        let was_tried = reason != DEADLINE && !self.waited.contains(&index);
+        let is_last = count >= self.receives.last || (count >= self.receives.tries && was_tried);
+        if is_last { Outcome::Poison(reason) } else { outcome }
+    }
 }
 
 /// A record and its index in the batch.
@@ -47,4 +93,44 @@ pub(super) fn poison(reason: &'static str, problem: &dyn Display, message_id: &s
 pub(super) fn retry(reason: &'static str, problem: &PortError) -> Outcome {
     warn!(error = %problem, reason, "record will be retried");
     Outcome::Retry(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_batch::Outcome::{Ok, Poison, Retry};
+
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_last_try_is_poison_and_followers_are_not_charged() {
+        let record = |group, receive_count| Record {
+            message_id: "m",
+            group: Some(group),
+            receive_count,
+            body: "",
+            escaped_body: None,
+            attributes: Cow::Borrowed(&[]),
+        };
+        let down = Retry("down");
+        let groups = [record("a", 3), record("a", 3), record("b", 2), record("b", 9), record("a", 10)];
+        let cases = [
+            (Kind::Fifo, 0, down, Poison("down")),
+            (Kind::Fifo, 1, down, down),
+            (Kind::Fifo, 2, down, down),
+            (Kind::Fifo, 3, down, down),
+            (Kind::Fifo, 4, down, Poison("down")),
+            (Kind::Fifo, 9, down, down),
+            (Kind::Standard, 1, down, Poison("down")),
+            (Kind::Standard, 2, down, down),
+            // Nothing was tried for want of time.
+            (Kind::Standard, 3, Retry(DEADLINE), Retry(DEADLINE)),
+            (Kind::Standard, 4, Retry(DEADLINE), Poison(DEADLINE)),
+            (Kind::Standard, 4, Ok, Ok),
+            (Kind::Standard, 0, Poison("bad"), Poison("bad")),
+        ];
+        for (kind, index, outcome, expected) in cases {
+            let tries = Tries::new(Receives { tries: 3, last: 10 }, kind, &groups);
+            assert_eq!(tries.judge(index, outcome), expected, "{kind:?} {index}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     marker::PhantomData,
-    ops::{Index, IndexMut},
+    ops::{Index, IndexMut, Range},
 };
 
 use tollgate_batch::Outcome;
@@ -12,9 +12,10 @@ use tracing::warn;
 
 use super::{
     admit::Refusal,
-    record::{Ended, retry},
+    record::{DEADLINE, Ended, retry},
 };
 use crate::{
+    archive,
     intake::QueuedMessage,
     ports::{Document, PortError},
 };
@@ -154,8 +155,8 @@ pub(super) enum Part<'a> {
     Owns(EventIx<'a>),
     /// Another message of the stride does this event. The message has its own copy, which its archive row holds.
     Repeats(EventIx<'a>, Box<PaymentEvent<'a>>),
-    /// The event was processed before: the message has its own copy.
-    Done(Box<PaymentEvent<'a>>),
+    /// The event was processed before, by this delivery if that is known. The message has its own copy.
+    Done(Box<PaymentEvent<'a>>, Option<WebhookId>),
     /// No effect of the message's event. The event and its effect, where a try before this one may have claimed it.
     Refused(Refusal, Option<(EventId, EffectId)>),
     /// The ledger did not answer: nothing is decided.
@@ -171,13 +172,25 @@ pub(super) struct Message<'a> {
     /// How many of [`Stride::parts`] are its own.
     pub(super) parts: usize,
     pub(super) row: Row,
+    pub(super) fit: Fit,
+}
+
+/// How a message's row fits the archive queue. It is decided before an event of the message is published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fit {
+    /// Where the body is, as JSON, if the row would be too long with it.
+    pub(super) claim_check: Option<String>,
+    /// How many events each row but the last has, where one row would be too long for all.
+    pub(super) splits: Vec<usize>,
 }
 
 /// A message's archive row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Row {
-    /// The message does nothing, or one of its events failed.
+    /// The message does nothing that is not archived, or one of its events failed.
     NotDue,
+    /// It cannot be written, so nothing of the message is published.
+    Refused(Outcome),
     /// It is in the archive queue.
     Queued,
     /// It is not.
@@ -207,6 +220,55 @@ impl<'a> Stride<'a> {
     pub(super) fn ended(&self) -> impl Iterator<Item = Ended> {
         self.messages().map(|(message, parts)| (message.index, self.events.outcome(message, parts)))
     }
+
+    /// The stride in sections of up to `length` messages, in order.
+    pub(super) fn sections(&self, length: usize) -> Vec<Section> {
+        let mut parts = 0;
+        let sections = self.messages.chunks(length).enumerate().map(|(number, messages)| {
+            let begin = parts;
+            parts += messages.iter().map(|message| message.parts).sum::<usize>();
+            let first = number * length;
+            Section { messages: first..first + messages.len(), parts: begin..parts }
+        });
+        sections.collect()
+    }
+
+    /// Each message of a section with its parts. A wrong section panics, as a wrong index does.
+    #[expect(clippy::indexing_slicing, reason = "a wrong index must fail the invocation")]
+    pub(super) fn section(&self, section: &Section) -> impl Iterator<Item = (&Message<'a>, &[Part<'a>])> {
+        with_parts(&self.messages[section.messages.clone()], &self.parts[section.parts.clone()])
+    }
+
+    /// The messages of a section. A wrong section panics, as a wrong index does.
+    #[expect(clippy::indexing_slicing, reason = "a wrong index must fail the invocation")]
+    pub(super) fn section_messages(&mut self, section: &Section) -> &mut [Message<'a>] {
+        &mut self.messages[section.messages.clone()]
+    }
+
+    /// Leaves a section's messages for later.
+    pub(super) fn put_off(&mut self, section: &Section) {
+        for message in self.section_messages(section) {
+            message.row = Row::Refused(Outcome::Retry(DEADLINE));
+        }
+    }
+
+    /// The events that a section's messages have still to do.
+    pub(super) fn pending_in(&self, section: &Section) -> Vec<EventIx<'a>> {
+        let may_be_published = |(message, _): &(&Message<'a>, _)| !matches!(message.row, Row::Refused(_));
+        let parts = self.section(section).filter(may_be_published).flat_map(|(_, parts)| parts);
+        let own = parts.filter_map(|part| match part {
+            Part::Owns(event) if self.events[*event].is_pending() => Some(*event),
+            _ => None,
+        });
+        own.collect()
+    }
+}
+
+/// Messages that are published, archived and marked together, and their parts.
+#[derive(Debug, Clone)]
+pub(super) struct Section {
+    messages: Range<usize>,
+    parts: Range<usize>,
 }
 
 /// Each message with its parts. A wrong number of parts panics, as a wrong index does.
@@ -230,7 +292,7 @@ impl<'a> Events<'a> {
                 Progress::Failed(outcome) => Some(outcome),
                 Progress::Pending | Progress::Done => None,
             },
-            Part::Done(_) | Part::Refused(..) => None,
+            Part::Done(..) | Part::Refused(..) => None,
         }
     }
 
@@ -238,15 +300,34 @@ impl<'a> Events<'a> {
         matches!(part, Part::Owns(event) | Part::Repeats(event, _) if self[*event].progress == progress)
     }
 
-    /// Whether the message has an event of its own to do, and none of its events failed.
-    pub(super) fn row_is_due(&self, parts: &[Part<'a>]) -> bool {
+    /// The outcome in the message's row, if a row is due: none of its events failed, and it has an event of its own to
+    /// do, or another delivery has done or does one of its events. Where the message itself did them all before, its row
+    /// is in the archive.
+    pub(super) fn row_due(&self, message: &Message<'a>, parts: &[Part<'a>]) -> Option<archive::Outcome> {
+        if matches!(message.row, Row::Refused(_)) || parts.iter().any(|part| self.failure(part).is_some()) {
+            return None;
+        }
         let owns = |part: &Part<'a>| matches!(part, Part::Owns(_)) && self.is(part, Progress::Pending);
-        parts.iter().any(owns) && !parts.iter().any(|part| self.failure(part).is_some())
+        let is_refused = parts.iter().any(|part| matches!(part, Part::Refused(..)));
+        if parts.iter().any(owns) {
+            return Some(if is_refused { archive::Outcome::Conflict } else { archive::Outcome::Processed });
+        }
+        let own = message.message.webhook_id;
+        let is_by_another = |part: &Part<'a>| match part {
+            Part::Done(_, by) => *by != Some(own),
+            Part::Repeats(event, _) => self[*event].payment.webhook_id != own,
+            Part::Owns(_) | Part::Refused(..) | Part::Undecided(_) => false,
+        };
+        // What is refused is set aside, and archived so.
+        (!is_refused && parts.iter().any(is_by_another)).then_some(archive::Outcome::Duplicate)
     }
 
     /// How a message ends: by its own row and its own events, independent of other messages. `Ok` and
     /// `Duplicate` need every event done; anything that is not proven is a retry.
     pub(super) fn outcome(&self, message: &Message<'a>, parts: &[Part<'a>]) -> Outcome {
+        if let Row::Refused(outcome) = message.row {
+            return outcome;
+        }
         let failures = || parts.iter().filter_map(|part| self.failure(part));
         let is_retry = |outcome: &Outcome| matches!(outcome, Outcome::Retry(_));
         // A retry first: quarantined at once, the message would lose its other event's next try.
@@ -262,7 +343,7 @@ impl<'a> Events<'a> {
             match part {
                 Part::Refused(refusal, _) => refused = refused.max(Some(*refusal)),
                 Part::Owns(event) if self[*event].progress == Progress::Done => does_something = true,
-                Part::Done(_) => {}
+                Part::Done(..) => {}
                 part if self.is(part, Progress::Done) => {}
                 _ => return Outcome::Retry("unresolved"),
             }
@@ -295,7 +376,8 @@ mod tests {
     enum Told {
         Own(Progress),
         Repeat(Progress),
-        Known,
+        /// Processed by the delivery of this number.
+        Known(u128),
         Refused(Refusal),
         Unanswered,
     }
@@ -306,9 +388,10 @@ mod tests {
     const QUARANTINED: Progress = Failed(Poison("refused"));
     const THROTTLED: Progress = Failed(Retry("throttled"));
 
-    fn payment() -> PaymentEvent<'static> {
+    /// As the delivery of this number tells it; the message's own has the number 1.
+    fn payment(by: u128) -> PaymentEvent<'static> {
         let arrival = Arrival {
-            webhook_id: &WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            webhook_id: &WebhookId::new(Timestamp::UNIX_EPOCH, by),
             endpoint: &EndpointId::new("acme").unwrap(),
             provider: &ProviderId::new("generic").unwrap(),
             authenticity: Authenticity::Verified,
@@ -339,11 +422,11 @@ mod tests {
         }
     }
 
-    fn outcome(row: Row, told: &[Told]) -> (Outcome, bool) {
+    fn outcome(row: Row, told: &[Told]) -> (Outcome, Option<archive::Outcome>) {
         let mut events = Events::with_capacity(told.len());
-        let mut event = |progress| {
+        let mut event = |progress, by| {
             events.push(Event {
-                payment: payment(),
+                payment: payment(by),
                 is_dated: true,
                 at_work: None,
                 is_latest: false,
@@ -352,25 +435,27 @@ mod tests {
             })
         };
         let part = |told: &Told| match *told {
-            Own(progress) => Part::Owns(event(progress)),
-            Repeat(progress) => Part::Repeats(event(progress), Box::new(payment())),
-            Known => Part::Done(Box::new(payment())),
+            Own(progress) => Part::Owns(event(progress, 1)),
+            Repeat(progress) => Part::Repeats(event(progress, 2), Box::new(payment(1))),
+            Known(by) => Part::Done(Box::new(payment(1)), Some(WebhookId::new(Timestamp::UNIX_EPOCH, by))),
             Refused(refusal) => Part::Refused(refusal, None),
             Unanswered => Part::Undecided(Retry("ledger_unavailable")),
         };
         let parts: Vec<Part<'_>> = told.iter().map(part).collect();
         let message = queued();
-        let message = Message { index: 0, message: &message, parts: parts.len(), row };
-        (events.outcome(&message, &parts), events.row_is_due(&parts))
+        let message = Message { index: 0, message: &message, parts: parts.len(), row, fit: Fit::default() };
+        (events.outcome(&message, &parts), events.row_due(&message, &parts))
     }
 
     #[test]
     fn a_message_ends_by_its_own_events_and_success_is_proven() {
         let unresolved = Retry("unresolved");
-        let cases: [(Row, &[Told], Outcome); 20] = [
+        let cases: [(Row, &[Told], Outcome); 22] = [
+            (Row::Refused(Poison("archive_row_too_large")), &[Own(Pending)], Poison("archive_row_too_large")),
+            (Row::Refused(Retry("deadline")), &[Own(Pending), CONFLICT], Retry("deadline")),
             (Row::Queued, &[Own(Done)], Ok),
-            (Row::Queued, &[Own(Done), Repeat(Done), Known], Ok),
-            (Row::NotDue, &[Known], Duplicate),
+            (Row::Queued, &[Own(Done), Repeat(Done), Known(1)], Ok),
+            (Row::NotDue, &[Known(1)], Duplicate),
             (Row::NotDue, &[Repeat(Done)], Duplicate),
             (Row::NotDue, &[], unresolved),
             (Row::NotDue, &[Own(Pending)], unresolved),
@@ -383,7 +468,7 @@ mod tests {
             (Row::NotDue, &[Own(Pending), Own(QUARANTINED)], Poison("refused")),
             (Row::NotDue, &[Own(QUARANTINED), Own(THROTTLED)], Retry("throttled")),
             (Row::NotDue, &[Repeat(QUARANTINED)], Poison("refused")),
-            (Row::Failed(Poison("archive_row_too_large")), &[Own(Pending)], Poison("archive_row_too_large")),
+            (Row::Failed(Retry("archive_unavailable")), &[Own(Pending)], Retry("archive_unavailable")),
             (Row::Queued, &[Own(Done), CONFLICT], Poison("conflicting_facts")),
             (Row::NotDue, &[CONFLICT], Poison("conflicting_facts")),
             (Row::NotDue, &[CONFLICT, Own(Pending)], unresolved),
@@ -396,21 +481,29 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_due_when_the_message_does_something_and_nothing_failed() {
-        let cases: [(&[Told], bool); 9] = [
-            (&[Own(Pending)], true),
-            (&[Own(Pending), Repeat(Pending), CONFLICT, Known], true),
-            (&[], false),
-            (&[Repeat(Pending)], false),
-            (&[Known], false),
-            (&[CONFLICT], false),
-            (&[Own(Pending), Own(THROTTLED)], false),
-            (&[Own(Pending), Repeat(QUARANTINED)], false),
-            (&[Own(Pending), Unanswered], false),
+    fn a_row_is_due_when_the_message_does_something_or_another_did_it_and_nothing_failed() {
+        use archive::Outcome::{Conflict, Processed};
+        let duplicate = Some(archive::Outcome::Duplicate);
+        let cases: [(&[Told], Option<archive::Outcome>); 13] = [
+            (&[Own(Pending)], Some(Processed)),
+            (&[Own(Pending), Repeat(Pending), Known(1), Known(2)], Some(Processed)),
+            (&[Own(Pending), CONFLICT], Some(Conflict)),
+            (&[], None),
+            // By another delivery, in this stride or before, and by this one.
+            (&[Repeat(Pending)], duplicate),
+            (&[Known(2)], duplicate),
+            (&[Known(1)], None),
+            (&[Known(1), Known(2)], duplicate),
+            (&[CONFLICT], None),
+            (&[CONFLICT, Known(2)], None),
+            (&[Own(Pending), Own(THROTTLED)], None),
+            (&[Own(Pending), Repeat(QUARANTINED)], None),
+            (&[Own(Pending), Unanswered], None),
         ];
         for (told, expected) in cases {
             assert_eq!(outcome(Row::NotDue, told).1, expected, "{told:?}");
         }
+        assert_eq!(outcome(Row::Refused(Retry("deadline")), &[Own(Pending)]).1, None);
     }
 
     #[test]
@@ -424,7 +517,8 @@ mod tests {
     #[should_panic(expected = "mid")]
     fn a_wrong_number_of_parts_fails_the_invocation() {
         let message = queued();
-        let messages = [Message { index: 0, message: &message, parts: 2, row: Row::NotDue }];
+        let messages =
+            [Message { index: 0, message: &message, parts: 2, row: Row::NotDue, fit: Fit::default() }];
         let _ = with_parts(&messages, &[Part::Refused(Refusal::Conflict, None)]).count();
     }
 }

@@ -2,6 +2,7 @@
 
 use tollgate_risk::Thresholds;
 
+use super::record::Receives;
 use crate::{
     directory::Directory,
     ports::{Clock, ProcessPorts},
@@ -26,8 +27,10 @@ pub struct Process<P: ProcessPorts> {
     pub archive: P::ArchiveQueue,
     /// Large bodies.
     pub payloads: P::Payloads,
-    /// Where poison goes.
+    /// Where messages go that are set aside.
     pub quarantine: P::Quarantine,
+    /// How often a message is received before it is set aside.
+    pub receives: Receives,
     /// What makes an amount medium or high.
     pub thresholds: Thresholds,
     /// Whether there is more than one processor to work on.

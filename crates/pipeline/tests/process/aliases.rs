@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tollgate_batch::Kind;
-use tollgate_core::Delivery;
-use tollgate_pipeline::intake::attribute;
-use tollgate_testkit::{
-    failure::Faults,
-    memory::world::{World, failures, run},
+use tollgate_core::{
+    Authenticity::{self, Authenticated, Verified},
+    Delivery,
 };
+use tollgate_testkit::{failure::Faults, memory::world::World};
 
-use crate::{noon, process, sender, take, world};
+use crate::{claims::key, noon, process, sender, take, world};
 
 /// Stripe's events of one payment since API version 2025-03-31: the invoice and the intent do not name each other, and
 /// a third event names both.
@@ -115,20 +113,15 @@ async fn a_link_that_is_known_is_not_written_again() {
     assert_eq!(transactions(&world, 0).len(), 1);
 }
 
-/// Processes what is queued, as `verdict`; the transaction that its one event was published under.
-async fn processed_as(world: &World, name: &str, verdict: &str) -> String {
+/// Delivers an event and processes it as one of that authenticity; the transaction that it was published under.
+async fn processed_as(world: &World, name: &str, authenticity: Authenticity) -> String {
     deliver(world, name).await;
-    let mut batch = world.intake.receive(Delivery::Fast, 10);
-    for (name, value) in batch.iter_mut().flat_map(|message| &mut message.attributes) {
-        if name == attribute::RECEIPT {
-            *value = value.replace(r#""verified""#, &format!("{verdict:?}"));
-        }
-    }
-    let faults = Faults::none();
-    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
-    assert!(failures(&report).is_empty());
-    world.intake.settle(Delivery::Fast, &batch, &[]);
-    world.published().pop().unwrap().transaction_id.to_string()
+    let event_id = format!("evt_{}", name.replace(' ', "_"));
+    world.ledger.edit(&key("stripe", &event_id), |entry| entry.terms.authenticity = authenticity);
+    assert!(process(world, Delivery::Fast).await.is_empty());
+    let event = world.published().pop().unwrap();
+    assert_eq!(event.authenticity, authenticity);
+    event.transaction_id.to_string()
 }
 
 /// Who can send what is only authenticated could else join others' payments.
@@ -136,14 +129,14 @@ async fn processed_as(world: &World, name: &str, verdict: &str) -> String {
 async fn a_link_that_is_only_authenticated_moves_no_verified_event() {
     let world = world();
     let (mut root, mut alias) = ("pi_1", "in_1");
-    if processed_as(&world, "link", "authenticated").await == alias {
+    if processed_as(&world, "link", Authenticated).await == alias {
         (root, alias) = (alias, root);
     }
     let of_alias = if alias == "in_1" { "invoice" } else { "intent" };
     let again = |times: usize| format!("{of_alias}{}", " again".repeat(times));
-    assert_eq!(processed_as(&world, &again(1), "authenticated").await, root);
-    assert_eq!(processed_as(&world, &again(0), "verified").await, alias);
+    assert_eq!(processed_as(&world, &again(1), Authenticated).await, root);
+    assert_eq!(processed_as(&world, &again(0), Verified).await, alias);
     // A verified event says so too: from then on it counts.
-    processed_as(&world, "link two", "verified").await;
-    assert_eq!(processed_as(&world, &again(2), "verified").await, root);
+    processed_as(&world, "link two", Verified).await;
+    assert_eq!(processed_as(&world, &again(2), Verified).await, root);
 }

@@ -54,6 +54,7 @@ impl MemoryLedger {
     fn known_of(&self, entry: &LedgerEntry) -> Known {
         let stripped = self.without_terms.lock().unwrap_or_else(PoisonError::into_inner);
         Known {
+            webhook_id: Some(entry.webhook_id),
             state: entry.state,
             received_at: entry.received_at,
             fingerprint: entry.fingerprint.clone(),

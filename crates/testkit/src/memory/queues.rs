@@ -12,6 +12,9 @@ use super::clock::HandClock;
 
 pub use super::sqs::{Draft, Message, Queue};
 
+/// The intakes' `maxReceiveCount`, as `infra/tollgate.yaml` has it.
+pub const MAX_RECEIVES: u32 = 20;
+
 /// Both intake queues.
 #[derive(Debug)]
 pub struct MemoryIntake {
@@ -22,7 +25,8 @@ pub struct MemoryIntake {
 impl MemoryIntake {
     /// Empty queues whose times are those of `clock`.
     pub fn new(clock: &HandClock) -> Self {
-        Self { fast: Queue::with_dead_letters(clock, false), ordered: Queue::with_dead_letters(clock, true) }
+        let queue = |is_fifo| Queue::with_dead_letters(clock, is_fifo).with_receives(MAX_RECEIVES);
+        Self { fast: queue(false), ordered: queue(true) }
     }
 
     /// One of them.

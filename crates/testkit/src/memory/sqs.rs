@@ -25,7 +25,7 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// As `infra/tollgate.yaml` has it: the queues of work keep messages for seven days, the dead letters for fourteen.
 const RETENTION_SECONDS: i64 = 7 * DAY_SECONDS;
 const DEAD_LETTER_RETENTION_SECONDS: i64 = 14 * DAY_SECONDS;
-/// As `infra/tollgate.yaml` has it.
+/// As `infra/tollgate.yaml` has it, but for the intakes.
 const MAX_RECEIVES: u32 = 3;
 /// As `infra/tollgate.yaml` has it: the default of `IntakeVisibility`.
 const VISIBILITY_SECONDS: i64 = 360;
@@ -74,6 +74,7 @@ pub struct Queue {
     clock: HandClock,
     is_fifo: bool,
     retention_seconds: i64,
+    max_receives: u32,
     dead_letters: Option<Arc<Queue>>,
     state: Mutex<State>,
 }
@@ -113,7 +114,19 @@ impl Queue {
         retention_seconds: i64,
         dead_letters: Option<Arc<Self>>,
     ) -> Self {
-        Self { clock: clock.clone(), is_fifo, retention_seconds, dead_letters, state: Mutex::default() }
+        Self {
+            clock: clock.clone(),
+            is_fifo,
+            retention_seconds,
+            max_receives: MAX_RECEIVES,
+            dead_letters,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The queue with another `maxReceiveCount`.
+    pub fn with_receives(self, max_receives: u32) -> Self {
+        Self { max_receives, ..self }
     }
 
     /// Where messages go after too many receives.
@@ -172,7 +185,7 @@ impl Queue {
                 continue;
             }
             if let Some(dead) =
-                self.dead_letters.as_ref().filter(|_| entry.message.receive_count >= MAX_RECEIVES)
+                self.dead_letters.as_ref().filter(|_| entry.message.receive_count >= self.max_receives)
             {
                 dead.move_in(entry.message, now);
                 continue;

@@ -8,12 +8,13 @@ use std::{
 use tollgate_batch::{Deadline, Kind, Unreportable};
 use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
 use tollgate_pipeline::{
+    archive::{Line, unpack},
     directory::{Directory, Freshness, Keys},
     ingest::{Incoming, Ingest, Rejection, Taken},
     intake::QueuedMessage,
     materials::KeptMaterials,
     ports::{Clock, IngestPorts, ProcessPorts},
-    process::{Process, Record, Report},
+    process::{Process, Receives, Record, Report},
 };
 use tollgate_providers::SignedWebhook;
 use tollgate_risk::Thresholds;
@@ -23,7 +24,7 @@ use super::{
     clock::HandClock,
     effects::MemoryEffects,
     ledger::MemoryLedger,
-    queues::{MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
+    queues::{MAX_RECEIVES, MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
     stores::{MemoryEndpoints, MemoryMaterialStore, MemoryMaterials, MemoryPayloadBucket, MemorySecrets},
     transactions::MemoryTransactions,
 };
@@ -31,6 +32,9 @@ use crate::{
     failure::{Failing, Faults},
     webhook::KEY,
 };
+
+/// As `infra/tollgate.yaml` has it.
+const RECEIVES: Receives = Receives { tries: 3, last: MAX_RECEIVES };
 
 /// The largest body that is taken, in bytes.
 pub const LIMIT: usize = 1_048_576;
@@ -159,6 +163,7 @@ impl World {
             archive: Failing::new(&self.archive, faults),
             payloads: Failing::new(&self.payloads, faults),
             quarantine: Failing::new(&self.quarantine, faults),
+            receives: RECEIVES,
             thresholds: Thresholds::default(),
             is_parallel: true,
         }
@@ -212,10 +217,15 @@ impl World {
         self.bus.published().iter().map(|json| serde_json::from_str(json).expect("an event")).collect()
     }
 
-    /// Everything that was sent to the archive, in order.
+    /// Every webhook that was sent to the archive, in order.
     pub fn archived(&self) -> Vec<tollgate_pipeline::archive::Row<'static>> {
-        let rows = |message: &String| tollgate_pipeline::archive::unpack(message).expect("rows");
-        self.archive.messages().iter().flat_map(rows).collect()
+        self.archive_lines().into_iter().filter_map(Line::into_row).collect()
+    }
+
+    /// The same, with the messages that could not be read.
+    pub fn archive_lines(&self) -> Vec<Line<'static>> {
+        let lines = |message: &String| unpack(message).expect("lines");
+        self.archive.messages().iter().flat_map(lines).collect()
     }
 }
 

@@ -1,67 +1,121 @@
 //! The archive queue.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
-use tollgate_batch::Outcome;
+use tollgate_batch::{Deadline, Outcome};
 
 use crate::{
-    archive::{self, Packing, write_line},
-    intake::{ClaimCheck, Content, Encoding, QueuedMessage},
+    archive::{self, Ending, Packing, event_bytes, line_bytes, row_bytes_at_most, write_line},
+    intake::{ClaimCheck, Content, Encoding, MAX_MESSAGE_BYTES, QueuedMessage},
     ports::{ArchiveQueue, PayloadStore, PortError, PortResult, ProcessPorts},
     process::{
         Process,
         answers::Answers,
-        record::retry,
-        stride::{Events, Message, Part, Row, Stride},
+        record::{DEADLINE, retry},
+        stride::{Events, Fit, Message, Part, Row, Section, Stride},
     },
 };
+
+/// More than the JSON of any event: metadata of 16 KiB and texts of 512 bytes, each byte of which JSON writes as six at
+/// most.
+const EVENT_BYTES: usize = 131_072;
 
 /// Where a message's row is.
 enum Placed {
     NotDue,
-    /// In the archive message with this position.
-    In(usize),
-    /// In none: it is longer than an archive message.
-    TooLong,
+    /// In the archive messages with these positions.
+    In(RangeInclusive<usize>),
     Failed(Outcome),
 }
 
 impl<P: ProcessPorts> Process<P> {
-    /// Sends the row of each message whose events are all published.
-    pub(in crate::process) async fn archive_rows(&self, stride: &mut Stride<'_>) {
-        let (placed, packing) = self.place_rows(stride).await;
+    /// Decides how each row that will be due fits the archive queue: whether its body has to be in S3, and its events in
+    /// several rows. A message whose row fits in no way is refused, before an event of it is published.
+    pub(in crate::process) async fn fit_rows(&self, stride: &mut Stride<'_>, deadline: Deadline) {
+        let events = &stride.events;
+        let mut fits = Vec::new();
+        for (position, (message, parts)) in stride.messages().enumerate() {
+            let Some(outcome) = events.row_due(message, parts) else { continue };
+            let at_most = row_bytes_at_most(message.message, events.bytes_at_most(parts, outcome));
+            if at_most > MAX_MESSAGE_BYTES {
+                fits.push((position, self.fit_row(events, message, parts, outcome, deadline).await));
+            }
+        }
+        for (position, fit) in fits {
+            let Some(message) = stride.messages.get_mut(position) else { continue };
+            match fit {
+                Ok(fit) => message.fit = fit,
+                Err(outcome) => message.row = Row::Refused(outcome),
+            }
+        }
+    }
+
+    async fn fit_row<'a>(
+        &self,
+        events: &Events<'a>,
+        message: &Message<'a>,
+        parts: &[Part<'a>],
+        outcome: archive::Outcome,
+        deadline: Deadline,
+    ) -> Result<Fit, Outcome> {
+        let texts = events.texts(parts, outcome).map_err(|_| UNWRITABLE)?;
+        let ending = Ending { part: u32::MAX, ..Ending::of(outcome) };
+        let bytes = |message: &QueuedMessage<'_>, texts: &[Cow<'_, str>]| {
+            line_bytes(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), ending))
+                .map_err(|_| UNWRITABLE)
+        };
+        if bytes(message.message, &texts)? <= MAX_MESSAGE_BYTES {
+            return Ok(Fit::default());
+        }
+        let mut fit = Fit::default();
+        if message.message.encoding != Encoding::ClaimCheck {
+            if !deadline.has_time(self.now_ms()) {
+                return Err(Outcome::Retry(DEADLINE));
+            }
+            fit.claim_check = Some(self.store_body(message.message).await?);
+        }
+        let message = fit.of(message.message);
+        if bytes(&message, &texts)? > MAX_MESSAGE_BYTES {
+            let room = MAX_MESSAGE_BYTES.saturating_sub(bytes(&message, &[])?);
+            fit.splits = splits(texts.iter().map(|text| event_bytes(text) + 1), room)?;
+        }
+        Ok(fit)
+    }
+
+    /// Sends the rows of a section's messages: of each whose events are all published, and of each that had nothing to do.
+    pub(in crate::process) async fn archive_rows(&self, stride: &mut Stride<'_>, section: &Section) {
+        let (placed, packing) = self.place_rows(stride, section);
         let messages = packing.into_messages();
         let positions = (0..messages.len()).collect();
         let sent: Vec<PortResult<()>> = Answers::checked(positions, self.archive.send(messages).await)
             .into_iter()
             .map(|(_, answer)| answer)
             .collect();
-        for (message, placed) in stride.messages.iter_mut().zip(placed) {
+        let unsent = Err(PortError::retryable("archive", "no such message"));
+        for (message, placed) in stride.section_messages(section).iter_mut().zip(placed) {
             message.row = match placed {
-                Placed::NotDue => Row::NotDue,
-                Placed::In(position) => match sent.get(position) {
-                    Some(Ok(())) => Row::Queued,
-                    Some(Err(problem)) => Row::Failed(retry("archive_unavailable", problem)),
-                    None => {
-                        let unsent = PortError::retryable("archive", "no such message");
-                        Row::Failed(retry("archive_unavailable", &unsent))
+                Placed::NotDue => message.row,
+                Placed::In(mut positions) => {
+                    match positions.try_for_each(|position| sent.get(position).unwrap_or(&unsent).clone()) {
+                        Ok(()) => Row::Queued,
+                        Err(problem) => Row::Failed(retry("archive_unavailable", &problem)),
                     }
-                },
-                Placed::TooLong => Row::Failed(Outcome::Poison("archive_row_too_large")),
+                }
                 Placed::Failed(outcome) => Row::Failed(outcome),
             };
         }
     }
 
-    async fn place_rows(&self, stride: &Stride<'_>) -> (Vec<Placed>, Packing) {
+    fn place_rows(&self, stride: &Stride<'_>, section: &Section) -> (Vec<Placed>, Packing) {
         let events = &stride.events;
-        let rows: Vec<(&Message<'_>, &[Part<'_>])> = stride.messages().collect();
+        let rows: Vec<(&Message<'_>, &[Part<'_>])> = stride.section(section).collect();
         // One share for each thread: each begins an archive message of its own.
         let shares = self.shares(&rows, 1, |rows| {
             let mut packing = Packing::default();
-            let place = |&(message, parts): &(&Message<'_>, &[Part<'_>])| match events.row_is_due(parts) {
-                true => events.place(parts, message.message, &mut packing),
-                false => Placed::NotDue,
+            let place = |&(message, parts): &(&Message<'_>, &[Part<'_>])| match events.row_due(message, parts)
+            {
+                Some(outcome) => events.place(message, parts, outcome, &mut packing),
+                None => Placed::NotDue,
             };
             let placed: Vec<Placed> = rows.iter().map(place).collect();
             (packing, placed)
@@ -71,65 +125,144 @@ impl<P: ProcessPorts> Process<P> {
         for (share, places) in shares {
             let moved = packing.append(share);
             placed.extend(places.into_iter().map(|place| match place {
-                Placed::In(position) => Placed::In(position + moved),
+                Placed::In(positions) => Placed::In(positions.start() + moved..=positions.end() + moved),
                 other => other,
             }));
-        }
-        for (place, (message, parts)) in placed.iter_mut().zip(rows) {
-            // A body that makes its row too long for an archive message is stored in S3.
-            if matches!(place, Placed::TooLong) && message.message.encoding != Encoding::ClaimCheck {
-                *place = match self.store_body(message.message).await {
-                    Ok(claim_check) => {
-                        let message = QueuedMessage {
-                            encoding: Encoding::ClaimCheck,
-                            body: &claim_check,
-                            escaped_body: None,
-                            ..message.message.clone()
-                        };
-                        events.place(parts, &message, &mut packing)
-                    }
-                    Err(outcome) => Placed::Failed(outcome),
-                };
-            }
         }
         (placed, packing)
     }
 
     /// Stores a message's body, and returns its claim check's JSON.
-    async fn store_body(&self, message: &QueuedMessage<'_>) -> Result<String, Outcome> {
+    pub(in crate::process) async fn store_body(
+        &self,
+        message: &QueuedMessage<'_>,
+    ) -> Result<String, Outcome> {
         let Ok(Content::Inline(bytes)) = message.content() else {
             return Err(Outcome::Poison("body_undecodable"));
         };
         let claim_check = ClaimCheck::of(&message.webhook_id, message.received_at, &bytes);
         let stored = self.payloads.put(&claim_check.key, bytes.to_vec()).await;
         stored.map_err(|problem| retry("payload_not_stored", &problem))?;
-        serde_json::to_string(&claim_check).map_err(|_| Outcome::Poison("archive_row_unwritable"))
+        serde_json::to_string(&claim_check).map_err(|_| UNWRITABLE)
     }
 }
 
-impl Events<'_> {
-    /// Writes the row of a message with all its events, also those that another message does or that were processed
-    /// before.
-    fn place(&self, parts: &[Part<'_>], message: &QueuedMessage<'_>, packing: &mut Packing) -> Placed {
-        let is_refused = parts.iter().any(|part| matches!(part, Part::Refused(..)));
-        let outcome = if is_refused { archive::Outcome::Conflict } else { archive::Outcome::Processed };
+/// A row that cannot be written as JSON.
+const UNWRITABLE: Outcome = Outcome::Poison("archive_row_unwritable");
+
+/// How many events each row but the last has, so that the events of none are longer than `room`.
+fn splits(events: impl Iterator<Item = usize>, room: usize) -> Result<Vec<usize>, Outcome> {
+    let (mut splits, mut count, mut used) = (Vec::new(), 0, 0);
+    for bytes in events {
+        if bytes > room {
+            return Err(Outcome::Poison("archive_row_too_large"));
+        }
+        if used + bytes > room {
+            splits.push(count);
+            (count, used) = (0, 0);
+        }
+        count += 1;
+        used += bytes;
+    }
+    Ok(splits)
+}
+
+impl Fit {
+    /// The message as its row has it.
+    fn of<'m>(&'m self, message: &'m QueuedMessage<'m>) -> Cow<'m, QueuedMessage<'m>> {
+        match &self.claim_check {
+            Some(claim_check) => Cow::Owned(QueuedMessage {
+                encoding: Encoding::ClaimCheck,
+                body: claim_check,
+                escaped_body: None,
+                ..message.clone()
+            }),
+            None => Cow::Borrowed(message),
+        }
+    }
+}
+
+impl<'a> Events<'a> {
+    /// At least as long as the events in a message's row, in bytes.
+    fn bytes_at_most(&self, parts: &[Part<'a>], outcome: archive::Outcome) -> usize {
+        let bytes = |part: &Part<'a>| match part {
+            Part::Owns(event) if self[*event].is_pending() => self[*event].json.len() + 1,
+            Part::Owns(_) | Part::Repeats(..) | Part::Done(..) => EVENT_BYTES,
+            Part::Refused(..) | Part::Undecided(_) => 0,
+        };
+        if outcome == archive::Outcome::Duplicate { 0 } else { parts.iter().map(bytes).sum() }
+    }
+
+    /// The events in a message's row, as JSON: all of the message's, also those that another message does or that were
+    /// processed before. None where the message does nothing itself.
+    fn texts(
+        &self,
+        parts: &[Part<'a>],
+        outcome: archive::Outcome,
+    ) -> Result<Vec<Cow<'_, str>>, serde_json::Error> {
+        if outcome == archive::Outcome::Duplicate {
+            return Ok(Vec::new());
+        }
         let texts = parts.iter().filter_map(|part| match part {
             Part::Owns(event) if self[*event].is_pending() => {
                 Some(Ok(Cow::Borrowed(self[*event].json.as_str())))
             }
             Part::Owns(event) => Some(serde_json::to_string(&self[*event].payment).map(Cow::Owned)),
-            Part::Repeats(_, payment) | Part::Done(payment) => {
+            Part::Repeats(_, payment) | Part::Done(payment, _) => {
                 Some(serde_json::to_string(payment).map(Cow::Owned))
             }
             Part::Refused(..) | Part::Undecided(_) => None,
         });
-        let added = texts.collect::<Result<Vec<_>, _>>().and_then(|texts| {
-            packing.add(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), outcome))
-        });
-        match added {
-            Ok(Some(position)) => Placed::In(position),
-            Ok(None) => Placed::TooLong,
-            Err(_) => Placed::Failed(Outcome::Poison("archive_row_unwritable")),
+        texts.collect()
+    }
+
+    /// Writes a message's row, as it was found to fit.
+    fn place(
+        &self,
+        message: &Message<'a>,
+        parts: &[Part<'a>],
+        outcome: archive::Outcome,
+        packing: &mut Packing,
+    ) -> Placed {
+        let Ok(texts) = self.texts(parts, outcome) else { return Placed::Failed(UNWRITABLE) };
+        let queued = message.fit.of(message.message);
+        let mut rest = texts.as_slice();
+        let mut places: Option<RangeInclusive<usize>> = None;
+        let lengths = message.fit.splits.iter().copied().chain([usize::MAX]);
+        for (part, length) in (0..).zip(lengths) {
+            let (events, after) = rest.split_at(length.min(rest.len()));
+            rest = after;
+            let ending = Ending { part, ..Ending::of(outcome) };
+            let events = events.iter().map(AsRef::as_ref);
+            match packing.add(|line| write_line(line, &queued, events, ending)) {
+                Ok(Some(place)) => {
+                    places = Some(places.map_or(place, |places| *places.start())..=place);
+                }
+                // It was measured with the same texts.
+                Ok(None) => return Placed::Failed(Outcome::Retry("unresolved")),
+                Err(_) => return Placed::Failed(UNWRITABLE),
+            }
+        }
+        places.map_or(Placed::NotDue, Placed::In)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_split_so_that_none_is_left_out() {
+        let too_large = Err(Outcome::Poison("archive_row_too_large"));
+        for (events, expected) in [
+            (&[][..], Ok(vec![])),
+            (&[10], Ok(vec![])),
+            (&[4, 6], Ok(vec![])),
+            (&[4, 7], Ok(vec![1])),
+            (&[4, 6, 1, 9, 10], Ok(vec![2, 2])),
+            (&[4, 11], too_large),
+        ] {
+            assert_eq!(splits(events.iter().copied(), 10), expected, "{events:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     process::{
         Process,
         answers::Answers,
+        record::Tries,
         stride::{Arena, Event, EventIx, Events, Ix, Part, Progress, Stride},
     },
 };
@@ -81,11 +82,12 @@ impl<P: ProcessPorts> Process<P> {
         }
     }
 
-    /// Gives up the claims of messages that are quarantined, so that other deliveries of their events need not wait.
-    pub(in crate::process) async fn release_effects(&self, stride: &Stride<'_>) {
+    /// Gives up the claims of messages that are set aside, so that other deliveries of their events need not wait.
+    pub(in crate::process) async fn release_effects(&self, stride: &Stride<'_>, tries: &Tries<'_, '_>) {
         let mut claims = Vec::new();
         for (message, parts) in stride.messages() {
-            if !matches!(stride.events.outcome(message, parts), Outcome::Poison(_)) {
+            let outcome = tries.judge(message.index, stride.events.outcome(message, parts));
+            if !matches!(outcome, Outcome::Poison(_)) {
                 continue;
             }
             let unfinished = parts.iter().filter_map(|part| match part {

@@ -6,21 +6,18 @@ use crate::{
         Process,
         answers::Answers,
         record::retry,
-        stride::{Part, Progress, Row, Stride, with_parts},
+        stride::{Part, Progress, Row, Section, Stride},
     },
 };
 
 impl<P: ProcessPorts> Process<P> {
-    /// Marks the events of archived messages as processed.
-    pub(in crate::process) async fn mark_processed(&self, stride: &mut Stride<'_>) {
-        let Stride { messages, parts, events } = stride;
-        let mut marks = Vec::with_capacity(parts.len());
-        let mut marked = Vec::with_capacity(parts.len());
-        for (message, parts) in with_parts(messages, parts).filter(|(message, _)| message.row == Row::Queued)
-        {
+    /// Marks the events of a section's archived messages as processed.
+    pub(in crate::process) async fn mark_processed(&self, stride: &mut Stride<'_>, section: &Section) {
+        let (mut marks, mut marked) = (Vec::new(), Vec::new());
+        for (message, parts) in stride.section(section).filter(|(message, _)| message.row == Row::Queued) {
             for part in parts {
                 let Part::Owns(ix) = part else { continue };
-                let event = &events[*ix];
+                let event = &stride.events[*ix];
                 if !event.is_pending() {
                     continue;
                 }
@@ -31,7 +28,7 @@ impl<P: ProcessPorts> Process<P> {
         }
         let answers = self.ledger.mark(&marks).await;
         for (event, answer) in Answers::checked(marked, answers) {
-            events[event].progress = match answer {
+            stride.events[event].progress = match answer {
                 Ok(()) => Progress::Done,
                 Err(problem) => Progress::Failed(retry("ledger_unavailable", &problem)),
             };
