@@ -46,12 +46,20 @@ impl Strict {
 /// The code of an entry that was not done and may be done later; each service has its own.
 const UNDONE: &str = "undone";
 
-/// A batch call's entries, without the ids that they have in this call alone.
+/// A batch call's entries, without what differs each time they are sent: their ids in the call, and the order of a
+/// statement's parameters.
 fn texts(operation: &str, request: &Value) -> Vec<String> {
     let mut request = request.clone();
     let text = |entry: &mut Value| {
         entry.as_object_mut().map(|fields| fields.remove("Id"));
-        entry.to_string()
+        match entry["Parameters"].as_array() {
+            None => entry.to_string(),
+            Some(parameters) => {
+                let mut texts: Vec<String> = parameters.iter().map(Value::to_string).collect();
+                texts.sort_unstable();
+                texts.concat()
+            }
+        }
     };
     entries(operation, &mut request).into_iter().flatten().map(text).collect()
 }
