@@ -6,6 +6,8 @@
 //!
 //! The property tests here and the fuzz target `readers` have the same generators.
 
+#![allow(clippy::unwrap_used, reason = "tests only")]
+
 use std::collections::BTreeMap;
 
 use aws_lambda_events::{
