@@ -142,6 +142,19 @@ impl Sink {
                 };
                 json!({"Parameters": self.endpoints.iter().map(parameter).collect::<Vec<_>>()})
             }
+            "GetParameter" => {
+                let request: Value = serde_json::from_slice(body).expect("GetParameter");
+                let name = request.get("Name").and_then(Value::as_str).unwrap_or_default();
+                let id = name.rsplit('/').next().unwrap_or_default();
+                match self.endpoints.iter().find(|one| one.get("id").and_then(Value::as_str) == Some(id)) {
+                    Some(one) => {
+                        json!({"Parameter": {"Name": name, "Type": "String", "Value": one.to_string(), "Version": 1}})
+                    }
+                    None => {
+                        return (StatusCode::BAD_REQUEST, json!({"__type": "ParameterNotFound"}).to_string());
+                    }
+                }
+            }
             "GetSecretValue" => {
                 let request: Value = serde_json::from_slice(body).expect("GetSecretValue");
                 if request.get("VersionStage").and_then(Value::as_str) == Some("AWSPREVIOUS") {
