@@ -213,7 +213,7 @@ fn config(name: &str, is_fifo: bool) -> EndpointConfig {
     EndpointConfig {
         id: EndpointId::new(format!("{name}-eu")).unwrap(),
         scheme: name.into(),
-        secret: format!("secretsmanager:{name}-eu"),
+        secret: format!("secretsmanager:tollgate/bench/{name}-eu"),
         delivery: if is_fifo { Delivery::Ordered } else { Delivery::Fast },
         on_duplicate: None,
         tolerance_seconds: None,
