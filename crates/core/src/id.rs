@@ -60,6 +60,12 @@ impl LedgerKey {
         Self([endpoint.as_str(), "#", &bounded(Cow::Borrowed(provider_event_id))].concat())
     }
 
+    /// The key of a transmission, which no event has: an endpoint's name holds no colon.
+    pub fn of_transmission(endpoint: &EndpointId, transmission_id: &str) -> Self {
+        let id = bounded(Cow::Borrowed(transmission_id));
+        Self(["transmission:", endpoint.as_str(), "#", &id].concat())
+    }
+
     /// The text, `{endpoint}#{provider event id}`.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -89,6 +95,12 @@ impl EventId {
     pub fn new(endpoint: &EndpointId, provider_event_id: &str) -> Self {
         let id = bounded(Cow::Borrowed(provider_event_id));
         Self::of(sha256_of(format_args!("{endpoint}#{id}")))
+    }
+
+    /// The id of what we make of an event ourselves. No sender can make an event of that id: what is hashed for the
+    /// events of senders begins with an endpoint's name, which holds no colon.
+    pub fn derived(&self, what: &'static str) -> Self {
+        Self::of(sha256_of(format_args!("{what}:{self}")))
     }
 
     /// Reads back the text of an id; `None` for any other.
@@ -238,6 +250,8 @@ fn sha256_of(text: fmt::Arguments<'_>) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -282,6 +296,27 @@ mod tests {
         assert!(!Fingerprint::contradict(&of("a"), &of("a")));
         assert!(!Fingerprint::contradict(&of("a"), &"0".repeat(64)), "written by version 1");
         assert!(Fingerprint::contradict(&"1".repeat(64), &"0".repeat(64)));
+    }
+
+    proptest! {
+        /// Whatever text a sender gives as its event's id, at whatever endpoint.
+        #[test]
+        fn no_sender_makes_an_id_or_a_key_of_ours(
+            endpoint in "[a-z0-9][a-z0-9_-]{0,12}|transmission|flagged",
+            base in "[a-z0-9:#]{0,8}",
+            sent in prop_oneof!["(flagged|transmission|p1|evt)?[:#]?[a-z0-9:#]{0,12}", any::<String>()],
+        ) {
+            let endpoint = EndpointId::new(endpoint).unwrap();
+            let sent = LedgerKey::new(&endpoint, &sent);
+            prop_assert_ne!(&sent, &LedgerKey::of_transmission(&endpoint, &base));
+            let assessed = LedgerKey::new(&endpoint, &base).event_id();
+            let flagged = assessed.derived("flagged");
+            prop_assert_ne!(sent.event_id(), flagged);
+            let written = [&base, ":flagged"].concat();
+            prop_assert_ne!(LedgerKey::new(&endpoint, &written).event_id(), flagged);
+            let looks_so = ["flagged:", assessed.as_str()].concat();
+            prop_assert_ne!(LedgerKey::new(&endpoint, &looks_so).event_id(), flagged);
+        }
     }
 
     #[test]

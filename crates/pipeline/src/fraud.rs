@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tollgate_core::{EffectId, EventType, LedgerKey, PaymentEvent, event::SCHEMA};
+use tollgate_core::{EffectId, EventType, PaymentEvent, event::SCHEMA};
 use tollgate_risk::{Decision, Rules, assess};
 
 use crate::ports::{Clock, Decisions, Document, EventBus, History, PortError, PortResult, Recent};
@@ -161,7 +161,7 @@ pub fn flagged<'a>(event: &PaymentEvent<'a>, decision: &Decision) -> PaymentEven
     // A merchant's pair must not pass for the decision.
     pairs.retain(|(key, _)| !ours.iter().any(|(our, _)| key == our));
     pairs.extend(ours.map(|(key, value)| (key.into(), value.into())));
-    let id = LedgerKey::new(&event.endpoint, &provider_event_id).event_id();
+    let id = event.id.derived("flagged");
     let kind = EventType::PaymentFlagged;
     PaymentEvent {
         id,

@@ -15,8 +15,21 @@ pub struct Revision(u64);
 
 impl Revision {
     pub(crate) fn of(config: &EndpointConfig) -> Self {
-        let settings =
-            (READING, &config.scheme, &config.normaliser, &config.parameters, &config.notification_url);
+        // Named one by one, so that a new setting is decided on here.
+        let EndpointConfig {
+            scheme,
+            normaliser,
+            parameters,
+            notification_url,
+            metadata,
+            ids_are_numbers,
+            id: _,
+            secret: _,
+            delivery: _,
+            on_duplicate: _,
+            tolerance_seconds: _,
+        } = config;
+        let settings = (READING, scheme, normaliser, parameters, notification_url, metadata, ids_are_numbers);
         // Text, lists and maps of text: there is always a JSON of them.
         let text = serde_json::to_string(&settings).unwrap_or_default();
         let digest = Sha256::digest(text.as_bytes());
@@ -53,6 +66,8 @@ mod tests {
             r#""scheme":"stripe""#,
             r#""scheme":"generic","normaliser":"stripe""#,
             r#""scheme":"generic","parameters":{"default_currency":"EUR"}"#,
+            r#""scheme":"generic","metadata":["cart"]"#,
+            r#""scheme":"generic","ids_are_numbers":true"#,
         ] {
             assert_ne!(plain, of(other), "{other}");
         }

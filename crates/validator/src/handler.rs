@@ -21,6 +21,11 @@ use crate::{
 /// How long a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// What is said when a dependency is down. The failure may be that of an answer: the webhook may be in the queue all the
+/// same, so that the sender must repeat it and not send another event in its place.
+const UNAVAILABLE: &str =
+    "temporarily unavailable; the event may have been accepted: repeat it with the same event id";
+
 /// The endpoint in metrics and logs where none was found. Each value of a dimension is billed as a metric, and senders can
 /// invent names: what they typed is in neither.
 const NO_ENDPOINT: &str = "unknown";
@@ -251,7 +256,7 @@ impl Answer {
             Rejection::TooLarge { .. } => Self::error(413, rejection.to_string()),
             // A forger must not learn why the signature failed.
             Rejection::Signature(_) => Self::error(401, "invalid signature"),
-            Rejection::Unavailable(_) => Self::error(503, "temporarily unavailable, try again"),
+            Rejection::Unavailable(_) => Self::error(503, UNAVAILABLE),
         }
     }
 
@@ -331,7 +336,7 @@ mod tests {
                 413,
                 json!({"error": "body is over the limit of 5 bytes"}),
             ),
-            (Err(unavailable), 503, json!({"error": "temporarily unavailable, try again"})),
+            (Err(unavailable), 503, json!({"error": UNAVAILABLE})),
         ];
         let id = WebhookId::new(tollgate_core::Timestamp::UNIX_EPOCH, 7);
         for (taken, status, mut body) in cases {

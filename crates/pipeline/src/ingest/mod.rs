@@ -180,7 +180,7 @@ impl<P: IngestPorts> Ingest<P> {
         let mut id = Cow::Borrowed(id);
         mask(&mut id);
         let entry = LedgerEntry {
-            key: LedgerKey::new(endpoint.id(), &format!("transmission:{id}")),
+            key: LedgerKey::of_transmission(endpoint.id(), &id),
             // Of itself it has no effects that could be outstanding.
             state: LedgerState::Processed,
             webhook_id: template.webhook_id,
