@@ -1,6 +1,9 @@
 //! Who tells which effect.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use tollgate_batch::Outcome;
 use tollgate_core::{Authenticity, PaymentEvent, Timestamp};
@@ -110,11 +113,18 @@ impl<P: ProcessPorts> Process<P> {
                 }
             }
         }
-        // What cannot be released is given to another delivery when its lease is over.
-        for answer in self.effects.release(&claims).await {
-            if let Err(problem) = answer {
-                warn!(error = %problem, "claim of an effect not released");
+        // A call names a subject once, and several messages may have claimed it.
+        while !claims.is_empty() {
+            let mut named = HashSet::with_capacity(claims.len());
+            let (once, again): (Vec<_>, Vec<_>) =
+                claims.into_iter().partition(|claim: &EffectClaim| named.insert(claim.subject));
+            // What cannot be released is given to another delivery when its lease is over.
+            for answer in self.effects.release(&once).await {
+                if let Err(problem) = answer {
+                    warn!(error = %problem, "claim of an effect not released");
+                }
             }
+            claims = again;
         }
     }
 }
