@@ -16,14 +16,14 @@ use tollgate_aws::{
     transactions::{history_item, latest_item},
 };
 use tollgate_batch::{Deadline, Kind};
-use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
+use tollgate_core::{LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
     ports::{
-        ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Latest, Ledger,
-        LedgerEntry, Link, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts,
-        Quarantine, Recorded, Transactions,
+        ArchiveQueue, Clock, Configured, Document, EffectClaim, Effects, EndpointSource, EventBus, Known,
+        Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult,
+        ProcessPorts, Quarantine, Recorded, Transactions,
     },
     process::{Process, Receives, Record, init_thread_pool},
 };
@@ -171,8 +171,8 @@ impl Clock for Clockwork {
 struct Endpoints;
 
 impl EndpointSource for Endpoints {
-    async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
-        Ok(batch::endpoints(false))
+    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
+        Ok(batch::endpoints(false).into_iter().map(Ok).collect())
     }
 }
 

@@ -3,7 +3,9 @@
 
 use aws_sdk_ssm::types::Parameter;
 use tollgate_core::{EndpointConfig, EndpointId};
-use tollgate_pipeline::ports::{EndpointLookup, EndpointSource, PortError, PortResult};
+use tollgate_pipeline::ports::{
+    CannotServe, Configured, EndpointLookup, EndpointSource, PortError, PortResult,
+};
 use tracing::error;
 
 use crate::{error::port_error, names::own_secret};
@@ -23,20 +25,21 @@ impl SsmEndpoints {
 }
 
 impl SsmEndpoints {
-    /// What a parameter holds; `None`, with a line in the log, where it is no endpoint of this platform.
-    fn read(&self, parameter: &Parameter) -> Option<EndpointConfig> {
+    /// What a parameter holds. Why it cannot serve is logged. `None` where its name is no endpoint's either.
+    fn read(&self, parameter: &Parameter) -> Option<Configured> {
         let name = parameter.name().unwrap_or_default();
         let read: Result<EndpointConfig, _> = serde_json::from_str(parameter.value().unwrap_or_default());
         match read {
-            Ok(endpoint) if self.is_own(&endpoint) => Some(endpoint),
-            Ok(_) => {
-                error!(name, "endpoint names a secret outside of the platform's and is skipped");
-                None
+            Ok(endpoint) if self.is_own(&endpoint) => Some(Ok(endpoint)),
+            Ok(endpoint) => {
+                error!(name, "endpoint names a secret outside of the platform's and cannot serve");
+                Some(Err(CannotServe { id: endpoint.id }))
             }
             Err(problem) => {
                 let (line, column) = (problem.line(), problem.column());
-                error!(name, line, column, "parameter is not an endpoint's configuration and is skipped");
-                None
+                error!(name, line, column, "parameter is not an endpoint's configuration and cannot serve");
+                let id = EndpointId::new(name.rsplit('/').next().unwrap_or_default()).ok()?;
+                Some(Err(CannotServe { id }))
             }
         }
     }
@@ -49,7 +52,7 @@ impl SsmEndpoints {
 }
 
 impl EndpointSource for SsmEndpoints {
-    async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
+    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
         let mut endpoints = Vec::new();
         let mut pages = self.client.get_parameters_by_path().path(&self.path).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -61,15 +64,22 @@ impl EndpointSource for SsmEndpoints {
 }
 
 impl EndpointLookup for SsmEndpoints {
-    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<Configured>> {
         let answer = self.client.get_parameter().name(format!("{}/{id}", self.path)).send().await;
         match answer.map_err(|problem| port_error("ssm", &problem)) {
             // A name in the configuration counts, and not the parameter's: so it does in the listing.
             Ok(answer) => {
-                Ok(answer.parameter().and_then(|one| self.read(one)).filter(|endpoint| endpoint.id == *id))
+                Ok(answer.parameter().and_then(|one| self.read(one)).filter(|one| name_of(one) == id))
             }
             Err(PortError::Permanent { detail, .. }) if detail == "ParameterNotFound" => Ok(None),
             Err(problem) => Err(problem),
         }
+    }
+}
+
+fn name_of(configured: &Configured) -> &EndpointId {
+    match configured {
+        Ok(endpoint) => &endpoint.id,
+        Err(CannotServe { id }) => id,
     }
 }

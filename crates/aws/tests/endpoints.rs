@@ -62,7 +62,7 @@ async fn five_hundred_endpoints_are_fifty_calls_and_one_of_them_is_one() {
         .await;
     let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), PATH);
     let last = EndpointId::new("merchant-499").unwrap();
-    assert_eq!(endpoints.endpoint(&last).await.unwrap().unwrap().id, last);
+    assert_eq!(endpoints.endpoint(&last).await.unwrap().unwrap().unwrap().id, last);
     assert_eq!(*calls.lock().unwrap(), ["GetParameter"]);
     calls.lock().unwrap().clear();
     assert_eq!(endpoints.endpoints().await.unwrap().len(), ENDPOINTS);

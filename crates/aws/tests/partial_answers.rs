@@ -27,8 +27,8 @@ use tollgate_core::{
     event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EndpointSource, EventBus, Latest,
-    Ledger, Mark, PortError, PortResult, Recorded, State, Subject, Transactions,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EndpointLookup, EndpointSource,
+    EventBus, Latest, Ledger, Mark, PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
 use tollgate_testkit::aws::Server;
@@ -674,12 +674,14 @@ async fn a_failed_message_alone_is_sent_again() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_names_a_secret_of_others_is_left_out() {
+async fn an_endpoint_that_names_a_secret_of_others_cannot_serve() {
     let server = Server::start(|operation, request| {
-        assert!(operation.ends_with("GetParametersByPath"), "{operation}");
-        let path = request["Path"].as_str().unwrap();
+        assert!(matches!(operation, "GetParametersByPath" | "GetParameter"), "{operation}");
+        let name = request["Name"].as_str().and_then(|name| name.rsplit_once('/'));
+        let path = name.map_or_else(|| request["Path"].as_str().unwrap(), |(path, _)| path);
         let parameter = |(id, secret): (&str, &str)| {
             let value = json!({"id": id, "scheme": "stripe", "secret": secret}).to_string();
+            let value = if id == "unreadable" { "no JSON".to_owned() } else { value };
             json!({"Name": format!("{path}/{id}"), "Value": value, "Version": 1})
         };
         let parameters = [
@@ -688,16 +690,34 @@ async fn an_endpoint_that_names_a_secret_of_others_is_left_out() {
             ("database", "secretsmanager:prod/database"),
             ("neighbour", "secretsmanager:tollgate/prod/stripe"),
             ("setting", "ssm:/tollgate/dev/endpoints/own"),
+            ("unreadable", ""),
         ];
-        json!({"Parameters": parameters.map(parameter)})
+        match name {
+            Some((_, id)) => {
+                json!({"Parameter": parameters.into_iter().find(|one| one.0 == id).map(parameter)})
+            }
+            None => json!({"Parameters": parameters.map(parameter)}),
+        }
     });
     let read = async |path: &str| {
         let ssm = aws_sdk_ssm::Client::new(&config(&server).await);
         let endpoints = SsmEndpoints::new(ssm, path).endpoints().await.unwrap();
-        endpoints.iter().map(|endpoint| endpoint.id.to_string()).collect::<Vec<_>>()
+        assert_eq!(endpoints.len(), 6, "none is unknown");
+        endpoints.into_iter().flatten().map(|endpoint| endpoint.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(read("/tollgate/dev/endpoints").await, ["own", "own-ssm"]);
     assert_eq!(read("/tollgate/dev/endpoints/").await, ["own", "own-ssm"]);
     assert_eq!(read("/tollgate/prod/endpoints").await, ["neighbour"]);
     assert!(read("/elsewhere").await.is_empty(), "no secret is known to be its own");
+    let ssm = aws_sdk_ssm::Client::new(&config(&server).await);
+    let endpoints = SsmEndpoints::new(ssm, "/tollgate/dev/endpoints");
+    let look_up = async |id: &str| {
+        let found = endpoints.endpoint(&EndpointId::new(id).unwrap()).await.unwrap();
+        found.map(|endpoint| endpoint.is_ok())
+    };
+    assert_eq!(look_up("own").await, Some(true));
+    for cannot_serve in ["database", "unreadable"] {
+        assert_eq!(look_up(cannot_serve).await, Some(false), "{cannot_serve}");
+    }
+    assert_eq!(look_up("none").await, None);
 }

@@ -202,7 +202,7 @@ impl Platform {
         let path = format!("/tollgate/{}/endpoints", self.suffix());
         let endpoints =
             SsmEndpoints::new(aws_sdk_ssm::Client::new(&self.config), path).endpoints().await.unwrap();
-        let config = endpoints.into_iter().find(|one| one.id.as_str() == endpoint);
+        let config = endpoints.into_iter().flatten().find(|one| one.id.as_str() == endpoint);
         let config =
             config.unwrap_or_else(|| panic!("{endpoint} is not deployed: infra/endpoints/demo.toml"));
         let keys = self.secrets().keys(&config.secret).await.unwrap();

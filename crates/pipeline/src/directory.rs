@@ -12,14 +12,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, lock::Mutex as AsyncMutex, stream};
-use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
+use tollgate_core::{EndpointId, Timestamp};
 use tollgate_providers::{Endpoint, KeyMaterial, KeyRing};
 use tracing::{error, warn};
 
 use crate::{
     cached::{Cached, Due, Held, Lifetime},
     pace::Pace,
-    ports::{Clock, EndpointLookup, EndpointSource, PortError, PortResult, Secrets},
+    ports::{CannotServe, Clock, Configured, EndpointLookup, EndpointSource, PortError, PortResult, Secrets},
 };
 
 /// How long readings serve.
@@ -66,7 +66,11 @@ fn provoked(min_age_seconds: u32, ttl_seconds: u32) -> Pace {
     Pace::new(min_age_seconds, ttl_seconds.saturating_mul(2))
 }
 
-type Endpoints = BTreeMap<EndpointId, Arc<Endpoint>>;
+/// What a name stands for: an endpoint, or the failure of whoever asks for it. A provider that is answered 404 may give its
+/// webhooks up, and a message of an unknown endpoint is set aside, so one that cannot serve is not unknown.
+type Named = PortResult<Arc<Endpoint>>;
+
+type Endpoints = BTreeMap<EndpointId, Named>;
 
 /// Every endpoint, by name.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ pub struct Directory<S, C> {
 #[derive(Debug)]
 struct Lookups {
     /// Those that exist, each with the time when looking it up began.
-    found: HashMap<EndpointId, (Timestamp, Arc<Endpoint>)>,
+    found: HashMap<EndpointId, (Timestamp, Named)>,
     /// Names that do not exist, since the last listing.
     misses: u32,
     /// How long the last failure holds, and what it was.
@@ -119,21 +123,21 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
     ///
     /// # Errors
     ///
-    /// The configuration was never read.
+    /// The configuration was never read, or the endpoint cannot serve.
     pub async fn listed(&self, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
         self.refresh(false).await;
         let all = match self.listing.held(self.clock.now()) {
             Held::Fresh(all) | Held::Due(all) => all,
             Held::TooOld(_) | Held::Nothing => self.wait_for_listing().await?,
         };
-        if let Some(endpoint) = all.get(id) {
-            return Ok(Some(Arc::clone(endpoint)));
+        if let Some(named) = all.get(id) {
+            return named.clone().map(Some);
         }
         if !self.may_look_for_unknown() {
             return Ok(None);
         }
         self.refresh(true).await;
-        Ok(self.listing.held(self.clock.now()).value().and_then(|all| all.get(id).cloned()))
+        self.listing.held(self.clock.now()).value().and_then(|all| all.get(id).cloned()).transpose()
     }
 
     /// Reads the configuration, so that a function that cannot does not start serving.
@@ -171,8 +175,16 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
     }
 
     async fn list(&self) -> PortResult<Endpoints> {
-        let configs = self.source.endpoints().await?;
-        Ok(configs.into_iter().filter_map(usable).map(|endpoint| (*endpoint.id(), endpoint)).collect())
+        let mut all = Endpoints::new();
+        for configured in self.source.endpoints().await? {
+            let (id, named) = named(configured);
+            match named {
+                Ok(_) => _ = all.insert(id, named),
+                // Another parameter may hold a good one of this name.
+                Err(_) => _ = all.entry(id).or_insert(named),
+            }
+        }
+        Ok(all)
     }
 
     /// Whether a name that the listing lacks may be looked for: the endpoint may have been added since.
@@ -192,7 +204,7 @@ impl<S: EndpointLookup, C: Clock> Directory<S, C> {
     ///
     /// # Errors
     ///
-    /// It cannot be read, and never was.
+    /// It cannot be read, and never was, or cannot serve.
     pub async fn endpoint(&self, name: &str) -> PortResult<Option<Arc<Endpoint>>> {
         let Ok(id) = EndpointId::new(name) else { return Ok(None) };
         match self.listing.held(self.clock.now()) {
@@ -204,7 +216,7 @@ impl<S: EndpointLookup, C: Clock> Directory<S, C> {
             Held::TooOld(all) => {
                 self.due.mark();
                 match self.without_listing(&id).await {
-                    Err(problem) => all.get(&id).cloned().map(Some).ok_or(problem),
+                    Err(problem) => all.get(&id).cloned().unwrap_or(Err(problem)).map(Some),
                     found => found,
                 }
             }
@@ -217,10 +229,9 @@ impl<S: EndpointLookup, C: Clock> Directory<S, C> {
 
     async fn of_listing(&self, all: &Endpoints, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
         let now = self.clock.now();
-        if let Some(endpoint) =
-            all.get(id).cloned().or_else(|| self.lookups().known(id, now, self.ttl_seconds))
+        if let Some(named) = all.get(id).cloned().or_else(|| self.lookups().known(id, now, self.ttl_seconds))
         {
-            return Ok(Some(endpoint));
+            return named.map(Some);
         }
         if !self.may_look_for_unknown() {
             return Ok(None);
@@ -232,16 +243,16 @@ impl<S: EndpointLookup, C: Clock> Directory<S, C> {
         let now = self.clock.now();
         let has_missed = {
             let lookups = self.lookups();
-            if let Some(endpoint) = lookups.known(id, now, self.ttl_seconds) {
-                return Ok(Some(endpoint));
+            if let Some(named) = lookups.known(id, now, self.ttl_seconds) {
+                return named.map(Some);
             }
             if let Some(problem) = lookups.failure(now) {
-                return lookups.found.get(id).map(|(_, old)| Some(Arc::clone(old))).ok_or(problem);
+                return lookups.old(id).unwrap_or(Err(problem)).map(Some);
             }
             lookups.misses >= MAX_MISSES && !lookups.found.contains_key(id)
         };
         if has_missed {
-            return Ok(self.wait_for_listing().await?.get(id).cloned());
+            return self.wait_for_listing().await?.get(id).cloned().transpose();
         }
         self.look_up(id).await
     }
@@ -251,37 +262,42 @@ impl<S: EndpointLookup, C: Clock> Directory<S, C> {
         let answer = self.source.endpoint(id).await;
         let mut lookups = self.lookups();
         match answer {
-            Ok(config) => {
-                let endpoint = config.and_then(usable);
-                lookups.looked_up(id, began, endpoint.clone());
-                Ok(endpoint)
+            Ok(configured) => {
+                let named = configured.map(|configured| named(configured).1);
+                lookups.looked_up(id, began, named.clone());
+                named.transpose()
             }
             Err(problem) => {
                 let now = self.clock.now();
                 lookups.failed(now, &problem);
-                lookups.found.get(id).map(|(_, old)| Some(Arc::clone(old))).ok_or(problem)
+                lookups.old(id).unwrap_or(Err(problem)).map(Some)
             }
         }
     }
 }
 
 impl Lookups {
-    fn known(&self, id: &EndpointId, now: Timestamp, ttl_seconds: u32) -> Option<Arc<Endpoint>> {
-        let (at, endpoint) = self.found.get(id)?;
-        (now.as_second() - at.as_second() < i64::from(ttl_seconds)).then(|| Arc::clone(endpoint))
+    fn known(&self, id: &EndpointId, now: Timestamp, ttl_seconds: u32) -> Option<Named> {
+        let (at, named) = self.found.get(id)?;
+        (now.as_second() - at.as_second() < i64::from(ttl_seconds)).then(|| named.clone())
+    }
+
+    /// What was found however long ago.
+    fn old(&self, id: &EndpointId) -> Option<Named> {
+        self.found.get(id).map(|(_, named)| named.clone())
     }
 
     fn failure(&self, now: Timestamp) -> Option<PortError> {
         self.failure.as_ref().filter(|(until, _)| now < *until).map(|(_, problem)| problem.clone())
     }
 
-    fn looked_up(&mut self, id: &EndpointId, began: Timestamp, endpoint: Option<Arc<Endpoint>>) {
+    fn looked_up(&mut self, id: &EndpointId, began: Timestamp, named: Option<Named>) {
         self.failure = None;
         self.retries.restore();
-        match endpoint {
-            Some(endpoint) => {
+        match named {
+            Some(named) => {
                 self.unknown.restore();
-                self.found.insert(*id, (began, endpoint));
+                self.found.insert(*id, (began, named));
             }
             None => {
                 self.found.remove(id);
@@ -306,13 +322,18 @@ impl Lookups {
 }
 
 /// One endpoint that cannot serve must not take the others with it.
-fn usable(config: EndpointConfig) -> Option<Arc<Endpoint>> {
-    match Endpoint::new(config) {
-        Ok(endpoint) => Some(Arc::new(endpoint)),
-        Err(problem) => {
-            error!(error = %problem, "endpoint left out");
-            None
+fn named(configured: Configured) -> (EndpointId, Named) {
+    let cannot_serve = || PortError::permanent("endpoints", "the endpoint's configuration cannot serve");
+    match configured {
+        Ok(config) => {
+            let id = config.id;
+            let endpoint = Endpoint::new(config).map_err(|problem| {
+                error!(error = %problem, "endpoint cannot serve");
+                cannot_serve()
+            });
+            (id, endpoint.map(Arc::new))
         }
+        Err(CannotServe { id }) => (id, Err(cannot_serve())),
     }
 }
 
@@ -481,6 +502,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
 
     use futures_util::future::join_all;
+    use tollgate_core::EndpointConfig;
     use tollgate_providers::Secret;
 
     use super::*;
@@ -551,7 +573,8 @@ mod tests {
 
         fn endpoint(&self, id: &str) -> Arc<Endpoint> {
             let endpoints = self.endpoints.lock().unwrap();
-            usable(endpoints.iter().find(|config| config.id.as_str() == id).unwrap().clone()).unwrap()
+            let config = endpoints.iter().find(|config| config.id.as_str() == id).unwrap().clone();
+            named(Ok(config)).1.unwrap()
         }
     }
 
@@ -560,21 +583,21 @@ mod tests {
     }
 
     impl EndpointSource for &Cloud {
-        async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
+        async fn endpoints(&self) -> PortResult<Vec<Configured>> {
             self.listings.fetch_add(1, SeqCst);
             if self.hangs.load(SeqCst) {
                 std::future::pending::<()>().await;
             }
             self.is_up()?;
-            Ok(self.endpoints.lock().unwrap().clone())
+            Ok(self.endpoints.lock().unwrap().iter().cloned().map(Ok).collect())
         }
     }
 
     impl EndpointLookup for &Cloud {
-        async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+        async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<Configured>> {
             self.lookups.fetch_add(1, SeqCst);
             self.is_up()?;
-            Ok(self.endpoints.lock().unwrap().iter().find(|config| config.id == *id).cloned())
+            Ok(self.endpoints.lock().unwrap().iter().find(|config| config.id == *id).cloned().map(Ok))
         }
     }
 
@@ -715,6 +738,32 @@ mod tests {
         cloud.endpoints.lock().unwrap().clear();
         cloud.at(3_600);
         assert_eq!(is_found(&directory, "a").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_cannot_serve_is_not_unknown_and_harms_no_other() {
+        let cloud = Cloud::new(&["a", "b"]);
+        let repaired = cloud.endpoints.lock().unwrap().clone();
+        cloud.endpoints.lock().unwrap()[1].scheme = "no-such-provider".into();
+        let (before, after) = (cloud.directory(), cloud.directory());
+        after.warm().await.unwrap();
+        let b = EndpointId::new("b").unwrap();
+        let cannot_serve = PortError::permanent("endpoints", "the endpoint's configuration cannot serve");
+        for directory in [&before, &after] {
+            for _ in 0..2 {
+                assert_eq!(is_found(directory, "a").await, Ok(true));
+                assert_eq!(is_found(directory, "b").await, Err(cannot_serve.clone()));
+                assert_eq!(is_found(directory, "none").await, Ok(false));
+            }
+        }
+        assert_eq!(after.listed(&b).await.unwrap_err(), cannot_serve);
+        *cloud.endpoints.lock().unwrap() = repaired;
+        cloud.at(60);
+        for directory in [&before, &after] {
+            directory.refresh(false).await;
+            assert_eq!(is_found(directory, "b").await, Ok(true), "without a deployment");
+        }
+        assert!(after.listed(&b).await.unwrap().is_some());
     }
 
     #[tokio::test]

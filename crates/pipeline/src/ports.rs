@@ -62,17 +62,27 @@ impl Clock for fn() -> Timestamp {
     }
 }
 
+/// What is configured under an endpoint's name: its configuration, or something that cannot serve.
+pub type Configured = Result<EndpointConfig, CannotServe>;
+
+/// An endpoint that exists and cannot serve, as this version reads its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CannotServe {
+    /// Its name.
+    pub id: EndpointId,
+}
+
 /// Where the endpoints are configured.
 pub trait EndpointSource: Send + Sync {
-    /// Every endpoint's configuration; rows that are no configuration are reported and left out.
-    fn endpoints(&self) -> impl Future<Output = PortResult<Vec<EndpointConfig>>> + Send;
+    /// Every endpoint; why one cannot serve is logged.
+    fn endpoints(&self) -> impl Future<Output = PortResult<Vec<Configured>>> + Send;
 }
 
 /// Where one endpoint is found by its name, in one call.
 pub trait EndpointLookup: EndpointSource {
-    /// The configuration of the endpoint called `id`; `None` where there is none, or what is there is no configuration of
-    /// an endpoint of that name.
-    fn endpoint(&self, id: &EndpointId) -> impl Future<Output = PortResult<Option<EndpointConfig>>> + Send;
+    /// The endpoint called `id`; `None` where there is none, or what is there is the configuration of an endpoint of
+    /// another name.
+    fn endpoint(&self, id: &EndpointId) -> impl Future<Output = PortResult<Option<Configured>>> + Send;
 }
 
 /// Where signing keys are kept.

@@ -360,9 +360,11 @@ async fn what_cannot_serve_is_unavailable_and_takes_nothing_with_it() {
         config("keyless", "stripe"),
     ]);
     let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
-    assert_eq!(answer(&world.take(Some("broken"), &webhook).await), "unknown_endpoint: unknown endpoint");
-    let keyless = world.take(Some("keyless"), &webhook).await;
-    assert!(matches!(keyless, Err(Rejection::Unavailable(PortError::Permanent { .. }))), "{keyless:?}");
+    // At a 404 a provider may give its webhooks up.
+    for cannot_serve in ["broken", "keyless"] {
+        let answer = world.take(Some(cannot_serve), &webhook).await;
+        assert!(matches!(answer, Err(Rejection::Unavailable(PortError::Permanent { .. }))), "{answer:?}");
+    }
     assert_eq!(answer(&world.take(Some("stripe"), &webhook).await), "accepted evt_1 1");
 }
 

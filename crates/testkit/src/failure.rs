@@ -11,13 +11,14 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointConfig, EndpointId, LedgerKey, Timestamp, WebhookId};
+use tollgate_core::{EndpointId, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::{IntakeMessage, Seal},
     ports::{
-        Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointLookup, EndpointSource,
-        EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource, PayloadStore,
-        Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored, Transactions,
+        Archive, ArchiveQueue, Claim, Claims, Configured, Document, EffectClaim, Effects, EndpointLookup,
+        EndpointSource, EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource,
+        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored,
+        Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -199,13 +200,13 @@ impl<'f, P> Failing<'f, P> {
 }
 
 impl<P: EndpointSource> EndpointSource for Failing<'_, P> {
-    async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
+    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
         self.faults.one(self.inner.endpoints()).await
     }
 }
 
 impl<P: EndpointLookup> EndpointLookup for Failing<'_, P> {
-    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<Configured>> {
         self.faults.one(self.inner.endpoint(id)).await
     }
 }

@@ -43,6 +43,11 @@ pub(crate) fn read(text: &str, suffix: &str) -> Result<Vec<Endpoint>, Vec<String
 fn check(row: toml::Value, names: &Names) -> Result<Endpoint, String> {
     let config: EndpointConfig =
         row.try_into().map_err(|problem: toml::de::Error| problem.message().to_owned())?;
+    check_config(config, names)
+}
+
+/// The endpoint, if the environment's functions take it, or why they do not.
+pub(super) fn check_config(config: EndpointConfig, names: &Names) -> Result<Endpoint, String> {
     Reference::parse(&config.secret).map_err(|problem| format!("secret: {problem}"))?;
     if !names.is_own_secret(&config.secret) {
         // The text is not repeated: people paste keys.

@@ -181,19 +181,25 @@ async fn write(ssm: &aws_sdk_ssm::Client, aws: &Aws, config: &EndpointConfig) ->
 ///
 /// When AWS does not answer, or a parameter is no configuration.
 pub async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
+    let parameters = parameters(aws).await?;
+    let read = |(name, config): (String, Result<_, _>)| config.with_context(|| format!("parameter {name}"));
+    let mut endpoints = parameters.into_iter().map(read).collect::<anyhow::Result<Vec<EndpointConfig>>>()?;
+    endpoints.sort_by_key(|endpoint| endpoint.id);
+    Ok(endpoints)
+}
+
+/// Every parameter of an endpoint: its name, and what it holds.
+async fn parameters(aws: &Aws) -> anyhow::Result<Vec<(String, serde_json::Result<EndpointConfig>)>> {
     let ssm = aws_sdk_ssm::Client::new(&aws.config);
     let mut pages = ssm.get_parameters_by_path().path(aws.names.endpoints_path()).into_paginator().send();
-    let mut endpoints = Vec::new();
+    let mut parameters = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(aws_sdk_ssm::Error::from).context("reading the endpoints")?;
-        for parameter in page.parameters() {
-            let config = serde_json::from_str(parameter.value().unwrap_or_default())
-                .with_context(|| format!("parameter {}", parameter.name().unwrap_or_default()))?;
-            endpoints.push(config);
-        }
+        parameters.extend(page.parameters().iter().map(|one| {
+            (one.name().unwrap_or_default().to_owned(), serde_json::from_str(one.value().unwrap_or_default()))
+        }));
     }
-    endpoints.sort_by_key(|endpoint: &EndpointConfig| endpoint.id);
-    Ok(endpoints)
+    Ok(parameters)
 }
 
 /// One endpoint of the environment, checked.
@@ -206,17 +212,30 @@ pub(crate) async fn find(aws: &Aws, id: &str) -> anyhow::Result<Endpoint> {
 }
 
 async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
-    let endpoints = stored(aws).await?;
     if json {
-        for config in endpoints {
+        for config in stored(aws).await? {
             say!("{}", serde_json::to_string(&config)?);
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let mut parameters = parameters(aws).await?;
+    parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
     let store = KeyStore::new(aws);
     let mut table = Table::new(["endpoint", "provider", "delivery", "secret", "keys", "configuration"]);
-    for config in endpoints {
+    let mut exit = ExitCode::SUCCESS;
+    for (name, config) in parameters {
+        let config = match config {
+            Ok(config) => config,
+            Err(problem) => {
+                let id = name.rsplit('/').next().unwrap_or_default().to_owned();
+                let unknown = String::new;
+                table.row([id, unknown(), unknown(), unknown(), unknown(), problem.to_string()]);
+                exit = ExitCode::FAILURE;
+                continue;
+            }
+        };
         let keys = match Reference::parse(&config.secret) {
+            Ok(_) if !aws.names.is_own_secret(&config.secret) => "not looked at".to_owned(),
             Ok(reference) => match store.current(&reference).await? {
                 Some(_) => store.active(&reference).await?.len().to_string(),
                 None => "missing".to_owned(),
@@ -225,14 +244,17 @@ async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
         };
         let (id, secret) = (config.id.to_string(), config.secret.clone());
         let delivery = serde_json::to_value(config.delivery)?.as_str().unwrap_or_default().to_owned();
-        let (provider, state) = match Endpoint::new(config) {
+        let (provider, state) = match file::check_config(config, &aws.names) {
             Ok(endpoint) => (endpoint.provider().to_string(), "ok".to_owned()),
-            Err(problem) => (String::new(), problem.to_string()),
+            Err(problem) => {
+                exit = ExitCode::FAILURE;
+                (String::new(), problem)
+            }
         };
         table.row([id, provider, delivery, secret, keys, state]);
     }
     show!("{table}");
-    Ok(ExitCode::SUCCESS)
+    Ok(exit)
 }
 
 async fn rotate(

@@ -191,6 +191,26 @@ async fn poison_is_quarantined_with_its_reason_and_harms_nobody() {
     }
 }
 
+/// A version may no longer serve what the version before it took webhooks for.
+#[tokio::test]
+async fn messages_of_an_endpoint_that_cannot_serve_come_back_and_are_not_of_an_unknown_one() {
+    for is_mended in [true, false] {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        world.endpoints.set(vec![config("stripe", "no-such-scheme")]);
+        assert_eq!(process(&world, Delivery::Fast).await.len(), 1);
+        if is_mended {
+            world.endpoints.set(vec![config("stripe", "stripe")]);
+        }
+        for _ in 0..2 {
+            process(&world, Delivery::Fast).await;
+        }
+        let reasons: Vec<_> = world.quarantine.messages().into_iter().map(|aside| aside.reason).collect();
+        let expected = if is_mended { (1, vec![]) } else { (0, vec!["endpoints_unavailable".to_owned()]) };
+        assert_eq!((world.published().len(), reasons), expected);
+    }
+}
+
 /// The processor's reading of the endpoints may be older than the validator's.
 #[tokio::test]
 async fn an_endpoint_that_is_not_known_yet_is_waited_for() {

@@ -7,8 +7,8 @@ use std::{
 
 use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_pipeline::ports::{
-    EndpointLookup, EndpointSource, MaterialStore, Materials, PayloadSource, PayloadStore, PortError,
-    PortResult, Secrets, StoredMaterial,
+    Configured, EndpointLookup, EndpointSource, MaterialStore, Materials, PayloadSource, PayloadStore,
+    PortError, PortResult, Secrets, StoredMaterial,
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Secret};
 
@@ -29,15 +29,15 @@ impl MemoryEndpoints {
 }
 
 impl EndpointSource for &MemoryEndpoints {
-    async fn endpoints(&self) -> PortResult<Vec<EndpointConfig>> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().map(Ok).collect())
     }
 }
 
 impl EndpointLookup for &MemoryEndpoints {
-    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<EndpointConfig>> {
+    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<Configured>> {
         let endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(endpoints.iter().find(|endpoint| endpoint.id == *id).cloned())
+        Ok(endpoints.iter().find(|endpoint| endpoint.id == *id).cloned().map(Ok))
     }
 }
 
