@@ -51,8 +51,8 @@ pub struct Notes<'a> {
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
-    /// The stable ids of events that were claimed with other payment facts: no effect is made of them unless an operator
-    /// allows it.
+    /// The stable ids of events that were claimed with other payment facts: none of them ever has an
+    /// effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<EventId>,
     /// An ordered delivery of several payments is sent once for each: this message is for this one only.
