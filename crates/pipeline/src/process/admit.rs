@@ -1,5 +1,7 @@
 //! Whether a message may tell an event: only as its claim has it.
 
+use tollgate_core::{EffectId, EventId};
+
 use super::decode::{DecodedEvent, DecodedMessage};
 use crate::ports::{Known, LedgerState, Terms};
 
@@ -27,21 +29,41 @@ impl Refusal {
 
 /// What a message may do of one of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict<'k> {
-    /// Its effect, on these terms; `None` where a version claimed it that knew none.
-    Admitted(&'k Known),
+pub(super) enum Verdict {
+    /// Its effect, on the claim's terms.
+    Admitted,
     /// Nothing: it is done. Whether the claim has this message's seal.
     Processed { is_sealed: bool },
     /// Nothing, for ever. Whether the claim has this message's seal.
     Refused { refusal: Refusal, is_sealed: bool },
 }
 
+impl Verdict {
+    /// Why nothing is done, where another version of ours may find otherwise: it may read the event that was claimed.
+    pub(super) fn refusal_of_reading(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused { refusal: refusal @ (Refusal::Unclaimed | Refusal::Altered), .. } => {
+                Some(*refusal)
+            }
+            Self::Refused { .. } | Self::Admitted | Self::Processed { .. } => None,
+        }
+    }
+
+    /// Whether the event's claim proves that the message was accepted.
+    pub(super) fn is_sealed(self) -> bool {
+        match self {
+            Self::Admitted => true,
+            Self::Processed { is_sealed } | Self::Refused { is_sealed, .. } => is_sealed,
+        }
+    }
+}
+
 /// Holds a message's event against its claim.
-pub(super) fn admit<'k>(
+pub(super) fn admit(
     message: &DecodedMessage<'_>,
     event: &DecodedEvent<'_>,
-    known: Option<&'k Known>,
-) -> Verdict<'k> {
+    known: Option<&Known>,
+) -> Verdict {
     let refuse = |refusal, is_sealed| Verdict::Refused { refusal, is_sealed };
     // Ingest found other facts under this id. That is true for ever, whatever the ledger has forgotten.
     if message.message.notes.conflicts.contains(&event.payment.id) {
@@ -51,18 +73,23 @@ pub(super) fn admit<'k>(
     let has_its_facts = event.fingerprint.is(&known.fingerprint);
     let (is_sealed, is_comparable) = match &known.terms {
         Some(terms) => (terms.seals.contains(&message.seal), terms.revision == message.revision),
-        // Claimed by a version that knew no seals: the facts stand in for them.
-        None => (has_its_facts, true),
+        // Claimed by a version that knew no seals: the facts stand in for them, or where we read others the delivery.
+        None => (has_its_facts || known.webhook_id == Some(message.message.webhook_id), false),
     };
     match known.state {
         LedgerState::Processed => Verdict::Processed { is_sealed },
         LedgerState::Received if !is_sealed => refuse(Refusal::Altered, false),
         LedgerState::Received if is_comparable && !has_its_facts => refuse(Refusal::Conflict, true),
-        LedgerState::Received => Verdict::Admitted(known),
+        LedgerState::Received => Verdict::Admitted,
     }
 }
 
 impl DecodedEvent<'_> {
+    /// The event and its effect, which a try before this one may have claimed.
+    pub(super) fn claimed(&self) -> (EventId, EffectId) {
+        (self.payment.id, self.payment.effect_id)
+    }
+
     /// Takes from the claim what every copy must share: the time, or there would be a record for each, and the
     /// authenticity, at most.
     pub(super) fn take_terms(&mut self, known: &Known) {

@@ -4,14 +4,14 @@ use tollgate_batch::Outcome;
 
 use super::{
     admit::{Refusal, Verdict, admit},
-    decode::{Decoded, DecodedEvent, DecodedMessage},
-    record::retry,
+    decode::{Decoded, DecodedEvent},
+    record::{Tries, retry},
     steps::claims::{Claim, Claims},
-    stride::{Arena, Event, Fit, Message, Part, Progress, Row, Stride},
+    stride::{Arena, Event, Fit, Ix, Message, Part, Progress, Row, Stride},
 };
 
 /// Assembles a stride. The first message that tells an event does it, the others repeat it.
-pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'a> {
+pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tries<'_, '_>) -> Stride<'a> {
     let Claims { mut claims, of_event } = claims;
     let mut stride = Stride {
         messages: Vec::with_capacity(decoded.messages.len()),
@@ -19,28 +19,46 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
         events: Arena::with_capacity(decoded.events.len()),
     };
     let mut told = decoded.events.into_iter().zip(of_event);
+    // Kept from message to message, so that a message costs no allocation.
+    let mut own: Vec<Judged<'a>> = Vec::new();
     for message in decoded.messages {
         let begin = stride.parts.len();
+        own.extend(told.by_ref().take(message.events).map(|(event, claim)| {
+            let verdict = match &claims[claim].known {
+                Ok(known) => Ok(admit(&message, &event, known.as_ref())),
+                // Lookup failed: retry, and choose no winner.
+                Err(problem) => Err(retry("ledger_unavailable", problem)),
+            };
+            Judged { event, claim, verdict }
+        }));
+        let verdicts = || own.iter().filter_map(|judged| judged.verdict.as_ref().ok());
+        let is_accepted = verdicts().any(|verdict| verdict.is_sealed());
         // A message that only tells what is done must still be one that was accepted.
-        let mut is_accepted = false;
-        for _ in 0..message.events {
-            stride.parts.push(match told.next() {
-                Some((event, claim)) => {
-                    part(event, &mut claims[claim], &message, &mut stride.events, &mut is_accepted)
+        let is_nothing = !is_accepted
+            && message.conflicts == 0
+            && own.iter().all(|judged| matches!(judged.verdict, Ok(Verdict::Processed { .. })));
+        let refusal = verdicts().filter_map(Verdict::refusal_of_reading).max();
+        let refusal = refusal.or(is_nothing.then_some(Refusal::Altered));
+        let awaited = refusal.map(|refusal| Outcome::Retry(refusal.reason()));
+        let awaited = awaited.filter(|outcome| tries.judge(message.index, *outcome) == *outcome);
+        for judged in own.drain(..) {
+            stride.parts.push(match (awaited, judged.verdict) {
+                // Another version of ours may read what was accepted. Until then nothing of the message is done.
+                (Some(outcome), _) => Part::Undecided(outcome, None),
+                (None, Ok(_)) if is_nothing => Part::Refused(Refusal::Altered, None),
+                (None, Ok(verdict)) => {
+                    part(judged.event, verdict, &mut claims[judged.claim], &mut stride.events)
                 }
-                None => Part::Undecided(Outcome::Retry("unresolved")),
+                (None, Err(outcome)) => Part::Undecided(outcome, Some(judged.event.claimed())),
             });
         }
-        stride.parts.extend((0..message.conflicts).map(|_| Part::Refused(Refusal::Conflict, None)));
-        let own = || stride.parts.iter().skip(begin);
-        if !is_accepted && own().all(|part| matches!(part, Part::Done(..))) {
-            let refused = own().map(|_| Part::Refused(Refusal::Altered, None)).collect::<Vec<_>>();
-            stride.parts.truncate(begin);
-            stride.parts.extend(refused);
+        if awaited.is_none() {
+            stride.parts.extend((0..message.conflicts).map(|_| Part::Refused(Refusal::Conflict, None)));
         }
         stride.messages.push(Message {
             index: message.index,
             message: message.message,
+            is_accepted,
             parts: stride.parts.len() - begin,
             row: Row::NotDue,
             fit: Fit::default(),
@@ -49,36 +67,32 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>) -> Stride<'
     stride
 }
 
-/// `is_accepted` becomes true where the event's claim proves that the message was accepted.
+/// An event of a message, its claim, and what the message may do of it.
+struct Judged<'a> {
+    event: DecodedEvent<'a>,
+    claim: Ix<Claim<'a>>,
+    verdict: Result<Verdict, Outcome>,
+}
+
 fn part<'a>(
     mut told: DecodedEvent<'a>,
+    verdict: Verdict,
     claim: &mut Claim<'a>,
-    message: &DecodedMessage<'_>,
     events: &mut Arena<Event<'a>>,
-    is_accepted: &mut bool,
 ) -> Part<'a> {
-    let known = match &claim.known {
-        Ok(known) => known.as_ref(),
-        // Lookup failed: retry, and choose no winner.
-        Err(problem) => return Part::Undecided(retry("ledger_unavailable", problem)),
-    };
-    let claimed = (told.payment.id, told.payment.effect_id);
-    match admit(message, &told, known) {
+    let claimed = told.claimed();
+    let known = claim.known.as_ref().ok().and_then(Option::as_ref);
+    if let (Verdict::Processed { .. } | Verdict::Admitted, Some(known)) = (verdict, known) {
+        told.take_terms(known);
+    }
+    match verdict {
         Verdict::Refused { refusal, is_sealed } => {
-            *is_accepted |= is_sealed;
             return Part::Refused(refusal, is_sealed.then_some(claimed));
         }
-        Verdict::Processed { is_sealed } => {
-            *is_accepted |= is_sealed;
-            if let Some(known) = known {
-                told.take_terms(known);
-            }
+        Verdict::Processed { .. } => {
             return Part::Done(Box::new(told.payment), known.and_then(|known| known.webhook_id));
         }
-        Verdict::Admitted(known) => {
-            *is_accepted = true;
-            told.take_terms(known);
-        }
+        Verdict::Admitted => {}
     }
     let DecodedEvent { payment, fingerprint, is_dated } = told;
     match claim.owner {

@@ -63,9 +63,10 @@ impl<'a> Decoded<'a> {
             let result = guard(|| decode_message(opened, thresholds, &mut facts, &mut decoded.events));
             let events = decoded.events.len().saturating_sub(begin);
             match result {
-                // A message for one payment of its delivery, read by other rules than when it was received.
+                // A message for one payment of its delivery, read by other rules than when it was received. Another
+                // version of ours may find it.
                 Ok(_) if events == 0 => {
-                    decoded.ended.push((index, Outcome::Poison("no_event_of_its_payment")))
+                    decoded.ended.push((index, Outcome::Retry("no_event_of_its_payment")))
                 }
                 Ok(conflicts) => {
                     decoded.messages.push(DecodedMessage {

@@ -20,6 +20,8 @@ mod stride;
 mod strides;
 mod use_case;
 
+use std::collections::HashSet;
+
 use tollgate_batch::{Batch, Deadline, Kind, Response, Summary, Unreportable};
 use tollgate_core::PaymentEvent;
 use tracing::warn;
@@ -86,7 +88,7 @@ impl<P: ProcessPorts> Process<P> {
                 conflicts += done.conflicts;
                 let judge = |(index, outcome)| (index, tries.judge(index, outcome));
                 let ended = done.ended.into_iter().map(judge).collect();
-                for (index, outcome) in self.set_aside(ended, records, deadline).await {
+                for (index, outcome) in self.set_aside(ended, &done.accepted, records, deadline).await {
                     if let Err(problem) = batch.settle(index, outcome) {
                         warn!(error = %problem, "outcome without a record");
                     }
@@ -107,7 +109,7 @@ impl<P: ProcessPorts> Process<P> {
         let opened = self.open(records, &mut ended).await;
         let decoded = self.decode(&opened, &mut ended);
         let claims = self.look_up_claims(&decoded).await;
-        let mut stride = assemble(decoded, claims);
+        let mut stride = assemble(decoded, claims, tries);
         self.claim_effects(&mut stride).await;
         self.write_history(&mut stride).await;
         self.fit_rows(&mut stride, deadline).await;
@@ -127,7 +129,9 @@ impl<P: ProcessPorts> Process<P> {
             self.release_effects(&stride, tries).await;
         }
         ended.extend(stride.ended());
-        StrideResult { ended, published, conflicts: stride.conflicts() }
+        let accepted = stride.messages().filter(|(message, _)| message.is_accepted);
+        let accepted = accepted.map(|(message, _)| message.index).collect();
+        StrideResult { ended, accepted, published, conflicts: stride.conflicts() }
     }
 
     fn decode<'a>(&self, opened: &'a [Opened<'_>], ended: &mut Vec<Ended>) -> Decoded<'a> {
@@ -159,6 +163,8 @@ const SECTION: usize = 500;
 /// The result of a stride.
 struct StrideResult {
     ended: Vec<Ended>,
+    /// The messages whose seal a claim has, by their records' index.
+    accepted: HashSet<usize>,
     published: usize,
     conflicts: usize,
 }

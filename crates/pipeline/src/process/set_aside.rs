@@ -3,6 +3,8 @@
 //! A message that is set aside is sent to the quarantine afresh, so that the quarantine keeps it for its whole retention,
 //! and its bytes go to the archive at once. It is done only when both have it; until then it comes back.
 
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, stream};
 use tollgate_batch::{Deadline, Outcome, Reason};
 use tollgate_core::Timestamp;
@@ -18,16 +20,13 @@ use crate::{
 /// Messages sent to the quarantine at once.
 const IN_FLIGHT: usize = 8;
 
-/// Reasons that say that a message is not one that was accepted, or that its bytes are not to be had: its row cannot be a
-/// webhook's.
-const NOT_AS_ACCEPTED: [Reason; 4] = ["not_an_intake_message", "unclaimed", "altered", "payload_missing"];
-
 impl<P: ProcessPorts> Process<P> {
     /// Sends poison to the archive queue and to the quarantine. Poison that cannot be sent to both stays poison, and its
-    /// message comes back.
+    /// message comes back. `accepted` are the messages whose seal a claim has: the others are archived unread.
     pub(super) async fn set_aside(
         &self,
         mut ended: Vec<Ended>,
+        accepted: &HashSet<usize>,
         records: &[Record<'_>],
         deadline: Deadline,
     ) -> Vec<Ended> {
@@ -43,7 +42,7 @@ impl<P: ProcessPorts> Process<P> {
             return ended;
         }
         ended.retain(|(index, outcome)| !matches!(outcome, Outcome::Poison(_)) || *index >= records.len());
-        let archived = self.archive_poison(&poison).await;
+        let archived = self.archive_poison(&poison, accepted).await;
         // Made before any is awaited: a closure that lives across an await would make the future not `Send`.
         let sends: Vec<_> = poison
             .into_iter()
@@ -79,12 +78,17 @@ impl<P: ProcessPorts> Process<P> {
     }
 
     /// Sends a row for each message to the archive queue.
-    async fn archive_poison(&self, poison: &[(usize, &Record<'_>, Reason)]) -> Vec<PortResult<()>> {
+    async fn archive_poison(
+        &self,
+        poison: &[(usize, &Record<'_>, Reason)],
+        accepted: &HashSet<usize>,
+    ) -> Vec<PortResult<()>> {
         let now = self.clock.now();
         let mut packing = Packing::default();
         let mut places = Vec::with_capacity(poison.len());
-        for (_, record, reason) in poison {
-            places.push(self.place_poison(record, reason, now, &mut packing).await);
+        for (index, record, reason) in poison {
+            let webhook = accepted.contains(index).then(|| webhook(record)).flatten();
+            places.push(self.place_poison(record, webhook, reason, now, &mut packing).await);
         }
         let messages = packing.into_messages();
         let positions = (0..messages.len()).collect();
@@ -99,6 +103,7 @@ impl<P: ProcessPorts> Process<P> {
     async fn place_poison(
         &self,
         record: &Record<'_>,
+        webhook: Option<QueuedMessage<'_>>,
         reason: Reason,
         now: Timestamp,
         packing: &mut Packing,
@@ -106,7 +111,7 @@ impl<P: ProcessPorts> Process<P> {
         let unwritable = |_| PortError::permanent("archive", "row cannot be written");
         let too_long = || PortError::permanent("archive", "row is too long");
         let ending = Ending { outcome: archive::Outcome::SetAside, reason: Some(reason), part: 0 };
-        if let Some(message) = accepted(record, reason) {
+        if let Some(message) = webhook {
             let placed = packing.add(|line| write_line(line, &message, [], ending)).map_err(unwritable)?;
             if let Some(place) = placed {
                 return Ok(place);
@@ -144,11 +149,8 @@ impl<P: ProcessPorts> Process<P> {
     }
 }
 
-/// The webhook in a message, where the message is as it was accepted.
-fn accepted<'r>(record: &Record<'r>, reason: Reason) -> Option<QueuedMessage<'r>> {
-    if NOT_AS_ACCEPTED.contains(&reason) {
-        return None;
-    }
+/// The webhook in a message that was accepted.
+fn webhook<'r>(record: &Record<'r>) -> Option<QueuedMessage<'r>> {
     let message = QueuedMessage::read(record.body, &record.attributes).ok()?;
     let message = QueuedMessage { escaped_body: record.escaped_body, ..message };
     // It compares the body with the receipt, as the archive will.

@@ -159,8 +159,9 @@ pub(super) enum Part<'a> {
     Done(Box<PaymentEvent<'a>>, Option<WebhookId>),
     /// No effect of the message's event. The event and its effect, where a try before this one may have claimed it.
     Refused(Refusal, Option<(EventId, EffectId)>),
-    /// The ledger did not answer: nothing is decided.
-    Undecided(Outcome),
+    /// The ledger did not answer, or another version of ours is to read the message: nothing is decided. The event and
+    /// its effect, where a try before this one may have claimed it.
+    Undecided(Outcome, Option<(EventId, EffectId)>),
 }
 
 /// A message of the stride.
@@ -169,6 +170,8 @@ pub(super) struct Message<'a> {
     /// Its record's index in the batch.
     pub(super) index: usize,
     pub(super) message: &'a QueuedMessage<'a>,
+    /// A claim has its seal.
+    pub(super) is_accepted: bool,
     /// How many of [`Stride::parts`] are its own.
     pub(super) parts: usize,
     pub(super) row: Row,
@@ -287,7 +290,7 @@ pub(super) fn with_parts<'s, 'a>(
 impl<'a> Events<'a> {
     fn failure(&self, part: &Part<'a>) -> Option<Outcome> {
         match part {
-            Part::Undecided(outcome) => Some(*outcome),
+            Part::Undecided(outcome, _) => Some(*outcome),
             Part::Owns(event) | Part::Repeats(event, _) => match self[*event].progress {
                 Progress::Failed(outcome) => Some(outcome),
                 Progress::Pending | Progress::Done => None,
@@ -316,7 +319,7 @@ impl<'a> Events<'a> {
         let is_by_another = |part: &Part<'a>| match part {
             Part::Done(_, by) => *by != Some(own),
             Part::Repeats(event, _) => self[*event].payment.webhook_id != own,
-            Part::Owns(_) | Part::Refused(..) | Part::Undecided(_) => false,
+            Part::Owns(_) | Part::Refused(..) | Part::Undecided(..) => false,
         };
         // What is refused is set aside, and archived so.
         (!is_refused && parts.iter().any(is_by_another)).then_some(archive::Outcome::Duplicate)
@@ -439,11 +442,18 @@ mod tests {
             Repeat(progress) => Part::Repeats(event(progress, 2), Box::new(payment(1))),
             Known(by) => Part::Done(Box::new(payment(1)), Some(WebhookId::new(Timestamp::UNIX_EPOCH, by))),
             Refused(refusal) => Part::Refused(refusal, None),
-            Unanswered => Part::Undecided(Retry("ledger_unavailable")),
+            Unanswered => Part::Undecided(Retry("ledger_unavailable"), None),
         };
         let parts: Vec<Part<'_>> = told.iter().map(part).collect();
         let message = queued();
-        let message = Message { index: 0, message: &message, parts: parts.len(), row, fit: Fit::default() };
+        let message = Message {
+            index: 0,
+            message: &message,
+            is_accepted: true,
+            parts: parts.len(),
+            row,
+            fit: Fit::default(),
+        };
         (events.outcome(&message, &parts), events.row_due(&message, &parts))
     }
 
@@ -517,8 +527,14 @@ mod tests {
     #[should_panic(expected = "mid")]
     fn a_wrong_number_of_parts_fails_the_invocation() {
         let message = queued();
-        let messages =
-            [Message { index: 0, message: &message, parts: 2, row: Row::NotDue, fit: Fit::default() }];
+        let messages = [Message {
+            index: 0,
+            message: &message,
+            is_accepted: true,
+            parts: 2,
+            row: Row::NotDue,
+            fit: Fit::default(),
+        }];
         let _ = with_parts(&messages, &[Part::Refused(Refusal::Conflict, None)]).count();
     }
 }

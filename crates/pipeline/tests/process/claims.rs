@@ -3,6 +3,7 @@
 use tollgate_batch::Kind;
 use tollgate_core::{Authenticity, Delivery, EndpointId, LedgerKey, PaymentEvent, id::hex_sha256};
 use tollgate_pipeline::{
+    archive::Line,
     intake::attribute,
     ports::{LEDGER_RETENTION_SECONDS, LedgerState},
 };
@@ -17,6 +18,9 @@ use tollgate_testkit::{
 };
 
 use crate::{later, noon, payment, process, sender, spoil, take, take_payment, undated, world};
+
+/// The receive from which on what fails is set aside.
+const LAST_TRY: u32 = 3;
 
 pub(crate) fn key(endpoint: &str, event_id: &str) -> LedgerKey {
     LedgerKey::new(&EndpointId::new(endpoint).unwrap(), event_id)
@@ -46,9 +50,16 @@ fn assert_no_effect(world: &World, case: &str) {
     assert!(world.archived().iter().all(|row| row.events.is_empty()), "{case}");
 }
 
+/// As the queue hands it out at its last try.
 async fn process_batch(world: &World, batch: &[Message]) -> Vec<String> {
+    process_receive(world, batch, LAST_TRY).await
+}
+
+async fn process_receive(world: &World, batch: &[Message], receive_count: u32) -> Vec<String> {
+    let mut batch = batch.to_vec();
+    batch.iter_mut().for_each(|message| message.receive_count = receive_count);
     let faults = Faults::none();
-    failures(&run(&world.processor(&faults), Kind::Standard, batch).await.unwrap())
+    failures(&run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap())
 }
 
 /// A message that nobody accepted: its sender can write into the queue, and not into the ledger.
@@ -264,6 +275,7 @@ async fn a_claim_without_seals_admits_its_own_facts() {
     // A repeat, which the new version takes in, leaves the claim without seals.
     take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
     let mut batch = world.intake.receive(Delivery::Fast, 10);
+    spoil(&mut batch[1], attribute::WEBHOOK_ID, "wh_01ARZ3NDEKTSV4RRFFQ69G5FAV");
     batch[1].body = payment("evt_2").of("9999", "USD").body("stripe").unwrap();
     let sha256 = hex_sha256(batch[1].body.as_bytes());
     receipt(&mut batch[1], |receipt| _ = receipt.insert("body_sha256".to_owned(), sha256.into()));
@@ -287,6 +299,7 @@ async fn a_late_copy_is_a_duplicate_and_a_forged_one_is_set_aside() {
     let report = run(&world.processor(&faults), Kind::Standard, &batch[1..]).await.unwrap();
     assert_eq!((report.summary.duplicates, report.summary.quarantined), (1, 0));
     spoil(&mut batch[1], attribute::SOURCE_IP, "198.51.100.1");
+    batch[1].receive_count = LAST_TRY;
     let report = run(&world.processor(&faults), Kind::Standard, &batch[1..]).await.unwrap();
     assert_eq!((report.summary.duplicates, report.summary.quarantined), (0, 1));
     assert_eq!((world.published().len(), reasons(&world)), (1, vec!["altered".to_owned()]));
@@ -305,4 +318,90 @@ async fn every_accepted_delivery_has_its_seal_in_the_claim() {
     // Any of them alone does it.
     assert!(process_batch(&world, &batch[2..]).await.is_empty());
     assert_eq!(world.published().len(), 1);
+}
+
+/// The processor's version does not find what another version of ours accepted, which may still run beside it: the message
+/// comes back, and nothing is done of it until its last try.
+#[tokio::test]
+async fn what_this_version_cannot_find_comes_back_until_its_last_try() {
+    type Spoil = fn(&World, &mut Message);
+    let cases: [(&str, Spoil); 3] = [
+        ("unclaimed", |world, _| world.ledger.forget(&key("stripe", "evt_1"))),
+        // A repeat that a version enqueued which knows no seals.
+        ("altered", |world, _| world.ledger.edit(&key("stripe", "evt_1"), |entry| entry.terms.seals.clear())),
+        ("altered", |world, message| {
+            world.ledger.edit(&key("stripe", "evt_1"), |entry| entry.state = LedgerState::Processed);
+            spoil(message, attribute::SOURCE_IP, "198.51.100.1");
+        }),
+    ];
+    for (reason, spoil) in cases {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        let mut batch = world.intake.receive(Delivery::Fast, 10);
+        let entry = world.ledger.entry(&key("stripe", "evt_1")).unwrap();
+        spoil(&world, &mut batch[0]);
+        for receive in 1..LAST_TRY {
+            assert_eq!(process_receive(&world, &batch, receive).await, [batch[0].id.clone()], "{reason}");
+        }
+        assert!(process_batch(&world, &batch).await.is_empty());
+        assert_eq!((reasons(&world), world.published().len()), (vec![reason.to_owned()], 0));
+        assert!(matches!(world.archive_lines()[..], [Line::Unread(_)]), "{reason}");
+        // The version that reads it, or its claim, is there again: redriven, it takes effect.
+        if entry.state == world.ledger.entry(&entry.key).map_or(entry.state, |entry| entry.state) {
+            world.ledger.restore(entry);
+            assert!(process_receive(&world, &batch, 1).await.is_empty());
+            assert_eq!(world.published().len(), 1, "{reason}");
+        }
+    }
+}
+
+/// A claim of a version that knew no seals, whose facts we read otherwise: the delivery that made it stands for them.
+#[tokio::test]
+async fn a_claim_without_seals_whose_facts_read_otherwise_admits_its_own_delivery() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    world.ledger.strip_terms(&key("stripe", "evt_1"));
+    world.ledger.edit(&key("stripe", "evt_1"), |entry| {
+        entry.fingerprint = entry.fingerprint.replace(|c: char| c.is_ascii_hexdigit() && c != '2', "0");
+    });
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(process_receive(&world, &batch, 1).await.is_empty());
+    assert_eq!((world.published().len(), reasons(&world)), (1, vec![]));
+}
+
+/// What is set aside before a claim proved it is archived as what nobody read, whatever its reason.
+#[tokio::test]
+async fn what_no_seal_proves_is_archived_unread() {
+    type Spoil = fn(&World, &mut Message);
+    let cases: [(&str, Spoil); 4] = [
+        ("no_event_of_its_payment", |_, message| {
+            receipt(message, |receipt| _ = receipt.insert("only_transaction".to_owned(), "none".into()));
+        }),
+        ("conflicting_facts", |_, message| {
+            let id = key("stripe", "evt_1").event_id().to_string();
+            receipt(message, |receipt| _ = receipt.insert("conflicts".to_owned(), vec![id].into()));
+        }),
+        ("unknown_endpoint", |_, message| spoil(message, attribute::ENDPOINT, "nobody")),
+        ("ledger_unavailable", |_, _| {}),
+    ];
+    for (reason, spoil) in cases {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+        let mut batch = world.intake.receive(Delivery::Fast, 10);
+        spoil(&world, &mut batch[0]);
+        batch[0].receive_count = LAST_TRY;
+        // Endpoints, states.
+        let faults =
+            if reason == "ledger_unavailable" { Faults::nth(1, Fault::Before) } else { Faults::none() };
+        run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+        assert_eq!(reasons(&world), [reason]);
+        assert!(matches!(world.archive_lines()[..], [Line::Unread(_)]), "{reason}");
+    }
+    // With its seal it is a webhook's row.
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    world.bus.fail(tollgate_pipeline::ports::PortError::retryable("bus", "ThrottlingException"));
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(process_batch(&world, &batch).await.is_empty());
+    assert!(matches!(world.archive_lines()[..], [Line::Webhook(_)]));
 }

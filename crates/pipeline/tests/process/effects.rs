@@ -219,6 +219,25 @@ async fn a_quarantined_delivery_gives_up_its_claim() {
     assert_eq!(told(&world), expected(&[("evt_1", None)]));
 }
 
+/// The ledger does not answer the last try of a delivery that claimed before: its copy need not wait for the lease.
+#[tokio::test]
+async fn a_delivery_that_nothing_could_be_decided_of_gives_up_the_claim_of_the_try_before() {
+    let world = world();
+    for _ in 0..2 {
+        take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, 1);
+    world.bus.fail(PortError::retryable("bus", "ThrottlingException"));
+    assert_eq!(process_batch(&world, &batch).await.len(), 1);
+    batch[0].receive_count = 3;
+    // Endpoints, states.
+    let faults = Faults::nth(1, Fault::Before);
+    assert!(failures(&run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap()).is_empty());
+    assert_eq!(world.quarantine.messages()[0].reason, "ledger_unavailable");
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(told(&world), expected(&[("evt_1", None)]));
+}
+
 /// Every call fails once, in every way, of a processor that holds the second telling of an effect beside a first one of
 /// another: what comes back says the same.
 #[tokio::test]

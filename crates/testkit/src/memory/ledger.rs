@@ -37,6 +37,11 @@ impl MemoryLedger {
         edit(self.entries().get_mut(key).expect("an entry"));
     }
 
+    /// Puts an entry back as it was.
+    pub fn restore(&self, entry: LedgerEntry) {
+        self.entries().insert(entry.key.clone(), entry);
+    }
+
     /// Makes the entry of `key` one of a version that knew no terms.
     pub fn strip_terms(&self, key: &LedgerKey) {
         self.without_terms.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());

@@ -188,7 +188,7 @@ impl<'a> Events<'a> {
         let bytes = |part: &Part<'a>| match part {
             Part::Owns(event) if self[*event].is_pending() => self[*event].json.len() + 1,
             Part::Owns(_) | Part::Repeats(..) | Part::Done(..) => EVENT_BYTES,
-            Part::Refused(..) | Part::Undecided(_) => 0,
+            Part::Refused(..) | Part::Undecided(..) => 0,
         };
         if outcome == archive::Outcome::Duplicate { 0 } else { parts.iter().map(bytes).sum() }
     }
@@ -211,7 +211,7 @@ impl<'a> Events<'a> {
             Part::Repeats(_, payment) | Part::Done(payment, _) => {
                 Some(serde_json::to_string(payment).map(Cow::Owned))
             }
-            Part::Refused(..) | Part::Undecided(_) => None,
+            Part::Refused(..) | Part::Undecided(..) => None,
         });
         texts.collect()
     }

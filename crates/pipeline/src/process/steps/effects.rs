@@ -98,8 +98,8 @@ impl<P: ProcessPorts> Process<P> {
                 Part::Owns(event) => {
                     Some((stride.events[*event].payment.id, stride.events[*event].payment.effect_id))
                 }
-                Part::Refused(_, claimed) => *claimed,
-                Part::Repeats(..) | Part::Undecided(_) | Part::Done(..) => None,
+                Part::Refused(_, claimed) | Part::Undecided(_, claimed) => *claimed,
+                Part::Repeats(..) | Part::Done(..) => None,
             });
             for (event_id, effect_id) in unfinished {
                 // Whichever it has.
