@@ -2,12 +2,15 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use tollgate_core::{Delivery, EventId, Facts, LedgerKey, WebhookId, id::hex_sha256};
+use tollgate_core::{
+    Delivery, EventId, Facts, LedgerKey, WebhookId,
+    id::{bounded, hex_sha256},
+};
 use tollgate_providers::{Endpoint, Verified};
 
 use super::{claimed::Claimed, request::Incoming};
 use crate::{
-    intake::{Encoding, IntakeMessage, Notes, RequestParts, encode},
+    intake::{Encoding, IntakeMessage, MAX_CLAIMED_BYTES, Notes, RequestParts, encode},
     normalising::fifo_group,
 };
 
@@ -61,6 +64,7 @@ pub(super) fn template(
     endpoint: &Endpoint,
     incoming: &Incoming<'_>,
     verified: &Verified<'_>,
+    facts: &[Facts<'_>],
 ) -> IntakeMessage {
     IntakeMessage {
         webhook_id: *incoming.webhook_id,
@@ -74,6 +78,7 @@ pub(super) fn template(
             authenticity: verified.authenticity(),
             body_sha256: Cow::Owned(hex_sha256(incoming.body)),
             signed_at: verified.signed_at(),
+            claimed: Cow::Owned(claimed(facts)),
             conflicts: Vec::new(),
             only_transaction: None,
         },
@@ -88,6 +93,14 @@ pub(super) fn template(
         deduplication_id: String::new(),
         trace: incoming.trace.map(str::to_owned),
     }
+}
+
+/// [`Notes::claimed`].
+fn claimed(facts: &[Facts<'_>]) -> String {
+    let ids: Vec<Cow<'_, str>> =
+        facts.iter().map(|facts| bounded(Cow::Borrowed(facts.event_id.as_ref()))).collect();
+    let is_told = ids.iter().all(|id| !id.contains('\n'));
+    Some(ids.join("\n")).filter(|text| is_told && text.len() <= MAX_CLAIMED_BYTES).unwrap_or_default()
 }
 
 /// The messages of a claimed delivery. A payment whose events are all processed needs none.

@@ -100,7 +100,7 @@ impl<P: IngestPorts> Ingest<P> {
             verdict => verdict?,
         };
         let facts = facts_of(endpoint, verified.into())?;
-        let template = template(endpoint, &incoming, &verified);
+        let template = template(endpoint, &incoming, &verified, &facts);
         if let Some(id) = verified.transmission_id() {
             self.claim_transmission(endpoint, &template, id).await?;
         }

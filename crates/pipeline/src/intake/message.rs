@@ -14,6 +14,9 @@ use super::{
 /// SQS: the largest message, attributes counted, in bytes (Amazon SQS quotas, "Message size").
 pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
+/// The most that a message says of the ids that were claimed, in bytes: 250 events (the most of a delivery) with ids of 64.
+pub const MAX_CLAIMED_BYTES: usize = 16_384;
+
 /// The message attributes' names: SQS takes ten at most.
 pub mod attribute {
     /// A [`WebhookId`](tollgate_core::WebhookId).
@@ -51,6 +54,10 @@ pub struct Notes<'a> {
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
+    /// The provider's ids of the delivery's events as the validator read them and claimed, in their order, each on a line of its
+    /// own. Empty where they are not told: more than [`MAX_CLAIMED_BYTES`], or an id with a line break.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub claimed: Cow<'a, str>,
     /// The stable ids of events that were claimed with other payment facts: none of them ever has an
     /// effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,6 +141,7 @@ impl IntakeMessage {
             authenticity: self.notes.authenticity,
             body_sha256: &self.notes.body_sha256,
             signed_at: self.notes.signed_at,
+            claimed: &self.notes.claimed,
             request: &ascii_json(&self.request),
         }
         .seal()

@@ -6,6 +6,6 @@ mod queued;
 mod seal;
 
 pub use body::{ClaimCheck, Content, Encoding, IntakeError, decode, encode, is_sqs_character};
-pub use message::{IntakeMessage, MAX_MESSAGE_BYTES, Notes, RequestParts, attribute};
+pub use message::{IntakeMessage, MAX_CLAIMED_BYTES, MAX_MESSAGE_BYTES, Notes, RequestParts, attribute};
 pub use queued::{Dequeued, QueuedBody, QueuedMessage};
 pub use seal::Seal;

@@ -84,6 +84,7 @@ impl<'a> QueuedMessage<'a> {
             authenticity: self.notes.authenticity,
             body_sha256: &self.notes.body_sha256,
             signed_at: self.notes.signed_at,
+            claimed: &self.notes.claimed,
             request: self.request,
         }
         .seal()

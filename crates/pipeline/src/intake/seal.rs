@@ -27,6 +27,7 @@ pub(super) struct Sealed<'a> {
     pub(super) authenticity: Authenticity,
     pub(super) body_sha256: &'a str,
     pub(super) signed_at: Option<Timestamp>,
+    pub(super) claimed: &'a str,
     /// The text of the message attribute.
     pub(super) request: &'a str,
 }
@@ -47,6 +48,7 @@ impl Sealed<'_> {
             self.authenticity.as_str(),
             self.body_sha256,
             &signed_at,
+            self.claimed,
             self.request,
         ] {
             // With its length, so that no text of one part can be read as another part's.

@@ -40,7 +40,7 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tri
         let refusal = verdicts().filter_map(Verdict::refusal_of_reading).max();
         let refusal = refusal.or(is_nothing.then_some(Refusal::Altered));
         let awaited = refusal.map(|refusal| Outcome::Retry(refusal.reason()));
-        let awaited = awaited.filter(|outcome| tries.judge(message.index, *outcome) == *outcome);
+        let awaited = awaited.filter(|_| !tries.is_last(message.index));
         for judged in own.drain(..) {
             stride.parts.push(match (awaited, judged.verdict) {
                 // Another version of ours may read what was accepted. Until then nothing of the message is done.
@@ -94,7 +94,7 @@ fn part<'a>(
         }
         Verdict::Admitted => {}
     }
-    let DecodedEvent { payment, fingerprint, is_dated } = told;
+    let DecodedEvent { payment, fingerprint, is_dated, claimed_as } = told;
     match claim.owner {
         Some((owner, facts)) if facts == fingerprint => Part::Repeats(owner, Box::new(payment)),
         Some(_) => Part::Refused(Refusal::Conflict, Some(claimed)),
@@ -103,6 +103,7 @@ fn part<'a>(
             let event = events.push(Event {
                 payment,
                 is_dated,
+                claimed_as,
                 at_work: None,
                 is_latest: false,
                 json,

@@ -1,9 +1,12 @@
 //! From a message's bytes to its payment events. No I/O: a panic here is one record's failure.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet, hash_map::Entry},
+};
 
 use tollgate_batch::{Outcome, guard};
-use tollgate_core::{EventId, Facts, Fingerprint, PaymentEvent, event::Arrival};
+use tollgate_core::{EventId, Facts, Fingerprint, LedgerKey, PaymentEvent, event::Arrival, id::bounded};
 use tollgate_providers::Revision;
 use tollgate_risk::Thresholds;
 use tracing::warn;
@@ -36,6 +39,8 @@ pub(super) struct DecodedEvent<'a> {
     pub(super) fingerprint: Fingerprint,
     /// Whether its provider says when it happened. If not, `occurred_at` is the time of arrival.
     pub(super) is_dated: bool,
+    /// The claim that the validator made, where it read another id. Of the same delivery's ids, the one in the same place.
+    pub(super) claimed_as: Option<LedgerKey>,
 }
 
 /// Messages and their events. The list of events is shared, so that a message costs no allocation.
@@ -120,7 +125,9 @@ fn decode_message<'a>(
     let is_alone = facts.len() == 1;
     let mut first: HashMap<EventId, Fingerprint> = HashMap::new();
     let mut conflicts = 0;
+    let mut claims = claims_of_other_ids(message, facts).into_iter();
     for facts in facts.drain(..) {
+        let claimed_as = claims.next().flatten();
         if message.notes.only_transaction.as_deref().is_some_and(|only| only != fifo_group(&facts)) {
             continue;
         }
@@ -138,7 +145,27 @@ fn decode_message<'a>(
                 }
             }
         }
-        events.push(DecodedEvent { payment, fingerprint, is_dated });
+        events.push(DecodedEvent { payment, fingerprint, is_dated, claimed_as });
     }
     conflicts
+}
+
+/// For each of the facts, the claim that the validator made of them, where it read another id; nothing where it did nowhere,
+/// or where it cannot be told which id is whose: their number differs, or an id moved from one event to another.
+fn claims_of_other_ids(message: &QueuedMessage<'_>, facts: &[Facts<'_>]) -> Vec<Option<LedgerKey>> {
+    let own = |facts: &Facts<'_>| bounded(Cow::Borrowed(facts.event_id.as_ref())).into_owned();
+    let claimed = message.notes.claimed.as_ref();
+    let told = || claimed.split('\n').zip(facts);
+    let is_other = |(name, facts): (&str, &Facts<'_>)| name != facts.event_id && name != own(facts);
+    if claimed.is_empty() || claimed.split('\n').count() != facts.len() || !told().any(is_other) {
+        return Vec::new();
+    }
+    let mut named: HashSet<String> = facts.iter().map(own).collect();
+    let others: Vec<Option<&str>> =
+        told().map(|(name, facts)| is_other((name, facts)).then_some(name)).collect();
+    if !others.iter().flatten().all(|name| named.insert((*name).to_owned())) {
+        return Vec::new();
+    }
+    let key = |name: Option<&str>| name.map(|name| LedgerKey::new(&message.endpoint, name));
+    others.into_iter().map(key).collect()
 }

@@ -108,7 +108,7 @@ impl<P: ProcessPorts> Process<P> {
         let mut ended = Vec::with_capacity(records.len());
         let opened = self.open(records, &mut ended).await;
         let decoded = self.decode(&opened, &mut ended);
-        let claims = self.look_up_claims(&decoded).await;
+        let claims = self.look_up_claims(&decoded, tries).await;
         let mut stride = assemble(decoded, claims, tries);
         self.claim_effects(&mut stride).await;
         self.write_history(&mut stride).await;

@@ -57,6 +57,11 @@ impl<'r, 'b> Tries<'r, 'b> {
         Self { receives, records, waited }
     }
 
+    /// Whether a failure of the record would be its last.
+    pub(super) fn is_last(&self, index: usize) -> bool {
+        matches!(self.judge(index, Outcome::Retry("any")), Outcome::Poison(_))
+    }
+
     /// What becomes of a record that ended so: a failure of its last try is poison.
     ///
     /// A message that is not the first of its group in the batch was never tried before, since its group stops at a

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tollgate_batch::Outcome;
-use tollgate_core::{EffectId, EventId, PaymentEvent, WebhookId, event::Position};
+use tollgate_core::{EffectId, EventId, LedgerKey, PaymentEvent, WebhookId, event::Position};
 use tracing::warn;
 
 use super::{
@@ -95,6 +95,8 @@ pub(super) struct Event<'a> {
     pub(super) payment: PaymentEvent<'a>,
     /// Whether its provider says when it happened.
     pub(super) is_dated: bool,
+    /// The claim that its delivery's validator made, where that read another id. It is marked too.
+    pub(super) claimed_as: Option<LedgerKey>,
     /// The other delivery of the event that works on it.
     pub(super) at_work: Option<WebhookId>,
     /// It is the latest known state of its transaction.
@@ -415,6 +417,7 @@ mod tests {
                 authenticity: Authenticity::Verified,
                 body_sha256: "".into(),
                 signed_at: None,
+                claimed: "".into(),
                 conflicts: Vec::new(),
                 only_transaction: None,
             },
@@ -431,6 +434,7 @@ mod tests {
             events.push(Event {
                 payment: payment(by),
                 is_dated: true,
+                claimed_as: None,
                 at_work: None,
                 is_latest: false,
                 json: String::new(),

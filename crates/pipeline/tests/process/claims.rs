@@ -98,7 +98,12 @@ async fn what_the_ledger_forgot_is_set_aside_as_unclaimed() {
 #[tokio::test]
 async fn a_message_that_is_not_as_it_was_accepted_has_no_effect() {
     type Alter = fn(&mut Message);
-    let cases: [(&str, Alter); 10] = [
+    let cases: [(&str, Alter); 11] = [
+        ("claimed ids", |message| {
+            receipt(message, |receipt| {
+                assert!(receipt.insert("claimed".to_owned(), "evt_2".into()).is_some())
+            });
+        }),
         ("body", |message| message.body.push(' ')),
         ("body and its digest", |message| {
             message.body = message.body.replace("1099", "9999");
@@ -353,6 +358,80 @@ async fn what_this_version_cannot_find_comes_back_until_its_last_try() {
             assert_eq!(world.published().len(), 1, "{reason}");
         }
     }
+}
+
+/// As another version of ours accepts a message, which reads other ids. Of each pair the first is ours.
+fn claim_as(world: &World, endpoint: &str, message: &mut Message, ids: &[(&str, &str)]) {
+    let theirs: Vec<&str> = ids.iter().map(|(_, theirs)| *theirs).collect();
+    receipt(message, |receipt| _ = receipt.insert("claimed".to_owned(), theirs.join("\n").into()));
+    for (ours, theirs) in ids.iter().rev() {
+        let mut entry = world.ledger.entry(&key(endpoint, ours)).unwrap();
+        world.ledger.forget(&entry.key);
+        entry.key = key(endpoint, theirs);
+        entry.terms.seals = vec![read(message).seal()];
+        entry.terms.revision = Revision::parse("0123456789abcdef").unwrap();
+        entry.fingerprint = "2:of theirs".to_owned();
+        world.ledger.restore(entry);
+    }
+}
+
+/// The validator's version gives the event another id than the processor's: the claim in the message stands for it.
+#[tokio::test]
+async fn an_event_that_another_version_claimed_under_another_id_takes_effect_once() {
+    let world = world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    assert_eq!(read(&batch[0]).notes.claimed, "evt_1");
+    claim_as(&world, "stripe", &mut batch[0], &[("evt_1", "theirs")]);
+    for receive in 1..LAST_TRY {
+        assert_eq!(
+            process_receive(&world, &batch, receive).await.len(),
+            1,
+            "a version that reads it may come"
+        );
+        assert!(world.published().is_empty());
+    }
+    // Its last try, and a copy after it.
+    for _ in 0..2 {
+        assert!(process_batch(&world, &batch).await.is_empty());
+        let ids: Vec<_> = world.published().iter().map(|event| event.provider_event_id.to_string()).collect();
+        assert_eq!((ids, reasons(&world)), (vec!["evt_1".to_owned()], vec![]));
+        assert_eq!(world.ledger.entry(&key("stripe", "theirs")).unwrap().state, LedgerState::Processed);
+    }
+    // A repeat that the processor's version claimed does not shut the first one out.
+    let world = crate::world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    claim_as(&world, "stripe", &mut batch[0], &[("evt_1", "theirs")]);
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert!(process_batch(&world, &batch).await.is_empty());
+    assert_eq!((world.published().len(), reasons(&world)), (1, vec![]));
+}
+
+/// Of a delivery's events one was done under the id that was claimed; ids that moved from event to event stand for nothing.
+#[tokio::test]
+async fn an_id_that_was_claimed_stands_for_the_event_in_its_place() {
+    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T2", noon()));
+    let (id_a, id_b) = (adyen_event_id(&a), adyen_event_id(&b));
+    let start = async || {
+        let world = world();
+        let webhook = sender("adyen", "adyen").sign("", adyen(&[&a, &b]).as_bytes(), noon());
+        take(&world, "adyen", &webhook).await;
+        let batch = world.intake.receive(Delivery::Fast, 10);
+        (world, batch)
+    };
+    let (world, mut batch) = start().await;
+    claim_as(&world, "adyen", &mut batch[0], &[(&id_a, "their a"), (&id_b, "their b")]);
+    world.ledger.edit(&key("adyen", "their a"), |entry| entry.state = LedgerState::Processed);
+    assert!(process_batch(&world, &batch).await.is_empty());
+    let ids: Vec<_> = world.published().iter().map(|event| event.provider_event_id.to_string()).collect();
+    assert_eq!((ids, reasons(&world)), (vec![id_b.clone()], vec![]));
+
+    let (world, mut batch) = start().await;
+    claim_as(&world, "adyen", &mut batch[0], &[(&id_a, &id_b), (&id_b, "their b")]);
+    assert!(process_batch(&world, &batch).await.is_empty());
+    assert_eq!(reasons(&world), ["unclaimed"]);
 }
 
 /// A claim of a version that knew no seals, whose facts we read otherwise: the delivery that made it stands for them.

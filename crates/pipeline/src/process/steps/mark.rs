@@ -1,5 +1,9 @@
 //! The ledger's `processed`.
 
+use std::collections::HashSet;
+
+use tollgate_core::LedgerKey;
+
 use crate::{
     ports::{Ledger, Mark, ProcessPorts},
     process::{
@@ -13,7 +17,7 @@ use crate::{
 impl<P: ProcessPorts> Process<P> {
     /// Marks the events of a section's archived messages as processed.
     pub(in crate::process) async fn mark_processed(&self, stride: &mut Stride<'_>, section: &Section) {
-        let (mut marks, mut marked) = (Vec::new(), Vec::new());
+        let (mut marks, mut marked, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for (message, parts) in stride.section(section).filter(|(message, _)| message.row == Row::Queued) {
             for part in parts {
                 let Part::Owns(ix) = part else { continue };
@@ -24,14 +28,29 @@ impl<P: ProcessPorts> Process<P> {
                 let webhook_id = message.message.webhook_id;
                 marks.push(Mark { key: event.payment.ledger_key(), webhook_id });
                 marked.push(*ix);
+                let claim = event.claimed_as.clone();
+                others.extend(claim.map(|key| (Mark { key, webhook_id }, *ix)));
+            }
+        }
+        // The claims that the validator made under other ids than ours. A call names a key once.
+        if !others.is_empty() {
+            let mut named: HashSet<LedgerKey> = marks.iter().map(|mark| mark.key.clone()).collect();
+            for (mark, event) in others {
+                if named.insert(mark.key.clone()) {
+                    marks.push(mark);
+                    marked.push(event);
+                }
             }
         }
         let answers = self.ledger.mark(&marks).await;
         for (event, answer) in Answers::checked(marked, answers) {
-            stride.events[event].progress = match answer {
-                Ok(()) => Progress::Done,
-                Err(problem) => Progress::Failed(retry("ledger_unavailable", &problem)),
-            };
+            let progress = &mut stride.events[event].progress;
+            match answer {
+                // Of an event with two marks the other one may have failed.
+                Ok(()) if *progress == Progress::Pending => *progress = Progress::Done,
+                Ok(()) => {}
+                Err(problem) => *progress = Progress::Failed(retry("ledger_unavailable", &problem)),
+            }
         }
     }
 }
