@@ -1,6 +1,6 @@
 //! Whether a message may tell an event: only as its claim has it.
 
-use tollgate_core::{EffectId, EventId};
+use tollgate_core::{Authenticity, EffectId, EventId};
 
 use super::decode::{DecodedEvent, DecodedMessage};
 use crate::ports::{Known, LedgerState, Terms};
@@ -99,8 +99,15 @@ impl DecodedEvent<'_> {
                 self.payment.occurred_at = occurred_at.unwrap_or(known.received_at);
                 self.payment.authenticity = self.payment.authenticity.weaker(*authenticity);
             }
-            None if !self.is_dated => self.payment.occurred_at = known.received_at,
-            None => {}
+            None => {
+                if !self.is_dated {
+                    self.payment.occurred_at = known.received_at;
+                }
+                // A webhook's id is no secret: its sender is told it, and operators read it.
+                if !self.fingerprint.is(&known.fingerprint) {
+                    self.payment.authenticity = self.payment.authenticity.weaker(Authenticity::Authenticated);
+                }
+            }
         }
     }
 }
