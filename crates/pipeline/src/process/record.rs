@@ -57,9 +57,16 @@ impl<'r, 'b> Tries<'r, 'b> {
         Self { receives, records, waited }
     }
 
-    /// Whether a failure of the record would be its last.
+    /// Whether a failure of the record is its last. `was_tried`: there was time for it.
+    fn is_last_where(&self, index: usize, was_tried: bool) -> bool {
+        let count = self.records.get(index).map_or(0, |record| record.receive_count);
+        let is_charged = was_tried && !self.waited.contains(&index);
+        count >= self.receives.last || (count >= self.receives.tries && is_charged)
+    }
+
+    /// Whether a failure of the record, which is tried now, would be its last.
     pub(super) fn is_last(&self, index: usize) -> bool {
-        matches!(self.judge(index, Outcome::Retry("any")), Outcome::Poison(_))
+        self.is_last_where(index, true)
     }
 
     /// What becomes of a record that ended so: a failure of its last try is poison.
@@ -68,10 +75,7 @@ impl<'r, 'b> Tries<'r, 'b> {
     /// failure: it is not charged with the receives in which it waited.
     pub(super) fn judge(&self, index: usize, outcome: Outcome) -> Outcome {
         let Outcome::Retry(reason) = outcome else { return outcome };
-        let count = self.records.get(index).map_or(0, |record| record.receive_count);
-        let was_tried = reason != DEADLINE && !self.waited.contains(&index);
-        let is_last = count >= self.receives.last || (count >= self.receives.tries && was_tried);
-        if is_last { Outcome::Poison(reason) } else { outcome }
+        if self.is_last_where(index, reason != DEADLINE) { Outcome::Poison(reason) } else { outcome }
     }
 }
 
