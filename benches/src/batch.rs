@@ -218,7 +218,7 @@ fn config(name: &str, is_fifo: bool) -> EndpointConfig {
         on_duplicate: None,
         tolerance_seconds: None,
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: (name == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: BTreeMap::new(),

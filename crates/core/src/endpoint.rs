@@ -95,10 +95,10 @@ pub struct EndpointConfig {
     /// values are hidden. Keys that name card verification data are never kept, and card numbers are always masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Vec<String>>,
-    /// The sender's ids (of events, payments, movements, customers) are numbers and never card numbers: those of digits
-    /// alone stay as they are. Without it an id in which a card number is found is none.
+    /// The sender's ids (of events, payments, movements, customers) never hold card numbers: they stay as they are. Without
+    /// it an id in which a card number is found is none.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub ids_are_numbers: bool,
+    pub ids_hold_no_cards: bool,
     /// The normaliser, when it is not the scheme's own.
     #[serde(default)]
     pub normaliser: Option<String>,
@@ -137,6 +137,6 @@ mod tests {
         let bad = r#"{"id":"stripe","scheme":"stripe","secret":"x","on_duplcate":"conflict"}"#;
         assert!(serde_json::from_str::<EndpointConfig>(bad).is_err());
         let unset = serde_json::to_string(&serde_json::from_str::<EndpointConfig>(good).unwrap()).unwrap();
-        assert!(!unset.contains("metadata") && !unset.contains("ids_are_numbers"), "{unset}");
+        assert!(!unset.contains("metadata") && !unset.contains("ids_hold_no_cards"), "{unset}");
     }
 }

@@ -99,7 +99,7 @@ fn verification(scheme: &str, key: &str, body: &[u8], batch: u32) -> u128 {
         on_duplicate: None,
         tolerance_seconds: None,
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

@@ -58,7 +58,7 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
         on_duplicate: None,
         tolerance_seconds: None,
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

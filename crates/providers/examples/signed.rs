@@ -56,7 +56,7 @@ fn signed(
         on_duplicate: None,
         tolerance_seconds: None,
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),

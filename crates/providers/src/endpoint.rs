@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tollgate_core::{
     Authenticity, Delivery, EndpointConfig, EndpointId, Facts, OnDuplicate, ProviderId, Timestamp,
     id::hex_sha256,
-    sensitive::{CardInId, Rules, cleanse, mask, names_verification_data},
+    sensitive::{CardInId, CardsInIds, Rules, cleanse, mask, names_verification_data},
 };
 
 use crate::{
@@ -65,8 +65,7 @@ pub struct Endpoint {
     reads_unsigned: bool,
     /// The headers whose values are kept.
     kept: Vec<String>,
-    /// By the settings or by the catalogue.
-    ids_are_numbers: bool,
+    cards_in_ids: CardsInIds,
     revision: Revision,
 }
 
@@ -89,7 +88,7 @@ impl Endpoint {
             problem: problem.to_owned(),
         };
         let spec_error = |error: SpecError| fail(&error.at, &error.problem);
-        let mut ids_are_numbers = config.ids_are_numbers;
+        let mut cards_in_ids = CardsInIds::Any;
         let (name, scheme, normaliser) = match config.scheme.as_str() {
             Some(name) => {
                 let row = catalogue::find(name).ok_or_else(|| {
@@ -99,7 +98,9 @@ impl Endpoint {
                     )
                 })?;
                 let scheme = row.scheme(&config.parameters).map_err(spec_error)?;
-                ids_are_numbers |= row.numeric_ids.is_some() && config.normaliser.is_none();
+                if row.numeric_ids.is_some() && config.normaliser.is_none() {
+                    cards_in_ids = CardsInIds::NotNumbers;
+                }
                 (row.name.clone(), scheme, Normaliser::named(row.normaliser()))
             }
             None => {
@@ -125,18 +126,11 @@ impl Endpoint {
         let mut kept = info.headers.clone();
         let read = normaliser.iter().flat_map(|it| it.headers()).map(|name| (*name).to_owned());
         kept.extend(read.filter(|name| !is_among(&info.secret_headers, name)));
+        if config.ids_hold_no_cards {
+            cards_in_ids = CardsInIds::Never;
+        }
         let revision = Revision::of(&config);
-        Ok(Self {
-            config,
-            provider,
-            scheme,
-            info,
-            normaliser,
-            reads_unsigned,
-            kept,
-            ids_are_numbers,
-            revision,
-        })
+        Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept, cards_in_ids, revision })
     }
 
     /// Its name.
@@ -346,11 +340,7 @@ impl Endpoint {
         body: &[u8],
         facts: impl Iterator<Item = &'f mut Facts<'a>>,
     ) -> Result<(), ContentError> {
-        let rules = Rules {
-            metadata: self.config.metadata.as_deref(),
-            ids_are_numbers: self.ids_are_numbers,
-            customers_are_numbers: self.config.ids_are_numbers,
-        };
+        let rules = Rules { metadata: self.config.metadata.as_deref(), ids: self.cards_in_ids };
         for (position, event) in facts.enumerate() {
             let Err(CardInId(field)) = cleanse(event, rules) else { continue };
             if self.is_generic() {

@@ -22,14 +22,15 @@ impl Revision {
             parameters,
             notification_url,
             metadata,
-            ids_are_numbers,
+            ids_hold_no_cards,
             id: _,
             secret: _,
             delivery: _,
             on_duplicate: _,
             tolerance_seconds: _,
         } = config;
-        let settings = (READING, scheme, normaliser, parameters, notification_url, metadata, ids_are_numbers);
+        let settings =
+            (READING, scheme, normaliser, parameters, notification_url, metadata, ids_hold_no_cards);
         // Text, lists and maps of text: there is always a JSON of them.
         let text = serde_json::to_string(&settings).unwrap_or_default();
         let digest = Sha256::digest(text.as_bytes());
@@ -67,7 +68,7 @@ mod tests {
             r#""scheme":"generic","normaliser":"stripe""#,
             r#""scheme":"generic","parameters":{"default_currency":"EUR"}"#,
             r#""scheme":"generic","metadata":["cart"]"#,
-            r#""scheme":"generic","ids_are_numbers":true"#,
+            r#""scheme":"generic","ids_hold_no_cards":true"#,
         ] {
             assert_ne!(plain, of(other), "{other}");
         }

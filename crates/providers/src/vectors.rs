@@ -174,7 +174,7 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
         on_duplicate: None,
         tolerance_seconds: tolerance.and_then(|seconds| u32::try_from(seconds).ok()),
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: vector.url.clone(),
         parameters,

@@ -22,7 +22,7 @@ pub fn config(id: &str, scheme: &str) -> EndpointConfig {
         on_duplicate: None,
         tolerance_seconds: None,
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: (scheme == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: Default::default(),

@@ -11,6 +11,11 @@ const LONGEST: usize = 19;
 /// numbers. So are amounts in ids that are made of them.
 const SHORTEST_IN_ID: usize = 14;
 
+/// The groups in which numbers are printed and typed: of 16 digits, of American Express, of Diners Club, of 19 digits.
+/// <https://baymard.com/checkout-usability/credit-card-patterns> lists them by scheme. UnionPay's 6 and 13 are also a customer's
+/// number and a time in milliseconds.
+const GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3]];
+
 /// The most separators between two groups of digits (`4242 - 4242`).
 const MAX_SEPARATORS: usize = 3;
 
@@ -63,9 +68,45 @@ const ISSUERS: [(u32, u32, RangeInclusive<usize>); 25] = [
     (9704, 9792, 16..=19),
 ];
 
-/// Whether a card number is in an id.
+/// Whether a card number is in an id, written as people or machines write one: in one or in [`GROUPS`], with no letter or
+/// digit right before and no digit in the rest of the last word (there may be letters: we write `{amount}EUR`). Ids are often made of several numbers: a customer's and a time (`431-1767323045005`), a day and a count. As in a
+/// free text, any of them together would pass for a card number now and then, and so would the digits of a random id.
 pub(super) fn is_in_id(text: &str) -> bool {
-    has_stretch(text) && cards(text).any(|card| card.digits >= SHORTEST_IN_ID)
+    let mut is_in_word = false;
+    has_stretch(text)
+        && text.char_indices().any(|(at, c)| {
+            let begins = !is_in_word && value(c).is_some();
+            is_in_word = c.is_alphanumeric();
+            begins && text.get(at..).is_some_and(begins_as_card)
+        })
+}
+
+/// Whether the digits that a text begins with are a card number's.
+fn begins_as_card(text: &str) -> bool {
+    let count = text.chars().take_while(|c| value(*c).is_some()).count();
+    let in_one = (SHORTEST_IN_ID..=LONGEST).contains(&count) && is_card_of(&[count], text);
+    in_one || GROUPS.iter().any(|groups| is_card_of(groups, text))
+}
+
+/// Whether a text begins with a card number of groups of that many digits, with the same separator between each two.
+fn is_card_of(groups: &[usize], text: &str) -> bool {
+    let (mut digits, mut count, mut separator) = ([0; LONGEST], 0, None);
+    let mut chars = text.chars();
+    for group in groups {
+        if count > 0 {
+            let next = chars.next().filter(|c| is_separator(*c));
+            if next.is_none() || *separator.get_or_insert(next) != next {
+                return false;
+            }
+        }
+        for _ in 0..*group {
+            let (Some(place), Some(value)) = (digits.get_mut(count), chars.next().and_then(value)) else {
+                return false;
+            };
+            (*place, count) = (value, count + 1);
+        }
+    }
+    is_word_end(chars.as_str(), 0) && digits.get(..count).is_some_and(is_card)
 }
 
 /// Masks the card numbers in a text, and all other digits where there is one.

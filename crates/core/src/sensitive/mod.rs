@@ -16,10 +16,20 @@ pub use self::names::names_verification_data;
 pub struct Rules<'a> {
     /// The metadata keys to keep; all of them where it is `None`.
     pub metadata: Option<&'a [String]>,
-    /// The ids of events, transactions and movements are numbers of the sender's own and never card numbers.
-    pub ids_are_numbers: bool,
-    /// So are those of customers.
-    pub customers_are_numbers: bool,
+    /// Which ids may hold a card number.
+    pub ids: CardsInIds,
+}
+
+/// Which ids a card number is looked for in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CardsInIds {
+    /// All.
+    #[default]
+    Any,
+    /// Customers', and all others but those of digits alone: the provider makes these.
+    NotNumbers,
+    /// None: the sender writes no card number into an id.
+    Never,
 }
 
 /// An id holds a card number: the field's name. Masked, it could be another payment's id. A hash of it beside the masked
@@ -43,28 +53,38 @@ pub struct CardInId(pub &'static str);
 /// were.
 pub fn cleanse(facts: &mut Facts<'_>, rules: Rules<'_>) -> Result<(), CardInId> {
     let mut has_at = false;
-    let mut holds_card = |id: &str, is_number: bool| {
+    let mut holds_card = |id: &str, ids: CardsInIds| {
         let Signs { digits, at } = signs(id);
         has_at |= at;
-        digits && card::is_in_id(id) && !(is_number && is_digits(id))
+        let is_own = match ids {
+            CardsInIds::Any => false,
+            CardsInIds::NotNumbers => is_digits(id),
+            CardsInIds::Never => true,
+        };
+        !is_own && digits && card::is_in_id(id)
     };
-    let numbers = rules.ids_are_numbers;
+    let customers = match rules.ids {
+        CardsInIds::NotNumbers => CardsInIds::Any,
+        ids => ids,
+    };
     let optional = [
         ("transaction_id", &facts.transaction_id),
         ("movement_id", &facts.movement_id),
         ("occurrence", &facts.occurrence),
     ];
     for (name, id) in optional {
-        if id.as_deref().is_some_and(|id| holds_card(id, numbers)) {
+        if id.as_deref().is_some_and(|id| holds_card(id, rules.ids)) {
             return Err(CardInId(name));
         }
     }
-    facts.aliases.retain(|id| !holds_card(id, numbers));
-    if holds_card(&facts.event_id, numbers) && !(numbers && is_made_of_ids(facts)) {
+    facts.aliases.retain(|id| !holds_card(id, rules.ids));
+    if holds_card(&facts.event_id, rules.ids)
+        && !(rules.ids == CardsInIds::NotNumbers && is_made_of_ids(facts))
+    {
         return Err(CardInId("event_id"));
     }
     let customer = facts.customer.id.as_deref();
-    let is_card_of_customer = customer.is_some_and(|id| holds_card(id, rules.customers_are_numbers));
+    let is_card_of_customer = customer.is_some_and(|id| holds_card(id, customers));
     if let Some(id) = &mut facts.customer.id
         && is_card_of_customer
     {

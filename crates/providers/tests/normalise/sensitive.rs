@@ -109,7 +109,12 @@ fn a_sender_of_our_schema_is_told_of_a_card_number_in_an_id() {
     let mut case = case.clone();
     case.body = document.to_string().into_bytes();
     assert_eq!(facts(&endpoint, &case), Err(ContentError::InvalidField("transaction_id")));
-    case.config.ids_are_numbers = true;
+    for id in COMPOSED {
+        document["transaction_id"] = id.into();
+        let case = Case { body: document.to_string().into_bytes(), ..case.clone() };
+        assert_eq!(facts(&endpoint, &case).unwrap()[0].transaction_id.as_deref(), Some(id));
+    }
+    case.config.ids_hold_no_cards = true;
     let endpoint = Endpoint::new(case.config.clone()).unwrap();
     assert_eq!(facts(&endpoint, &case).unwrap()[0].transaction_id.as_deref(), Some(CARD));
 }
@@ -187,6 +192,30 @@ fn no_digits_make_an_id_of_a_provider_a_card_number() {
         }
     }
     assert!(events > 5_000, "{events}");
+}
+
+/// Ids as merchants and providers make them of several numbers; all digits of each pass for a card number's.
+const COMPOSED: [&str; 4] =
+    ["431-1767323045005", "T376677177748507", "601103_1767323045003", "4-20260102-0304054"];
+
+/// Wherever a merchant's own id goes.
+#[test]
+fn no_id_made_of_several_numbers_is_taken_for_a_card_number() {
+    let mut with_id = 0;
+    for (endpoint, case) in all().filter(|(endpoint, _)| !endpoint.is_generic()) {
+        let Ok(document) = serde_json::from_str::<Value>(&case.content) else { continue };
+        for id in &COMPOSED[..2] {
+            with_each_text(&document, id, &mut |document| {
+                let mut changed = case.clone();
+                changed.body = case.wrapped(&document.to_string());
+                for event in facts(&endpoint, &changed).unwrap_or_default() {
+                    assert_ne!(event.unrecognized, Some("an id holds a card number"), "{case}: {document}");
+                    with_id += usize::from(event.transaction_id.as_deref() == Some(*id));
+                }
+            });
+        }
+    }
+    assert!(with_id > 250, "{with_id}");
 }
 
 /// What the samples do not have: these providers' ids as they are documented or known, and a card's number in another id.

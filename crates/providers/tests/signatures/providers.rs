@@ -54,7 +54,7 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
         on_duplicate: None,
         tolerance_seconds: None,
         metadata: None,
-        ids_are_numbers: false,
+        ids_hold_no_cards: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),
