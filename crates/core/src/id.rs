@@ -60,10 +60,10 @@ impl LedgerKey {
         Self([endpoint.as_str(), "#", &bounded(Cow::Borrowed(provider_event_id))].concat())
     }
 
-    /// The key of a transmission, which no event has: an endpoint's name holds no colon.
+    /// The key of a transmission, which no event has: an endpoint's name holds no colon. The id, a header's text that may
+    /// hold anything, is there as its SHA-256.
     pub fn of_transmission(endpoint: &EndpointId, transmission_id: &str) -> Self {
-        let id = bounded(Cow::Borrowed(transmission_id));
-        Self(["transmission:", endpoint.as_str(), "#", &id].concat())
+        Self(["transmission:", endpoint.as_str(), "#", &hex_sha256(transmission_id.as_bytes())].concat())
     }
 
     /// The text, `{endpoint}#{provider event id}`.
@@ -328,5 +328,15 @@ mod tests {
         assert_ne!(id, LedgerKey::new(&other, "evt_1").event_id());
         assert_eq!(id.as_str().len(), 36);
         assert!(LedgerKey::new(&stripe, &"x".repeat(10_000)).as_str().len() < 200);
+    }
+
+    #[test]
+    fn the_key_of_a_transmission_holds_nothing_of_its_id_and_tells_any_two_apart() {
+        let paypal = EndpointId::new("paypal").unwrap();
+        // Masked, they are one.
+        let [one, other] = ["4111111111111111", "4111112222221111"];
+        let key = LedgerKey::of_transmission(&paypal, one);
+        assert_ne!(key, LedgerKey::of_transmission(&paypal, other));
+        assert_eq!(key.as_str(), format!("transmission:paypal#{}", hex_sha256(one.as_bytes())));
     }
 }

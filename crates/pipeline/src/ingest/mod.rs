@@ -5,10 +5,10 @@ mod claimed;
 mod messages;
 mod request;
 
-use std::{borrow::Cow, collections::HashSet, iter::once, sync::Arc};
+use std::{collections::HashSet, iter::once, sync::Arc};
 
 use futures_util::{StreamExt, future::join, stream};
-use tollgate_core::{Authenticity, Facts, Fingerprint, LedgerKey, sensitive::mask};
+use tollgate_core::{Authenticity, Facts, Fingerprint, LedgerKey};
 use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
 
@@ -176,11 +176,8 @@ impl<P: IngestPorts> Ingest<P> {
         template: &IntakeMessage,
         id: &str,
     ) -> Result<(), Rejection> {
-        // A header's text, and part of a table's key.
-        let mut id = Cow::Borrowed(id);
-        mask(&mut id);
         let entry = LedgerEntry {
-            key: LedgerKey::of_transmission(endpoint.id(), &id),
+            key: LedgerKey::of_transmission(endpoint.id(), id),
             // Of itself it has no effects that could be outstanding.
             state: LedgerState::Processed,
             webhook_id: template.webhook_id,
@@ -190,7 +187,7 @@ impl<P: IngestPorts> Ingest<P> {
         };
         match self.ledger.claim(&entry, template.received_at).await? {
             Claim::Known(known) if Fingerprint::contradict(&known.fingerprint, &entry.fingerprint) => {
-                error!(transmission_id = %id, "known transmission came with another body");
+                error!(key = %entry.key, "known transmission came with another body");
                 self.ledger.conflict(&entry.key, &template.webhook_id, &entry.fingerprint).await?;
                 Err(Rejection::Signature(Refusal::TransmissionReused))
             }
