@@ -4,12 +4,27 @@
 use std::{fs, io, path::Path};
 
 /// What a fact of an event may depend on, from this crate's folder.
-const SOURCES: [&str; 5] =
-    ["src/normalise", "src/text.rs", "src/headers.rs", "catalogue.toml", "event-types"];
+const SOURCES: [&str; 9] = [
+    "src/normalise",
+    "src/text.rs",
+    "src/headers.rs",
+    "src/request.rs",
+    "src/trusted.rs",
+    "src/endpoint.rs",
+    "src/catalogue.rs",
+    "catalogue.toml",
+    "event-types",
+];
 
 /// The same in tollgate-core. It is not there where this crate comes from a registry; its version stands for it then.
-const CORE: [&str; 4] =
-    ["../core/src/event", "../core/src/event_type.rs", "../core/src/money", "../core/src/sensitive"];
+const CORE: [&str; 6] = [
+    "../core/src/event",
+    "../core/src/event_type.rs",
+    "../core/src/id.rs",
+    "../core/src/inline.rs",
+    "../core/src/money",
+    "../core/src/sensitive",
+];
 
 fn main() -> io::Result<()> {
     let mut digest = Fnv::default();
