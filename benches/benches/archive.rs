@@ -17,7 +17,11 @@ fn archive(c: &mut Criterion) {
         tollgate.accept(batch.as_bytes());
         let messages = tollgate.full(batch.as_bytes()).archive;
         let rows = || -> Vec<Row<'static>> {
-            messages.iter().flat_map(|message| unpack(message).unwrap()).filter_map(Line::into_row).collect()
+            messages
+                .iter()
+                .flat_map(|message| unpack(message))
+                .filter_map(|(_, line)| line.unwrap().into_row())
+                .collect()
         };
         let entries: Vec<Entry> = rows()
             .into_iter()

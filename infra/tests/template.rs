@@ -166,6 +166,12 @@ fn each_function_is_given_the_variables_that_it_reads() {
 }
 
 /// Otherwise SQS would move a message that the processor has not set aside yet, without a reason.
+/// Who reads messages of a new form is released before who writes them (docs/deploy.md, Releases).
+#[test]
+fn archive_messages_are_read_by_the_new_version_before_it_writes_them() {
+    assert_eq!(resources()["ProcessorAlias"]["DependsOn"].as_str(), Some("ArchivalAlias"));
+}
+
 #[test]
 fn the_processor_knows_how_often_the_intakes_hand_a_message_out() {
     let resources = resources();

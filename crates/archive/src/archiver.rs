@@ -73,8 +73,9 @@ impl<A: Archive, P: PayloadSource> Archiver<A, P> {
     }
 
     /// Writes one batch. A message is done once every row of it is in an object; until then it is reported, and a
-    /// row that was written before its message failed is written again with it. `has_time` is asked before each
-    /// object.
+    /// row that was written before its message failed is written again with it. A line that cannot be read, perhaps one
+    /// of a later version, is written nowhere and its message is reported; the rows beside it are written. `has_time` is
+    /// asked before each object.
     ///
     /// # Errors
     ///
@@ -251,6 +252,8 @@ struct Progress {
     /// Lines that are not in an object yet.
     left: usize,
     failure: Option<Outcome>,
+    /// Why a line of it could not be read. The rest is written all the same.
+    unreadable: Option<Reason>,
 }
 
 impl Work {
@@ -259,12 +262,15 @@ impl Work {
         let mut lines = Vec::new();
         for (at, message) in messages {
             let progress = work.messages.entry(at).or_default();
-            match read(message.body, at) {
-                Ok(read) => {
-                    progress.left = read.len();
-                    lines.extend(read);
+            for (text, line) in unpack(message.body) {
+                let line = line.map_err(|_| "not_rows").and_then(|line| Line::new(line, text, at));
+                match line {
+                    Ok(line) => {
+                        progress.left += 1;
+                        lines.push(line);
+                    }
+                    Err(reason) => progress.unreadable = progress.unreadable.or(Some(reason)),
                 }
-                Err(reason) => progress.failure = Some(Outcome::Poison(reason)),
             }
         }
         work.parts = split(lines);
@@ -297,14 +303,12 @@ impl Work {
     fn outcomes(&self) -> impl Iterator<Item = (usize, Outcome)> {
         self.messages.iter().filter_map(|(at, progress)| match progress.failure {
             Some(failure) => Some((*at, failure)),
-            None => (progress.left == 0).then_some((*at, Outcome::Ok)),
+            None => {
+                let read = progress.unreadable.map_or(Outcome::Ok, Outcome::Poison);
+                (progress.left == 0).then_some((*at, read))
+            }
         })
     }
-}
-
-fn read(body: &str, owner: usize) -> Result<Vec<Line>, Reason> {
-    let lines = unpack(body).map_err(|_| "not_rows")?;
-    lines.into_iter().zip(body.split('\n')).map(|(line, text)| Line::new(line, text, owner)).collect()
 }
 
 /// Sorts lines by day and arrival, makes one of those that are the same, and cuts them into objects. The order

@@ -275,7 +275,29 @@ async fn what_cannot_be_read_is_reported_and_the_rest_is_written() {
     assert_eq!(failures(&archived), ["m2", "m3", "m4", "m5", "m6"]);
     let reasons: Vec<(&str, usize)> = archived.summary.reasons.into_iter().collect();
     assert_eq!(reasons, [("body_altered", 1), ("body_not_in_its_encoding", 1), ("not_rows", 3)]);
-    assert_eq!(archived.objects.iter().map(|object| object.rows).collect::<Vec<_>>(), [1]);
+    // Also those beside a line that cannot be read: row 4, and row 1, which two messages have.
+    assert_eq!(archived.objects.iter().map(|object| object.rows).collect::<Vec<_>>(), [2]);
+}
+
+/// What a later version writes, which this one does not know, comes back. What it knows is not held up by that.
+#[tokio::test]
+async fn a_line_of_a_later_version_costs_no_row_beside_it() {
+    let (store, payloads) = (MemoryArchive::default(), MemoryPayloads::default());
+    let later = |row: &Row<'_>, field: &str, value: &str| {
+        let mut row = serde_json::to_value(row).unwrap();
+        row[field] = value.into();
+        row.to_string()
+    };
+    let rows = [row(1, NOON, b"1"), row(2, NOON, b"2"), row(3, NOON, b"3")];
+    let body = [
+        serde_json::to_string(&rows[0]).unwrap(),
+        later(&rows[1], "outcome", "of_a_later_version"),
+        later(&rows[2], "field_of_a_later_version", "x"),
+    ];
+    let archived = archive(&store, &payloads, &[("m1", &body.join("\n"))]).await;
+    assert_eq!(failures(&archived), ["m1"]);
+    let written = [&rows[0], &rows[2]].map(|row| (row.clone(), row.body.clone().into_bytes()));
+    check(store.objects().values().next().unwrap(), &written);
 }
 
 #[tokio::test]

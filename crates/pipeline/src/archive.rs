@@ -319,17 +319,13 @@ fn in_sqs_characters(message: &mut String, begin: usize) {
     }
 }
 
-/// Reads a message's lines.
-///
-/// # Errors
-///
-/// [`RowError`] for the first line that is none.
-pub fn unpack(message: &str) -> Result<Vec<Line<'static>>, RowError> {
+/// Reads a message's lines, each with its text. A line that is none, perhaps one of a later version, is a [`RowError`] in
+/// its place, and the lines beside it are read.
+pub fn unpack(message: &str) -> impl Iterator<Item = (&str, Result<Line<'static>, RowError>)> {
     message
         .split('\n')
         .enumerate()
-        .map(|(index, line)| Line::read(line).ok_or(RowError { line: index + 1 }))
-        .collect()
+        .map(|(index, line)| (line, Line::read(line).ok_or(RowError { line: index + 1 })))
 }
 
 #[cfg(test)]
@@ -402,7 +398,7 @@ mod tests {
             let written = packing.into_messages().pop().unwrap();
             assert!(!written.contains(['\u{ffff}', '\n']), "{written}");
             assert!(written.len() <= row_bytes_at_most(&message, 0));
-            let row = unpack(&written).unwrap().remove(0).into_row().unwrap();
+            let row = unpack(&written).next().unwrap().1.unwrap().into_row().unwrap();
             assert_eq!((row.body.as_str(), row.outcome, row.part), (body, Outcome::SetAside, 7));
             let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
             assert_eq!(value(&serde_json::to_string(&row).unwrap()), value(&written));
@@ -411,6 +407,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_row_is_named() {
-        assert_eq!(unpack("nonsense"), Err(RowError { line: 1 }));
+        let read: Vec<_> = unpack("nonsense\n{}").collect();
+        assert_eq!(read, [("nonsense", Err(RowError { line: 1 })), ("{}", Err(RowError { line: 2 }))]);
     }
 }

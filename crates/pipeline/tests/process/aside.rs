@@ -143,6 +143,34 @@ async fn a_delivery_that_a_copy_overtook_is_archived_as_well() {
     }
 }
 
+/// During a release, an archival function from before duplicates were archived reads the messages too. A line that it does
+/// not know costs it the whole message.
+#[tokio::test]
+async fn rows_of_new_outcomes_are_in_archive_messages_apart() {
+    let world = world();
+    let bodies = ["e1", "e2"].map(|id| payment(id).body("stripe").unwrap());
+    for body in [bodies[0].clone(), format!("{} ", bodies[0]), bodies[1].clone(), format!("{} ", bodies[1])] {
+        take(&world, "stripe", &sender("stripe", "stripe").sign("", body.as_bytes(), noon())).await;
+    }
+    take_payment(&world, "stripe", "stripe", &payment("e3")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    let last = batch.len() - 1;
+    spoil(&mut batch[last], attribute::ENCODING, "base64");
+    let report = run(&world.processor(&Faults::none()), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((failures(&report).len(), report.summary.quarantined), (0, 1));
+    let outcomes = |message: &String| -> BTreeSet<String> {
+        let outcome =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["outcome"].to_string();
+        message.split('\n').map(outcome).collect()
+    };
+    let mut messages: Vec<BTreeSet<String>> = world.archive.messages().iter().map(outcomes).collect();
+    messages.sort();
+    let of = |outcome: &str| BTreeSet::from([outcome.to_owned()]);
+    // What is set aside here is archived as it came, and has no outcome.
+    assert_eq!(messages, [of("\"duplicate\""), of("\"processed\""), of("null")]);
+    assert_eq!(archived(&world).len(), 4);
+}
+
 /// A delivery whose events do not fit a message of the archive queue, even with the body in S3: U+FFFE, which SQS takes
 /// nowhere, is three bytes in an event and six in a message.
 #[tokio::test]

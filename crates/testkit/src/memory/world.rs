@@ -224,8 +224,8 @@ impl World {
 
     /// The same, with the messages that could not be read.
     pub fn archive_lines(&self) -> Vec<Line<'static>> {
-        let lines = |message: &String| unpack(message).expect("lines");
-        self.archive.messages().iter().flat_map(lines).collect()
+        let messages = self.archive.messages();
+        messages.iter().flat_map(|message| unpack(message)).map(|(_, line)| line.expect("a line")).collect()
     }
 }
 

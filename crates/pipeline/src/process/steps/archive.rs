@@ -28,6 +28,16 @@ enum Placed {
     Failed(Outcome),
 }
 
+impl Placed {
+    /// Behind so many archive messages.
+    fn moved(self, by: usize) -> Self {
+        match self {
+            Self::In(positions) => Self::In(positions.start() + by..=positions.end() + by),
+            other => other,
+        }
+    }
+}
+
 impl<P: ProcessPorts> Process<P> {
     /// Decides how each row that will be due fits the archive queue: whether its body has to be in S3, and its events in
     /// several rows. A message whose row fits in no way is refused, before an event of it is published.
@@ -109,25 +119,27 @@ impl<P: ProcessPorts> Process<P> {
     fn place_rows(&self, stride: &Stride<'_>, section: &Section) -> (Vec<Placed>, Packing) {
         let events = &stride.events;
         let rows: Vec<(&Message<'_>, &[Part<'_>])> = stride.section(section).collect();
-        // One share for each thread: each begins an archive message of its own.
+        // One share for each thread: each begins archive messages of its own. Duplicates are in messages apart: an
+        // archival function from before there were such rows reads no message with one.
         let shares = self.shares(&rows, 1, |rows| {
-            let mut packing = Packing::default();
-            let place = |&(message, parts): &(&Message<'_>, &[Part<'_>])| match events.row_due(message, parts)
-            {
-                Some(outcome) => events.place(message, parts, outcome, &mut packing),
-                None => Placed::NotDue,
+            let (mut packing, mut duplicates) = (Packing::default(), Packing::default());
+            let place = |&(message, parts): &(&Message<'_>, &[Part<'_>])| {
+                let Some(outcome) = events.row_due(message, parts) else { return (false, Placed::NotDue) };
+                let is_apart = outcome == archive::Outcome::Duplicate;
+                let packing = if is_apart { &mut duplicates } else { &mut packing };
+                (is_apart, events.place(message, parts, outcome, packing))
             };
-            let placed: Vec<Placed> = rows.iter().map(place).collect();
-            (packing, placed)
+            let placed: Vec<(bool, Placed)> = rows.iter().map(place).collect();
+            let moved = packing.append(duplicates);
+            let placed = placed.into_iter();
+            let placed = placed.map(|(is_apart, placed)| if is_apart { placed.moved(moved) } else { placed });
+            (packing, placed.collect::<Vec<_>>())
         });
         let mut packing = Packing::default();
         let mut placed: Vec<Placed> = Vec::with_capacity(rows.len());
         for (share, places) in shares {
             let moved = packing.append(share);
-            placed.extend(places.into_iter().map(|place| match place {
-                Placed::In(positions) => Placed::In(positions.start() + moved..=positions.end() + moved),
-                other => other,
-            }));
+            placed.extend(places.into_iter().map(|place| place.moved(moved)));
         }
         (placed, packing)
     }
