@@ -288,16 +288,16 @@ impl Packing {
     }
 }
 
-/// How long the line that `write` writes is in a message, in bytes.
+/// The line that `write` writes, as it is in a message.
 ///
 /// # Errors
 ///
 /// Those of `write`.
-pub(crate) fn line_bytes<E>(write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<usize, E> {
+pub(crate) fn line<E>(write: impl FnOnce(&mut String) -> Result<(), E>) -> Result<String, E> {
     let mut line = String::new();
     write(&mut line)?;
     in_sqs_characters(&mut line, 0);
-    Ok(line.len())
+    Ok(line)
 }
 
 /// How long an event's JSON is in a line, in bytes.

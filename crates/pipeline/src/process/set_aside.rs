@@ -12,12 +12,12 @@ use tracing::warn;
 
 use super::{Ended, Process, Record, answers::Answers};
 use crate::{
-    archive::{self, Ending, Packing, UnreadMessage, write_line},
-    intake::{ClaimCheck, Content, Encoding, QueuedMessage},
+    archive::{self, Ending, Packing, UnreadMessage, line, write_line},
+    intake::{ClaimCheck, Content, Encoding, MAX_MESSAGE_BYTES, QueuedMessage},
     ports::{ArchiveQueue, Clock, PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine},
 };
 
-/// Messages sent to the quarantine at once.
+/// Messages sent to the quarantine at once, and bodies stored at once.
 const IN_FLIGHT: usize = 8;
 
 impl<P: ProcessPorts> Process<P> {
@@ -42,7 +42,7 @@ impl<P: ProcessPorts> Process<P> {
             return ended;
         }
         ended.retain(|(index, outcome)| !matches!(outcome, Outcome::Poison(_)) || *index >= records.len());
-        let archived = self.archive_poison(&poison, accepted).await;
+        let archived = self.archive_poison(&poison, accepted, deadline).await;
         // Made before any is awaited: a closure that lives across an await would make the future not `Send`.
         let sends: Vec<_> = poison
             .into_iter()
@@ -82,14 +82,28 @@ impl<P: ProcessPorts> Process<P> {
         &self,
         poison: &[(usize, &Record<'_>, Reason)],
         accepted: &HashSet<usize>,
+        deadline: Deadline,
     ) -> Vec<PortResult<()>> {
         let now = self.clock.now();
+        // Made before any is awaited, as above.
+        let lines: Vec<_> = poison
+            .iter()
+            .map(|(index, record, reason)| {
+                let webhook = accepted.contains(index).then(|| webhook(record)).flatten();
+                self.poison_line(record, webhook, reason, now, deadline)
+            })
+            .collect();
+        let lines: Vec<PortResult<String>> = stream::iter(lines).buffered(IN_FLIGHT).collect().await;
         let mut packing = Packing::default();
-        let mut places = Vec::with_capacity(poison.len());
-        for (index, record, reason) in poison {
-            let webhook = accepted.contains(index).then(|| webhook(record)).flatten();
-            places.push(self.place_poison(record, webhook, reason, now, &mut packing).await);
-        }
+        let mut place = |line: PortResult<String>| {
+            let line = line?;
+            let placed = packing.add(|message| {
+                message.push_str(&line);
+                Ok::<(), PortError>(())
+            })?;
+            placed.ok_or_else(|| PortError::permanent("archive", "row is too long"))
+        };
+        let places: Vec<PortResult<usize>> = lines.into_iter().map(&mut place).collect();
         let messages = packing.into_messages();
         let positions = (0..messages.len()).collect();
         let answers = Answers::checked(positions, self.archive.send(messages).await);
@@ -98,30 +112,33 @@ impl<P: ProcessPorts> Process<P> {
         places.into_iter().map(|place| sent.get(place?).cloned().unwrap_or_else(unsent)).collect()
     }
 
-    /// Writes the row of a message that is set aside; which archive message holds it. A body that makes the row too long
-    /// is stored in S3.
-    async fn place_poison(
+    /// The row of a message that is set aside. A body that makes it too long is stored in S3.
+    async fn poison_line(
         &self,
         record: &Record<'_>,
         webhook: Option<QueuedMessage<'_>>,
         reason: Reason,
         now: Timestamp,
-        packing: &mut Packing,
-    ) -> PortResult<usize> {
+        deadline: Deadline,
+    ) -> PortResult<String> {
         let unwritable = |_| PortError::permanent("archive", "row cannot be written");
-        let too_long = || PortError::permanent("archive", "row is too long");
+        let fits = |line: &String| line.len() <= MAX_MESSAGE_BYTES;
+        let in_time = || match deadline.has_time(self.now_ms()) {
+            true => Ok(()),
+            false => Err(PortError::retryable("payloads", "no time left")),
+        };
         let ending = Ending { outcome: archive::Outcome::SetAside, reason: Some(reason), part: 0 };
         if let Some(message) = webhook {
-            let placed = packing.add(|line| write_line(line, &message, [], ending)).map_err(unwritable)?;
-            if let Some(place) = placed {
-                return Ok(place);
+            let whole = line(|line| write_line(line, &message, [], ending)).map_err(unwritable)?;
+            if fits(&whole) {
+                return Ok(whole);
             }
+            in_time()?;
             let stored = self.store_body(&message).await;
             let claim_check = stored.map_err(|_| PortError::retryable("payloads", "body not stored"))?;
             let (encoding, body) = (Encoding::ClaimCheck, claim_check.as_str());
             let message = QueuedMessage { encoding, body, escaped_body: None, ..message };
-            let placed = packing.add(|line| write_line(line, &message, [], ending)).map_err(unwritable)?;
-            return placed.ok_or_else(too_long);
+            return line(|line| write_line(line, &message, [], ending)).map_err(unwritable);
         }
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut message = UnreadMessage {
@@ -132,20 +149,19 @@ impl<P: ProcessPorts> Process<P> {
             body: record.body.to_owned(),
             reason: reason.to_owned(),
         };
-        let mut add = |message: &UnreadMessage| {
-            packing.add(|line| {
-                line.push_str(&serde_json::to_string(message)?);
-                Ok::<(), serde_json::Error>(())
-            })
+        let written = |message: &UnreadMessage| {
+            line(|line| serde_json::to_string(message).map(|json| line.push_str(&json)))
         };
-        if let Some(place) = add(&message).map_err(unwritable)? {
-            return Ok(place);
+        let whole = written(&message).map_err(unwritable)?;
+        if fits(&whole) {
+            return Ok(whole);
         }
+        in_time()?;
         let claim_check = ClaimCheck::of_unread(now, record.body.as_bytes());
         self.payloads.put(&claim_check.key, record.body.as_bytes().to_vec()).await?;
         message.encoding = Encoding::ClaimCheck;
         message.body = serde_json::to_string(&claim_check).map_err(unwritable)?;
-        add(&message).map_err(unwritable)?.ok_or_else(too_long)
+        written(&message).map_err(unwritable)
     }
 }
 

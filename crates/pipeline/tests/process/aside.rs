@@ -6,7 +6,7 @@ use tollgate_batch::{Deadline, Kind};
 use tollgate_core::Delivery;
 use tollgate_pipeline::{
     archive::{Line, Outcome},
-    intake::{Content, attribute, decode},
+    intake::{Content, MAX_MESSAGE_BYTES, attribute, decode},
     ports::{Clock, LedgerState, PortError},
 };
 use tollgate_testkit::{
@@ -198,6 +198,42 @@ async fn a_delivery_whose_row_is_too_large_is_archived_in_parts() {
         .flat_map(|row| row.events.iter().map(|event| event.provider_event_id.to_string()))
         .collect();
     assert_eq!(told, payments.iter().map(adyen_event_id).collect::<Vec<_>>(), "each once, in order");
+}
+
+/// Poison whose rows are longer than an archive message, and a deadline that strikes at any look at the clock: no body is
+/// stored after it, and what has no row comes back.
+#[tokio::test]
+async fn no_body_of_what_is_set_aside_is_stored_after_the_deadline() {
+    const POISON: usize = 9;
+    let world = world();
+    for number in 0..POISON {
+        take_payment(&world, "stripe", "stripe", &payment(&format!("e{number}"))).await;
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, POISON);
+    for (number, message) in batch.iter_mut().enumerate() {
+        // JSON writes each of these as six.
+        message.body = format!("{number}{}", "\u{1}".repeat(MAX_MESSAGE_BYTES / 5));
+        message.attributes.clear();
+    }
+    let faults = Faults::none();
+    let processor = world.processor(&faults);
+    let mut found = false;
+    for looks in (1..60).step_by(7) {
+        let before = world.archive_lines().len();
+        let now = u64::try_from(world.clock.now().as_millisecond()).unwrap();
+        world.clock.tick_ms(1);
+        let report =
+            processor.run(Kind::Standard, &records(&batch), Deadline::at(now + looks, 0)).await.unwrap();
+        world.clock.tick_ms(0);
+        assert_eq!(failures(&report).len() + report.summary.quarantined, POISON, "after {looks} looks");
+        let newly = world.archive_lines().len() - before;
+        assert!(report.summary.quarantined <= newly, "after {looks} looks");
+        found = (1..POISON).contains(&newly);
+        if found {
+            break;
+        }
+    }
+    assert!(found, "some bodies were stored and others were not");
 }
 
 /// A deadline that strikes between two sections.

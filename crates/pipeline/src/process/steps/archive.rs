@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::RangeInclusive};
 use tollgate_batch::{Deadline, Outcome};
 
 use crate::{
-    archive::{self, Ending, Packing, event_bytes, line_bytes, row_bytes_at_most, write_line},
+    archive::{self, Ending, Packing, event_bytes, line, row_bytes_at_most, write_line},
     intake::{ClaimCheck, Content, Encoding, MAX_MESSAGE_BYTES, QueuedMessage},
     ports::{ArchiveQueue, PayloadStore, PortError, PortResult, ProcessPorts},
     process::{
@@ -71,7 +71,8 @@ impl<P: ProcessPorts> Process<P> {
         let texts = events.texts(parts, outcome).map_err(|_| UNWRITABLE)?;
         let ending = Ending { part: u32::MAX, ..Ending::of(outcome) };
         let bytes = |message: &QueuedMessage<'_>, texts: &[Cow<'_, str>]| {
-            line_bytes(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), ending))
+            line(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), ending))
+                .map(|line| line.len())
                 .map_err(|_| UNWRITABLE)
         };
         if bytes(message.message, &texts)? <= MAX_MESSAGE_BYTES {
