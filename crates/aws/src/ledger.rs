@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::BuildError,
     operation::{put_item::PutItemError, update_item::UpdateItemError},
-    types::{BatchStatementRequest, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, BatchStatementRequest, ReturnValuesOnConditionCheckFailure},
 };
 use tollgate_core::{Authenticity, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
@@ -58,6 +58,77 @@ impl DynamoLedger {
     }
 }
 
+/// The most seals that give way for one to be added, where others add theirs at the same moment.
+const ROUNDS: usize = 4;
+
+/// What adding a seal found.
+enum Added {
+    Done(Sealing),
+    /// The claim has these others, and room for no more.
+    Full(Vec<String>),
+}
+
+impl DynamoLedger {
+    /// Adds a seal where there is room for it.
+    async fn add_seal(&self, key: &LedgerKey, seal: Seal, now: Timestamp) -> PortResult<Added> {
+        let added = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, string(key.as_str()))
+            .update_expression("ADD seals :seals")
+            .condition_expression(
+                "#state = :received AND expires_at > :now AND attribute_exists(seals) \
+                 AND (size(seals) < :most OR contains(seals, :seal))",
+            )
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_values(":received", string(LedgerState::Received.as_str()))
+            .expression_attribute_values(":now", number(now.as_second()))
+            .expression_attribute_values(":most", number(MAX_SEALS))
+            .expression_attribute_values(":seal", string(seal.to_string()))
+            .expression_attribute_values(":seals", strings([seal]))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(problem) = added else { return Ok(Added::Done(Sealing::Sealed)) };
+        let Some(UpdateItemError::ConditionalCheckFailedException(known)) = problem.as_service_error() else {
+            return Err(port_error(SERVICE, &problem));
+        };
+        let gone = || PortError::retryable(SERVICE, "the claim is gone");
+        let item = known.item().filter(|item| !is_expired(item, now)).ok_or_else(gone)?;
+        match state_of(item)? {
+            LedgerState::Processed => Ok(Added::Done(Sealing::Processed)),
+            LedgerState::Received => Ok(Added::Full(
+                item.get(SEALS).and_then(|seals| seals.as_ss().ok()).cloned().unwrap_or_default(),
+            )),
+        }
+    }
+
+    /// Removes a seal of a claim that is full; no other claim is changed.
+    async fn remove_seal(&self, key: &LedgerKey, seal: String) -> PortResult<()> {
+        let removed = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, string(key.as_str()))
+            .update_expression("DELETE seals :seals")
+            .condition_expression("#state = :received AND size(seals) >= :most")
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_values(":received", string(LedgerState::Received.as_str()))
+            .expression_attribute_values(":most", number(MAX_SEALS))
+            .expression_attribute_values(":seals", AttributeValue::Ss(vec![seal]))
+            .send()
+            .await;
+        match removed {
+            Ok(_) => Ok(()),
+            Err(problem) => match problem.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(port_error(SERVICE, &problem)),
+            },
+        }
+    }
+}
+
 impl Claims for DynamoLedger {
     async fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Claim> {
         let put = self
@@ -88,35 +159,16 @@ impl Claims for DynamoLedger {
     }
 
     async fn seal(&self, key: &LedgerKey, seal: Seal, now: Timestamp) -> PortResult<Sealing> {
-        let added = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key(KEY, string(key.as_str()))
-            .update_expression("ADD seals :seals")
-            .condition_expression(
-                "#state = :received AND expires_at > :now AND attribute_exists(seals) \
-                 AND (size(seals) < :most OR contains(seals, :seal))",
-            )
-            .expression_attribute_names("#state", STATE)
-            .expression_attribute_values(":received", string(LedgerState::Received.as_str()))
-            .expression_attribute_values(":now", number(now.as_second()))
-            .expression_attribute_values(":most", number(MAX_SEALS))
-            .expression_attribute_values(":seal", string(seal.to_string()))
-            .expression_attribute_values(":seals", strings([seal]))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(problem) = added else { return Ok(Sealing::Sealed) };
-        let Some(UpdateItemError::ConditionalCheckFailedException(known)) = problem.as_service_error() else {
-            return Err(port_error(SERVICE, &problem));
-        };
-        let gone = || PortError::retryable(SERVICE, "the claim is gone");
-        let item = known.item().filter(|item| !is_expired(item, now)).ok_or_else(gone)?;
-        match state_of(item)? {
-            LedgerState::Processed => Ok(Sealing::Processed),
-            LedgerState::Received => Ok(Sealing::Full),
+        for _ in 0..=ROUNDS {
+            let seals = match self.add_seal(key, seal, now).await? {
+                Added::Done(sealing) => return Ok(sealing),
+                Added::Full(seals) => seals,
+            };
+            // Any of them: a set has no order of time.
+            let Some(given_way) = seals.into_iter().min() else { break };
+            self.remove_seal(key, given_way).await?;
         }
+        Err(PortError::retryable(SERVICE, "others seal the claim at the same moment"))
     }
 
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {

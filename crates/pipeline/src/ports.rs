@@ -175,8 +175,8 @@ pub struct Terms {
 /// How long the ledger remembers an event: 30 days, past any provider's retry horizon (Stripe: 3 days).
 pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
 
-/// The most deliveries of one event that are accepted before it is processed. Providers try again some 30 times at most;
-/// 256 seals make an item of 9 KB.
+/// The most deliveries of one event whose messages the processor takes before the event is processed, those that could not
+/// be sent included. Providers try again some 30 times at most; 256 seals make an item of 9 KB.
 pub const MAX_SEALS: usize = 256;
 
 /// What the ledger knows of an event.
@@ -210,8 +210,6 @@ pub enum Sealing {
     Sealed,
     /// The event was processed meanwhile: nothing needs to be sent for it.
     Processed,
-    /// The claim has [`MAX_SEALS`] others.
-    Full,
 }
 
 /// The ledger as the validator uses it.
@@ -219,8 +217,8 @@ pub trait Claims: Send + Sync {
     /// Puts `entry` if its key is absent or expired at `now`, atomically.
     fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> impl Future<Output = PortResult<Claim>> + Send;
 
-    /// Adds a seal to the claim of an event that is not processed yet, atomically. A claim that is absent or expired at
-    /// `now` is a retryable failure.
+    /// Adds a seal to the claim of an event that is not processed yet, atomically. Where the claim has [`MAX_SEALS`] others,
+    /// one of them gives way. A claim that is absent or expired at `now` is a retryable failure.
     fn seal(
         &self,
         key: &LedgerKey,

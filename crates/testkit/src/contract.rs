@@ -129,7 +129,7 @@ pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp)
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
 }
 
-/// A claim takes so many seals and no more; one that it has counts once.
+/// A claim takes so many seals and no more: one of them gives way to the next. One that it has counts once.
 async fn seals<L: Claims + Ledger>(ledger: &L, unique: &str, now: Timestamp) {
     let often = entry(&format!("{unique}-often"), 0, now);
     assert_eq!(ledger.claim(&often, now).await, Ok(Claim::New));
@@ -137,10 +137,16 @@ async fn seals<L: Claims + Ledger>(ledger: &L, unique: &str, now: Timestamp) {
         assert_eq!(ledger.seal(&often.key, seal(number), now).await, Ok(Sealing::Sealed), "{number}");
     }
     assert_eq!(ledger.seal(&often.key, seal(1), now).await, Ok(Sealing::Sealed), "it has that one");
-    assert_eq!(ledger.seal(&often.key, seal(9_999), now).await, Ok(Sealing::Full));
-    let known = ledger.known(std::slice::from_ref(&often.key), now).await;
-    let count = |known: &Known| known.terms.as_ref().map(|terms| terms.seals.len());
-    assert!(matches!(&known[..], [Ok(Some(known))] if count(known) == Some(MAX_SEALS)), "{known:?}");
+    let seals_of = async |key: &LedgerKey| {
+        let known = ledger.known(std::slice::from_ref(key), now).await.remove(0).unwrap().unwrap();
+        known.terms.unwrap().seals
+    };
+    let before = seals_of(&often.key).await;
+    assert_eq!(before.len(), MAX_SEALS);
+    assert_eq!(ledger.seal(&often.key, seal(9_999), now).await, Ok(Sealing::Sealed));
+    let after = seals_of(&often.key).await;
+    assert!(after.contains(&seal(9_999)) && after.len() == MAX_SEALS, "{after:?}");
+    assert_eq!(before.iter().filter(|seal| !after.contains(seal)).count(), 1, "the others stay");
     let none = LedgerKey::new(&endpoint(), &format!("{unique}-none"));
     let gone = ledger.seal(&none, seal(1), now).await;
     assert!(matches!(gone, Err(PortError::Retryable { .. })), "a seal makes no claim: {gone:?}");

@@ -5,7 +5,7 @@ use tollgate_core::{Authenticity, Delivery, EndpointId, LedgerKey, PaymentEvent,
 use tollgate_pipeline::{
     archive::Line,
     intake::attribute,
-    ports::{LEDGER_RETENTION_SECONDS, LedgerState},
+    ports::{LEDGER_RETENTION_SECONDS, LedgerState, MAX_SEALS},
 };
 use tollgate_providers::Revision;
 use tollgate_testkit::{
@@ -267,6 +267,24 @@ async fn facts_of_one_reading_are_compared_by_the_processor_too() {
     assert!(process_batch(&world, &batch[1..]).await.is_empty());
     assert_no_effect(&world, "contradicts its claim");
     assert_eq!(reasons(&world), ["conflicting_facts"]);
+}
+
+/// The intake queue is down, and the provider tries more often than a claim has seals: the delivery that is enqueued in the
+/// end is one that the processor takes.
+#[tokio::test]
+async fn an_event_that_came_too_often_is_taken_all_the_same() {
+    let world = world();
+    let webhook = sender("stripe", "stripe").payment(&payment("evt_1"), noon());
+    for _ in 0..MAX_SEALS + 3 {
+        world.take(Some("stripe"), &webhook).await.unwrap();
+        // As if it had not been sent.
+        let lost = world.intake.receive(Delivery::Fast, 10);
+        world.intake.settle(Delivery::Fast, &lost, &[]);
+    }
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    assert_eq!(world.ledger.entry(&key("stripe", "evt_1")).unwrap().terms.seals.len(), MAX_SEALS);
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!((world.published().len(), world.quarantine.messages().len()), (1, 0));
 }
 
 /// Claims of a version that knew no seals: the facts stand in for them.
