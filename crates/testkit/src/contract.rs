@@ -95,7 +95,7 @@ pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp)
     assert!(ledger.mark(&marks).await.iter().all(Result::is_ok), "more than one call takes");
     assert_eq!(look(&absent.key, now).await, [Ok(None)], "what is not claimed is not marked");
     let terms = Terms { seals: vec![seal(1), seal(2)], ..first.terms.clone() };
-    let done = LedgerEntry { state: LedgerState::Processed, terms, ..first.clone() };
+    let done = LedgerEntry { state: LedgerState::Processed, webhook_id: marked_by, terms, ..first.clone() };
     assert_eq!(look(&first.key, now).await, [Ok(Some(known(&done)))], "whatever else it says stays");
     assert_eq!(ledger.seal(&first.key, seal(3), now).await, Ok(Sealing::Processed));
     assert_eq!(look(&first.key, now).await, [Ok(Some(known(&done)))], "no seal is added then");
