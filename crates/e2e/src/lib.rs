@@ -434,8 +434,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The payment event in a message that the bus sent: bare, in the bus's envelope, or in a topic's notification of
-/// either.
+/// The payment event in a message that the bus sent: bare, or in the bus's envelope.
 fn published_event(body: &str) -> Option<String> {
     // Parts are kept as text, so that amounts of any length stay exact.
     let mut object: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
@@ -466,10 +465,10 @@ fn an_event_is_found_in_whatever_the_bus_sends() {
     let dead_letter = event.replace("{\"amount\"", "{\"workflow_error\":{},\"amount\"");
     let envelope = format!(r#"{{"source":"tollgate","detail":{event}}}"#);
     let notify = |text: &str| serde_json::json!({ "Type": "Notification", "Message": text }).to_string();
-    for body in [event, &envelope, &dead_letter, &notify(event), &notify(&envelope)] {
+    for body in [event, &envelope, &dead_letter] {
         assert_eq!(published_event(body).as_deref(), Some(event), "{body}");
     }
-    for body in ["", "text", "[]", "{}", r#"{"schema":"other/1"}"#, &notify("an alarm")] {
+    for body in ["", "text", "[]", "{}", r#"{"schema":"other/1"}"#, &notify("an alarm"), &notify(event)] {
         assert_eq!(published_event(body), None, "{body}");
     }
 }

@@ -157,5 +157,6 @@ async fn a_dependency_that_is_down_makes_the_sender_come_back() {
         })
         .await;
     assert_eq!(answer.headers.get("retry-after").map(String::as_str), Some("5"));
-    check("keyless", answer, 503, json!({"error": "temporarily unavailable, try again"}));
+    let error = "temporarily unavailable; the event may have been accepted: repeat it with the same event id";
+    check("keyless", answer, 503, json!({ "error": error }));
 }

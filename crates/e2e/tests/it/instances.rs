@@ -64,8 +64,8 @@ fn batch(number: usize, body: &str, attributes: &Map<String, Value>) -> Value {
     ]})
 }
 
-fn of_each_the_bad_one() -> Vec<Value> {
-    (0..EVENTS).map(|number| json!([{"itemIdentifier": format!("bad-{number}")}])).collect()
+fn of_each_the_bad_one(batches: usize) -> Vec<Value> {
+    (0..batches).map(|number| json!([{"itemIdentifier": format!("bad-{number}")}])).collect()
 }
 
 #[tokio::test]
@@ -88,14 +88,16 @@ async fn every_function_serves_as_many_invocations_at_once_as_it_is_handed() {
     });
     let claims = taken.calls("PutItem").map(|put| put["Item"].clone()).collect();
     let processed = run_with("processor", "BatchGetItem", batches.collect(), claims).await;
-    assert_eq!(failures(&processed), of_each_the_bad_one());
+    assert_eq!(failures(&processed), of_each_the_bad_one(EVENTS));
 
     let rows = processed.calls("SendMessageBatch").flat_map(|call| call["Entries"].as_array().unwrap());
     let batches = rows
         .enumerate()
         .map(|(number, entry)| batch(number, entry["MessageBody"].as_str().unwrap(), &Map::new()));
-    let archived = run("archival", "PUT", batches.collect()).await;
-    assert_eq!(failures(&archived), of_each_the_bad_one());
+    let batches: Vec<Value> = batches.collect();
+    let count = batches.len();
+    let archived = run("archival", "PUT", batches).await;
+    assert_eq!(failures(&archived), of_each_the_bad_one(count));
 
     let events: Vec<Value> = processed
         .calls("PutEvents")
