@@ -2,30 +2,11 @@
 
 use tollgate_core::{Authenticity, EffectId, EventId};
 
-use super::decode::{DecodedEvent, DecodedMessage};
+use super::{
+    decode::{DecodedEvent, DecodedMessage},
+    refusal::Refusal,
+};
 use crate::ports::{Known, LedgerState, Terms};
-
-/// Why an event of a message has no effect. Of several in one message the greatest is its reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refusal {
-    /// Other facts than the event's id was claimed with.
-    Conflict,
-    /// The ledger has no claim of the event: nobody accepted it, or it has been forgotten.
-    Unclaimed,
-    /// The message is not as it was accepted.
-    Altered,
-}
-
-impl Refusal {
-    /// The `reason` of a message that is set aside.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::Conflict => "conflicting_facts",
-            Self::Unclaimed => "unclaimed",
-            Self::Altered => "altered",
-        }
-    }
-}
 
 /// What a message may do of one of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

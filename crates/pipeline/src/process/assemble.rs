@@ -3,9 +3,10 @@
 use tollgate_batch::Outcome;
 
 use super::{
-    admit::{Refusal, Verdict, admit},
+    admit::{Verdict, admit},
     decode::{Decoded, DecodedEvent},
     record::{Tries, retry},
+    refusal::Refusal,
     steps::claims::{Claim, Claims},
     stride::{Arena, Event, Fit, Ix, Message, Part, Progress, Row, Stride},
 };

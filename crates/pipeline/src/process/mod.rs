@@ -14,6 +14,7 @@ mod decode;
 mod open;
 mod parallel;
 mod record;
+mod refusal;
 mod set_aside;
 mod steps;
 mod stride;

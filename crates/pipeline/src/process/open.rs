@@ -11,9 +11,9 @@ use tollgate_core::EndpointId;
 use tollgate_providers::Endpoint;
 
 use super::{
-    admit::Refusal,
     parallel::SHARES,
     record::{Ended, Indexed, keep_ok, poison, retry},
+    refusal::Refusal,
     use_case::Process,
 };
 use crate::{

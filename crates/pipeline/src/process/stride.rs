@@ -11,8 +11,8 @@ use tollgate_core::{EffectId, EventId, LedgerKey, PaymentEvent, WebhookId, event
 use tracing::warn;
 
 use super::{
-    admit::Refusal,
     record::{DEADLINE, Ended, retry},
+    refusal::Refusal,
 };
 use crate::{
     archive,
