@@ -1,12 +1,13 @@
 //! What every implementation of a port must do, in memory and on AWS alike. Each suite panics where one does not.
 
 mod queues;
+mod samples;
 
 use std::sync::Arc;
 
 use tollgate_core::{
-    Authenticity, Category, Currency, Customer, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey,
-    Money, PaymentEvent, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
+    Authenticity, Category, Currency, Customer, EffectId, EventId, EventType, LedgerKey, Money, PaymentEvent,
+    Timestamp, WebhookId,
 };
 use tollgate_pipeline::{
     intake::Seal,
@@ -20,14 +21,15 @@ use tollgate_pipeline::{
 use tollgate_providers::Revision;
 use tollgate_risk::{Decision, Reason, Verdict};
 
-pub use self::queues::{Seen, archive_queue, bus, intake, quarantine};
+use self::samples::endpoint;
+
+pub use self::{
+    queues::{Seen, archive_queue, bus, intake, quarantine},
+    samples::event,
+};
 
 /// Concurrent claims of one key.
 const RACERS: u128 = 16;
-
-fn endpoint() -> EndpointId {
-    EndpointId::new("contract").unwrap()
-}
 
 /// A seal of its own for each number.
 fn seal(number: u128) -> Seal {
@@ -275,24 +277,6 @@ pub async fn effect_race<E: Effects + 'static>(effects: E, unique: &str, now: Ti
         told.dedup();
         assert_eq!(told.len(), 1, "{told:?}");
     }
-}
-
-/// An event of `transaction` that happened at `at`.
-pub fn event(event_id: &str, transaction: &str, at: Timestamp, amount: Money) -> PaymentEvent<'static> {
-    let facts = Facts {
-        transaction_id: Some(transaction.to_owned().into()),
-        amount: Some(amount),
-        occurred_at: Some(at),
-        ..Facts::new(event_id.to_owned(), "contract", EventType::PaymentSucceeded)
-    };
-    let arrival = Arrival {
-        webhook_id: &WebhookId::new(at, 1),
-        endpoint: &endpoint(),
-        provider: &ProviderId::new("stripe").unwrap(),
-        authenticity: Authenticity::Verified,
-        received_at: at,
-    };
-    PaymentEvent::new(facts, arrival, RiskTier::Low)
 }
 
 /// A transaction's latest time follows its events, and an event that is recorded several times is written once.

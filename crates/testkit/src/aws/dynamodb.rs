@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Checked, ensure, refuse};
+use super::checked::{Checked, ensure, refuse};
 
 const INVALID: &str = "ValidationException";
 /// An item, names counted, in bytes.

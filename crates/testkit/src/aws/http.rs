@@ -12,7 +12,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Refusal, bad_entries, refusal, strict::LeftOut};
+use super::{
+    checked::Refusal,
+    left_out::LeftOut,
+    rules::{bad_entries, refusal},
+};
 
 /// What is answered to an operation's request. It is called for one request at a time.
 type Answer = dyn FnMut(&Request) -> Result<Value, Failure> + Send;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Checked, ensure, refuse};
+use super::checked::{Checked, ensure, refuse};
 use crate::memory::sqs;
 
 /// The messages of a SendMessageBatch together, in bytes.

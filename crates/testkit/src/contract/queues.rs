@@ -8,7 +8,7 @@ use tollgate_pipeline::{
     ports::{ArchiveQueue, Document, EventBus, IntakeQueue, Poison, PortError, PortResult, Quarantine},
 };
 
-use super::{endpoint, event};
+use super::samples::{endpoint, event};
 
 /// A message as it is in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
