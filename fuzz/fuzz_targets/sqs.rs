@@ -8,13 +8,13 @@ use serde_json::Value;
 
 #[allow(dead_code)]
 #[path = "../../crates/lambda/src/sqs/mod.rs"]
-mod sqs;
+mod records;
 
-use sqs::Buffer;
+use records::Buffer;
 
 fuzz_target!(|data: &[u8]| {
     let mut buffer = Buffer::default();
-    let Ok(records) = sqs::read(data, &mut buffer, false) else { return };
+    let Ok(records) = records::read(data, &mut buffer, false) else { return };
     let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
     // Written again it is as long, without blanks and with other escapes, unless a name that stands twice was dropped.
     let names = |text: &str| text.matches(':').count();
