@@ -91,16 +91,21 @@ async fn take(
     intake.take(&endpoint, incoming).await
 }
 
+/// Ten thousand webhooks of the attacker's, each under a certificate that is not there.
+async fn invent(paypal: &PayPal, world: &World, intake: &Intake<'_>) {
+    for number in 0..10_000 {
+        let invented = paypal.webhook(&format!("CERT-{number}"));
+        assert!(take(world, intake, "paypal", ATTACKER, &invented).await.is_err());
+    }
+}
+
 #[tokio::test]
 async fn after_ten_thousand_invented_certificates_a_new_one_of_the_providers_is_taken() {
     let paypal = PayPal::new();
     let world = paypal.world();
     let faults = Faults::none();
     let intake = world.intake(&faults);
-    for number in 0..10_000 {
-        let invented = paypal.webhook(&format!("CERT-{number}"));
-        assert!(take(&world, &intake, "paypal", ATTACKER, &invented).await.is_err());
-    }
+    invent(&paypal, &world, &intake).await;
     let genuine = paypal.webhook("CERT-NEW");
     take(&world, &intake, "paypal", PAYPAL, &genuine).await.expect("another sender's certificate");
     assert!(take(&world, &intake, "other", ATTACKER, &genuine).await.is_ok(), "another endpoint");
@@ -113,10 +118,7 @@ async fn behind_one_proxy_with_the_attacker_a_new_certificate_waits_for_half_a_m
     let world = paypal.world();
     let faults = Faults::none();
     let intake = world.intake(&faults);
-    for number in 0..10_000 {
-        let invented = paypal.webhook(&format!("CERT-{number}"));
-        assert!(take(&world, &intake, "paypal", ATTACKER, &invented).await.is_err());
-    }
+    invent(&paypal, &world, &intake).await;
     let genuine = paypal.webhook("CERT-NEW");
     let too_early = take(&world, &intake, "paypal", ATTACKER, &genuine).await;
     assert!(matches!(too_early, Err(Rejection::Unavailable(_))), "the sender is to try again: {too_early:?}");
