@@ -499,22 +499,14 @@ impl ActiveKeys {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
     use futures_util::future::join_all;
     use tollgate_core::EndpointConfig;
     use tollgate_providers::Secret;
 
     use super::*;
-
-    #[derive(Debug, Default)]
-    struct Hand(AtomicI64);
-
-    impl Clock for &Hand {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_second(self.0.load(SeqCst)).unwrap()
-        }
-    }
+    use crate::hand::Hand;
 
     /// Parameter Store and Secrets Manager, with a count of what they were asked.
     #[derive(Debug, Default)]

@@ -6,6 +6,8 @@ pub mod archive;
 mod cached;
 pub mod directory;
 pub mod fraud;
+#[cfg(test)]
+mod hand;
 pub mod ingest;
 pub mod intake;
 pub mod materials;

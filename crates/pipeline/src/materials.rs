@@ -425,15 +425,7 @@ mod tests {
     use tollgate_providers::{Endpoint, Headers, KeyMaterial, Received, Secret, ToSign};
 
     use super::*;
-
-    #[derive(Debug, Default)]
-    struct Hand(AtomicI64);
-
-    impl Clock for &Hand {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_second(self.0.load(SeqCst)).unwrap()
-        }
-    }
+    use crate::hand::Hand;
 
     /// Knows every name but those with `none`, and those that were withdrawn.
     #[derive(Debug, Default)]
