@@ -10,6 +10,7 @@ pub mod fraud;
 mod hand;
 pub mod ingest;
 pub mod intake;
+pub mod keys;
 pub mod materials;
 mod normalising;
 mod pace;

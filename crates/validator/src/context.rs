@@ -15,8 +15,9 @@ use tollgate_lambda::{
     metrics::Metrics,
 };
 use tollgate_pipeline::{
-    directory::{Directory, Keys},
+    directory::Directory,
     ingest::Ingest,
+    keys::Keys,
     materials::KeptMaterials,
     ports::{IngestPorts, PortError},
 };

@@ -17,8 +17,9 @@ use self::{
     messages::{EVENT_ID_BYTES, SLICE_BYTES, Slices, messages, template},
 };
 use crate::{
-    directory::{Directory, Keys},
+    directory::Directory,
     intake::{ClaimCheck, Encoding, IntakeMessage, MAX_MESSAGE_BYTES},
+    keys::Keys,
     materials::{Asker, KeptMaterials},
     normalising::{read_facts, unrecognized_facts},
     ports::{

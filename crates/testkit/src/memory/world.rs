@@ -9,9 +9,10 @@ use tollgate_batch::{Deadline, Kind, Unreportable};
 use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
 use tollgate_pipeline::{
     archive::{Line, unpack},
-    directory::{Directory, Freshness, Keys},
+    directory::{Directory, Freshness},
     ingest::{Incoming, Ingest, Rejection, Taken},
     intake::QueuedMessage,
+    keys::Keys,
     materials::KeptMaterials,
     ports::{Clock, IngestPorts, ProcessPorts},
     process::{Process, Receives, Record, Report},
