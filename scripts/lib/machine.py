@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def suffix(text: str) -> str:
     return text
 
 
+def printed(command: str) -> str:
+    """What a command prints, as for a password."""
+    done = subprocess.run(shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"{command}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
 def say(text: str) -> None:
     print(f"{Path(sys.argv[0]).name}: {text}", flush=True)
 
@@ -80,25 +89,26 @@ def private(path: Path, text: str) -> None:
 
 
 def install(tool: str) -> Path:
-    """A virtual environment with the exact packages of scripts/requirements, made once."""
+    """A virtual environment with the exact packages of scripts/requirements, made once. pip takes no file whose hash is not there."""
     pins = ROOT / "scripts/requirements" / f"{tool}.txt"
+    wanted = "".join(f"{line.split()[0]}\n" for line in pins.read_text().splitlines() if "==" in line)
     home = LOCAL / "tools" / tool
     marker = home / "installed"
     home.parent.mkdir(parents=True, exist_ok=True)
     with (home.parent / f"{tool}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not marker.exists() or marker.read_text() != pins.read_text():
+        if not marker.exists() or marker.read_text() != wanted:
             # Not among the results of a script that installs what it takes.
             print(f"installing {tool} (once)", file=sys.stderr, flush=True)
             log = home.parent / f"{tool}.log"
             with log.open("w") as out:
                 venv: list[str | Path] = [sys.executable, "-m", "venv", "--clear", home]
                 pip: list[str | Path] = [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input",
-                                         "--no-deps", "--requirement", pins]
+                                         "--no-deps", "--require-hashes", "--requirement", pins]
                 for command in (venv, pip):
                     if subprocess.run(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=600, check=False).returncode:
                         raise Failure(f"{tool} cannot be installed:\n{tail(log)}")
-            marker.write_text(pins.read_text())
+            marker.write_text(wanted)
     return home / "bin"
 
 
