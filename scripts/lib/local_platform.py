@@ -100,16 +100,17 @@ class Platform:
             # A container starts slower than a program, and an emulated one slower still.
             endpoint, runner_url = self.start_runner_and_peer(options, 120)
             registry = self.start_registry()
+            self.make_signing_key()
             replace(self.peers, {"aws_endpoint": endpoint, "runner_url": runner_url, "registry": registry})
         say(f"the AWS peer is {endpoint}, the registry {registry}; now push and deploy to them")
 
     def push(self) -> None:
         peers = self.running_peers()
         command: list[str | Path] = [
-            ROOT / "scripts/operate/push-images", "--suffix", self.suffix, "--params", LOCAL_PARAMS,
+            ROOT / "scripts/operate/push-images", "--suffix", self.suffix, "--params", self.home / "params.json",
             "--endpoint-url", peers["aws_endpoint"], "--registry", peers["registry"],
             "--login", f"cat {self.home / 'password'}"]
-        environment = {**os.environ, **CREDENTIALS, "AWS": str(install("awscli") / "aws")}
+        environment = {**os.environ, **CREDENTIALS, "AWS": str(install("awscli") / "aws"), "SIGNING_KEY": str(self.home / "signing.pem")}
         if subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False).returncode:
             raise Failure("the push failed")
 
@@ -149,7 +150,7 @@ class Platform:
 
     def deploy_and_start(self, options: Options, endpoint: str, runner_url: str, images: Sequence[str]) -> None:
         aws = install("awscli") / "aws"
-        outputs = self.deploy(aws, endpoint, [*(images or NO_IMAGES), *options.parameters])
+        outputs = self.deploy(aws, endpoint, [*(images or NO_IMAGES), *options.parameters], bool(images))
         self.write(endpoint, runner_url, outputs)
         for file in options.endpoints:
             with tolerating(options.keeps_going):
@@ -175,6 +176,20 @@ class Platform:
         self.processes.spawn("registry", ["docker-registry", "serve", self.home / "registry.yml"], {})
         self.processes.wait("registry", 15, lambda: refuses(f"http://127.0.0.1:{port}/v2/"))
         return f"127.0.0.1:{port}"
+
+    def make_signing_key(self) -> None:
+        """Of this registry's images. The parameters are infra/params/local.json's, and the key that verifies."""
+        code = """
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+key = ec.generate_private_key(ec.SECP256R1())
+print(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+"""
+        pair = subprocess.run([install("signing") / "python", "-c", code], capture_output=True, text=True, check=True).stdout
+        private(self.home / "signing.pem", pair.partition("-----BEGIN PUBLIC KEY-----")[0])
+        (self.home / "signing.pub").write_text("".join(pair.partition("-----BEGIN PUBLIC KEY-----")[1:]))
+        replace(self.home / "params.json", {**json.loads((ROOT / LOCAL_PARAMS).read_text()), "SignatureKey": "signing.pub"})
 
     def start_runner(self, init_timeout: int) -> str:
         port_file = self.home / "runner.port"
@@ -207,10 +222,13 @@ class Platform:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    def deploy(self, aws: Path, endpoint: str, parameters: Sequence[str]) -> dict[str, str]:
+    def deploy(self, aws: Path, endpoint: str, parameters: Sequence[str], from_images: bool) -> dict[str, str]:
         say("deploying the template to it")
         log = self.home / "deploy.log"
-        command: list[str | Path] = [ROOT / "scripts/operate/deploy", "--suffix", self.suffix, "--params", LOCAL_PARAMS,
+        params = ["--params", LOCAL_PARAMS]
+        if from_images:
+            params = ["--params", str(self.home / "params.json"), "--login", f"cat {self.home / 'password'}"]
+        command: list[str | Path] = [ROOT / "scripts/operate/deploy", "--suffix", self.suffix, *params,
                                      "--endpoint-url", endpoint, *parameters]
         with log.open("w") as out:
             done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
