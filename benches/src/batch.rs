@@ -219,6 +219,7 @@ fn config(name: &str, is_fifo: bool) -> EndpointConfig {
         tolerance_seconds: None,
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: (name == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: BTreeMap::new(),

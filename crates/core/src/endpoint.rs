@@ -99,6 +99,10 @@ pub struct EndpointConfig {
     /// it an id in which a card number is found is none.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ids_hold_no_cards: bool,
+    /// A webhook without a signed time is refused. Without a time, one that somebody has kept is good for ever: the
+    /// ledger forgets it after 30 days. For schemes that can sign one, within a window.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub require_signed_time: bool,
     /// The normaliser, when it is not the scheme's own.
     #[serde(default)]
     pub normaliser: Option<String>,

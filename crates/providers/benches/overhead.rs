@@ -100,6 +100,7 @@ fn verification(scheme: &str, key: &str, body: &[u8], batch: u32) -> u128 {
         tolerance_seconds: None,
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

@@ -59,6 +59,7 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
         tolerance_seconds: None,
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

@@ -57,6 +57,7 @@ fn signed(
         tolerance_seconds: None,
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),

@@ -217,6 +217,9 @@ impl Endpoint {
         now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
         let proof = self.scheme.verify(self.request(received, material, now), keys)?;
+        if self.config.require_signed_time && proof.signed_at.is_none() {
+            return Err(Refusal::Missing("signed timestamp".to_owned()));
+        }
         Ok(Verified::new(received, proof, self.scheme.transmission_id(received)))
     }
 
@@ -229,7 +232,13 @@ impl Endpoint {
         material: Option<&Material>,
         now: Timestamp,
     ) -> Explanation {
-        explain(self.scheme.as_ref(), self.request(received, material, now), keys)
+        let mut explanation = explain(self.scheme.as_ref(), self.request(received, material, now), keys);
+        if explanation.code.is_none()
+            && let Err(refusal) = self.verify(received, keys, material, now)
+        {
+            explanation.refuse("the endpoint's settings", refusal);
+        }
+        explanation
     }
 
     /// Signs a webhook as the provider would at `at`, with the first key. `to_sign.url` is taken from the
@@ -433,6 +442,12 @@ fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&
     if config.metadata.iter().flatten().any(|key| names_verification_data(key)) {
         return Err(("metadata", "one of the keys names card verification data, which is never kept"));
     }
+    if config.require_signed_time {
+        let has_window = scheme.window.is_some() || config.tolerance_seconds.is_some();
+        if !scheme.signs_time || !has_window {
+            return Err(("require_signed_time", "this scheme signs no timestamp that has a window"));
+        }
+    }
     let url = config.notification_url.as_deref();
     if scheme.signs_url && url.is_none_or(str::is_empty) {
         return Err(("notification_url", "this scheme signs it, so it is wanted"));
@@ -446,6 +461,50 @@ fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signed_time_can_be_required_where_the_scheme_signs_one() {
+        let now: Timestamp = "2026-01-02T12:00:00Z".parse().unwrap();
+        for (scheme, can) in [("stripe", true), ("generic", true), ("adyen", false), ("shopify", false)] {
+            let config = |require: bool| {
+                let config = format!(
+                    r#"{{"id":"it","scheme":"{scheme}","secret":"ssm:it","require_signed_time":{require}}}"#
+                );
+                Endpoint::new(serde_json::from_str(&config).unwrap())
+            };
+            assert!(config(false).is_ok());
+            assert_eq!(config(true).err().map(|error| error.field).is_none(), can, "{scheme}");
+        }
+        // Our own scheme may be signed without a time, but not here.
+        let config = r#"{"id":"it","scheme":"generic","secret":"ssm:it","require_signed_time":true}"#;
+        let endpoint = Endpoint::new(serde_json::from_str(config).unwrap()).unwrap();
+        let key = crate::Secret::new("0123456789abcdef0123456789abcdef");
+        let ring = endpoint.keys(vec![KeyMaterial::new("key", key)]).unwrap();
+        let signed = |content: &[u8]| {
+            let mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(
+                b"0123456789abcdef0123456789abcdef",
+            );
+            let mut mac = mac.unwrap();
+            hmac::Mac::update(&mut mac, content);
+            tollgate_core::id::to_hex(&hmac::Mac::finalize(mac).into_bytes())
+        };
+        let at = now.as_second().to_string();
+        let timed = [at.as_bytes(), b".{}"].concat();
+        for (content, time, verdict) in [
+            (&b"{}"[..], None, Some(Refusal::Missing("signed timestamp".to_owned()))),
+            (&timed, Some(at.clone()), None),
+        ] {
+            let mut headers = Headers::new();
+            headers.push("X-Webhook-Signature", format!("sha256={}", signed(content)));
+            if let Some(time) = time {
+                headers.push("X-Webhook-Timestamp", time);
+            }
+            let received = Received { headers: &headers, query: "", body: b"{}" };
+            let code = verdict.as_ref().map(Refusal::code);
+            assert_eq!(endpoint.explain(received, &ring, None, now).code, code);
+            assert_eq!(endpoint.verify(received, &ring, None, now).err(), verdict);
+        }
+    }
 
     #[test]
     fn parameters_are_those_that_are_read_with_values_that_can_be_used() {

@@ -28,6 +28,7 @@ impl Revision {
             delivery: _,
             on_duplicate: _,
             tolerance_seconds: _,
+            require_signed_time: _,
         } = config;
         let settings =
             (READING, scheme, normaliser, parameters, notification_url, metadata, ids_hold_no_cards);

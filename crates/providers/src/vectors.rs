@@ -175,6 +175,7 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
         tolerance_seconds: tolerance.and_then(|seconds| u32::try_from(seconds).ok()),
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: vector.url.clone(),
         parameters,

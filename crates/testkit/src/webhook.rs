@@ -23,6 +23,7 @@ pub fn config(id: &str, scheme: &str) -> EndpointConfig {
         tolerance_seconds: None,
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: (scheme == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: Default::default(),

@@ -67,6 +67,15 @@ pub(crate) fn explain(scheme: &dyn Scheme, request: Request<'_>, keys: &KeyRing)
 }
 
 impl Explanation {
+    /// Refuses what the scheme accepts.
+    pub(crate) fn refuse(&mut self, name: &'static str, refusal: Refusal) {
+        self.authenticity = None;
+        self.code = Some(refusal.code());
+        self.reason = Some(refusal.to_string());
+        self.likely_cause = plain_cause(&refusal);
+        self.record(name, Err(refusal));
+    }
+
     fn record(&mut self, name: &'static str, outcome: Result<String, Refusal>) -> bool {
         let passed = outcome.is_ok();
         let detail = outcome.unwrap_or_else(|refusal| refusal.to_string());

@@ -55,6 +55,7 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
         tolerance_seconds: None,
         metadata: None,
         ids_hold_no_cards: false,
+        require_signed_time: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),
