@@ -20,6 +20,7 @@ use tollgate_core::{LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
+    intake::Seal,
     ports::{
         ArchiveQueue, Clock, Configured, Document, EffectClaim, Effects, EndpointSource, EventBus, Known,
         Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult,
@@ -185,6 +186,10 @@ struct Memory {
 }
 
 impl Ledger for Memory {
+    async fn allowed(&self, seals: &[Seal], _: Timestamp) -> Vec<PortResult<bool>> {
+        seals.iter().map(|_| Ok(false)).collect()
+    }
+
     async fn known(&self, keys: &[LedgerKey], _: Timestamp) -> Vec<PortResult<Option<Known>>> {
         let ledger = self.ledger.lock().unwrap();
         keys.iter().map(|key| Ok(ledger.get(key).cloned())).collect()

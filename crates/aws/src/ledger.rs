@@ -12,8 +12,8 @@ use tollgate_core::{Authenticity, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, MAX_SEALS, Mark,
-        PortError, PortResult, Sealing, Terms,
+        Allowance, Allowances, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
+        LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing, Terms,
     },
 };
 use tollgate_providers::Revision;
@@ -190,7 +190,49 @@ impl Claims for DynamoLedger {
     }
 }
 
+/// The key of an allowance. No endpoint's name holds a colon, so it is no event's key. The operators' role may write keys
+/// that begin so and no others (infra/policies/operators.json).
+fn allowance_key(seal: Seal) -> String {
+    format!("allowed:{seal}")
+}
+
+const ALLOWED: &str = "allowed";
+
+impl Allowances for DynamoLedger {
+    async fn allow(&self, allowance: &Allowance) -> PortResult<()> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, string(allowance_key(allowance.seal)))
+            .item(STATE, string(ALLOWED))
+            .item(WEBHOOK_ID, string(allowance.webhook_id.as_str()))
+            .item("reason", string(allowance.reason.as_str()))
+            .item("allowed_at", string(allowance.allowed_at.to_string()))
+            .item(EXPIRES_AT, number(allowance.allowed_at.as_second() + LEDGER_RETENTION_SECONDS))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|problem| port_error(SERVICE, &problem))
+    }
+}
+
 impl Ledger for DynamoLedger {
+    async fn allowed(&self, seals: &[Seal], now: Timestamp) -> Vec<PortResult<bool>> {
+        let read = Read {
+            client: &self.client,
+            table: &self.table,
+            key: KEY,
+            projection: "event_key, #state, expires_at",
+            names: &[("#state", STATE)],
+        };
+        let key = |seal: &Seal| HashMap::from([(KEY.to_owned(), string(allowance_key(*seal)))]);
+        let wanted = PreparedItems::new(seals, false, key);
+        let stands = |item: &Attributes| Ok(text(item, STATE) == Some(ALLOWED) && !is_expired(item, now));
+        let sizes = vec![1; seals.len()];
+        let allowed = batched(READ, &sizes, async |chunk| read.call(wanted.take(chunk), stands).await).await;
+        allowed.into_iter().map(|allowed| allowed.map(|stands| stands.unwrap_or(false))).collect()
+    }
+
     async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
         let read = Read {
             client: &self.client,

@@ -8,6 +8,7 @@
 #[macro_use]
 pub mod out;
 
+mod allow;
 pub mod aws;
 mod catalogue;
 pub mod clock;
@@ -50,6 +51,8 @@ enum Command {
     Providers(catalogue::ProvidersArgs),
     /// Print the payment events that a body holds
     Normalize(catalogue::NormalizeArgs),
+    /// Let what was set aside as too old take effect
+    Allow(allow::Args),
     /// Count what is in queues, tables and buckets
     Status(status::Args),
 }
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
             Command::Vectors(args) => catalogue::vectors(&args),
             Command::Providers(args) => catalogue::providers(&args),
             Command::Normalize(args) => catalogue::normalize(&args),
+            Command::Allow(args) => allow::run(args).await,
             Command::Status(args) => status::run(args).await,
         }
     });

@@ -244,8 +244,30 @@ pub struct Mark {
     pub webhook_id: WebhookId,
 }
 
+/// An operator's decision that a message takes effect which was set aside as `too_old_to_tell`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowance {
+    /// The message's. What nobody accepted has none in any claim, and no allowance lets it through.
+    pub seal: Seal,
+    /// The delivery in it.
+    pub webhook_id: WebhookId,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// When it was decided. It is kept for [`LEDGER_RETENTION_SECONDS`] from then.
+    pub allowed_at: Timestamp,
+}
+
+/// The ledger as an operator's tool uses it.
+pub trait Allowances: Send + Sync {
+    /// Records the decision. To record it again is no error: the later one stands.
+    fn allow(&self, allowance: &Allowance) -> impl Future<Output = PortResult<()>> + Send;
+}
+
 /// The ledger as the processor uses it.
 pub trait Ledger: Send + Sync {
+    /// Whether an operator allows each message at `now`, by its seal, in the order asked. No seal is asked for twice.
+    fn allowed(&self, seals: &[Seal], now: Timestamp) -> impl Future<Output = Vec<PortResult<bool>>> + Send;
+
     /// What is known of each key at `now`, in the order asked; `None` where absent or expired.
     fn known(
         &self,

@@ -12,10 +12,11 @@ use tollgate_core::{
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Archive, Claim, Claims, Decisions, Document, EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS,
-        EFFECT_RETENTION_SECONDS, EffectClaim, Effects, History, Known, LEDGER_RETENTION_SECONDS, Latest,
-        Ledger, LedgerEntry, LedgerState, Link, MAX_SEALS, Mark, PayloadSource, PayloadStore, PortError,
-        PortResult, Recent, Recorded, Sealing, State, Stored, Subject, Terms, Transactions,
+        Allowance, Allowances, Archive, Claim, Claims, Decisions, Document, EFFECT_LEASE_SECONDS,
+        EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS, EffectClaim, Effects, History, Known,
+        LEDGER_RETENTION_SECONDS, Latest, Ledger, LedgerEntry, LedgerState, Link, MAX_SEALS, Mark,
+        PayloadSource, PayloadStore, PortError, PortResult, Recent, Recorded, Sealing, State, Stored,
+        Subject, Terms, Transactions,
     },
 };
 use tollgate_providers::Revision;
@@ -65,7 +66,7 @@ fn known(entry: &LedgerEntry) -> Known {
 
 /// A claim is given once and is absent after it has expired. Later claims of the same event get its facts and terms, and
 /// may add their seals until it is processed.
-pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp) {
+pub async fn ledger<L: Claims + Ledger + Allowances>(ledger: L, unique: &str, now: Timestamp) {
     let first = entry(&format!("{unique}-a"), 1, now);
     let second = LedgerEntry { key: first.key.clone(), ..entry("", 2, now) };
     let look = async |key: &LedgerKey, at| {
@@ -82,6 +83,7 @@ pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp)
     assert_eq!(ledger.claim(&second, now).await, Ok(Claim::Known(known(&first))));
     assert_eq!(look(&first.key, now).await, [Ok(Some(known(&first)))]);
     seals(&ledger, unique, now).await;
+    allowances(&ledger, unique, now).await;
 
     let others: Vec<LedgerEntry> =
         (0..60).map(|number| entry(&format!("{unique}-many-{number}"), number, now)).collect();
@@ -129,6 +131,26 @@ pub async fn ledger<L: Claims + Ledger>(ledger: L, unique: &str, now: Timestamp)
 
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
+}
+
+/// An allowance is for one seal, as long as a claim is remembered, and is no claim of any event.
+async fn allowances<L: Ledger + Allowances>(ledger: &L, unique: &str, now: Timestamp) {
+    let later = |seconds| Timestamp::from_second(now.as_second() + seconds).unwrap();
+    let [one, other] = ["one", "other"].map(|name| {
+        let digest = tollgate_core::id::hex_sha256(format!("{unique}-{name}").as_bytes());
+        Seal::parse(&digest[..32]).unwrap()
+    });
+    assert_eq!(ledger.allowed(&[], now).await, []);
+    assert_eq!(ledger.allowed(&[one, other], now).await, [Ok(false), Ok(false)]);
+    let webhook_id = WebhookId::new(now, 1);
+    let mut allowance = Allowance { seal: one, webhook_id, reason: "known good".to_owned(), allowed_at: now };
+    for again in [0, 10] {
+        allowance.allowed_at = later(again);
+        assert_eq!(ledger.allow(&allowance).await, Ok(()));
+        assert_eq!(ledger.allowed(&[other, one], later(again)).await, [Ok(false), Ok(true)]);
+    }
+    assert_eq!(ledger.allowed(&[one], later(LEDGER_RETENTION_SECONDS + 9)).await, [Ok(true)]);
+    assert_eq!(ledger.allowed(&[one], later(LEDGER_RETENTION_SECONDS + 10)).await, [Ok(false)]);
 }
 
 /// A claim takes so many seals and no more: one of them gives way to the next. One that it has counts once.

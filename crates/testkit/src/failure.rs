@@ -232,6 +232,10 @@ impl<P: Claims> Claims for Failing<'_, P> {
 }
 
 impl<P: Ledger> Ledger for Failing<'_, P> {
+    async fn allowed(&self, seals: &[Seal], now: Timestamp) -> Vec<PortResult<bool>> {
+        self.faults.many(seals, async |seals| self.inner.allowed(&seals, now).await).await
+    }
+
     async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
         self.faults.many(keys, async |keys| self.inner.known(&keys, now).await).await
     }

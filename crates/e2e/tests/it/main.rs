@@ -22,3 +22,4 @@ mod rejected;
 mod rotation;
 mod routing;
 mod shapes;
+mod too_old;

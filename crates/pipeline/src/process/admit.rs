@@ -6,7 +6,7 @@ use super::{
     decode::{DecodedEvent, DecodedMessage},
     refusal::Refusal,
 };
-use crate::ports::{Known, LedgerState, Terms};
+use crate::ports::{Known, LEDGER_RETENTION_SECONDS, LedgerState, Terms};
 
 /// What a message may do of one of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +61,19 @@ pub(super) fn admit(
         LedgerState::Processed => Verdict::Processed { is_sealed },
         LedgerState::Received if !is_sealed => refuse(Refusal::Altered, false),
         LedgerState::Received if is_comparable && !has_its_facts => refuse(Refusal::Conflict, true),
+        LedgerState::Received if is_too_old(message, event, known) => refuse(Refusal::TooOld, true),
         LedgerState::Received => Verdict::Admitted,
     }
+}
+
+/// Whether the event is older than the ledger's memory was when it was claimed. An event without any time is new.
+pub(super) fn is_too_old(message: &DecodedMessage<'_>, event: &DecodedEvent<'_>, known: &Known) -> bool {
+    let occurred_at = match &known.terms {
+        Some(terms) => terms.occurred_at,
+        None => event.is_dated.then_some(event.payment.occurred_at),
+    };
+    let begins = known.received_at.as_second() - LEDGER_RETENTION_SECONDS;
+    [occurred_at, message.message.notes.signed_at].into_iter().flatten().any(|at| at.as_second() < begins)
 }
 
 impl DecodedEvent<'_> {

@@ -3,9 +3,9 @@
 use tollgate_batch::Outcome;
 
 use super::{
-    admit::{Verdict, admit},
+    admit::Verdict,
     decode::{Decoded, DecodedEvent},
-    record::{Tries, retry},
+    record::Tries,
     refusal::Refusal,
     steps::claims::{Claim, Claims},
     stride::{Arena, Event, Fit, Ix, Message, Part, Progress, Row, Stride},
@@ -13,7 +13,7 @@ use super::{
 
 /// Assembles a stride. The first message that tells an event does it, the others repeat it.
 pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tries<'_, '_>) -> Stride<'a> {
-    let Claims { mut claims, of_event } = claims;
+    let Claims { mut claims, of_event, allowed } = claims;
     let mut stride = Stride {
         messages: Vec::with_capacity(decoded.messages.len()),
         parts: Vec::with_capacity(decoded.events.len()),
@@ -25,11 +25,7 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tri
     for message in decoded.messages {
         let begin = stride.parts.len();
         own.extend(told.by_ref().take(message.events).map(|(event, claim)| {
-            let verdict = match &claims[claim].known {
-                Ok(known) => Ok(admit(&message, &event, known.as_ref())),
-                // Lookup failed: retry, and choose no winner.
-                Err(problem) => Err(retry("ledger_unavailable", problem)),
-            };
+            let verdict = allowed.judge(&message, &event, &claims[claim].known);
             Judged { event, claim, verdict }
         }));
         let verdicts = || own.iter().filter_map(|judged| judged.verdict.as_ref().ok());
@@ -88,7 +84,9 @@ fn part<'a>(
     }
     match verdict {
         Verdict::Refused { refusal, is_sealed } => {
-            return Part::Refused(refusal, is_sealed.then_some(claimed));
+            // What is no conflict was refused in every try, before it claimed an effect.
+            let may_have_claimed = is_sealed && refusal == Refusal::Conflict;
+            return Part::Refused(refusal, may_have_claimed.then_some(claimed));
         }
         Verdict::Processed { .. } => {
             return Part::Done(Box::new(told.payment), known.and_then(|known| known.webhook_id));

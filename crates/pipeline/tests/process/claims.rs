@@ -5,7 +5,7 @@ use tollgate_core::{Authenticity, Delivery, EndpointId, LedgerKey, PaymentEvent,
 use tollgate_pipeline::{
     archive::Line,
     intake::attribute,
-    ports::{LEDGER_RETENTION_SECONDS, LedgerState, MAX_SEALS},
+    ports::{Allowance, Allowances as _, Clock as _, LEDGER_RETENTION_SECONDS, LedgerState, MAX_SEALS},
 };
 use tollgate_providers::Revision;
 use tollgate_testkit::{
@@ -503,4 +503,70 @@ async fn what_no_seal_proves_is_archived_unread() {
     let batch = world.intake.receive(Delivery::Fast, 10);
     assert!(process_batch(&world, &batch).await.is_empty());
     assert!(matches!(world.archive_lines()[..], [Line::Webhook(_)]));
+}
+
+/// An event that happened, or a webhook that was signed, before the ledger's memory begins: it may have been done.
+#[tokio::test]
+async fn what_is_older_than_the_memory_of_the_ledger_is_set_aside() {
+    for (age, is_too_old) in [(LEDGER_RETENTION_SECONDS, false), (LEDGER_RETENTION_SECONDS + 60, true)] {
+        let world = world();
+        let old = Payment { at: later(-age), ..payment("evt_1") };
+        take_payment(&world, "stripe", "stripe", &old).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        match is_too_old {
+            true => {
+                assert_no_effect(&world, "too old");
+                assert_eq!(reasons(&world), ["too_old_to_tell"]);
+            }
+            false => assert_eq!((world.published().len(), reasons(&world)), (1, vec![])),
+        }
+    }
+    // Without a time there is nothing to tell, and a copy of what is known is no old event.
+    let world = world();
+    take(&world, "stripe", &sender("stripe", "stripe").sign("", &undated(&payment("evt_1")), noon())).await;
+    let old = Payment { at: later(-LEDGER_RETENTION_SECONDS - 60), ..payment("evt_1") };
+    take_payment(&world, "stripe", "stripe", &old).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!((world.published().len(), reasons(&world)), (1, vec![]));
+}
+
+/// What is too old takes effect once an operator allows its message, and nothing else does.
+#[tokio::test]
+async fn what_an_operator_allows_takes_effect() {
+    let world = world();
+    let old = |name| Payment { at: later(-LEDGER_RETENTION_SECONDS - 60), ..payment(name) };
+    take_payment(&world, "stripe", "stripe", &old("evt_1")).await;
+    take_payment(&world, "stripe", "stripe", &old("evt_2")).await;
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(process_batch(&world, &batch).await.is_empty());
+    assert_eq!(reasons(&world), ["too_old_to_tell", "too_old_to_tell"]);
+    let allow = async |message: &Message| {
+        let queued = read(message);
+        let allowance = Allowance {
+            seal: queued.seal(),
+            webhook_id: queued.webhook_id,
+            reason: "the provider's outage".to_owned(),
+            allowed_at: world.clock.now(),
+        };
+        assert_eq!((&world.ledger).allow(&allowance).await, Ok(()));
+    };
+    allow(&batch[0]).await;
+    assert!(process_batch(&world, &batch).await.is_empty());
+    let published: Vec<_> = world.published().iter().map(|event| event.id).collect();
+    assert_eq!(published, [key("stripe", "evt_1").event_id()], "the other one is set aside again");
+    assert_eq!(reasons(&world).len(), 3);
+    // What nobody accepted stays out: an allowance is no claim.
+    for spoil in [
+        |world: &World| world.ledger.forget(&key("stripe", "evt_2")),
+        |world: &World| world.ledger.edit(&key("stripe", "evt_2"), |entry| entry.terms.seals.clear()),
+    ] {
+        allow(&batch[1]).await;
+        let entry = world.ledger.entry(&key("stripe", "evt_2")).unwrap();
+        spoil(&world);
+        process_batch(&world, &batch[1..]).await;
+        assert_eq!(world.published().len(), 1);
+        world.ledger.restore(entry);
+    }
+    assert!(process_batch(&world, &batch[1..]).await.is_empty());
+    assert_eq!(world.published().len(), 2);
 }

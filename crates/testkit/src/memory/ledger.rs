@@ -10,8 +10,8 @@ use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry, LedgerState, MAX_SEALS, Mark,
-        PortError, PortResult, Sealing,
+        Allowance, Allowances, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
+        LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing,
     },
 };
 
@@ -24,6 +24,7 @@ pub struct MemoryLedger {
     /// Entries as a version left them that knew no terms.
     without_terms: Mutex<BTreeSet<LedgerKey>>,
     conflicts: Mutex<Vec<(LedgerKey, WebhookId, String)>>,
+    allowances: Mutex<BTreeMap<Seal, Allowance>>,
 }
 
 impl MemoryLedger {
@@ -133,7 +134,24 @@ fn is_same_claim(known: &LedgerEntry, entry: &LedgerEntry) -> bool {
         && known.fingerprint == entry.fingerprint
 }
 
+impl Allowances for &MemoryLedger {
+    async fn allow(&self, allowance: &Allowance) -> PortResult<()> {
+        let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        allowances.insert(allowance.seal, allowance.clone());
+        Ok(())
+    }
+}
+
 impl Ledger for &MemoryLedger {
+    async fn allowed(&self, seals: &[Seal], now: Timestamp) -> Vec<PortResult<bool>> {
+        table::each_once(seals);
+        let allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        let stands = |allowance: &Allowance| {
+            allowance.allowed_at.as_second() + LEDGER_RETENTION_SECONDS > now.as_second()
+        };
+        seals.iter().map(|seal| Ok(allowances.get(seal).is_some_and(stands))).collect()
+    }
+
     async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
         table::each_once(keys);
         let entries = self.entries();

@@ -1,7 +1,8 @@
 //! What the ledger knows of the events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use tollgate_batch::Outcome;
 use tollgate_core::{EventId, Fingerprint, LedgerKey};
 
 use crate::{
@@ -9,9 +10,11 @@ use crate::{
     ports::{Clock, Known, Ledger, PortError, PortResult, ProcessPorts},
     process::{
         Process,
+        admit::{Verdict, admit, is_too_old},
         answers::Answers,
-        decode::Decoded,
-        record::Tries,
+        decode::{Decoded, DecodedEvent, DecodedMessage},
+        record::{Tries, retry},
+        refusal::Refusal,
         stride::{Arena, EventIx, Ix},
     },
 };
@@ -30,6 +33,31 @@ pub(in crate::process) struct Claims<'a> {
     pub(in crate::process) claims: Arena<Claim<'a>>,
     /// For each decoded event, in order.
     pub(in crate::process) of_event: Vec<Ix<Claim<'a>>>,
+    /// Whether an operator allows the messages that tell what is too old.
+    pub(in crate::process) allowed: Allowed,
+}
+
+/// An operator's decisions about messages, by their seals.
+#[derive(Debug, Default)]
+pub(in crate::process) struct Allowed(HashMap<Seal, PortResult<bool>>);
+
+impl Allowed {
+    /// What a message may do of one of its events. A lookup that failed is a retry.
+    pub(in crate::process) fn judge(
+        &self,
+        message: &DecodedMessage<'_>,
+        event: &DecodedEvent<'_>,
+        known: &PortResult<Option<Known>>,
+    ) -> Result<Verdict, Outcome> {
+        let unavailable = |problem| retry("ledger_unavailable", problem);
+        let verdict = admit(message, event, known.as_ref().map_err(unavailable)?.as_ref());
+        let Verdict::Refused { refusal: Refusal::TooOld, .. } = verdict else { return Ok(verdict) };
+        match self.0.get(&message.seal) {
+            Some(Ok(true)) => Ok(Verdict::Admitted),
+            Some(Err(problem)) => Err(unavailable(problem)),
+            Some(Ok(false)) | None => Ok(verdict),
+        }
+    }
 }
 
 impl<P: ProcessPorts> Process<P> {
@@ -56,7 +84,33 @@ impl<P: ProcessPorts> Process<P> {
             claims[claim].known = known;
         }
         self.look_up_other_ids(decoded, &of_event, &mut claims, tries).await;
-        Claims { claims, of_event }
+        let allowed = self.look_up_allowances(decoded, &of_event, &claims).await;
+        Claims { claims, of_event, allowed }
+    }
+
+    /// Asks for an operator's decision about each message that tells what is too old.
+    async fn look_up_allowances<'a>(
+        &self,
+        decoded: &Decoded<'a>,
+        of_event: &[Ix<Claim<'a>>],
+        claims: &Arena<Claim<'a>>,
+    ) -> Allowed {
+        let mut told = decoded.events.iter().zip(of_event);
+        let mut seals = BTreeSet::new();
+        for message in &decoded.messages {
+            for (event, &claim) in told.by_ref().take(message.events) {
+                let known = claims[claim].known.as_ref().ok().and_then(Option::as_ref);
+                if known.is_some_and(|known| is_too_old(message, event, known)) {
+                    seals.insert(message.seal);
+                }
+            }
+        }
+        if seals.is_empty() {
+            return Allowed::default();
+        }
+        let seals: Vec<Seal> = seals.into_iter().collect();
+        let answers = self.ledger.allowed(&seals, self.clock.now()).await;
+        Allowed(Answers::checked(seals, answers).into_iter().collect())
     }
 
     /// Asks for the claims that validators made under other ids than ours, for messages at their last try: until then

@@ -1,0 +1,207 @@
+//! `tollgate allow`: an operator's decision that what was set aside as `too_old_to_tell` takes effect.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use anyhow::{Context, bail};
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message};
+use serde::Serialize;
+use tollgate_aws::ledger::DynamoLedger;
+use tollgate_core::{Queue, Timestamp};
+use tollgate_pipeline::{
+    intake::{QueuedMessage, attribute},
+    ports::{Allowance, Allowances},
+};
+
+use crate::{
+    aws::{Aws, Target},
+    clock,
+    status::queue_url,
+    table::Table,
+};
+
+/// The reason of the messages that can be allowed.
+const REASON: &str = "too_old_to_tell";
+/// The most dead letters of a queue that are looked at.
+const MOST: usize = 10_000;
+/// How long what is looked at is hidden from others, in seconds, should this end before it is shown again.
+const HIDDEN_SECONDS: i32 = 60;
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The webhooks to allow; without any, those that can be allowed are listed
+    #[arg(value_name = "WEBHOOK_ID")]
+    webhooks: Vec<String>,
+    /// Why they may take effect; it is kept with the decision
+    #[arg(long, requires = "yes")]
+    reason: Option<String>,
+    /// Record the decision; otherwise they are only shown
+    #[arg(long, requires = "reason")]
+    yes: bool,
+    /// One JSON object for each webhook
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// A message that is set aside because nobody can tell whether it was done before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Aside {
+    webhook_id: String,
+    endpoint: String,
+    queue: &'static str,
+    received_at: Timestamp,
+    /// The provider's event ids, as they were claimed.
+    event_ids: Vec<String>,
+    #[serde(skip)]
+    allowance: Allowance,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let reason = args.reason.unwrap_or_default();
+    if args.yes && (reason.trim().is_empty() || reason.chars().count() > MAX_REASON) {
+        bail!("--reason takes 1 to {MAX_REASON} characters");
+    }
+    let aws = args.target.connect().await?;
+    let mut asides = Vec::new();
+    for (queue, name) in [(Queue::Intake, "fast"), (Queue::IntakeOrdered, "ordered")] {
+        for message in look(&aws, queue).await? {
+            asides.extend(read(&message, name, &reason));
+        }
+    }
+    if !args.webhooks.is_empty() {
+        asides.retain(|aside| args.webhooks.contains(&aside.webhook_id));
+        let found: Vec<&str> = asides.iter().map(|aside| aside.webhook_id.as_str()).collect();
+        let missing: Vec<&str> =
+            args.webhooks.iter().map(String::as_str).filter(|id| !found.contains(id)).collect();
+        if !missing.is_empty() {
+            bail!("no dead letter that is {REASON}: {}", missing.join(", "));
+        }
+    } else if args.yes {
+        bail!("which? name the webhooks");
+    }
+    show(&asides, args.json)?;
+    if args.yes {
+        let ledger = DynamoLedger::new(aws_sdk_dynamodb::Client::new(&aws.config), aws.names.ledger_table());
+        for aside in &asides {
+            let recorded = ledger.allow(&aside.allowance).await;
+            recorded.with_context(|| format!("allowing {}", aside.webhook_id))?;
+        }
+    }
+    if !args.json {
+        match (asides.len(), args.yes) {
+            (0, _) => say!("nothing is set aside as {REASON}"),
+            (count, true) => say!("\n{count} allowed: redrive the dead letters, and they take effect"),
+            (_, false) => say!("\nallow them with --yes --reason TEXT"),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(asides: &[Aside], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        for aside in asides {
+            say!("{}", serde_json::to_string(aside)?);
+        }
+    } else if !asides.is_empty() {
+        let mut table = Table::new(["webhook", "endpoint", "intake", "received", "events"]);
+        for aside in asides {
+            table.row([
+                aside.webhook_id.clone(),
+                aside.endpoint.clone(),
+                aside.queue.to_owned(),
+                aside.received_at.to_string(),
+                aside.event_ids.join(", "),
+            ]);
+        }
+        show!("{table}");
+    }
+    Ok(())
+}
+
+/// Everything in an intake's dead letters that can be received. Of a FIFO group that is what comes first.
+async fn look(aws: &Aws, queue: Queue) -> anyhow::Result<Vec<Message>> {
+    let sqs = aws_sdk_sqs::Client::new(&aws.config);
+    let name = aws.names.dead_letters(queue);
+    let url = queue_url(&sqs, &name).await?;
+    let mut seen: BTreeMap<String, Message> = BTreeMap::new();
+    let mut problem = None;
+    while seen.len() < MOST {
+        let received = sqs
+            .receive_message()
+            .queue_url(&url)
+            .max_number_of_messages(10)
+            .visibility_timeout(HIDDEN_SECONDS)
+            .wait_time_seconds(1)
+            .message_attribute_names("All")
+            .send()
+            .await
+            .map_err(aws_sdk_sqs::Error::from);
+        match received {
+            Ok(received) => {
+                let before = seen.len();
+                for message in received.messages.unwrap_or_default() {
+                    let id = message
+                        .message_id
+                        .clone()
+                        .with_context(|| format!("{name}: a message without an id"))?;
+                    seen.insert(id, message);
+                }
+                // None, or those that were seen already and are visible again.
+                if seen.len() == before {
+                    break;
+                }
+            }
+            Err(refused) => {
+                problem = Some(refused);
+                break;
+            }
+        }
+    }
+    let messages: Vec<Message> = seen.into_values().collect();
+    for chunk in messages.chunks(10) {
+        let entries = chunk.iter().enumerate().map(|(index, message)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .set_receipt_handle(message.receipt_handle.clone())
+                .visibility_timeout(0)
+                .build()
+        });
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let shown =
+            sqs.change_message_visibility_batch().queue_url(&url).set_entries(Some(entries)).send().await;
+        // Then it is visible again by itself after a minute.
+        if let Err(refused) = shown.map_err(aws_sdk_sqs::Error::from) {
+            problem.get_or_insert(refused);
+        }
+    }
+    match problem {
+        Some(problem) => Err(problem).with_context(|| format!("looking through {name}")),
+        None => Ok(messages),
+    }
+}
+
+/// A dead letter, where it can be allowed.
+fn read(message: &Message, queue: &'static str, reason: &str) -> Option<Aside> {
+    let attributes = message.message_attributes()?;
+    let attributes: Vec<(&str, &str)> =
+        attributes.iter().filter_map(|(name, value)| Some((name.as_str(), value.string_value()?))).collect();
+    let is_too_old = attributes.iter().any(|(name, text)| *name == attribute::REASON && *text == REASON);
+    let queued = QueuedMessage::read(message.body()?, &attributes).ok().filter(|_| is_too_old)?;
+    let webhook_id = queued.webhook_id;
+    Some(Aside {
+        webhook_id: webhook_id.as_str().to_owned(),
+        endpoint: queued.endpoint.as_str().to_owned(),
+        queue,
+        received_at: queued.received_at,
+        event_ids: queued.notes.claimed.lines().map(str::to_owned).collect(),
+        allowance: Allowance {
+            seal: queued.seal(),
+            webhook_id,
+            reason: reason.to_owned(),
+            allowed_at: clock::now(),
+        },
+    })
+}

@@ -1,0 +1,87 @@
+//! What happened before the ledger's memory begins.
+
+use std::process::{Command, Output};
+
+use aws_sdk_sqs::types::MessageAttributeValue;
+use tollgate_core::Timestamp;
+use tollgate_testkit::webhook::Payment;
+
+use tollgate_e2e::{Peeked, Platform};
+
+const DAY: i64 = 24 * 60 * 60;
+
+#[tokio::test]
+async fn what_is_too_old_takes_effect_once_an_operator_allows_it() {
+    let platform = Platform::open().await;
+    // Razorpay signs no time.
+    let endpoint = "razorpay";
+    let sender = platform.sender(endpoint).await;
+    let id = platform.unique("old");
+    let at = Timestamp::from_second(platform.now().as_second() - 45 * DAY).unwrap();
+    let answer =
+        platform.send(Some(endpoint), &sender.payment(&Payment::new(&id, &id, at), platform.now())).await;
+    assert_eq!(answer.status, 200);
+    let webhook_id = answer.body["webhook_id"].as_str().unwrap();
+    let aside = platform.until("it is set aside", async || set_aside(&platform, webhook_id).await).await;
+    assert!(platform.recorded(endpoint, &id).await.is_empty());
+
+    let listed = platform.until("it is listed", async || {
+        let listed = allow(&[webhook_id, "--json"]);
+        listed.status.success().then(|| String::from_utf8(listed.stdout).unwrap())
+    });
+    let listed: serde_json::Value = serde_json::from_str(&listed.await).unwrap();
+    assert_eq!((&listed["webhook_id"], &listed["endpoint"]), (&webhook_id.into(), &endpoint.into()));
+    // To look is not to allow.
+    send_back(&platform, &aside).await;
+    platform
+        .until("it is set aside again", async || {
+            let asides = platform.peek("IntakeDlqUrl").await;
+            (asides.iter().filter(|aside| is_of(aside, webhook_id)).count() == 2).then_some(())
+        })
+        .await;
+
+    platform
+        .until("it is allowed", async || {
+            let allowed = allow(&[webhook_id, "--yes", "--reason", "the provider was down for weeks"]);
+            allowed.status.success().then_some(())
+        })
+        .await;
+    send_back(&platform, &aside).await;
+    platform
+        .until("it takes effect", async || {
+            let events = platform.routed("PaymentsQueueUrl").await;
+            events.iter().any(|event| event.transaction_id == id).then_some(())
+        })
+        .await;
+}
+
+fn is_of(message: &Peeked, webhook_id: &str) -> bool {
+    message.attributes.to_string().contains(webhook_id)
+}
+
+async fn set_aside(platform: &Platform, webhook_id: &str) -> Option<Peeked> {
+    let found = platform.peek("IntakeDlqUrl").await.into_iter().find(|message| is_of(message, webhook_id))?;
+    assert!(found.attributes.to_string().contains("too_old_to_tell"), "{}", found.attributes);
+    Some(found)
+}
+
+/// As a redrive does, for one message.
+async fn send_back(platform: &Platform, message: &Peeked) {
+    let mut send = platform
+        .sqs()
+        .send_message()
+        .queue_url(platform.output("IntakeQueueUrl"))
+        .message_body(&message.body);
+    for (name, value) in message.attributes.as_object().unwrap() {
+        let text = value["StringValue"].as_str().unwrap();
+        let value = MessageAttributeValue::builder().data_type("String").string_value(text).build();
+        send = send.message_attributes(name, value.unwrap());
+    }
+    send.send().await.unwrap();
+}
+
+fn allow(arguments: &[&str]) -> Output {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
+    Command::new(binary).arg("allow").args(arguments).output().expect("`make test` builds the tool")
+}
