@@ -36,12 +36,14 @@ class Request:
 
 
 def is_allowed(who: Principal, request: Request) -> bool:
-    context = {"aws:SecureTransport": ("true",), **request.context}
+    context = {"aws:SecureTransport": ("true",)}
     if who.arn or who.service:
         # "Anonymous requests do not include this key."
         context["aws:PrincipalIsAWSService"] = (str(who.service is not None).lower(),)
     if who.arn:
         context["aws:PrincipalArn"] = (who.arn,)
+    # A key without a value is one that the service does not send.
+    context |= request.context
     own = [one for one in who.statements if matches(one, request, context)]
     its = [one for one in request.policy if is_about(one.get("Principal"), who) and matches(one, request, context)]
     if any(one["Effect"] == "Deny" for one in (*own, *its)):
