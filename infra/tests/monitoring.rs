@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
+use tollgate_core::{Queue, Reader};
 use tollgate_infra::{read, root, section};
 use yaml_rust2::Yaml;
 
@@ -127,6 +128,38 @@ fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
         let (_, section) = description.split_once(" See docs/runbook.md#").unwrap();
         assert!(sections.contains(section), "{name}: docs/runbook.md has no section {section}");
     }
+}
+
+/// A queue that nobody reads grows old. It must not hide what else is red, and nobody is told before a consumer is there.
+#[test]
+fn a_queue_without_a_consumer_hides_nothing_and_tells_nobody() {
+    let composites = of_type(&resources("infra/monitoring.yaml"), "AWS::CloudWatch::CompositeAlarm");
+    let parameters = section("infra/monitoring.yaml", "Parameters");
+    let consumed = Queue::ALL.iter().filter(|queue| matches!(queue.reader(), Reader::Consumer(_)));
+    let mut found = 0;
+    for queue in consumed {
+        let logical = queue.logical();
+        let own: Vec<_> = composites
+            .iter()
+            .filter(|(_, one)| {
+                let rule = one["Properties"]["AlarmRule"].as_str().unwrap();
+                ["Age", "Dlq"].iter().any(|kind| rule.contains(&format!("${{{logical}{kind}Alarm}}")))
+            })
+            .collect();
+        assert_eq!(own.len(), 1, "{logical}");
+        let properties = &own[0].1["Properties"];
+        let rule = format!("ALARM(\"${{{logical}AgeAlarm}}\") OR ALARM(\"${{{logical}DlqAlarm}}\")");
+        assert_eq!(properties["AlarmRule"].as_str(), Some(rule.as_str()));
+        let parameter = format!("{logical}Consumed");
+        assert_eq!(properties["ActionsEnabled"].as_str(), Some(parameter.as_str()));
+        let (_, parameter) = parameters.iter().find(|(name, _)| *name == parameter).unwrap();
+        assert_eq!(parameter["Default"].as_str(), Some("false"), "{logical}");
+        found += 1;
+    }
+    assert!(found > 0);
+    let always: Vec<_> =
+        composites.iter().filter(|(_, one)| one["Properties"]["ActionsEnabled"].is_badvalue()).collect();
+    assert_eq!(always.len() + found, composites.len(), "no other composite can be switched off");
 }
 
 /// Whatever the processor quarantines says why, and what to do then is in the runbook.

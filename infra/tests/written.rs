@@ -2,6 +2,8 @@
 //! and the dashboard's lines. CloudFormation's own loop (`Fn::ForEach`) makes resources, but neither list items nor lines
 //! of a text. It would also need a transform that the deployer must be allowed.
 
+use std::borrow::Borrow;
+
 use tollgate_core::{Queue, Reader};
 
 /// Dead-letter queues of what is no queue: logical name, name before the suffix, what is in it, and the runbook's
@@ -16,9 +18,10 @@ const OTHER_DEAD_LETTERS: [(&str, &str, &str, &str); 3] = [
         "functions",
     ),
 ];
-/// The sections of the template whose alarms are written here, each up to the next section.
+/// The sections of the template that are written here, each up to the next section.
 const DEAD_LETTERS: &str = "  # ---- Dead letters ";
 const OLD_MESSAGES: &str = "  # ---- Old messages ";
+const CONSUMERS: &str = "  # ---- Consumers: ";
 const SECTION: &str = "\n  # ---- ";
 
 /// One alarm on one queue.
@@ -28,6 +31,8 @@ struct Alarm {
     queue: (String, &'static str),
     /// What it means, and the runbook's section.
     meaning: (String, String),
+    /// Whether the queue's reader is a consumer, which may not be there yet.
+    is_consumers: bool,
 }
 
 /// The template's text with these parts as [`Queue::ALL`] says, whatever they are in `template`.
@@ -39,6 +44,7 @@ pub fn monitoring(template: &str) -> String {
     let (dead, old) = (dead_letters(), old_messages());
     let text = replace_section(template, DEAD_LETTERS, &dead, dead_letters_alarm);
     let text = replace_section(&text, OLD_MESSAGES, &old, old_messages_alarm);
+    let text = replace_section(&text, CONSUMERS, &consumers_only(&old), consumers_alarm);
     let text = replace_rules(&text, "DlqAlarm", &dead);
     let text = replace_rules(&text, "AgeAlarm", &old);
     let text = replace_metrics(&text, "Dead letters", "ApproximateNumberOfMessagesVisible", &dead);
@@ -49,8 +55,13 @@ pub fn monitoring(template: &str) -> String {
         "ApproximateAgeOfOldestMessage",
         &old,
     );
+    let text = replace_shown(&text, "consuming", &consumers_only(&old));
     let text = replace_shown(&text, "dead-letters", &dead);
     replace_shown(&text, "age", &old)
+}
+
+fn consumers_only(alarms: &[Alarm]) -> Vec<&Alarm> {
+    alarms.iter().filter(|alarm| alarm.is_consumers).collect()
 }
 
 fn dead_letters() -> Vec<Alarm> {
@@ -70,12 +81,14 @@ fn dead_letters() -> Vec<Alarm> {
             logical: queue.logical().to_owned(),
             queue: (format!("{}-dlq", queue.stem()), queue.ending()),
             meaning: (meaning, format!("dead-letters-{section}")),
+            is_consumers: matches!(queue.reader(), Reader::Consumer(_)),
         }
     });
     let others = OTHER_DEAD_LETTERS.into_iter().map(|(logical, queue, meaning, section)| Alarm {
         logical: logical.to_owned(),
         queue: (queue.to_owned(), ""),
         meaning: (meaning.to_owned(), format!("dead-letters-{section}")),
+        is_consumers: false,
     });
     of_queues.chain(others).collect()
 }
@@ -91,6 +104,7 @@ fn old_messages() -> Vec<Alarm> {
             logical: queue.logical().to_owned(),
             queue: (queue.stem().to_owned(), queue.ending()),
             meaning: (format!("{reader} falls behind"), "old-messages".to_owned()),
+            is_consumers: matches!(queue.reader(), Reader::Consumer(_)),
         }
     };
     Queue::ALL.iter().map(alarm).collect()
@@ -104,8 +118,29 @@ fn old_messages_alarm(alarm: &Alarm) -> String {
     block(alarm, ("Age", "age"), "ApproximateAgeOfOldestMessage", (3, "!Ref MessageAgeSeconds"))
 }
 
+/// What a consumer is told, by an alarm of its own: a queue that nobody reads would stay red and hide the others.
+fn consumers_alarm(alarm: &&Alarm) -> String {
+    let Alarm { logical, queue: (stem, _), .. } = alarm;
+    let topic =
+        "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:tollgate-alarms-${EnvironmentSuffix}";
+    format!(
+        r#"
+  {logical}ConsumingAlarm:
+    Type: AWS::CloudWatch::CompositeAlarm
+    Condition: HasComputed
+    Properties:
+      AlarmName: !Sub tollgate-consuming-{stem}-${{EnvironmentSuffix}}
+      AlarmDescription: The consumer of the {stem} fails or falls behind. See docs/runbook.md#consuming
+      AlarmRule: !Sub ALARM("${{{logical}AgeAlarm}}") OR ALARM("${{{logical}DlqAlarm}}")
+      ActionsEnabled: !Ref {logical}Consumed
+      AlarmActions: [!Sub "{topic}"]
+      OKActions: [!Sub "{topic}"]
+"#
+    )
+}
+
 fn block(alarm: &Alarm, kind: (&str, &str), metric: &str, (periods, threshold): (u32, &str)) -> String {
-    let Alarm { logical, queue: (stem, ending), meaning: (meaning, section) } = alarm;
+    let Alarm { logical, queue: (stem, ending), meaning: (meaning, section), .. } = alarm;
     let (ends, begins) = kind;
     format!(
         r#"
@@ -128,7 +163,7 @@ fn block(alarm: &Alarm, kind: (&str, &str), metric: &str, (periods, threshold): 
 }
 
 /// Writes the alarms between a section's title and the next section.
-fn replace_section(text: &str, title: &str, alarms: &[Alarm], write: fn(&Alarm) -> String) -> String {
+fn replace_section<A>(text: &str, title: &str, alarms: &[A], write: fn(&A) -> String) -> String {
     let (before, section) = text.split_once(title).unwrap_or_else(|| panic!("no section {title:?}"));
     let (line, rest) = section.split_once('\n').unwrap();
     let at = rest.find(SECTION).unwrap_or_else(|| panic!("no section follows {title:?}"));
@@ -136,12 +171,13 @@ fn replace_section(text: &str, title: &str, alarms: &[Alarm], write: fn(&Alarm) 
     format!("{before}{title}{line}\n{alarms}{}", &rest[at..])
 }
 
-/// Writes the alarms of a kind into the rule of the composite alarm that has them first.
+/// Writes the alarms of a kind, but those of consumers' queues, into the rule of the composite alarm that has them first.
 fn replace_rules(text: &str, kind: &str, alarms: &[Alarm]) -> String {
+    let alarms: Vec<&Alarm> = alarms.iter().filter(|alarm| !alarm.is_consumers).collect();
     let is_rule = |line: &str| {
-        line.contains("ALARM(\"${")
+        let line = line.trim_start();
+        line.strip_prefix("OR ").unwrap_or(line).starts_with("ALARM(\"${")
             && line.ends_with(&format!("{kind}}}\")"))
-            && !line.contains("ThrottlesAlarm")
     };
     replace_lines(text, is_rule, |index| {
         let or = if index == 0 { "" } else { "OR " };
@@ -166,13 +202,13 @@ fn replace_metrics(text: &str, widget: &str, metric: &str, alarms: &[Alarm]) -> 
 }
 
 /// Writes the alarms of a kind into the dashboard's list of alarms.
-fn replace_shown(text: &str, kind: &str, alarms: &[Alarm]) -> String {
+fn replace_shown<A: Borrow<Alarm>>(text: &str, kind: &str, alarms: &[A]) -> String {
     let arn = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm";
     let begin = format!("                \"{arn}:tollgate-{kind}-");
     replace_lines(
         text,
         |line| line.starts_with(&begin),
-        |index| Some(format!("{begin}{}-${{EnvironmentSuffix}}\",", alarms.get(index)?.queue.0)),
+        |index| Some(format!("{begin}{}-${{EnvironmentSuffix}}\",", alarms.get(index)?.borrow().queue.0)),
     )
 }
 
@@ -210,7 +246,10 @@ mod tests {
     fn what_is_missing_is_written() {
         let template = crate::read("infra/monitoring.yaml");
         let last = Queue::ALL.last().unwrap().stem();
-        for gone in [format!("tollgate-age-{last}"), format!("tollgate-dead-letters-{last}")] {
+        let consumed =
+            Queue::ALL.iter().rfind(|queue| matches!(queue.reader(), Reader::Consumer(_))).unwrap().stem();
+        for (kind, queue) in [("age", last), ("dead-letters", last), ("consuming", consumed)] {
+            let gone = format!("tollgate-{kind}-{queue}");
             let without: String =
                 template.lines().filter(|line| !line.contains(&gone)).flat_map(|line| [line, "\n"]).collect();
             assert!(without != template);
