@@ -273,9 +273,10 @@ fn the_gateway_checks_generic_requests_alone() {
 /// Gateway developer guide: `http.request.url` has the query) is asked by name here.
 #[test]
 fn no_log_or_trace_of_the_gateway_holds_a_query_or_a_body() {
-    const LOGGED: [&str; 11] = [
+    const LOGGED: [&str; 12] = [
         "requestId",
         "requestTimeEpoch",
+        "domainName",
         "identity.sourceIp",
         "httpMethod",
         "path",
