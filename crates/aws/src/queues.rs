@@ -46,7 +46,9 @@ impl IntakeQueue for SqsIntake {
             .message_body(&message.body)
             .set_message_attributes(Some(attributes(message.attributes())?));
         let request = match message.delivery {
-            Delivery::Fast => request.queue_url(&self.fast_url),
+            // The group of a fair queue: where one endpoint has a backlog, SQS hands out the others' messages first
+            // ("Amazon SQS fair queues", SQS developer guide).
+            Delivery::Fast => request.queue_url(&self.fast_url).message_group_id(message.endpoint.as_str()),
             Delivery::Ordered => request
                 .queue_url(&self.ordered_url)
                 .message_group_id(fifo_text(&message.group))
@@ -159,13 +161,13 @@ impl Quarantine for SqsQuarantine {
             .send_message()
             .message_body(poison.body)
             .set_message_attributes(Some(attributes(all)?));
-        let request = match poison.group {
-            None => request.queue_url(&self.fast_url),
+        let request = request.set_message_group_id(poison.group.map(str::to_owned));
+        let request = match poison.delivery {
+            Delivery::Fast => request.queue_url(&self.fast_url),
             // Deduplicated by its message id, since two messages of a group may have the same body.
-            Some(group) => request
-                .queue_url(&self.ordered_url)
-                .message_group_id(group)
-                .message_deduplication_id(poison.message_id),
+            Delivery::Ordered => {
+                request.queue_url(&self.ordered_url).message_deduplication_id(poison.message_id)
+            }
         };
         request.send().await.map(|_| ()).map_err(|problem| port_error(SERVICE, &problem))
     }

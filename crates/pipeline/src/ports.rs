@@ -5,8 +5,8 @@ use std::{fmt, future::Future};
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{
-    Authenticity, EffectId, EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent, Timestamp,
-    WebhookId, event::Position,
+    Authenticity, Delivery, EffectId, EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent,
+    Timestamp, WebhookId, event::Position,
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Revision};
 use tollgate_risk::Decision;
@@ -491,7 +491,9 @@ pub trait ArchiveQueue: Send + Sync {
 pub struct Poison<'a> {
     /// The queue's id of it.
     pub message_id: &'a str,
-    /// Its FIFO group; `None` on a standard queue.
+    /// Which intake it is of.
+    pub delivery: Delivery,
+    /// Its message group.
     pub group: Option<&'a str>,
     /// The message body.
     pub body: &'a str,

@@ -34,7 +34,7 @@ pub struct SqsRecord<'a> {
     pub body: &'a str,
     /// The message body as it is in the payload: the JSON text between its quotes.
     pub escaped_body: &'a str,
-    /// The FIFO group; `None` on a standard queue.
+    /// The message group. On a standard queue it is for SQS alone (fair queues).
     pub group: Option<&'a str>,
     /// How often the queue has handed the message out, this time included; 0 if the event does not say.
     pub receive_count: u32,

@@ -104,7 +104,7 @@ pub struct IntakeMessage {
     pub body: String,
     /// Which queue.
     pub delivery: Delivery,
-    /// FIFO: the payment object.
+    /// FIFO: the payment object. The standard queue's group is the endpoint.
     pub group: String,
     /// FIFO: the ledger key's event id (and the payment, where one delivery makes several messages).
     pub deduplication_id: String,

@@ -89,7 +89,7 @@ impl<P: ProcessPorts> Process<P> {
                 conflicts += done.conflicts;
                 let judge = |(index, outcome)| (index, tries.judge(index, outcome));
                 let ended = done.ended.into_iter().map(judge).collect();
-                for (index, outcome) in self.set_aside(ended, &done.accepted, records, deadline).await {
+                for (index, outcome) in self.set_aside(kind, ended, &done.accepted, records, deadline).await {
                     if let Err(problem) = batch.settle(index, outcome) {
                         warn!(error = %problem, "outcome without a record");
                     }

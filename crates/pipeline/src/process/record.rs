@@ -12,7 +12,7 @@ use crate::ports::PortError;
 pub struct Record<'a> {
     /// The id by which SQS is told of a failure.
     pub message_id: &'a str,
-    /// The FIFO group; `None` on a standard queue.
+    /// The message group: on a FIFO queue messages of one are in order, on a standard queue it means nothing here.
     pub group: Option<&'a str>,
     /// How often the queue has handed it out, this time included; 0 where that is not known.
     pub receive_count: u32,

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
-use tollgate_batch::{Deadline, Outcome, Reason};
-use tollgate_core::Timestamp;
+use tollgate_batch::{Deadline, Kind, Outcome, Reason};
+use tollgate_core::{Delivery, Timestamp};
 use tracing::warn;
 
 use super::{Ended, Process, Record, answers::Answers};
@@ -25,6 +25,7 @@ impl<P: ProcessPorts> Process<P> {
     /// message comes back. `accepted` are the messages whose seal a claim has: the others are archived unread.
     pub(super) async fn set_aside(
         &self,
+        kind: Kind,
         mut ended: Vec<Ended>,
         accepted: &HashSet<usize>,
         records: &[Record<'_>],
@@ -49,7 +50,7 @@ impl<P: ProcessPorts> Process<P> {
             .zip(archived)
             .map(|((index, record, reason), archived)| async move {
                 let sent = match archived {
-                    Ok(()) => self.quarantine(record, reason, deadline).await,
+                    Ok(()) => self.quarantine(kind, record, reason, deadline).await,
                     Err(problem) => Err(problem),
                 };
                 let message_id = record.message_id;
@@ -69,12 +70,23 @@ impl<P: ProcessPorts> Process<P> {
         ended
     }
 
-    async fn quarantine(&self, record: &Record<'_>, reason: Reason, deadline: Deadline) -> PortResult<()> {
+    async fn quarantine(
+        &self,
+        kind: Kind,
+        record: &Record<'_>,
+        reason: Reason,
+        deadline: Deadline,
+    ) -> PortResult<()> {
         if !deadline.has_time(self.now_ms()) {
             return Err(PortError::retryable("quarantine", "no time left"));
         }
         let Record { message_id, group, body, attributes, .. } = record;
-        self.quarantine.send(Poison { message_id, group: *group, body, attributes, reason }).await
+        let delivery = match (kind, group) {
+            (Kind::Fifo, Some(_)) => Delivery::Ordered,
+            _ => Delivery::Fast,
+        };
+        let poison = Poison { message_id, delivery, group: *group, body, attributes, reason };
+        self.quarantine.send(poison).await
     }
 
     /// Sends a row for each message to the archive queue.

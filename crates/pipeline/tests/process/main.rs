@@ -348,15 +348,35 @@ async fn a_contradiction_has_no_effect_and_is_quarantined() {
         take_payment(&world, endpoint, "stripe", &payment("evt_1")).await;
         take_payment(&world, endpoint, "stripe", &payment("evt_1").of("999900", "USD")).await;
         let group = world.intake.messages(delivery)[0].group.clone();
-        assert_eq!(group.is_some(), delivery == Delivery::Ordered);
+        let is_of_endpoint = group.as_deref() == Some(endpoint);
+        assert_eq!(is_of_endpoint, delivery == Delivery::Fast, "a fair queue's tenant is the endpoint");
         assert!(process(&world, delivery).await.is_empty());
         let published = world.published();
         assert_eq!(published.iter().map(|e| e.amount.unwrap().minor_units()).collect::<Vec<_>>(), [1_099]);
         assert_eq!(world.transactions.records().len(), 1);
         let quarantined = world.quarantine.messages();
         assert_eq!((quarantined.len(), quarantined[0].reason.as_str()), (1, "conflicting_facts"));
-        assert_eq!(quarantined[0].group, group, "it can go back in order");
+        assert_eq!(quarantined[0].group, group, "it can go back in order, or in fairness");
+        let dead = world.intake.queue(delivery).dead_letters().messages().len();
+        assert_eq!(dead, 1, "the quarantine of its own intake");
     }
+}
+
+/// A group of a standard queue shares out what SQS hands out. It orders nothing and holds nothing up: not even behind a failure.
+#[tokio::test]
+async fn the_messages_of_one_endpoint_are_worked_on_together() {
+    const MESSAGES: usize = 100;
+    let world = world();
+    for number in 0..MESSAGES {
+        take_payment(&world, "stripe", "stripe", &payment(&format!("evt_{number}"))).await;
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, MESSAGES);
+    batch[0].body.insert(0, '!');
+    assert!(batch.iter().all(|message| message.group.as_deref() == Some("stripe")));
+    let faults = Faults::none();
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((report.summary.records, report.summary.ok), (MESSAGES, MESSAGES - 1));
+    assert_eq!(report.summary.blocked, 0);
 }
 
 /// Two deliveries that ingest did not compare, since different versions of ours took them in: the facts that come first in

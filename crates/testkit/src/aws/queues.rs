@@ -81,12 +81,11 @@ fn message(request: &Value) -> Checked {
 fn draft(request: &Value) -> sqs::Draft {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let attributes = request["MessageAttributes"].as_object().into_iter().flatten();
-    let fifo =
-        request.get("MessageGroupId").map(|group| (text(group), text(&request["MessageDeduplicationId"])));
     sqs::Draft {
         body: text(&request["MessageBody"]),
         attributes: attributes.map(|(name, it)| (name.clone(), text(&it["StringValue"]))).collect(),
-        fifo,
+        group: request.get("MessageGroupId").map(text),
+        deduplication_id: request.get("MessageDeduplicationId").map(text),
     }
 }
 

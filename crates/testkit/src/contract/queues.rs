@@ -13,7 +13,7 @@ use super::samples::{endpoint, event};
 /// A message as it is in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// The FIFO group.
+    /// The message group.
     pub group: Option<String>,
     /// The body.
     pub body: String,
@@ -81,7 +81,10 @@ pub async fn intake<Q: IntakeQueue>(queue: Q, arrived: impl AsyncFn(Delivery) ->
         (name.to_owned(), value)
     });
     assert_eq!(seen[0].attributes, expected.collect(), "an empty value is a dash");
-    assert!(seen.iter().all(|seen| seen.group.is_none()));
+    assert!(
+        seen.iter().all(|seen| seen.group.as_deref() == Some(endpoint().as_str())),
+        "one merchant, one group"
+    );
 
     let long = "g".repeat(129);
     let sent = [
@@ -152,10 +155,13 @@ pub async fn quarantine<Q: Quarantine>(quarantine: Q, arrived: impl AsyncFn(Deli
     let mut given_again: Vec<(&str, &str)> =
         given.iter().copied().filter(|(name, _)| *name != attribute::EVENT_ID).collect();
     given_again.push((attribute::REASON, "an older reason"));
-    for (delivery, group) in [(Delivery::Fast, None), (Delivery::Ordered, Some("pi_1"))] {
+    for (delivery, group) in
+        [(Delivery::Fast, None), (Delivery::Fast, Some("stripe-eu")), (Delivery::Ordered, Some("pi_1"))]
+    {
         let send = async |message_id, attributes| {
             let reason = "payload_altered";
-            quarantine.send(Poison { message_id, group, body: "body", attributes, reason }).await.unwrap();
+            let poison = Poison { message_id, delivery, group, body: "body", attributes, reason };
+            quarantine.send(poison).await.unwrap();
         };
         send("m-1", given.as_slice()).await;
         send("m-2", given.as_slice()).await;

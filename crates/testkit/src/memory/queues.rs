@@ -69,14 +69,15 @@ impl MemoryIntake {
 impl IntakeQueue for &MemoryIntake {
     async fn send(&self, message: &IntakeMessage) -> PortResult<()> {
         let attributes = message.attributes().into_iter();
-        let fifo = match message.delivery {
-            Delivery::Fast => None,
-            Delivery::Ordered => Some((fifo_text(&message.group), message.deduplication_id.clone())),
+        let (group, deduplication_id) = match message.delivery {
+            Delivery::Fast => (message.endpoint.to_string(), None),
+            Delivery::Ordered => (fifo_text(&message.group), Some(message.deduplication_id.clone())),
         };
         self.queue(message.delivery).send(Draft {
             body: message.body.clone(),
             attributes: attributes.map(|(name, value)| (name.to_owned(), text(value))).collect(),
-            fifo,
+            group: Some(group),
+            deduplication_id,
         })
     }
 }
@@ -122,7 +123,7 @@ impl ArchiveQueue for &MemoryArchiveQueue {
 /// A quarantined message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// Its FIFO group; `None` from a standard queue.
+    /// Its message group.
     pub group: Option<String>,
     /// As it was received.
     pub body: String,
@@ -155,11 +156,15 @@ impl MemoryQuarantine {
 impl Quarantine for &MemoryQuarantine {
     async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
         let own = |(name, value): (&str, &str)| (name.to_owned(), text(value.to_owned()));
-        let queue = if poison.group.is_some() { &self.ordered } else { &self.fast };
+        let (queue, deduplication_id) = match poison.delivery {
+            Delivery::Fast => (&self.fast, None),
+            Delivery::Ordered => (&self.ordered, Some(poison.message_id.to_owned())),
+        };
         queue.send(Draft {
             body: poison.body.to_owned(),
             attributes: poison.kept_attributes().map(own).collect(),
-            fifo: poison.group.map(|group| (group.to_owned(), poison.message_id.to_owned())),
+            group: poison.group.map(str::to_owned),
+            deduplication_id,
         })
     }
 }

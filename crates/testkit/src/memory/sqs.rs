@@ -35,7 +35,7 @@ const VISIBILITY_SECONDS: i64 = 360;
 pub struct Message {
     /// Unique in its queue, but for copies that a standard queue delivers twice.
     pub id: String,
-    /// The FIFO group.
+    /// The message group.
     pub group: Option<String>,
     /// The body.
     pub body: String,
@@ -55,8 +55,10 @@ pub struct Draft {
     pub body: String,
     /// Message attributes.
     pub attributes: Vec<(String, String)>,
-    /// FIFO: the group and the deduplication id.
-    pub fifo: Option<(String, String)>,
+    /// The message group; on a standard queue there may be none.
+    pub group: Option<String>,
+    /// FIFO: the deduplication id.
+    pub deduplication_id: Option<String>,
 }
 
 impl Draft {
@@ -148,21 +150,20 @@ impl Queue {
         check(&draft).map_err(refused)?;
         let now = self.clock.reading();
         let mut state = self.state(now);
-        if self.is_fifo != draft.fifo.is_some() {
-            return Err(refused("MissingParameter"));
-        }
-        let group = match draft.fifo {
-            None => None,
-            Some((group, deduplication_id)) => {
-                let since = state.sent.get(&(group.clone(), deduplication_id.clone()));
+        match (self.is_fifo, &draft.group, draft.deduplication_id) {
+            (false, _, None) => {}
+            (true, Some(group), Some(deduplication_id)) => {
+                let known = (group.clone(), deduplication_id);
+                let since = state.sent.get(&known);
                 if since.is_some_and(|at| now.duration_since(*at).as_secs() < DEDUPLICATION_SECONDS) {
                     return Ok(());
                 }
-                state.sent.insert((group.clone(), deduplication_id), now);
-                Some(group)
+                state.sent.insert(known, now);
             }
-        };
-        state.push(group, draft.body, draft.attributes, now);
+            (false, _, Some(_)) => return Err(refused("InvalidParameterValue")),
+            (true, ..) => return Err(refused("MissingParameter")),
+        }
+        state.push(draft.group, draft.body, draft.attributes, now);
         Ok(())
     }
 
@@ -302,9 +303,9 @@ pub(crate) fn check(draft: &Draft) -> Result<(), &'static str> {
     if names.len() < draft.attributes.len() || !names.into_iter().all(|name| is_name(name)) {
         return INVALID;
     }
-    match &draft.fifo {
-        Some((group, deduplication_id)) if !is_fifo_text(group) || !is_fifo_text(deduplication_id) => INVALID,
-        _ => Ok(()),
+    match [&draft.group, &draft.deduplication_id].into_iter().flatten().all(|text| is_fifo_text(text)) {
+        true => Ok(()),
+        false => INVALID,
     }
 }
 
@@ -342,7 +343,7 @@ mod tests {
     }
 
     fn in_group(body: &str, group: &str) -> Draft {
-        Draft { fifo: Some((group.to_owned(), body.to_owned())), ..draft(body) }
+        Draft { group: Some(group.to_owned()), deduplication_id: Some(body.to_owned()), ..draft(body) }
     }
 
     fn bodies(messages: &[Message]) -> Vec<&str> {
@@ -366,9 +367,13 @@ mod tests {
         };
         // Body, name, type and value: 4 + 1 + 6 + the rest.
         let fits = MESSAGE_BYTES - 11;
-        for good in
-            [draft("\t\u{fffd}\u{10ffff}"), many(10), with("a", &"v".repeat(fits)), with("a.b-c_1", "v")]
-        {
+        for good in [
+            draft("\t\u{fffd}\u{10ffff}"),
+            many(10),
+            with("a", &"v".repeat(fits)),
+            with("a.b-c_1", "v"),
+            Draft { group: Some("a fair queue's".replace(' ', "-")), ..draft("body") },
+        ] {
             assert_eq!(queue.send(good), Ok(()));
         }
         for bad in [
