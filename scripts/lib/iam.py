@@ -1,14 +1,22 @@
-"""Decides a request to AWS by policies, as IAM documents it ("Policy evaluation logic", IAM user guide), as far as infra/'s
-policies go. A condition operator that is not known here is an error and never a condition that holds."""
+"""Decides requests to AWS by policies, with the pinned @cloud-copilot/iam-simulate (scripts/requirements/iam-simulate): a
+public implementation of "Policy evaluation logic" (IAM user guide), which knows each action's resources and context keys
+from AWS's service authorization reference. What it cannot decide is an error, and never an answer."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import json
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from machine import install
+
 Statement = Mapping[str, Any]
+# The simulator takes a key of which a part is a name only where a slash comes before the name. Both sides are renamed, so
+# that the condition is evaluated all the same.
+RENAMED = {"kms:EncryptionContext:": "aws:RequestTag/kms-"}
 
 
 @dataclass(frozen=True)
@@ -18,15 +26,12 @@ class Principal:
     arn: str | None
     statements: tuple[Statement, ...] = ()
     service: str | None = None
-
-    @property
-    def account(self) -> str | None:
-        return self.arn.split(":")[4] if self.arn else None
+    boundary: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: the resource's own policy, and the keys that the service adds, each with its values."""
+    """What is asked for: the resource's own policy, and the keys that AWS adds, each with its values."""
 
     action: str
     resource: str
@@ -35,64 +40,76 @@ class Request:
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def is_allowed(who: Principal, request: Request) -> bool:
-    context = {"aws:SecureTransport": ("true",)}
-    if who.arn or who.service:
-        # "Anonymous requests do not include this key."
-        context["aws:PrincipalIsAWSService"] = (str(who.service is not None).lower(),)
-    if who.arn:
-        context["aws:PrincipalArn"] = (who.arn,)
-    # A key without a value is one that the service does not send.
-    context |= request.context
-    own = [one for one in who.statements if matches(one, request, context)]
-    its = [one for one in request.policy if is_about(one.get("Principal"), who) and matches(one, request, context)]
-    if any(one["Effect"] == "Deny" for one in (*own, *its)):
-        return False
-    if who.account == request.account:
-        return bool(own or its)
-    # A service has no policy of its own. Another account must allow it as well as the resource.
-    return bool(its) and (who.service is not None or bool(own))
+class Simulator:
+    """Answers questions together: a process is started once, and what was asked before is known."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+        self.policies: dict[str, Any] = {}
+        self.names: dict[str, str] = {}
+        self.held: dict[int, tuple[Sequence[Statement], str]] = {}
+
+    def learn(self, questions: Iterable[tuple[Principal, Request]]) -> None:
+        """Has the answers for `is_allowed`."""
+        asked = {json.dumps(one, sort_keys=True): one for one in (self.simulation(*pair) for pair in questions)}
+        new = {key: one for key, one in asked.items() if key not in self.known}
+        if not new:
+            return
+        folder = install("iam-simulate")
+        done = subprocess.run(["node", Path(__file__).with_name("simulate.mjs")], cwd=folder, text=True, capture_output=True,
+                              input=json.dumps({"policies": self.policies, "requests": list(new.values())}), check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        answers = json.loads(done.stdout)
+        unknown = {f"{answer}: {one['action']} on {one['resource']}" for one, answer in zip(new.values(), answers, strict=True)
+                   if answer not in ("Allowed", "ImplicitlyDenied", "ExplicitlyDenied")}
+        if unknown:
+            raise ValueError("\n".join(sorted(unknown)))
+        self.known |= dict(zip(new, answers, strict=True))
+
+    def is_allowed(self, who: Principal, request: Request) -> bool:
+        key = json.dumps(self.simulation(who, request), sort_keys=True)
+        if key not in self.known:
+            self.learn([(who, request)])
+        return self.known[key] == "Allowed"
+
+    def simulation(self, who: Principal, request: Request) -> dict[str, Any]:
+        context: dict[str, tuple[str, ...]] = {"aws:SecureTransport": ("true",)}
+        if who.arn or who.service:
+            # "Anonymous requests do not include this key."
+            context["aws:PrincipalIsAWSService"] = (str(who.service is not None).lower(),)
+        if who.arn:
+            context |= {"aws:PrincipalArn": (who.arn,), "aws:PrincipalAccount": (who.arn.split(":")[4],)}
+        context |= request.context
+        return {"principal": who.arn or who.service, "action": request.action, "resource": request.resource,
+                "account": request.account,
+                # A key without a value is one that AWS does not send.
+                "context": {renamed(key): values[0] if len(values) == 1 else list(values) for key, values in context.items() if values},
+                "identity": [self.named(who.statements)] if who.statements else [],
+                "boundary": self.named(who.boundary) if who.boundary else None,
+                "policy": self.named(request.policy) if request.policy else None}
+
+    def named(self, statements: Sequence[Statement]) -> str:
+        if id(statements) not in self.held:
+            text = json.dumps(statements, sort_keys=True)
+            if text not in self.names:
+                self.names[text] = str(len(self.names))
+                self.policies[self.names[text]] = {"Version": "2012-10-17", "Statement": [with_renamed(one) for one in statements]}
+            # Held, so that no other statements get this identity.
+            self.held[id(statements)] = statements, self.names[text]
+        return self.held[id(statements)][1]
 
 
-def is_about(principal: Any, who: Principal) -> bool:
-    if principal == "*":
-        return True
-    if set(principal) == {"Service"}:
-        return who.service in listed(principal["Service"])
-    raise ValueError(f"unknown principal {principal}")
+def with_renamed(statement: Statement) -> Statement:
+    if "Condition" not in statement:
+        return statement
+    return {**statement, "Condition": {operator: {renamed(key): value for key, value in keys.items()}
+                                       for operator, keys in statement["Condition"].items()}}
 
 
-def matches(statement: Statement, request: Request, context: Mapping[str, tuple[str, ...]]) -> bool:
-    return (any(is_like(request.action, one, fold=True) for one in listed(statement["Action"]))
-            and any(is_like(request.resource, one) for one in listed(statement["Resource"]))
-            and all(holds(operator, context.get(key, ()), [str(one) for one in listed(wanted)])
-                    for operator, keys in statement.get("Condition", {}).items() for key, wanted in keys.items()))
+def renamed(key: str) -> str:
+    return next((new + key.removeprefix(old).replace(":", "-") for old, new in RENAMED.items() if key.startswith(old)), key)
 
 
-def holds(operator: str, found: tuple[str, ...], wanted: list[str]) -> bool:
-    """Whether a condition on one key holds. What is not there matches nothing, and so every negated operator."""
-    if operator == "Null":
-        return (not found) == (wanted == ["true"])
-    scope, _, operator = operator.rpartition(":")
-    operator, is_negated = operator.replace("Not", ""), "Not" in operator
-    is_pattern = {"StringEquals": False, "Bool": False, "StringLike": True, "ArnLike": True, "ArnEquals": True}[operator]
-
-    def one_holds(one: str) -> bool:
-        return any(is_like(one, other) if is_pattern else one == other for other in wanted) != is_negated
-
-    if scope == "ForAllValues":
-        return all(map(one_holds, found))
-    if scope == "ForAnyValue":
-        return any(map(one_holds, found))
-    if len(found) > 1 or scope:
-        raise ValueError(f"{scope}:{operator} on {found}")
-    return one_holds(found[0]) if found else is_negated
-
-
-def is_like(text: str, pattern: str, fold: bool = False) -> bool:
-    regex = "".join({"*": ".*", "?": "."}.get(one, re.escape(one)) for one in pattern)
-    return re.fullmatch(regex, text, re.DOTALL | (re.IGNORECASE if fold else 0)) is not None
-
-
-def listed(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else [value]
+def listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

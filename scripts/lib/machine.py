@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,9 +89,23 @@ def private(path: Path, text: str) -> None:
 
 
 def install(tool: str) -> Path:
-    """A virtual environment with the exact packages of scripts/requirements, made once. pip takes no file whose hash is not there."""
-    pins = ROOT / "scripts/requirements" / f"{tool}.txt"
-    wanted = "".join(f"{line.split()[0]}\n" for line in pins.read_text().splitlines() if "==" in line)
+    """A virtual environment with the exact packages of scripts/requirements, made once; the folder of node's modules, where the
+    pins are a folder for npm. Neither takes a file whose hash is not there."""
+    home = LOCAL / "tools" / tool
+    npm = ROOT / "scripts/requirements" / tool
+    if npm.is_dir():
+        once(tool, (npm / "package-lock.json").read_text(), [
+            ["cp", "-r", f"{npm}/.", home], ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]])
+        return home
+    pins = npm.with_suffix(".txt")
+    once(tool, "".join(f"{line.split()[0]}\n" for line in pins.read_text().splitlines() if "==" in line), [
+        [sys.executable, "-m", "venv", "--clear", home],
+        [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--requirement", pins]])
+    return home / "bin"
+
+
+def once(tool: str, wanted: str, commands: Sequence[list[str | Path]]) -> None:
+    """Installs a tool, unless it is what is wanted."""
     home = LOCAL / "tools" / tool
     marker = home / "installed"
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -101,15 +115,13 @@ def install(tool: str) -> Path:
             # Not among the results of a script that installs what it takes.
             print(f"installing {tool} (once)", file=sys.stderr, flush=True)
             log = home.parent / f"{tool}.log"
+            home.mkdir(exist_ok=True)
             with log.open("w") as out:
-                venv: list[str | Path] = [sys.executable, "-m", "venv", "--clear", home]
-                pip: list[str | Path] = [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input",
-                                         "--no-deps", "--require-hashes", "--requirement", pins]
-                for command in (venv, pip):
-                    if subprocess.run(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=600, check=False).returncode:
+                for command in commands:
+                    if subprocess.run(command, cwd=home, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=600,
+                                      check=False).returncode:
                         raise Failure(f"{tool} cannot be installed:\n{tail(log)}")
             marker.write_text(wanted)
-    return home / "bin"
 
 
 def base_environment() -> dict[str, str]:
