@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test attack race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push deploy diff outputs destroy
+.PHONY: help demo up down status test attack race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params infra/params/$(ENV).json
@@ -66,6 +66,9 @@ ifeq ($(ENV),local)
 else
 	@scripts/operate/push-images $(environment) $(params)
 endif
+
+preflight: ## Ask an account what a deployment may fail on, and change nothing (ENV=dev)
+	@scripts/operate/preflight $(environment) $(params)
 
 deploy: ## Deploy what was pushed to AWS (ENV=dev reads infra/params/dev.json), or to this machine's peer (ENV=local)
 ifeq ($(ENV),local)
