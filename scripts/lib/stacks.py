@@ -22,7 +22,7 @@ GONE = "does not exist"
 # How often a change set is asked for whose name is taken. A start of the CLI takes half a second at least.
 CHANGE_SETS = 4
 # Types of resources whose removal takes data along: what a key encrypted is lost with it.
-HOLDERS = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket")
+HOLDERS = tuple(json.loads((ROOT / "infra/policies/holders.json").read_text()))
 
 
 def options(description: str) -> ArgumentParser:
