@@ -6,6 +6,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
+#[cfg(test)]
+use tollgate_core::Authenticity;
 use tollgate_core::{EndpointId, ProviderId, Timestamp, WebhookId, id::hex_sha256};
 use tollgate_providers::{Endpoint, Received, Trusted};
 
@@ -122,6 +124,14 @@ impl<'a> QueuedMessage<'a> {
         Ok(QueuedBody(Cow::Owned(fetched)))
     }
 
+    /// The message with its body in S3: `claim_check` is its [`ClaimCheck`] as JSON.
+    pub(crate) fn claim_checked<'c>(self, claim_check: &'c str) -> QueuedMessage<'c>
+    where
+        'a: 'c,
+    {
+        QueuedMessage { encoding: Encoding::ClaimCheck, body: claim_check, escaped_body: None, ..self }
+    }
+
     /// The webhook with what `endpoint`'s normaliser reads of it.
     ///
     /// # Errors
@@ -140,6 +150,33 @@ impl<'a> QueuedMessage<'a> {
     /// [`IntakeError::Attribute`].
     pub fn request(&self) -> Result<RequestParts, IntakeError> {
         json(attribute::REQUEST, |_| Ok(self.request))
+    }
+}
+
+#[cfg(test)]
+impl QueuedMessage<'_> {
+    /// The first webhook of the endpoint `acme`.
+    pub(crate) fn example() -> Self {
+        Self {
+            webhook_id: WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            endpoint: EndpointId::new("acme").unwrap(),
+            provider: ProviderId::new("generic").unwrap(),
+            received_at: Timestamp::UNIX_EPOCH,
+            source_ip: "",
+            key_id: "",
+            notes: Notes {
+                authenticity: Authenticity::Verified,
+                body_sha256: "".into(),
+                signed_at: None,
+                claimed: "".into(),
+                conflicts: Vec::new(),
+                only_transaction: None,
+            },
+            request: "{}",
+            encoding: Encoding::Text,
+            body: "",
+            escaped_body: None,
+        }
     }
 }
 

@@ -118,9 +118,7 @@ impl<P: ProcessPorts> Process<P> {
 
 fn read<'r>(Indexed { index, record }: Indexed<'r, '_>) -> Result<Read<'r>, Outcome> {
     let message_id = record.message_id;
-    let message = QueuedMessage::read(record.body, &record.attributes)
-        .map_err(|problem| poison("not_an_intake_message", &problem, message_id))?;
-    let message = QueuedMessage { escaped_body: record.escaped_body, ..message };
+    let message = record.read().map_err(|problem| poison("not_an_intake_message", &problem, message_id))?;
     let content = message.content().map_err(|problem| unreadable(&problem, message_id))?;
     Ok(Read { index, message_id, seal: message.seal(), message, content })
 }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::HashSet, fmt::Display};
 use tollgate_batch::{Kind, Outcome, Reason};
 use tracing::warn;
 
-use crate::ports::PortError;
+use crate::{
+    intake::{IntakeError, QueuedMessage},
+    ports::PortError,
+};
 
 /// One SQS record of the batch.
 #[derive(Debug, Clone)]
@@ -22,6 +25,13 @@ pub struct Record<'a> {
     pub escaped_body: Option<&'a str>,
     /// The message attributes' texts.
     pub attributes: Cow<'a, [(&'a str, &'a str)]>,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn read(&self) -> Result<QueuedMessage<'a>, IntakeError> {
+        let message = QueuedMessage::read(self.body, &self.attributes)?;
+        Ok(QueuedMessage { escaped_body: self.escaped_body, ..message })
+    }
 }
 
 /// The reason of a message that there was no time for.

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{Ended, Process, Record, answers::Answers};
 use crate::{
     archive::{self, Ending, Packing, UnreadMessage, line, write_line},
-    intake::{ClaimCheck, Content, Encoding, MAX_MESSAGE_BYTES, QueuedMessage},
+    intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES, QueuedMessage},
     ports::{ArchiveQueue, Clock, PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine},
 };
 
@@ -101,7 +101,7 @@ impl<P: ProcessPorts> Process<P> {
         let lines: Vec<_> = poison
             .iter()
             .map(|(index, record, reason)| {
-                let webhook = accepted.contains(index).then(|| webhook(record)).flatten();
+                let webhook = accepted.contains(index).then(|| record.read().ok()).flatten();
                 self.poison_line(record, webhook, reason, now, deadline)
             })
             .collect();
@@ -148,8 +148,7 @@ impl<P: ProcessPorts> Process<P> {
             in_time()?;
             let stored = self.store_body(&message).await;
             let claim_check = stored.map_err(|_| PortError::retryable("payloads", "body not stored"))?;
-            let (encoding, body) = (Encoding::ClaimCheck, claim_check.as_str());
-            let message = QueuedMessage { encoding, body, escaped_body: None, ..message };
+            let message = message.claim_checked(&claim_check);
             return line(|line| write_line(line, &message, [], ending)).map_err(unwritable);
         }
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -175,16 +174,4 @@ impl<P: ProcessPorts> Process<P> {
         message.body = serde_json::to_string(&claim_check).map_err(unwritable)?;
         written(&message).map_err(unwritable)
     }
-}
-
-/// The webhook in a message that was accepted.
-fn webhook<'r>(record: &Record<'r>) -> Option<QueuedMessage<'r>> {
-    let message = QueuedMessage::read(record.body, &record.attributes).ok()?;
-    let message = QueuedMessage { escaped_body: record.escaped_body, ..message };
-    // It compares the body with the receipt, as the archive will.
-    let is_its_body = match message.content().ok()? {
-        Content::Inline(_) => true,
-        Content::ClaimCheck(claim_check) => claim_check.sha256 == message.notes.body_sha256,
-    };
-    is_its_body.then_some(message)
 }

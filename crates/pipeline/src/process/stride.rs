@@ -1,7 +1,6 @@
 //! The messages of a stride, their events, and how far each has come.
 
 use std::{
-    fmt,
     marker::PhantomData,
     ops::{Index, IndexMut, Range},
 };
@@ -28,6 +27,7 @@ use crate::{
 pub(super) struct Arena<T>(Vec<T>);
 
 /// An index into an [`Arena`] of `T`.
+#[derive(Debug)]
 pub(super) struct Ix<T>(usize, PhantomData<fn() -> T>);
 
 /// The index of an event of the stride.
@@ -80,12 +80,6 @@ impl<T> Copy for Ix<T> {}
 impl<T> PartialEq for Ix<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
-    }
-}
-
-impl<T> fmt::Debug for Ix<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.0)
     }
 }
 
@@ -371,10 +365,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        intake::{Encoding, Notes},
-        process::stride::Progress::{Done, Failed, Pending},
-    };
+    use crate::process::stride::Progress::{Done, Failed, Pending};
 
     /// One part of a message: whether the message owns its event, and the event's progress.
     #[derive(Debug, Clone, Copy)]
@@ -405,29 +396,6 @@ mod tests {
         PaymentEvent::new(Facts::new("e", "paid", EventType::PaymentSucceeded), arrival, RiskTier::Unrated)
     }
 
-    fn queued() -> QueuedMessage<'static> {
-        QueuedMessage {
-            webhook_id: WebhookId::new(Timestamp::UNIX_EPOCH, 1),
-            endpoint: EndpointId::new("acme").unwrap(),
-            provider: ProviderId::new("generic").unwrap(),
-            received_at: Timestamp::UNIX_EPOCH,
-            source_ip: "",
-            key_id: "",
-            notes: Notes {
-                authenticity: Authenticity::Verified,
-                body_sha256: "".into(),
-                signed_at: None,
-                claimed: "".into(),
-                conflicts: Vec::new(),
-                only_transaction: None,
-            },
-            request: "{}",
-            encoding: Encoding::Text,
-            body: "",
-            escaped_body: None,
-        }
-    }
-
     fn outcome(row: Row, told: &[Told]) -> (Outcome, Option<archive::Outcome>) {
         let mut events = Events::with_capacity(told.len());
         let mut event = |progress, by| {
@@ -449,7 +417,7 @@ mod tests {
             Unanswered => Part::Undecided(Retry("ledger_unavailable"), None),
         };
         let parts: Vec<Part<'_>> = told.iter().map(part).collect();
-        let message = queued();
+        let message = QueuedMessage::example();
         let message = Message {
             index: 0,
             message: &message,
@@ -530,7 +498,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "mid")]
     fn a_wrong_number_of_parts_fails_the_invocation() {
-        let message = queued();
+        let message = QueuedMessage::example();
         let messages = [Message {
             index: 0,
             message: &message,

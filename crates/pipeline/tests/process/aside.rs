@@ -10,10 +10,10 @@ use tollgate_pipeline::{
     ports::{Clock, LedgerState, PortError},
 };
 use tollgate_testkit::{
-    failure::Faults,
+    failure::{Fault, Faults},
     memory::{
         queues::Message,
-        world::{World, failures, records, run},
+        world::{LIMIT, World, failures, records, run},
     },
     webhook::{Payment, adyen, adyen_event_id},
 };
@@ -35,6 +35,19 @@ fn published(world: &World) -> Vec<String> {
 /// The outcome and the reason of each archived webhook, and how many events it has there.
 fn archived(world: &World) -> Vec<(Outcome, Option<String>, usize)> {
     world.archived().into_iter().map(|row| (row.outcome, row.reason, row.events.len())).collect()
+}
+
+/// Runs a batch with each body as it stands in the batch's JSON beside it, as a function reads it.
+pub(crate) async fn run_as_read(world: &World, batch: &[Message]) -> Vec<String> {
+    let escaped: Vec<String> =
+        batch.iter().map(|message| serde_json::to_string(&message.body).unwrap()).collect();
+    let mut records = records(batch);
+    for (record, escaped) in records.iter_mut().zip(&escaped) {
+        record.escaped_body = Some(&escaped[1..escaped.len() - 1]);
+    }
+    let faults = Faults::none();
+    let deadline = Deadline::at(u64::MAX, 0);
+    failures(&world.processor(&faults).run(Kind::Standard, &records, deadline).await.unwrap())
 }
 
 /// The bus refuses the first of ten messages of a payment each time, and the second one at its first try.
@@ -108,6 +121,33 @@ async fn what_is_set_aside_is_archived_at_once_and_kept_from_then_on() {
     assert_eq!(published(&world), ["e3"]);
 }
 
+/// An accepted webhook whose body is too long for its row or was too long for its message: it is archived as a webhook, its
+/// body in S3.
+#[tokio::test]
+async fn a_webhook_with_a_long_body_is_set_aside_with_its_body_in_s3() {
+    for (length, filler) in [(LIMIT - 2_048, b'"'), (LIMIT, b' ')] {
+        let world = world();
+        let mut body = payment("e1").body("stripe").unwrap().into_bytes();
+        body.resize(length, filler);
+        take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
+        let mut batch = world.intake.receive(Delivery::Fast, 10);
+        batch[0].receive_count = 3;
+        world.bus.fail(throttled());
+        assert!(run_as_read(&world, &batch).await.is_empty(), "{length}");
+        assert_eq!(world.quarantine.messages()[0].reason, "bus_unavailable");
+        let rows = world.archived();
+        assert_eq!(
+            (rows.len(), rows[0].outcome, rows[0].events.len()),
+            (1, Outcome::SetAside, 0),
+            "{length}"
+        );
+        match decode(rows[0].encoding, &rows[0].body).unwrap() {
+            Content::ClaimCheck(check) => assert!(world.payloads.objects()[&check.key] == body, "{length}"),
+            Content::Inline(_) => panic!("{length}: in the row"),
+        }
+    }
+}
+
 /// Two deliveries of one event, whose bytes differ, and the later one is processed first.
 #[tokio::test]
 async fn a_delivery_that_a_copy_overtook_is_archived_as_well() {
@@ -171,26 +211,49 @@ async fn rows_of_new_outcomes_are_in_archive_messages_apart() {
     assert_eq!(archived(&world).len(), 4);
 }
 
-/// A delivery whose events do not fit a message of the archive queue, even with the body in S3: U+FFFE, which SQS takes
-/// nowhere, is three bytes in an event and six in a message.
+/// Rows too long to share a message, and a duplicate in a message apart: those come back whose messages were not sent.
 #[tokio::test]
-async fn a_delivery_whose_row_is_too_large_is_archived_in_parts() {
+async fn a_message_comes_back_whose_own_row_was_not_sent() {
+    let world = world();
+    for id in ["e1", "e2", "e3"] {
+        let mut body = payment(id).body("stripe").unwrap().into_bytes();
+        body.resize(MAX_MESSAGE_BYTES * 2 / 3, b' ');
+        take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
+    }
+    take_payment(&world, "stripe", "stripe", &payment("e1")).await;
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    // Endpoints, states, effects, latest, record, publish, archive: every other message is sent.
+    let faults = Faults::nth(6, Fault::Partial);
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!(failures(&report), [batch[1].id.clone(), batch[3].id.clone()]);
+    assert_eq!(archived(&world), [(Outcome::Processed, None, 1), (Outcome::Processed, None, 1)]);
+    let faults = Faults::none();
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert!(failures(&report).is_empty());
+    assert_eq!(archived(&world)[2..], [(Outcome::Processed, None, 1), (Outcome::Duplicate, None, 0)]);
+}
+
+/// Takes a delivery of payments, each with a note of so many bytes more, and processes it. Its rows' lengths and their
+/// numbers of events. U+FFFE, which SQS takes nowhere, is three bytes in an event and six in a message.
+async fn rows_of_a_large_delivery(more: &[usize]) -> Vec<(usize, usize)> {
     let world = world();
     let payments: Vec<Payment> =
-        (0..100).map(|n| Payment::new(format!("PSP{n}"), format!("T{n}"), noon())).collect();
+        (0..more.len()).map(|n| Payment::new(format!("PSP{n}"), format!("T{n}"), noon())).collect();
     let mut body: serde_json::Value =
         serde_json::from_str(&adyen(&payments.iter().collect::<Vec<_>>())).unwrap();
-    for item in body["notificationItems"].as_array_mut().unwrap() {
+    for (item, more) in body["notificationItems"].as_array_mut().unwrap().iter_mut().zip(more) {
         let item = item["NotificationRequestItem"].as_object_mut().unwrap();
         let data = item.entry("additionalData").or_insert_with(|| serde_json::json!({}));
-        data["metadata.note"] = "\u{fffe}".repeat(2_600).into();
+        data["metadata.note"] = format!("{}{}", "\u{fffe}".repeat(4_000), "-".repeat(*more)).into();
     }
     let webhook = sender("adyen", "adyen").sign("", body.to_string().as_bytes(), noon());
-    take(&world, "adyen", &webhook).await;
+    let faults = Faults::none();
+    let mut intake = world.intake(&faults);
+    intake.max_body_bytes = 4 * LIMIT;
+    world.take_on(&intake, Some("adyen"), &webhook).await.unwrap();
     assert!(process(&world, Delivery::Fast).await.is_empty());
-    assert_eq!((world.published().len(), world.quarantine.messages().len()), (100, 0));
+    assert_eq!((world.published().len(), world.quarantine.messages().len()), (more.len(), 0));
     let rows = world.archived();
-    assert!(rows.len() > 1, "the events are longer than a message");
     assert!(rows.iter().all(|row| row.webhook_id == rows[0].webhook_id && row.body == rows[0].body));
     assert_eq!(rows.iter().map(|row| row.part as usize).collect::<Vec<_>>(), Vec::from_iter(0..rows.len()));
     let told: Vec<String> = rows
@@ -198,6 +261,28 @@ async fn a_delivery_whose_row_is_too_large_is_archived_in_parts() {
         .flat_map(|row| row.events.iter().map(|event| event.provider_event_id.to_string()))
         .collect();
     assert_eq!(told, payments.iter().map(adyen_event_id).collect::<Vec<_>>(), "each once, in order");
+    let messages = world.archive.messages();
+    let lines: Vec<&str> = messages.iter().flat_map(|message| message.lines()).collect();
+    lines.iter().zip(rows).map(|(line, row)| (line.len(), row.events.len())).collect()
+}
+
+/// A delivery whose events do not fit a message of the archive queue, even with the body in S3.
+#[tokio::test]
+async fn a_delivery_whose_row_is_too_large_is_archived_in_parts() {
+    const EVENTS: usize = 100;
+    let rows = rows_of_a_large_delivery(&[0; EVENTS]).await;
+    assert!(rows.len() > 2, "the events are longer than two messages");
+    // A few bytes more than a message takes, in the first part and in one that says its number.
+    let mut before = 0;
+    for (part, (length, events)) in rows.iter().copied().enumerate().take(2) {
+        let beyond = MAX_MESSAGE_BYTES - length + 5;
+        let mut more = [0; EVENTS];
+        more[before..before + events].fill(beyond / events);
+        more[before] += beyond % events;
+        let rows = rows_of_a_large_delivery(&more).await;
+        assert_eq!(rows[part].1, events - 1, "part {part}");
+        before += events;
+    }
 }
 
 /// Poison whose rows are longer than an archive message, and a deadline that strikes at any look at the clock: no body is
@@ -243,7 +328,9 @@ async fn a_section_that_there_is_no_time_for_is_not_published() {
     for number in 0..600 {
         take_payment(&world, "stripe", "stripe", &payment(&format!("e{number}"))).await;
     }
-    let batch = world.intake.receive(Delivery::Fast, 1_000);
+    let mut batch = world.intake.receive(Delivery::Fast, 1_000);
+    // A failure would set each aside.
+    batch.iter_mut().for_each(|message| message.receive_count = 3);
     let faults = Faults::none();
     let mut found = false;
     for looks in 1..20 {
@@ -255,7 +342,10 @@ async fn a_section_that_there_is_no_time_for_is_not_published() {
         let report = processor.run(Kind::Standard, &records(&batch), deadline).await.unwrap();
         world.clock.tick_ms(0);
         let failed = failures(&report);
+        assert!(report.summary.reasons.keys().all(|reason| *reason == "deadline"), "after {looks} looks");
+        assert_eq!(report.summary.retries + report.summary.unprocessed, failed.len(), "after {looks} looks");
         let newly = world.published().split_off(done);
+        assert_eq!(report.published, newly.len(), "after {looks} looks");
         let is_done = |event: &tollgate_core::PaymentEvent<'_>| {
             world.ledger.entry(&event.ledger_key()).unwrap().state == LedgerState::Processed
         };

@@ -184,12 +184,7 @@ impl Fit {
     /// The message as its row has it.
     fn of<'m>(&'m self, message: &'m QueuedMessage<'m>) -> Cow<'m, QueuedMessage<'m>> {
         match &self.claim_check {
-            Some(claim_check) => Cow::Owned(QueuedMessage {
-                encoding: Encoding::ClaimCheck,
-                body: claim_check,
-                escaped_body: None,
-                ..message.clone()
-            }),
+            Some(claim_check) => Cow::Owned(message.clone().claim_checked(claim_check)),
             None => Cow::Borrowed(message),
         }
     }
@@ -199,8 +194,8 @@ impl<'a> Events<'a> {
     /// At least as long as the events in a message's row, in bytes.
     fn bytes_at_most(&self, parts: &[Part<'a>], outcome: archive::Outcome) -> usize {
         let bytes = |part: &Part<'a>| match part {
-            Part::Owns(event) if self[*event].is_pending() => self[*event].json.len() + 1,
-            Part::Owns(_) | Part::Repeats(..) | Part::Done(..) => EVENT_BYTES,
+            Part::Owns(event) => self[*event].json.len() + 1,
+            Part::Repeats(..) | Part::Done(..) => EVENT_BYTES,
             Part::Refused(..) | Part::Undecided(..) => 0,
         };
         if outcome == archive::Outcome::Duplicate { 0 } else { parts.iter().map(bytes).sum() }
@@ -217,10 +212,7 @@ impl<'a> Events<'a> {
             return Ok(Vec::new());
         }
         let texts = parts.iter().filter_map(|part| match part {
-            Part::Owns(event) if self[*event].is_pending() => {
-                Some(Ok(Cow::Borrowed(self[*event].json.as_str())))
-            }
-            Part::Owns(event) => Some(serde_json::to_string(&self[*event].payment).map(Cow::Owned)),
+            Part::Owns(event) => Some(Ok(Cow::Borrowed(self[*event].json.as_str()))),
             Part::Repeats(_, payment) | Part::Done(payment, _) => {
                 Some(serde_json::to_string(payment).map(Cow::Owned))
             }
