@@ -31,9 +31,8 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tri
         let verdicts = || own.iter().filter_map(|judged| judged.verdict.as_ref().ok());
         let is_accepted = verdicts().any(|verdict| verdict.is_sealed());
         // A message that only tells what is done must still be one that was accepted.
-        let is_nothing = !is_accepted
-            && message.conflicts == 0
-            && own.iter().all(|judged| matches!(judged.verdict, Ok(Verdict::Processed { .. })));
+        let is_nothing =
+            !is_accepted && own.iter().all(|judged| matches!(judged.verdict, Ok(Verdict::Processed { .. })));
         let refusal = verdicts().filter_map(Verdict::refusal_of_reading).max();
         let refusal = refusal.or(is_nothing.then_some(Refusal::Altered));
         let awaited = refusal.map(|refusal| Outcome::Retry(refusal.reason()));
@@ -48,9 +47,6 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tri
                 }
                 (None, Err(outcome)) => Part::Undecided(outcome, Some(judged.event.claimed())),
             });
-        }
-        if awaited.is_none() {
-            stride.parts.extend((0..message.conflicts).map(|_| Part::Refused(Refusal::Conflict, None)));
         }
         stride.messages.push(Message {
             index: message.index,

@@ -1,9 +1,6 @@
 //! From a message's bytes to its payment events. No I/O: a panic here is one record's failure.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet, hash_map::Entry},
-};
+use std::{borrow::Cow, collections::HashSet};
 
 use tollgate_batch::{Outcome, guard};
 use tollgate_core::{EventId, Facts, Fingerprint, LedgerKey, PaymentEvent, event::Arrival, id::bounded};
@@ -28,8 +25,6 @@ pub(super) struct DecodedMessage<'a> {
     pub(super) revision: Revision,
     /// How many of [`Decoded::events`] are its own.
     pub(super) events: usize,
-    /// Further events with an id that the message names before, and with other facts.
-    pub(super) conflicts: usize,
 }
 
 /// An event as its message tells it.
@@ -70,17 +65,16 @@ impl<'a> Decoded<'a> {
             match result {
                 // A message for one payment of its delivery, read by other rules than when it was received. Another
                 // version of ours may find it.
-                Ok(_) if events == 0 => {
+                Ok(()) if events == 0 => {
                     decoded.ended.push((index, Outcome::Retry("no_event_of_its_payment")))
                 }
-                Ok(conflicts) => {
+                Ok(()) => {
                     decoded.messages.push(DecodedMessage {
                         index,
                         message: &opened.message,
                         seal: opened.seal,
                         revision: opened.endpoint.revision(),
                         events,
-                        conflicts,
                     });
                 }
                 Err(panic) => {
@@ -102,14 +96,13 @@ impl<'a> Decoded<'a> {
     }
 }
 
-/// Adds a message's events to `events` and returns the number of conflicts within the message. `facts` is a buffer,
-/// empty before and after.
+/// Adds a message's events to `events`. `facts` is a buffer, empty before and after.
 fn decode_message<'a>(
     opened: &'a Opened<'_>,
     thresholds: &Thresholds,
     facts: &mut Vec<Facts<'a>>,
     events: &mut Vec<DecodedEvent<'a>>,
-) -> usize {
+) {
     let message = &opened.message;
     let trusted = opened.webhook.trusted();
     if let Err(why) = read_facts(&opened.endpoint, trusted, facts) {
@@ -123,8 +116,7 @@ fn decode_message<'a>(
         received_at: message.received_at,
     };
     let is_alone = facts.len() == 1;
-    let mut first: HashMap<EventId, Fingerprint> = HashMap::new();
-    let mut conflicts = 0;
+    let mut told: HashSet<(EventId, Fingerprint)> = HashSet::new();
     let mut claims = claims_of_other_ids(message, facts).into_iter();
     for facts in facts.drain(..) {
         let claimed_as = claims.next().flatten();
@@ -135,19 +127,11 @@ fn decode_message<'a>(
         let fingerprint = facts.fingerprint();
         let is_dated = facts.occurred_at.is_some();
         let payment = PaymentEvent::new(facts, arrival, tier);
-        // A delivery may name an event twice: with the same facts it is one event, with others a conflict.
-        if !is_alone {
-            match first.entry(payment.id) {
-                Entry::Vacant(entry) => _ = entry.insert(fingerprint),
-                Entry::Occupied(known) => {
-                    conflicts += usize::from(*known.get() != fingerprint);
-                    continue;
-                }
-            }
+        // A delivery may name an event twice: with the same facts it is one event.
+        if is_alone || told.insert((payment.id, fingerprint)) {
+            events.push(DecodedEvent { payment, fingerprint, is_dated, claimed_as });
         }
-        events.push(DecodedEvent { payment, fingerprint, is_dated, claimed_as });
     }
-    conflicts
 }
 
 /// For each of the facts, the claim that the validator made of them, where it read another id; nothing where it did nowhere,
@@ -168,4 +152,46 @@ fn claims_of_other_ids(message: &QueuedMessage<'_>, facts: &[Facts<'_>]) -> Vec<
     }
     let key = |name: Option<&str>| name.map(|name| LedgerKey::new(&message.endpoint, name));
     others.into_iter().map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{
+        EventType,
+        id::{MAX_PROVIDER_EVENT_ID_LEN, hex_sha256},
+    };
+
+    use super::*;
+
+    #[test]
+    fn another_id_is_told_only_where_it_is_clear_whose_it_is() {
+        let long = "e".repeat(MAX_PROVIDER_EVENT_ID_LEN + 1);
+        let short = format!("sha256:{}", hex_sha256(long.as_bytes()));
+        let nothing: &[Option<&str>] = &[];
+        for (claimed, ours, expected) in [
+            ("", &["a"][..], nothing),
+            ("a", &["a"], nothing),
+            ("x", &["a"], &[Some("x")]),
+            ("a\nx", &["a", "b"], &[None, Some("x")]),
+            ("x\ny", &["a", "b"], &[Some("x"), Some("y")]),
+            // More or fewer than ours.
+            ("x\nb\nc", &["a", "b"], nothing),
+            ("x", &["a", "b"], nothing),
+            // An id that moved to another event, or is that of two.
+            ("b\nx", &["a", "b"], nothing),
+            ("x\nx", &["a", "b"], nothing),
+            // A long id is told by its digest.
+            (&short, &[&long], nothing),
+            (&format!("x\n{short}"), &["a", &long], &[Some("x"), None]),
+            (&format!("{short}\nx"), &["a", &long], nothing),
+        ] {
+            let mut message = QueuedMessage::example();
+            message.notes.claimed = claimed.into();
+            let facts: Vec<Facts<'_>> =
+                ours.iter().map(|id| Facts::new(*id, "paid", EventType::PaymentSucceeded)).collect();
+            let key = |name: &Option<&str>| name.map(|name| LedgerKey::new(&message.endpoint, name));
+            let expected: Vec<Option<LedgerKey>> = expected.iter().map(key).collect();
+            assert_eq!(claims_of_other_ids(&message, &facts), expected, "{claimed:?} {ours:?}");
+        }
+    }
 }

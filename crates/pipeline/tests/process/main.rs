@@ -15,8 +15,9 @@ mod effects;
 mod model;
 mod parallel;
 
+use serde_json::json;
 use tollgate_batch::{Deadline, Kind};
-use tollgate_core::{Delivery, EventType, RiskTier, Timestamp};
+use tollgate_core::{Delivery, EventType, PaymentEvent, RiskTier, Timestamp};
 use tollgate_pipeline::{
     archive,
     intake::attribute,
@@ -47,6 +48,7 @@ fn world() -> World {
         ordered("lined-up", "stripe"),
         config("adyen", "adyen"),
         ordered("adyen-ordered", "adyen"),
+        config("gocardless", "gocardless"),
     ];
     World::new(noon(), endpoints)
 }
@@ -89,6 +91,16 @@ async fn process_with(world: &World, delivery: Delivery, faults: &Faults) -> Vec
     failed
 }
 
+/// Events by their ids and payments: each payment was submitted to the banks.
+fn gocardless(events: &[(&str, &str)]) -> SignedWebhook {
+    let event = |(id, payment): &(&str, &str)| {
+        json!({"id": id, "created_at": "2026-01-02T12:00:00Z", "resource_type": "payments",
+            "action": "submitted", "links": {"payment": payment}})
+    };
+    let body = json!({ "events": events.iter().map(event).collect::<Vec<_>>() }).to_string();
+    sender("gocardless", "gocardless").sign("", body.as_bytes(), noon())
+}
+
 fn spoil(message: &mut Message, name: &str, value: &str) {
     for (known, old) in &mut message.attributes {
         if known == name {
@@ -111,6 +123,21 @@ async fn an_event_reaches_every_place_under_one_id() {
     assert_eq!((rows.len(), &rows[0].events, rows[0].outcome), (1, &published, archive::Outcome::Processed));
     assert_eq!(world.ledger.entry(&event.ledger_key()).unwrap().state, LedgerState::Processed);
     assert_eq!(world.ledger.entry(&event.ledger_key()).unwrap().webhook_id, event.webhook_id);
+}
+
+#[tokio::test]
+async fn inspecting_a_batch_shows_its_events_and_has_no_effect() {
+    let world = world();
+    for event_id in ["evt_1", "evt_2"] {
+        take_payment(&world, "stripe", "stripe", &payment(event_id)).await;
+    }
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    let (faults, mut shown) = (Faults::none(), Vec::new());
+    let processor = world.processor(&faults);
+    let inspected =
+        processor.inspect(&records(&batch), |event| shown.push(event.provider_event_id.to_string())).await;
+    assert_eq!((inspected, shown), (2, vec!["evt_1".to_owned(), "evt_2".to_owned()]));
+    assert!(world.published().is_empty() && world.transactions.records().is_empty());
 }
 
 #[tokio::test]
@@ -282,8 +309,12 @@ async fn a_body_too_large_for_the_archive_queue_is_stored_in_s3() {
     body.resize(LIMIT - 2_048, b'"');
     take(&world, "stripe", &sender("stripe", "stripe").sign("", &body, noon())).await;
     assert_eq!(read(&world.queued(Delivery::Fast)[0]).encoding, tollgate_pipeline::intake::Encoding::Text);
-    assert!(process(&world, Delivery::Fast).await.is_empty());
-    assert_eq!(world.archived()[0].encoding, tollgate_pipeline::intake::Encoding::ClaimCheck);
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(aside::run_as_read(&world, &batch).await.is_empty());
+    let rows = world.archived();
+    let row = (rows[0].outcome, rows[0].encoding, rows[0].events.len());
+    assert_eq!(row, (archive::Outcome::Processed, tollgate_pipeline::intake::Encoding::ClaimCheck, 1));
+    assert_eq!((rows.len(), world.published().len(), world.quarantine.messages().len()), (1, 1, 0));
     assert!(world.payloads.objects().into_values().next().unwrap() == body);
 }
 
@@ -337,7 +368,38 @@ async fn an_event_that_a_delivery_names_twice_is_one_event() {
         assert_eq!(world.queued(delivery).len(), 1, "{endpoint}");
         assert!(process(&world, delivery).await.is_empty());
         assert_eq!((world.published().len(), world.transactions.records().len()), (1, 1), "{endpoint}");
+        assert_eq!(world.archived()[0].events.len(), 1, "{endpoint}");
         assert!(world.quarantine.messages().is_empty() && world.ledger.conflicts().is_empty(), "{endpoint}");
+    }
+}
+
+/// A delivery that gives one id two facts is quarantined. Where ingest could not compare them with the claim's, since
+/// another version of ours read that, the first of them stand.
+#[tokio::test]
+async fn a_delivery_that_contradicts_itself_has_one_effect_at_most() {
+    let (of_1, of_2) = (("EV1", "PM1"), ("EV1", "PM2"));
+    for is_comparable in [true, false] {
+        let world = world();
+        if !is_comparable {
+            take(&world, "gocardless", &gocardless(&[of_1])).await;
+            claims::read_otherwise(&world, "gocardless", "EV1");
+        }
+        take(&world, "gocardless", &gocardless(&[of_1, of_2, of_1])).await;
+        let batch = world.intake.receive(Delivery::Fast, 10).split_off(usize::from(!is_comparable));
+        let faults = Faults::none();
+        let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+        let reasons: Vec<_> = world.quarantine.messages().into_iter().map(|aside| aside.reason).collect();
+        assert_eq!((failures(&report).len(), reasons), (0, vec!["conflicting_facts".to_owned()]));
+        let transactions = |events: &[PaymentEvent<'_>]| -> Vec<String> {
+            events.iter().map(|event| event.transaction_id.to_string()).collect()
+        };
+        let told = if is_comparable { vec![] } else { vec!["PM1".to_owned()] };
+        assert_eq!(transactions(&world.published()), told, "comparable: {is_comparable}");
+        let archived: Vec<_> = world.archived().into_iter().flat_map(|row| row.events).collect();
+        assert_eq!(transactions(&archived), told, "comparable: {is_comparable}");
+        if !is_comparable {
+            assert_eq!((report.published, report.conflicts), (1, 1));
+        }
     }
 }
 
@@ -439,13 +501,25 @@ async fn a_state_that_a_later_one_overtook_says_so() {
     let superseded = |world: &World| -> Vec<(String, bool)> {
         world.published().iter().map(|e| (e.provider_event_id.to_string(), e.superseded)).collect()
     };
-    // In one batch, the later first.
-    let together = world();
-    for payment in [at("evt_2", 60), at("evt_1", 0)] {
-        take_payment(&together, "stripe", "stripe", &payment).await;
+    // In one batch, in either order.
+    for is_later_first in [true, false] {
+        let together = world();
+        let mut payments = [at("evt_1", 0), at("evt_2", 60)];
+        if is_later_first {
+            payments.reverse();
+        }
+        for payment in payments {
+            take_payment(&together, "stripe", "stripe", &payment).await;
+        }
+        process(&together, Delivery::Fast).await;
+        let mut told = superseded(&together);
+        told.sort();
+        assert_eq!(told, [("evt_1".to_owned(), true), ("evt_2".to_owned(), false)]);
+        // The later one is what is known from then on.
+        take_payment(&together, "stripe", "stripe", &at("evt_3", 30)).await;
+        process(&together, Delivery::Fast).await;
+        assert_eq!(superseded(&together)[2..], [("evt_3".to_owned(), true)], "{is_later_first}");
     }
-    process(&together, Delivery::Fast).await;
-    assert_eq!(superseded(&together), [("evt_2".to_owned(), false), ("evt_1".to_owned(), true)]);
     // One after the other.
     let apart = world();
     for payment in [at("evt_2", 60), at("evt_1", 0), at("evt_3", 120)] {
@@ -457,6 +531,21 @@ async fn a_state_that_a_later_one_overtook_says_so() {
     let order: Vec<String> =
         apart.transactions.records().into_values().map(|e| e.provider_event_id.to_string()).collect();
     assert_eq!(order, ["evt_1", "evt_2", "evt_3"], "the history is in the order of events");
+}
+
+/// What is known of a transaction cannot be read: its event comes back, and no other.
+#[tokio::test]
+async fn an_event_whose_transaction_cannot_be_read_comes_back() {
+    let world = world();
+    for event_id in ["evt_1", "evt_2"] {
+        take_payment(&world, "stripe", "stripe", &payment(event_id)).await;
+    }
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    // Endpoints, states, effects, latest.
+    let faults = Faults::nth(3, Fault::Partial);
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!(failures(&report), [batch[1].id.clone()]);
+    assert_eq!((world.published().len(), world.transactions.records().len()), (1, 1));
 }
 
 /// What the provider says about the payment, without a time.
@@ -528,6 +617,7 @@ async fn only_the_events_that_the_bus_refused_come_back() {
     let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
     assert_eq!(failures(&report), [batch[1].id.clone(), batch[3].id.clone()]);
     assert_eq!((world.published().len(), world.archived().len()), (2, 2));
+    assert_eq!((report.published, report.conflicts), (2, 0));
     let faults = Faults::none();
     let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
     assert_eq!((failures(&report).len(), report.summary.duplicates), (0, 2));
