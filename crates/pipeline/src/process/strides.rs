@@ -34,3 +34,44 @@ fn is_claim_check(Indexed { record, .. }: &Indexed<'_, '_>) -> bool {
     let encoding = record.attributes.iter().find(|(name, _)| *name == attribute::ENCODING);
     encoding.is_some_and(|(_, text)| *text == Encoding::ClaimCheck.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Record;
+
+    #[test]
+    fn a_stride_has_so_many_records_and_so_many_claim_checks() {
+        const CLAIM_CHECK: Encoding = Encoding::ClaimCheck;
+        const TEXT: Encoding = Encoding::Text;
+        for (wave, expected) in [
+            (&[(1, TEXT)][..], &[1][..]),
+            (&[(2_000, TEXT)], &[2_000]),
+            (&[(2_001, TEXT)], &[2_000, 1]),
+            (&[(4_001, TEXT)], &[2_000, 2_000, 1]),
+            (&[(16, CLAIM_CHECK)], &[16]),
+            (&[(17, CLAIM_CHECK)], &[16, 1]),
+            (&[(33, CLAIM_CHECK)], &[16, 16, 1]),
+            (&[(10, TEXT), (16, CLAIM_CHECK), (10, TEXT), (1, CLAIM_CHECK)], &[36, 1]),
+        ] {
+            let record = |encoding: Encoding| Record {
+                message_id: "m",
+                group: None,
+                receive_count: 1,
+                body: "",
+                escaped_body: None,
+                attributes: vec![(attribute::KEY_ID, "k"), (attribute::ENCODING, encoding.as_str())].into(),
+            };
+            let records: Vec<Record<'_>> = wave
+                .iter()
+                .flat_map(|(count, encoding)| std::iter::repeat_n(record(*encoding), *count))
+                .collect();
+            let indexed: Vec<Indexed<'_, '_>> =
+                records.iter().enumerate().map(|(index, record)| Indexed { index, record }).collect();
+            let strides = strides(&indexed);
+            assert_eq!(strides.iter().map(|stride| stride.len()).collect::<Vec<_>>(), expected, "{wave:?}");
+            let order: Vec<usize> = strides.concat().iter().map(|record| record.index).collect();
+            assert!(order.into_iter().eq(0..records.len()), "{wave:?}: each once, in order");
+        }
+    }
+}

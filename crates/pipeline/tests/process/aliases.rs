@@ -14,20 +14,21 @@ use crate::{claims::key, noon, process, sender, take, world};
 /// Stripe's events of one payment since API version 2025-03-31: the invoice and the intent do not name each other, and
 /// a third event names both.
 fn body(name: &str) -> Vec<u8> {
+    let intent = if name.contains("other intent") { "pi_2" } else { "pi_1" };
     let (event_type, object) = match name {
         _ if name.starts_with("invoice") => (
             "invoice.finalized",
             json!({"id": "in_1", "object": "invoice", "amount_due": 1099, "currency": "usd", "status": "open"}),
         ),
-        _ if name.starts_with("intent") => (
+        _ if name.starts_with("intent") || name.starts_with("other intent") => (
             "payment_intent.succeeded",
-            json!({"id": "pi_1", "object": "payment_intent", "amount": 1099, "amount_received": 1099,
+            json!({"id": intent, "object": "payment_intent", "amount": 1099, "amount_received": 1099,
                 "currency": "usd", "status": "succeeded"}),
         ),
         _ => (
             "invoice_payment.paid",
             json!({"id": "inpay_1", "object": "invoice_payment", "amount_paid": 1099, "currency": "usd",
-                "invoice": "in_1", "status": "paid", "payment": {"type": "payment_intent", "payment_intent": "pi_1"}}),
+                "invoice": "in_1", "status": "paid", "payment": {"type": "payment_intent", "payment_intent": intent}}),
         ),
     };
     let id = format!("evt_{}", name.replace(' ', "_"));
@@ -139,4 +140,33 @@ async fn a_link_that_is_only_authenticated_moves_no_verified_event() {
     // A verified event says so too: from then on it counts.
     processed_as(&world, "link two", Verified).await;
     assert_eq!(processed_as(&world, &again(2), Verified).await, root);
+}
+
+/// The invoice is paid by another intent in the end.
+#[tokio::test]
+async fn what_is_linked_to_an_alias_is_of_the_aliases_transaction() {
+    let world = world();
+    for name in ["link", "link to the other intent", "other intent", "invoice"] {
+        deliver(&world, name).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+    }
+    let told: Vec<(String, Vec<String>, bool)> = world
+        .published()
+        .iter()
+        .map(|event| {
+            let aliases = event.transaction_aliases.iter().map(ToString::to_string).collect();
+            (event.transaction_id.to_string(), aliases, event.superseded)
+        })
+        .collect();
+    let expected = [
+        (&["in_1"][..], false),
+        (&["pi_2", "in_1"], false),
+        (&["pi_2"], false),
+        // What is known of the transaction counts for its aliases.
+        (&["in_1"], true),
+    ];
+    let expected = expected.map(|(aliases, superseded)| {
+        ("pi_1".to_owned(), aliases.iter().map(|alias| (*alias).to_owned()).collect(), superseded)
+    });
+    assert_eq!(told, expected);
 }

@@ -203,6 +203,25 @@ async fn copies_with_different_dates_make_one_record() {
     }
 }
 
+/// A claim of a version that kept no terms says when its event came first: that is the time of an event without one.
+#[tokio::test]
+async fn copies_of_an_event_whose_claim_has_no_terms_have_one_time() {
+    let dated = Payment { at: later(-60), ..payment("evt_1") };
+    let with = sender("stripe", "stripe").payment(&dated, noon());
+    let without = sender("stripe", "stripe").sign("", &undated(&dated), noon());
+    for (webhook, occurred_at) in [(with, Some(later(-60))), (without, None)] {
+        let world = world();
+        take(&world, "stripe", &webhook).await;
+        world.ledger.strip_terms(&key("stripe", "evt_1"));
+        world.clock.advance_ms(90_000);
+        take(&world, "stripe", &webhook).await;
+        let batch = world.intake.receive(Delivery::Fast, 10);
+        assert!(process_batch(&world, &batch[1..]).await.is_empty());
+        let first = read(&batch[0]).received_at;
+        assert_eq!(world.published().pop().unwrap().occurred_at, occurred_at.unwrap_or(first));
+    }
+}
+
 /// The note of a conflict outlives the claim.
 #[tokio::test]
 async fn a_contradiction_has_no_effect_after_the_ledger_forgot() {
@@ -416,6 +435,16 @@ async fn an_event_that_another_version_claimed_under_another_id_takes_effect_onc
         assert_eq!((ids, reasons(&world)), (vec!["evt_1".to_owned()], vec![]));
         assert_eq!(world.ledger.entry(&key("stripe", "theirs")).unwrap().state, LedgerState::Processed);
     }
+    // Nothing is decided where the other claim cannot be read.
+    let world = crate::world();
+    take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    claim_as(&world, "stripe", &mut batch[0], &[("evt_1", "theirs")]);
+    batch[0].receive_count = LAST_TRY;
+    // Endpoints, states, states under other ids.
+    let faults = Faults::nth(2, Fault::Before);
+    run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((world.published().len(), reasons(&world)), (0, vec!["ledger_unavailable".to_owned()]));
     // A repeat that the processor's version claimed does not shut the first one out.
     let world = crate::world();
     take_payment(&world, "stripe", "stripe", &payment("evt_1")).await;

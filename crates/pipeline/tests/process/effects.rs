@@ -17,7 +17,7 @@ use tollgate_testkit::{
 
 use crate::{
     claims::{key, read_otherwise},
-    noon, process, process_with, take_payment, world,
+    gocardless, noon, process, process_with, take, take_payment, world,
 };
 
 /// Another event of one payment's success.
@@ -149,7 +149,8 @@ async fn of_the_copies_at_once_one_does_the_work() {
     }
 }
 
-/// In one stride the delivery that has claimed the event does the work, whichever comes first.
+/// In one stride the delivery that has claimed the event does the work, whichever comes first, and other events have theirs
+/// done.
 #[tokio::test]
 async fn the_delivery_that_claimed_does_the_work_wherever_it_stands() {
     let world = world();
@@ -159,15 +160,17 @@ async fn the_delivery_that_claimed_does_the_work_wherever_it_stands() {
     let claims = world.intake.receive(Delivery::Fast, 1);
     die_at(&world, &claims, PUBLISH, Fault::DieBefore).await;
     world.intake.settle(Delivery::Fast, &claims, &[claims[0].id.clone()]);
+    take_payment(&world, "stripe", "stripe", &Payment::new("evt_2", "pi_2", noon())).await;
     let mut batch = world.intake.receive(Delivery::Fast, 10);
-    assert_eq!(batch.len(), 3);
+    assert_eq!(batch.len(), 4);
     batch.reverse();
     assert!(process_batch(&world, &batch).await.is_empty());
+    let other = read(&batch[0]).webhook_id;
     let at_work = read(&claims[0]).webhook_id;
     let published: Vec<_> = world.published().iter().map(|event| event.webhook_id).collect();
     let did = |row: Row<'static>| (row.outcome == Outcome::Processed).then_some(row.webhook_id);
     let archived: Vec<_> = world.archived().into_iter().filter_map(did).collect();
-    assert_eq!((published, archived), (vec![at_work], vec![at_work]));
+    assert_eq!((published, archived), (vec![other, at_work], vec![other, at_work]));
 }
 
 /// A delivery with other facts claimed the event and did not finish it. It is a conflict in the next try, and gives the
@@ -185,6 +188,22 @@ async fn a_conflict_gives_up_the_claim_of_the_try_before() {
     assert_eq!(world.quarantine.messages()[0].reason, "conflicting_facts");
     assert!(process_batch(&world, &batch[..1]).await.is_empty());
     assert_eq!(told(&world), expected(&[("evt_1", None)]));
+}
+
+/// A message is set aside for one of its events, and another one of them is done: that keeps its claim.
+#[tokio::test]
+async fn an_event_that_is_done_keeps_its_claim_where_its_message_is_set_aside() {
+    let world = world();
+    take(&world, "gocardless", &gocardless(&[("EV1", "PM1")])).await;
+    // Ingest could not compare them.
+    read_otherwise(&world, "gocardless", "EV1");
+    take(&world, "gocardless", &gocardless(&[("EV1", "PM1"), ("EV1", "PM2")])).await;
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    assert!(process_batch(&world, &batch[1..]).await.is_empty());
+    assert_eq!(world.quarantine.messages()[0].reason, "conflicting_facts");
+    take(&world, "gocardless", &gocardless(&[("EV2", "PM1")])).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    assert_eq!(told(&world), expected(&[("EV1", None), ("EV2", Some("EV1"))]));
 }
 
 /// Its message was deleted, or its queue purged.

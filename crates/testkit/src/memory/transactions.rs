@@ -112,6 +112,9 @@ impl Transactions for &MemoryTransactions {
             (event.transaction_key(), event.sort_key())
         };
         table::each_once(events.iter().map(keys));
+        let is_ahead = |recorded: &&Recorded<'_>| recorded.ahead_of.is_some();
+        let latest = events.iter().filter(is_ahead);
+        table::each_once(latest.map(|recorded| recorded.document.event.transaction_key()));
         let record = |recorded: &Recorded<'_>| {
             let event = recorded.document.event;
             let state = recorded.state();

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, mem};
 
 use tollgate_batch::Outcome;
-use tollgate_core::{Authenticity, event::Position};
+use tollgate_core::{Authenticity, PaymentEvent, event::Position};
 
 use crate::{
     ports::{Latest, Link, PortError, PortResult, ProcessPorts, Recorded, Transactions},
@@ -139,9 +139,7 @@ impl<P: ProcessPorts> Process<P> {
             let own = payment.transaction_key();
             let root = names.root(&own, payment.authenticity);
             if let Some((_, id)) = root.split_once('#').filter(|_| root != own) {
-                let own = mem::replace(&mut payment.transaction_id, Cow::Owned(id.to_owned()));
-                payment.transaction_aliases.retain(|alias| *alias != id && *alias != own);
-                payment.transaction_aliases.insert(0, own);
+                rename(payment, id);
             }
         }
         names
@@ -168,6 +166,13 @@ impl<P: ProcessPorts> Process<P> {
 /// What a failed call does to its events.
 const UNAVAILABLE: &str = "transactions_unavailable";
 const REFUSED: &str = "transaction_refused";
+
+/// Gives an event its transaction's id, and its own among the aliases.
+fn rename(payment: &mut PaymentEvent<'_>, id: &str) {
+    let own = mem::replace(&mut payment.transaction_id, Cow::Owned(id.to_owned()));
+    payment.transaction_aliases.retain(|alias| *alias != id && *alias != own);
+    payment.transaction_aliases.insert(0, own);
+}
 
 /// The later of two, the first where neither is behind.
 fn later(one: Option<Position>, other: Option<Position>) -> Option<Position> {
@@ -218,5 +223,41 @@ fn order(events: &mut Events<'_>, names: &Names) {
         let is_newest = *newest == Some(position) && is_ahead && !event.payment.kind.is_update();
         event.is_latest = is_newest && !*has_latest;
         *has_latest |= is_newest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{
+        EndpointId, EventType, Facts, ProviderId, RiskTier, Timestamp, WebhookId, event::Arrival,
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_event_names_each_id_of_its_transaction_once() {
+        let arrival = Arrival {
+            webhook_id: &WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            endpoint: &EndpointId::new("acme").unwrap(),
+            provider: &ProviderId::new("generic").unwrap(),
+            authenticity: Authenticity::Verified,
+            received_at: Timestamp::UNIX_EPOCH,
+        };
+        for (aliases, expected) in [
+            (&[][..], &["own"][..]),
+            (&["other"], &["own", "other"]),
+            (&["of", "other"], &["own", "other"]),
+            (&["own", "other"], &["own", "other"]),
+        ] {
+            let facts = Facts {
+                transaction_id: Some("own".into()),
+                aliases: aliases.iter().map(|alias| Cow::Borrowed(*alias)).collect(),
+                ..Facts::new("e", "paid", EventType::PaymentSucceeded)
+            };
+            let mut payment = PaymentEvent::new(facts, arrival, RiskTier::Unrated);
+            rename(&mut payment, "of");
+            assert_eq!(payment.transaction_id, "of");
+            assert_eq!(payment.transaction_aliases, expected, "{aliases:?}");
+        }
     }
 }
