@@ -12,6 +12,9 @@ type Metric = (String, String, BTreeSet<String>);
 /// A dimension's name and value.
 type Dimension = (String, String);
 
+/// Alarms of what somebody changed, which tell people themselves.
+const OF_CHANGES: [&str; 2] = ["KeyAlarm", "SettingsAlarm"];
+
 fn resources(template: &str) -> Vec<(String, Yaml)> {
     section(template, "Resources")
 }
@@ -41,8 +44,9 @@ fn watched(alarm: &Yaml) -> Vec<(String, String, Vec<Dimension>)> {
         .iter()
         .filter(|metric| !metric["MetricName"].is_badvalue())
         .map(|metric| {
-            let dimensions = metric["Dimensions"].as_vec().unwrap();
-            let dimensions = dimensions.get(1).and_then(Yaml::as_vec).unwrap_or(dimensions); // of an If, the REST API's
+            // A metric of the whole account has none.
+            let dimensions = metric["Dimensions"].as_vec().map_or(&[][..], Vec::as_slice);
+            let dimensions = dimensions.get(1).and_then(Yaml::as_vec).map_or(dimensions, Vec::as_slice); // of an If, the REST API's
             let dimensions = dimensions.iter().map(|one| (text(&one["Name"]), text(&one["Value"]))).collect();
             (text(&metric["Namespace"]), text(&metric["MetricName"]), dimensions)
         })
@@ -84,7 +88,53 @@ fn every_queue_function_and_table_has_its_alarms() {
         assert_eq!(with_alarm(metric, "TableName"), tables, "{metric}");
     }
     let api = names(&of_type(&platform, "AWS::ApiGateway::RestApi"), "Name");
-    assert_eq!(with_alarm("Failed", "ApiName"), api);
+    for metric in ["Failed", "Refused", "Latency"] {
+        assert_eq!(with_alarm(metric, "ApiName"), api, "{metric}");
+    }
+}
+
+/// What is lost, refused or changed without an error of a function.
+#[test]
+fn what_no_function_notices_has_its_alarm() {
+    let platform = resources("infra/tollgate.yaml");
+    let functions = names(&of_type(&platform, "AWS::Lambda::Function"), "FunctionName");
+    assert_eq!(with_alarm("DestinationDeliveryFailures", "FunctionName"), functions);
+    let topics = names(&of_type(&platform, "AWS::SNS::Topic"), "TopicName");
+    for metric in ["NumberOfNotificationsFailed", "NumberOfNotificationsFailedToRedriveToDlq"] {
+        assert_eq!(with_alarm(metric, "TopicName"), topics, "{metric}");
+    }
+    let monitoring = resources("infra/monitoring.yaml");
+    let rules = names(&of_type(&monitoring, "AWS::Events::Rule"), "Name");
+    assert_eq!(with_alarm("TriggeredRules", "RuleName"), rules);
+    assert_eq!(rules.len(), 2, "of the key and of the parameters");
+    let buses = names(&of_type(&platform, "AWS::Events::EventBus"), "Name");
+    let all = alarms();
+    let queries: BTreeSet<String> = all
+        .iter()
+        .filter_map(|(_, alarm)| alarm["Properties"]["Metrics"][0]["Expression"].as_str())
+        .filter(|text| text.starts_with("SELECT SUM(InvocationsFailedToBeSentToDlq)"))
+        .map(|text| text.split('\'').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(queries, buses);
+    let watched: Vec<_> = all.iter().flat_map(|(_, alarm)| watched(alarm)).collect();
+    let claimed = watched.iter().find(|(_, name, _)| name == "ClaimedAccountConcurrency").unwrap();
+    assert_eq!((claimed.0.as_str(), claimed.2.len()), ("AWS/Lambda", 0), "of the whole account");
+    // What a filter of the access log counts.
+    let filters = of_type(&monitoring, "AWS::Logs::MetricFilter");
+    let counted: BTreeSet<(String, String)> = filters
+        .iter()
+        .map(|(_, filter)| {
+            let made = &filter["Properties"]["MetricTransformations"][0];
+            let text = |name: &str| made[name].as_str().unwrap().to_owned();
+            (text("MetricNamespace"), text("MetricName"))
+        })
+        .collect();
+    let of_filters = watched
+        .iter()
+        .filter(|(namespace, ..)| namespace.starts_with("Tollgate/"))
+        .map(|(namespace, name, _)| (namespace.clone(), name.clone()));
+    assert_eq!(of_filters.collect::<BTreeSet<_>>(), counted);
+    assert_eq!(counted.len(), 1);
 }
 
 /// The local peer knows neither composite alarms nor alarms on several metrics. Everything else is deployed to it.
@@ -93,7 +143,12 @@ fn only_what_the_local_peer_cannot_take_is_left_out_there() {
     for (name, resource) in resources("infra/monitoring.yaml") {
         let computed = resource["Type"].as_str() == Some("AWS::CloudWatch::CompositeAlarm")
             || !resource["Properties"]["Metrics"].is_badvalue();
-        assert_eq!(resource["Condition"].as_str(), computed.then_some("HasComputed"), "{name}");
+        let wanted = match name.as_str() {
+            "ThrottledRequests" => Some("UsesGateway"),
+            "KeyRule" => Some("WatchesKey"),
+            _ => computed.then_some("HasComputed"),
+        };
+        assert_eq!(resource["Condition"].as_str(), wanted, "{name}");
     }
     let local: Value = serde_json::from_str(&read("infra/params/local.json")).unwrap();
     assert_eq!(local["Parameters"]["ComputedAlarms"], "false");
@@ -113,9 +168,19 @@ fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
         .map(|title| title.to_lowercase().replace(' ', "-"))
         .collect();
     for (name, alarm) in alarms() {
-        assert_eq!(rules.matches(&format!("ALARM(\"${{{name}}}\")")).count(), 1, "{name} in one composite");
+        let composites = rules.matches(&format!("ALARM(\"${{{name}}}\")")).count();
         assert_eq!(alarm["Properties"]["TreatMissingData"].as_str(), Some("notBreaching"), "{name}");
-        assert!(alarm["Properties"]["AlarmActions"].is_badvalue(), "{name}: the composites tell people");
+        let actions = &alarm["Properties"]["AlarmActions"];
+        if OF_CHANGES.contains(&name.as_str()) {
+            assert_eq!(composites, 0, "{name}: a composite that is red would hide it");
+            assert!(
+                actions[0].as_str().unwrap().ends_with(":tollgate-alarms-${EnvironmentSuffix}"),
+                "{name}"
+            );
+        } else {
+            assert_eq!(composites, 1, "{name} in one composite");
+            assert!(actions.is_badvalue(), "{name}: the composites tell people");
+        }
     }
     for (name, composite) in &composites {
         for actions in ["AlarmActions", "OKActions"] {
