@@ -4,4 +4,5 @@
 
 mod monitoring;
 mod queues;
+mod runbook;
 mod template;
