@@ -108,8 +108,9 @@ def conditions(document: Json, parameters: Json) -> Callable[[Any], bool]:
     return holds
 
 
-def resolved(document: Json, given: Mapping[str, str]) -> Json:
-    """The resources as they are deployed with these parameters."""
+def resolved(document: Json, given: Mapping[str, str], pseudo: Mapping[str, str] = PSEUDO_PARAMETERS, *, with_lists: bool = False) -> Json:
+    """The resources as they are deployed with these parameters. A list that is a parameter is one `with_lists`, and else has its items
+    between commas."""
     parameters = parameters_of(document, given)
     holds = conditions(document, parameters)
 
@@ -125,18 +126,26 @@ def resolved(document: Json, given: Mapping[str, str]) -> Json:
             if function == "Ref" and operand == "AWS::NoValue":
                 return NOTHING
             if function == "Fn::Sub" and isinstance(operand, str):
-                return substituted(operand)
+                return substituted(operand, {})
+            if function == "Fn::Sub":
+                more = resolve(operand[1])
+                if all(isinstance(one, str) for one in more.values()):
+                    return substituted(operand[0], more)
+            if function == "Fn::FindInMap":
+                name, *keys = map(resolve, operand)
+                return document["Mappings"][name][keys[0]][keys[1]]
             if function == "Ref" and operand in parameters:
-                return parameters[operand]
+                is_list = with_lists and document["Parameters"][operand]["Type"] == "CommaDelimitedList"
+                return parameters[operand].split(",") if is_list else parameters[operand]
         whole = {key: resolve(one) for key, one in value.items()}
         return {key: one for key, one in whole.items() if one is not NOTHING}
 
-    def substituted(text: str) -> Any:
+    def substituted(text: str, more: Json) -> Any:
         # The rules know an ARN with an ending as a Join only, and a name with a reference in it not at all.
         arn = re.fullmatch(r"\$\{(\w+)\.Arn\}(.+)", text)
         if arn:
             return {"Fn::Join": ["", [{"Fn::GetAtt": [arn[1], "Arn"]}, arn[2]]]}
-        known = {**PSEUDO_PARAMETERS, **parameters}
+        known = {**pseudo, **parameters, **more}
         return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(known.get(found[1], found[1])), text)
 
     resources = {name: resource for name, resource in document["Resources"].items()
