@@ -18,6 +18,7 @@ mod load;
 pub mod progress;
 mod provider_cells;
 mod providers_page;
+pub mod redrive;
 mod send;
 pub mod signer;
 pub mod status;
@@ -55,6 +56,8 @@ enum Command {
     Allow(allow::Args),
     /// Count what is in queues, tables and buckets
     Status(status::Args),
+    /// Send dead letters back to where they were to go
+    Redrive(redrive::Args),
 }
 
 /// The whole tool: reads the command line, does what it says, and says how the process ends.
@@ -87,6 +90,7 @@ pub fn run() -> ExitCode {
             Command::Normalize(args) => catalogue::normalize(&args),
             Command::Allow(args) => allow::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Redrive(args) => redrive::run(args).await,
         }
     });
     done.unwrap_or_else(|problem| refuse(&problem))

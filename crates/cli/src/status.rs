@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     show!("{table}");
     let stranded: u64 = dead.iter().map(|queue| queue.visible).sum();
     if stranded > 0 {
-        say!("\n{stranded} dead-lettered: each holds its reason, and goes back to its queue by a redrive");
+        say!("\n{stranded} dead-lettered: `tollgate redrive` sends them back, docs/runbook.md says when");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,7 +132,11 @@ pub async fn queue_url(sqs: &aws_sdk_sqs::Client, name: &str) -> anyhow::Result<
     answer.queue_url.with_context(|| format!("queue {name} has no URL"))
 }
 
-async fn queue(sqs: &aws_sdk_sqs::Client, name: String, dead_letters: bool) -> anyhow::Result<QueueStatus> {
+pub(crate) async fn queue(
+    sqs: &aws_sdk_sqs::Client,
+    name: String,
+    dead_letters: bool,
+) -> anyhow::Result<QueueStatus> {
     let url = queue_url(sqs, &name).await?;
     let asked = [
         Attribute::ApproximateNumberOfMessages,

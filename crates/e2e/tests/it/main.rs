@@ -18,6 +18,7 @@ mod kills;
 mod logs;
 mod money;
 mod poison;
+mod redrive;
 mod rejected;
 mod rotation;
 mod routing;

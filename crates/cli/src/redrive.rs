@@ -1,0 +1,276 @@
+//! `tollgate redrive`: dead letters back to where they were to go.
+//!
+//! SQS's own move task takes a dead-letter queue of a queue alone ("StartMessageMoveTask", API reference), and what EventBridge
+//! could not deliver is in none: its messages say their targets in attributes ("Using dead-letter queues", EventBridge user
+//! guide). So each message is received, sent and then deleted here, whichever queue it is in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use aws_sdk_sqs::{
+    Client,
+    types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Attribute},
+};
+use tollgate_core::Queue;
+
+use crate::{
+    aws::{Aws, Target},
+    status,
+};
+
+/// Messages of one receive: SQS's most.
+const RECEIVED: i32 = 10;
+/// How long a receive waits. One that waits asks every server of the queue, so that an empty answer is one.
+const WAIT_SECONDS: i32 = 2;
+/// How long a received message is kept from others, at least: ten messages at one a second, and their calls.
+const VISIBILITY_SECONDS: i32 = 120;
+/// As many a second as SQS's own move task allows.
+const FASTEST: u32 = 500;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A dead-letter queue, with or without the environment's suffix (payments-queue-dlq, eventbridge-dlq, …)
+    queue: String,
+    /// Do it; otherwise only what would be done is said
+    #[arg(long)]
+    yes: bool,
+    /// Messages a second, at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(FASTEST)))]
+    rate: u32,
+    /// Messages, at most [default: as many as wait when it begins]
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Bounds of a redrive.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Messages that are looked at.
+    pub most: u64,
+    /// Messages that are sent in a second, from 1.
+    pub rate: u32,
+}
+
+/// What became of the messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Sent and deleted, by the URL of the queue that they were sent to.
+    pub sent: BTreeMap<String, u64>,
+    /// Left where they are, by the reason.
+    pub left: BTreeMap<String, u64>,
+}
+
+/// Where a message goes, or why it stays.
+pub type Destination = Result<Onward, String>;
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Onward {
+    /// The queue's URL.
+    pub url: String,
+    /// Whether the message's attributes go along: not those that say why it is a dead letter.
+    pub with_attributes: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let aws = args.target.connect().await?;
+    let sqs = Client::new(&aws.config);
+    let (name, source) = source(&aws, &args.queue)?;
+    let waiting = status::queue(&sqs, name.clone(), true).await?.visible;
+    let most = args.limit.map_or(waiting, |limit| limit.min(waiting));
+    if !args.yes {
+        let to = source
+            .map_or("the queue that each one's TARGET_ARN names".to_owned(), |queue| aws.names.queue(queue));
+        say!(
+            "{name}: {waiting} wait; {most} would be sent to {to}, {} a second at most. Say --yes",
+            args.rate
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    let from = status::queue_url(&sqs, &name).await?;
+    let bounds = Bounds { most, rate: args.rate };
+    let moved = match source {
+        Some(queue) => {
+            let url = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
+            send_back(&sqs, &from, bounds, |_| Ok(Onward { url: url.clone(), with_attributes: true })).await?
+        }
+        None => {
+            let targets = targets(&aws, &sqs).await?;
+            send_back(&sqs, &from, bounds, |message| target(&targets, message)).await?
+        }
+    };
+    for (url, count) in &moved.sent {
+        say!("{count} sent to {}", url.rsplit('/').next().unwrap_or(url));
+    }
+    for (reason, count) in &moved.left {
+        say!("{count} left in {name}: {reason}");
+    }
+    if moved == Moved::default() {
+        say!("{name}: nothing waits");
+    }
+    Ok(if moved.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The whole name of a dead-letter queue, and the queue whose dead letters it has. `None` where each message says it.
+fn source(aws: &Aws, given: &str) -> anyhow::Result<(String, Option<Queue>)> {
+    let suffix = format!("-{}", aws.names.suffix());
+    let is = |name: &str| {
+        let short = name.replacen(&suffix, "", 1);
+        [name, &short, short.trim_end_matches(".fifo")].contains(&given)
+    };
+    let mut known = Vec::new();
+    for &queue in Queue::ALL {
+        let name = aws.names.dead_letters(queue);
+        if is(&name) {
+            return Ok((name, Some(queue)));
+        }
+        known.push(name);
+    }
+    let name = aws.names.eventbridge_dead_letters();
+    if is(&name) {
+        return Ok((name, None));
+    }
+    known.push(name);
+    for (name, instead) in [
+        (
+            aws.names.workflow_dead_letters(),
+            "start the workflow again with each (docs/runbook.md, Dead letters workflow)",
+        ),
+        (
+            aws.names.functions_dead_letters(),
+            "nothing of the platform put them there (docs/runbook.md, Dead letters functions)",
+        ),
+    ] {
+        if is(&name) {
+            bail!("the messages of {name} were in no queue: {instead}");
+        }
+    }
+    bail!("{given} is no dead-letter queue of {}: there are {}", aws.names.suffix(), known.join(", "))
+}
+
+/// The URLs of the queues that rules have as targets, by their ARNs.
+async fn targets(aws: &Aws, sqs: &Client) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut targets = BTreeMap::new();
+    for &queue in Queue::ALL.iter().filter(|queue| queue.is_for_consumers()) {
+        let name = aws.names.queue(queue);
+        let url = status::queue_url(sqs, &name).await?;
+        let answer =
+            sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::QueueArn).send().await;
+        let answer = answer.map_err(aws_sdk_sqs::Error::from).with_context(|| format!("queue {name}"))?;
+        let arn = answer.attributes().and_then(|all| all.get(&Attribute::QueueArn));
+        targets.insert(arn.with_context(|| format!("queue {name} does not say its ARN"))?.clone(), url);
+    }
+    Ok(targets)
+}
+
+/// By the attributes that EventBridge gives a message. A target that is no queue gets something else than the event, which
+/// its rule makes: a replay to that rule.
+fn target(targets: &BTreeMap<String, String>, message: &Message) -> Destination {
+    let attribute = |name: &str| {
+        let attributes = message.message_attributes();
+        attributes
+            .and_then(|all| all.get(name)?.string_value())
+            .ok_or_else(|| format!("no {name}: not EventBridge's"))
+    };
+    let arn = attribute("TARGET_ARN")?;
+    match targets.get(arn) {
+        Some(url) => Ok(Onward { url: url.clone(), with_attributes: false }),
+        None => {
+            let rule = attribute("RULE_ARN")?;
+            Err(format!("the target {arn} is no queue of consumers: replay the time to {rule}, then delete"))
+        }
+    }
+}
+
+/// Sends messages on, one after the other, and deletes each when it is sent. Whoever stops it loses nothing: at most one message
+/// was sent and is still there. A message that comes back meanwhile is left for another run.
+///
+/// # Errors
+///
+/// When AWS does not answer or refuses. What was not sent is there again after two minutes.
+pub async fn send_back(
+    sqs: &Client,
+    from: &str,
+    bounds: Bounds,
+    destination: impl Fn(&Message) -> Destination,
+) -> anyhow::Result<Moved> {
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / bounds.rate.max(1));
+    let (mut moved, mut seen, mut kept) = (Moved::default(), BTreeSet::new(), Vec::new());
+    let mut looked_at = 0;
+    while looked_at < bounds.most {
+        let room = i32::try_from(bounds.most - looked_at).unwrap_or(RECEIVED).min(RECEIVED);
+        let messages = receive(sqs, from, room).await?;
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages {
+            looked_at += 1;
+            let id = message.message_id().context("SQS gives a message no id")?.to_owned();
+            let handle =
+                message.receipt_handle().context("SQS gives a message no receipt handle")?.to_owned();
+            if !seen.insert(id) {
+                continue;
+            }
+            match destination(&message) {
+                Ok(onward) => {
+                    pace.tick().await;
+                    send(sqs, &onward, &message).await?;
+                    let deleted = sqs.delete_message().queue_url(from).receipt_handle(handle).send().await;
+                    deleted.map_err(aws_sdk_sqs::Error::from).context("deleting what was sent")?;
+                    *moved.sent.entry(onward.url).or_default() += 1;
+                }
+                Err(reason) => {
+                    *moved.left.entry(reason).or_default() += 1;
+                    kept.push(handle);
+                }
+            }
+        }
+    }
+    for handle in kept {
+        let request =
+            sqs.change_message_visibility().queue_url(from).receipt_handle(handle).visibility_timeout(0);
+        request.send().await.map_err(aws_sdk_sqs::Error::from).context("giving back what is left")?;
+    }
+    Ok(moved)
+}
+
+async fn receive(sqs: &Client, url: &str, most: i32) -> anyhow::Result<Vec<Message>> {
+    let answer = sqs
+        .receive_message()
+        .queue_url(url)
+        .max_number_of_messages(most)
+        .wait_time_seconds(WAIT_SECONDS)
+        .visibility_timeout(VISIBILITY_SECONDS)
+        .message_attribute_names("All")
+        .message_system_attribute_names(System::All)
+        .send()
+        .await;
+    let answer = answer.map_err(aws_sdk_sqs::Error::from).context("receiving dead letters")?;
+    Ok(answer.messages.unwrap_or_default())
+}
+
+async fn send(sqs: &Client, onward: &Onward, message: &Message) -> anyhow::Result<()> {
+    let known = |name: &System| message.attributes().and_then(|all| all.get(name)).cloned();
+    let group = known(&System::MessageGroupId).filter(|_| onward.url.ends_with(".fifo"));
+    // Within five minutes the queue would swallow a message with the id that it had before. Sent twice, it is one.
+    let id = message.message_id().context("SQS gives a message no id")?;
+    let deduplication = group.as_ref().map(|_| format!("redrive-{id}"));
+    let attributes = message.message_attributes().filter(|_| onward.with_attributes).cloned();
+    let sent = sqs
+        .send_message()
+        .queue_url(&onward.url)
+        .message_body(message.body().context("SQS gives a message no body")?)
+        .set_message_attributes(attributes)
+        .set_message_group_id(group)
+        .set_message_deduplication_id(deduplication)
+        .send()
+        .await;
+    sent.map_err(aws_sdk_sqs::Error::from).context("sending a dead letter back")?;
+    Ok(())
+}
