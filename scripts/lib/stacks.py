@@ -10,19 +10,24 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from machine import CREDENTIALS, LOCAL, ROOT, Failure, install, say, suffix
+from stack_states import Next, State, state_of
 
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
 TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
 GONE = "does not exist"
 # How often a change set is asked for whose name is taken. A start of the CLI takes half a second at least.
 CHANGE_SETS = 4
-# Types of resources whose removal takes data along: what a key encrypted is lost with it.
+# Types of resources whose removal takes data along. scripts/check/templates (undeclared) wants every type that a template
+# has to be here or among those that hold nothing.
 HOLDERS = tuple(json.loads((ROOT / "infra/policies/holders.json").read_text()))
+TABLES = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table")
+# What an image's tag begins with once it was deployed: infra/repositories.yaml expires no such image.
+DEPLOYED = "deployed-"
 
 
 def options(description: str) -> ArgumentParser:
@@ -64,6 +69,13 @@ def assignment(text: str) -> tuple[str, str]:
     if not equals or not name.isalnum():
         raise argparse.ArgumentTypeError(f"not Parameter=Value: {text}")
     return name, value
+
+
+def names(text: str) -> list[str]:
+    given = text.split(",")
+    if not all(one.isalnum() for one in given):
+        raise argparse.ArgumentTypeError(f"not NAME,NAME: {text}")
+    return given
 
 
 class Aws:
@@ -140,6 +152,71 @@ class Stack:
                 "--s3-bucket", bucket, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_IAM",
                 "--no-fail-on-empty-changeset", "--parameter-overrides", *pairs(given), "--tags", *pairs(tags)]
 
+    def settle(self, repair: bool = False, skip: Collection[str] = (), params: Path | str = "FILE") -> bool:
+        """Waits, removes what never came to be, and with `repair` goes back, until the stack can be made or changed. Says
+        whether it is to be made. Fails where somebody must do something first, with what that is."""
+        tried: set[Next] = set()
+        while stack := self.wait():
+            status = stack["StackStatus"]
+            state = state_of(status)
+            if state.next in (Next.CREATE, Next.CHANGE):
+                return state.next is Next.CREATE
+            if state.next in tried or not (repair or state.next is Next.ANEW):
+                raise Failure(self.advice(status, state, params))
+            tried.add(state.next)
+            say(f"{self.name} is {status}: {state.means}")
+            if state.next in (Next.ANEW, Next.REMOVE):
+                self.clear(stack)
+            elif state.next is Next.CONTINUE:
+                skipped = ["--resources-to-skip", *skip] if skip else []
+                self.aws.json("cloudformation", "continue-update-rollback", "--stack-name", self.name, *skipped)
+            elif state.next is Next.ROLL_BACK:
+                self.aws.json("cloudformation", "rollback-stack", "--stack-name", self.name)
+            else:
+                raise Failure(self.advice(status, state, params))
+        return True
+
+    def advice(self, status: str, state: State, params: Path | str) -> str:
+        how = state.advice.format(suffix=self.environment, params=params, stack=self.name)
+        return f"{self.name} is {status}: {state.means}.\n{reasons(self.events())}\n{how}"
+
+    def wait(self) -> dict[str, Any] | None:
+        """As CloudFormation has it once nothing goes on with it, or None."""
+        began = told = time.monotonic()
+        while (stack := self.describe()) and state_of(stack["StackStatus"]).next is Next.WAIT:
+            now = time.monotonic()
+            if now - told >= 10 or told == began:
+                say(f"{self.name} is {stack['StackStatus']}, since before this began; waiting, {now - began:.0f} s")
+                told = now
+            time.sleep(0.5 if now - began < 5 else 5)
+        return stack
+
+    def clear(self, stack: Mapping[str, Any]) -> None:
+        """Removes a stack that never came to be, although it or its tables may be protected: there is nothing to protect."""
+        if stack.get("EnableTerminationProtection"):
+            self.protect(on=False)
+        for one in self.resources():
+            if one["ResourceType"] in TABLES and (table := one.get("PhysicalResourceId")) and is_protected(self.aws, table):
+                self.aws.json("dynamodb", "update-table", "--table-name", table, "--no-deletion-protection-enabled")
+        self.remove()
+
+    def protect(self, on: bool) -> None:
+        """Whether CloudFormation refuses to delete it."""
+        stack = self.describe()
+        if stack and bool(stack.get("EnableTerminationProtection")) != on:
+            if on:
+                self.aws.json("cloudformation", "update-termination-protection", "--stack-name", self.name,
+                              "--enable-termination-protection")
+            else:
+                self.aws.json("cloudformation", "update-termination-protection", "--stack-name", self.name,
+                              "--no-enable-termination-protection")
+            say(f"{self.name}: termination protection is {'on' if on else 'off'}")
+
+    def parameter(self, name: str) -> str | None:
+        """The value that the stack has."""
+        stack = self.describe() or {}
+        return next((one["ParameterValue"] for one in stack.get("Parameters", []) if one["ParameterKey"] == name), None)
+
     def changes(self, command: list[str]) -> tuple[list[dict[str, Any]], bool]:
         """What the command would change, and whether the stack is new."""
         is_new = self.describe() is None
@@ -158,22 +235,20 @@ class Stack:
                 # Making a change set made a stack without resources.
                 self.aws.json("cloudformation", "delete-stack", "--stack-name", self.name)
 
-    def keep_data(self, command: list[str]) -> None:
-        """Fails where the command would remove what holds data, or put something empty in its place."""
-        if not self.describe():
-            return
-        lost = [f"{change['LogicalResourceId']} ({change['ResourceType']})" for change in self.changes(command)[0]
-                if change["ResourceType"] in HOLDERS and (change["Action"] == "Remove" or change.get("Replacement") == "True")]
+    def keep_data(self, command: list[str], given_up: Collection[str]) -> None:
+        """Fails where the command would remove what holds data, or may put something empty in its place, and nobody gave it
+        up by its name."""
+        lost = [change for change in self.changes(command)[0]
+                if change["ResourceType"] in HOLDERS and change["LogicalResourceId"] not in given_up
+                and (change["Action"] == "Remove" or change.get("Replacement") in ("True", "Conditional"))]
         if lost:
-            raise Failure(f"{self.name}: this would remove {', '.join(lost)}. A key that is gone takes along all that it "
-                          "encrypted (docs/runbook.md, Remove what holds data). Say --remove-data if nobody needs it")
+            names = ", ".join(f"{change['LogicalResourceId']} ({change['ResourceType']})" for change in lost)
+            raise Failure(f"{self.name}: this would remove {names}, and what is in there (docs/runbook.md, Remove what holds "
+                          f"data). If nobody needs it: --remove-data {','.join(change['LogicalResourceId'] for change in lost)}")
 
     def deploy(self, command: list[str]) -> None:
         began = time.monotonic()
         before = self.describe()
-        if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
-            say(f"{self.name} never came to be; removing what its first deployment left")
-            self.remove()
         for _ in range(CHANGE_SETS):
             child = self.aws.start(*command)
             try:
@@ -191,8 +266,9 @@ class Stack:
         after = self.describe()
         if not after or (before and after.get("LastUpdatedTime") == before.get("LastUpdatedTime")):
             raise Failure(f"{self.name} was not touched")
-        raise Failure(f"{self.name} is {after['StackStatus']} after {seconds:.0f} s; what failed, the first cause first:\n"
-                      f"{reasons(self.events())}")
+        state = state_of(after["StackStatus"])
+        raise Failure(f"{self.name} is {after['StackStatus']} after {seconds:.0f} s ({state.means}); what failed, the first cause "
+                      f"first:\n{reasons(self.events())}\nThe next deployment: {state.next.value}")
 
     def watch(self, child: subprocess.Popen[str], began: float) -> str:
         """The command's output, when it has ended. Says meanwhile how far it is: a change in AWS takes minutes."""
@@ -221,8 +297,8 @@ class Stack:
         return happened
 
     def remove(self) -> None:
-        """Deletes it and waits."""
-        stack = self.describe()
+        """Deletes it and waits, first for what goes on with it."""
+        stack = self.wait()
         if not stack:
             return
         # By id: a deleted stack has no name any more.
@@ -234,7 +310,8 @@ class Stack:
                 say(f"{self.name} is removed")
                 return
             if stack["StackStatus"] == "DELETE_FAILED":
-                raise Failure(f"{self.name} cannot be removed whole:\n{reasons(self.events())}")
+                raise Failure(f"{self.name} cannot be removed whole:\n{reasons(self.events())}\nMend that and say it again. What "
+                              f"is to be kept: aws cloudformation delete-stack --stack-name {self.name} --retain-resources NAME")
             if time.monotonic() - began > 3600:
                 raise Failure(f"{self.name} is still being removed after an hour")
             time.sleep(0.5 if time.monotonic() - began < 5 else 5)
@@ -242,6 +319,38 @@ class Stack:
 
 def stacks(aws: Aws, environment: str) -> list[Stack]:
     return [Stack(aws, environment, f"tollgate-{environment}{ending}", template) for ending, template in TEMPLATES.items()]
+
+
+def is_protected(aws: Aws, table: str) -> bool:
+    try:
+        described = aws.json("dynamodb", "describe-table", "--table-name", table)["Table"]
+    except Failure as failure:
+        if "ResourceNotFoundException" in str(failure):
+            return False
+        raise
+    # The local peer has the parameter's text here.
+    return str(described.get("DeletionProtectionEnabled")).lower() == "true"
+
+
+def keep_images(aws: Aws, parameters: Mapping[str, str]) -> None:
+    """Marks the images of this account that are about to run, so that its repositories keep them (infra/repositories.yaml)."""
+    for name, uri in parameters.items():
+        host, _, path = uri.partition("/")
+        repository, at, digest = path.partition("@sha256:")
+        if not name.endswith("Image") or host != aws.registry or not at:
+            continue
+        # By the tag alone a manifest would be asked for in a form that it may not have.
+        found = aws.json("ecr", "batch-get-image", "--repository-name", repository, "--image-ids", f"imageDigest=sha256:{digest}",
+                         "--accepted-media-types", "application/vnd.oci.image.manifest.v1+json",
+                         "application/vnd.docker.distribution.manifest.v2+json")["images"]
+        if not found:
+            raise Failure(f"{name}: {uri} is not in its repository. Push it again")
+        try:
+            aws.json("ecr", "put-image", "--repository-name", repository, "--image-tag", f"{DEPLOYED}{digest[:12]}",
+                     "--image-digest", f"sha256:{digest}", "--image-manifest", found[0]["imageManifest"])
+        except Failure as failure:
+            if "ImageAlreadyExistsException" not in str(failure):
+                raise
 
 
 def reasons(events: list[dict[str, Any]]) -> str:
