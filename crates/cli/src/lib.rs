@@ -12,6 +12,8 @@ mod allow;
 pub mod aws;
 mod catalogue;
 pub mod clock;
+#[cfg(test)]
+mod documents;
 pub mod endpoints;
 pub mod http;
 mod load;
