@@ -7,8 +7,9 @@
 //! (<https://shopify.dev/docs/apps/build/webhooks/ignore-duplicates>). Where the topic alone says what happened, our type
 //! is part of the id, and the event is not verified.
 //!
-//! Provider's type: `X-Shopify-Topic`. Transaction: the order. Time: `X-Shopify-Triggered-At`, else the time of the
-//! object's change.
+//! Provider's type: `X-Shopify-Topic`. Transaction: the order. Time: the body's, of the object's change, or of its making where
+//! that is what happened. The header `X-Shopify-Triggered-At` gives the time only of an event that is not verified and whose
+//! body has none.
 //!
 //! Movement: of an order that is paid the order, of a sale or capture the transaction, of a refund its one transaction in
 //! the state that is told, else the refund, of a dispute the dispute. An order that is paid and its sale tell the same money: subscribe to
@@ -138,6 +139,7 @@ struct App<'a> {
     #[serde(borrow)]
     admin_graphql_api_id: Text<'a>,
     status: Text<'a>,
+    updated_at: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -161,11 +163,6 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     let signed = kind_of_body(&body);
     let by_topic = if signed.is_none() { kind_of_topic(topic, &body) } else { None };
     let kind = signed.or(by_topic);
-    let is_creation = topic.ends_with("/create");
-    let occurred_at = triggered
-        .and_then(|text| text.parse().ok())
-        .or_else(|| first_moment([&body.updated_at, &body.finalized_on, &body.processed_at]))
-        .or_else(|| first_moment([&body.created_at, &body.initiated_at]).filter(|_| is_creation));
 
     let order_price = money::decimal(body.total_price, &body.currency);
     let is_refund = body.transactions.is_sent && body.financial_status == Text::Absent;
@@ -195,6 +192,20 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         kind => kind,
     };
 
+    let app = [body.app_subscription, body.app_purchase_one_time].into_iter().find_map(Object::some);
+    let is_attempt = body.kind != Text::Absent;
+    let is_creation = match signed {
+        // A refund and a transaction are told when they are made, and so is a dispute when it waits for a response.
+        Some(kind) => {
+            is_refund || is_attempt || matches!(kind, EventType::DisputeOpened | EventType::DisputeWarning)
+        }
+        None => topic.ends_with("/create"),
+    };
+    let occurred_at = first_moment([&body.updated_at, &body.finalized_on, &body.processed_at])
+        .or_else(|| first_moment([&body.created_at, &body.initiated_at]).filter(|_| is_creation))
+        .or_else(|| app.as_ref().and_then(|app| app.updated_at.moment()))
+        .or_else(|| triggered.filter(|_| signed.is_none()).and_then(|text| text.parse().ok()));
+
     let hash = hex_sha256(received.body);
     let event_id = match (signed, kind.unwrap_or(EventType::PaymentUnrecognized)) {
         (Some(_), _) => ["sha256-", &hash].concat(),
@@ -202,10 +213,8 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
         (None, kind) => ["sha256-", &hash, ":", kind.as_str()].concat(),
     };
 
-    let app = [body.app_subscription, body.app_purchase_one_time].into_iter().find_map(Object::some);
     let id = body.id.some().or_else(|| app.and_then(|app| app.admin_graphql_api_id.some()));
     let order = body.order_id.some();
-    let is_attempt = body.kind != Text::Absent;
     let movement_id = match kind {
         Some(EventType::PaymentAuthorized | EventType::PaymentCanceled | EventType::PaymentExpired) => None,
         Some(_) if is_refund => told.only.or_else(|| id.clone()),

@@ -20,6 +20,10 @@ use crate::{
 const CASES: usize = 12;
 const WORDS: usize = 4;
 
+/// A moment that no case has, in the forms in which headers and queries have one.
+const MOMENTS: [&str; 4] =
+    ["2026-01-02T07:08:09.101Z", "1767337689", "1767337689101", "Fri, 02 Jan 2026 07:08:09 GMT"];
+
 /// A way to sign, and whose content it is.
 pub struct Signer {
     name: String,
@@ -64,15 +68,10 @@ pub struct Told {
 }
 
 impl Told {
-    /// Whether it says under a new id what one of `known` says.
+    /// Whether it says under a new id what one of `known` says, at whatever time.
     fn repeats(&self, known: &[Self]) -> bool {
-        let says = |it: &Self| Self { id: String::new(), ..it.decided() };
+        let says = |it: &Self| Self { id: String::new(), time: None, ..it.clone() };
         known.iter().all(|known| known.id != self.id) && known.iter().any(|known| says(known) == says(self))
-    }
-
-    /// All but the time, of which an event says nothing more than when it happened.
-    fn decided(&self) -> Self {
-        Self { time: None, ..self.clone() }
     }
 }
 
@@ -118,7 +117,7 @@ pub fn others(signed: &SignedWebhook, signer: &Signer, seed: u64) -> Vec<(String
         let mut values = words(name);
         random.shuffle(&mut values);
         values.truncate(WORDS);
-        values.push("other-1".to_owned());
+        values.extend(["other-1"].iter().chain(&MOMENTS).map(|value| (*value).to_owned()));
         others.push((format!("without {name}"), with(&|headers| headers.remove(name))));
         for value in values {
             let set = with(&|headers| {
@@ -136,7 +135,11 @@ pub fn others(signed: &SignedWebhook, signer: &Signer, seed: u64) -> Vec<(String
     }
     let queries =
         ["", "id=other-1&type=payment&topic=payment", "data.id=other-1&data_id=other-1", "type=order"];
-    for query in queries.map(str::to_owned).into_iter().chain([format!("{}&data.id=other-1", signed.query)]) {
+    let mut queries = queries.map(str::to_owned).to_vec();
+    queries.push(format!("{}&data.id=other-1", signed.query));
+    let fields = signer.normaliser.query().iter().chain(&["timestamp", "created_at"]);
+    queries.extend(fields.flat_map(|name| MOMENTS.map(|moment| format!("{name}={moment}&{}", signed.query))));
+    for query in queries {
         others.push((format!("?{query}"), SignedWebhook { query, ..signed.clone() }));
     }
     // A family of headers in place of another, or beside it.
@@ -180,18 +183,18 @@ pub struct Webhook {
     pub told: Vec<Told>,
 }
 
-/// The first event that other unsigned parts make: one that is verified, or one that only repeats another under a new id,
-/// where the body is signed.
+/// The first event that other unsigned parts make: one that is verified and says anything else, the time included, which
+/// decides whether an event is too old to take effect; or one that only repeats another under a new id, where the body is
+/// signed.
 fn second_event(signer: &Signer) -> Result<(), String> {
     let mut passed = 0;
     for (seed, Webhook { case, endpoint, keys, signed, told: events }) in (1..).zip(&signer.webhooks()) {
-        let known: Vec<Told> = events.iter().map(Told::decided).collect();
         for (what, other) in others(signed, signer, seed) {
             let Some(told) = told(endpoint, keys, &other) else { continue };
             passed += 1;
             let binds = endpoint.authenticity() == Authenticity::Verified;
             let is_second = |event: &&Told| {
-                event.is_verified && !known.contains(&event.decided()) || binds && event.repeats(events)
+                event.is_verified && !events.contains(event) || binds && event.repeats(events)
             };
             if let Some(second) = told.iter().find(is_second) {
                 return Err(format!("{}, {case}, {what}:\n    {second:?}\n    {events:?}", signer.name));
