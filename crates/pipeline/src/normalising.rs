@@ -41,7 +41,7 @@ pub(crate) fn unrecognized_facts<'a>(body: &[u8], problem: &ContentError) -> Fac
     Facts::unrecognized(format!("sha256:{}", hex_sha256(body)), "", why)
 }
 
-/// The FIFO group of an event in an ordered delivery: its payment, or the event itself where it names no payment.
+/// What an ordered delivery's messages are told apart by, beside the endpoint: an event's payment, or the event itself where it names no payment.
 /// At most [`tollgate_core::id::MAX_PROVIDER_EVENT_ID_LEN`] bytes.
 pub(crate) fn fifo_group<'a>(facts: &'a Facts<'_>) -> Cow<'a, str> {
     bounded(Cow::Borrowed(facts.transaction_id.as_deref().unwrap_or(&facts.event_id)))

@@ -12,7 +12,7 @@ use tollgate_core::{Delivery, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_pipeline::{
     ingest::{Rejection, Taken},
     intake::{Content, Encoding, Seal},
-    ports::{Clock, LEDGER_RETENTION_SECONDS, LedgerState, PortError},
+    ports::{Clock, LEDGER_RETENTION_SECONDS, LedgerState, MAX_SEALS, PortError},
 };
 use tollgate_providers::{Refusal, SignedWebhook};
 use tollgate_testkit::{
@@ -283,26 +283,45 @@ async fn an_ordered_delivery_of_many_payments_is_a_message_for_each() {
     world.take(Some("adyen-ordered"), &webhook).await.unwrap();
     let messages = world.intake.messages(Delivery::Ordered);
     let groups: Vec<&str> = messages.iter().filter_map(|message| message.group.as_deref()).collect();
-    assert_eq!(groups, ["T1", "T2"]);
+    assert_eq!(groups, ["adyen-ordered#T1", "adyen-ordered#T2"]);
     let only: Vec<Option<String>> = messages.iter().map(|m| read(m).notes.only_transaction).collect();
     assert_eq!(only, [Some("T1".to_owned()), Some("T2".to_owned())]);
 }
 
-/// Within SQS's deduplication window another delivery must not pass for the first one.
+/// SQS accepts and drops a message whose deduplication id it knows: a delivery that was acknowledged would have no effect
+/// where only its message is admitted still.
 #[tokio::test]
-async fn what_an_ordered_queue_drops_as_a_repeat_is_a_repeat() {
-    let (a, b) = (Payment::new("PSP1", "T1", noon()), Payment::new("PSP2", "T1", noon()));
-    let endpoint = "adyen-ordered";
-    let sign = |payments: &[&Payment]| sender(endpoint, "adyen").sign("", adyen(payments).as_bytes(), noon());
-    let longer = a.clone().of("5000", "USD");
-    for (name, second) in [("one event more", sign(&[&a, &b])), ("another amount", sign(&[&longer]))] {
-        let world = world();
-        world.take(Some(endpoint), &sign(&[&a])).await.unwrap();
-        world.take(Some(endpoint), &sign(&[&a])).await.unwrap();
-        assert_eq!(world.queued(Delivery::Ordered).len(), 1, "{name}: the same again is dropped");
-        world.take(Some(endpoint), &second).await.unwrap();
-        assert_eq!(world.queued(Delivery::Ordered).len(), 2, "{name}");
+async fn no_ordered_message_passes_for_anothers() {
+    let world = world();
+    let webhook = sender("lined-up", "stripe").payment(&payment("evt_1"), noon());
+    let copies = 3 * MAX_SEALS;
+    for _ in 0..copies {
+        world.take(Some("lined-up"), &webhook).await.unwrap();
     }
+    let queued = world.queued(Delivery::Ordered);
+    assert_eq!(queued.len(), copies);
+    let seals = world
+        .ledger
+        .entry(&LedgerKey::new(sender("lined-up", "stripe").endpoint().id(), "evt_1"))
+        .unwrap()
+        .terms
+        .seals;
+    assert_eq!(queued.iter().filter(|message| seals.contains(&read(message).seal())).count(), MAX_SEALS);
+}
+
+/// Payments of one name at two endpoints are two payments: neither waits for the other.
+#[tokio::test]
+async fn an_ordered_payment_waits_for_none_of_another_endpoint() {
+    let (a, b) = (ordered("tenant-a", "stripe"), ordered("tenant-b", "stripe"));
+    let world = World::new(noon(), vec![a.clone(), b.clone()]);
+    for config in [a, b] {
+        let id = config.id;
+        let webhook = Sender::new(config, KEY).payment(&Payment::new("evt_1", "order-1001", noon()), noon());
+        world.take(Some(id.as_str()), &webhook).await.unwrap();
+    }
+    let groups: Vec<Option<String>> =
+        world.queued(Delivery::Ordered).into_iter().map(|message| message.group).collect();
+    assert_eq!(groups, [Some("tenant-a#order-1001".to_owned()), Some("tenant-b#order-1001".to_owned())]);
 }
 
 #[tokio::test]

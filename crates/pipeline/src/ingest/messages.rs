@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use tollgate_core::{
-    Delivery, EventId, Facts, LedgerKey, WebhookId,
+    Delivery, EventId, Facts, LedgerKey,
     id::{bounded, hex_sha256},
 };
 use tollgate_providers::{Endpoint, Verified};
@@ -33,10 +33,9 @@ pub(super) struct Slices {
 #[derive(Debug)]
 pub(super) struct Slice {
     /// The payment.
-    group: String,
+    transaction: String,
     /// Its events' stable ids.
     event_ids: Vec<EventId>,
-    deduplication_id: String,
 }
 
 impl Slice {
@@ -44,16 +43,20 @@ impl Slice {
     pub(super) fn alone(self, template: IntakeMessage) -> IntakeMessage {
         IntakeMessage {
             event_id: self.event_ids.first().map(EventId::to_string).unwrap_or_default(),
-            deduplication_id: self.deduplication_id,
-            group: self.group,
+            // The delivery's and not the event's: SQS would accept and drop another delivery's message for five minutes, which
+            // is perhaps the only one that the claim still admits.
+            deduplication_id: template.webhook_id.to_string(),
+            // Another endpoint's payment of the same name is another payment, and must not wait for this one.
+            group: format!("{}#{}", template.endpoint, self.transaction),
             ..template
         }
     }
 
     /// The message of one slice of several: for its payment only.
-    pub(super) fn of_several(self, template: &IntakeMessage) -> IntakeMessage {
-        let only_transaction = Some(self.group.clone());
+    pub(super) fn of_several(self, position: usize, template: &IntakeMessage) -> IntakeMessage {
+        let only_transaction = Some(self.transaction.clone());
         let mut message = self.alone(template.clone());
+        message.deduplication_id = format!("{}-{position}", message.webhook_id);
         message.notes.only_transaction = only_transaction;
         message
     }
@@ -121,32 +124,12 @@ pub(super) fn messages(
         let position = *slice_of.entry(transaction.clone()).or_insert(slices.len());
         match slices.get_mut(position) {
             Some(slice) => slice.event_ids.push(event_id),
-            None => slices.push(Slice {
-                group: transaction.into_owned(),
-                event_ids: vec![event_id],
-                deduplication_id: String::new(),
-            }),
+            None => slices.push(Slice { transaction: transaction.into_owned(), event_ids: vec![event_id] }),
         }
     }
     let is_of_several = slices.len() > 1;
     slices.retain(|slice| slice.event_ids.iter().any(|id| claimed.unfinished.contains(id)));
-    for slice in &mut slices {
-        slice.deduplication_id = deduplication_id(&slice.event_ids, &template.webhook_id, claimed);
-    }
     (template.encoding, template.body) = encode(body);
     template.notes.conflicts.clone_from(&claimed.conflicts);
     Slices { template, slices, is_of_several }
-}
-
-/// The ledger key's event id; of several events all of them, since another delivery may hold one of them beside
-/// others, and FIFO must not take it for this one. A contradiction is a message of its own.
-fn deduplication_id(ids: &[EventId], webhook_id: &WebhookId, claimed: &Claimed) -> String {
-    match ids {
-        _ if !claimed.conflicts.is_empty() => webhook_id.to_string(),
-        [only] => only.to_string(),
-        several => {
-            let texts: Vec<&str> = several.iter().map(EventId::as_str).collect();
-            hex_sha256(texts.join(",").as_bytes())
-        }
-    }
 }

@@ -294,11 +294,14 @@ impl<P: IngestPorts> Ingest<P> {
             return self.queue.send(&first.alone(template)).await;
         }
         let template = &template;
-        let sent: Vec<Result<(), PortError>> = stream::iter(once(first).chain(rest))
-            .map(|slice| async move { self.queue.send(&slice.of_several(template)).await })
-            .buffered(SENDS_IN_FLIGHT)
-            .collect()
-            .await;
+        let sent: Vec<Result<(), PortError>> =
+            stream::iter(once(first).chain(rest).enumerate())
+                .map(|(position, slice)| async move {
+                    self.queue.send(&slice.of_several(position, template)).await
+                })
+                .buffered(SENDS_IN_FLIGHT)
+                .collect()
+                .await;
         sent.into_iter().collect()
     }
 }

@@ -104,9 +104,9 @@ pub struct IntakeMessage {
     pub body: String,
     /// Which queue.
     pub delivery: Delivery,
-    /// FIFO: the payment object. The standard queue's group is the endpoint.
+    /// FIFO: endpoint and payment. The standard queue's group is the endpoint.
     pub group: String,
-    /// FIFO: the ledger key's event id (and the payment, where one delivery makes several messages).
+    /// FIFO: the delivery (and its message's number, where it makes several).
     pub deduplication_id: String,
     /// `X-Amzn-Trace-Id`, passed on as SQS's `AWSTraceHeader`.
     pub trace: Option<String>,
