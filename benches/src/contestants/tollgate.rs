@@ -88,7 +88,17 @@ impl Tollgate {
     pub fn accept(&self, payload: &[u8]) {
         let known = |entry: LedgerEntry| {
             let LedgerEntry { key, state, received_at, fingerprint, terms, .. } = entry;
-            (key, Known { state, webhook_id: None, received_at, fingerprint, terms: Some(terms) })
+            (
+                key,
+                Known {
+                    state,
+                    webhook_id: None,
+                    received_at,
+                    fingerprint,
+                    terms: Some(terms),
+                    is_aside: false,
+                },
+            )
         };
         self.ledger.lock().unwrap().extend(batch::claims(payload).into_iter().map(known));
     }
@@ -193,6 +203,10 @@ impl Ledger for Memory {
     async fn known(&self, keys: &[LedgerKey], _: Timestamp) -> Vec<PortResult<Option<Known>>> {
         let ledger = self.ledger.lock().unwrap();
         keys.iter().map(|key| Ok(ledger.get(key).cloned())).collect()
+    }
+
+    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
+        keys.iter().map(|_| Ok(())).collect()
     }
 
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {

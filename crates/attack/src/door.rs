@@ -28,7 +28,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     },
     Attack {
         area: "front door",
-        tried: "a webhook whose scheme signs no time, after the ledger has forgotten it",
+        tried: "a webhook of before the ledger's memory",
         run: |ground| Box::pin(forgotten(ground)),
     },
     Attack {
@@ -151,7 +151,7 @@ async fn replayed(ground: Ground) -> Verdict {
     Ok("each time told that it is a duplicate; one event".to_owned())
 }
 
-/// Razorpay signs the body alone: what was accepted six weeks ago can be sent again today.
+/// What happened six weeks ago may have been done then: whoever kept the webhook can send it again today.
 async fn forgotten(ground: Ground) -> Verdict {
     const DAY: i64 = 86_400;
     let endpoint = "razorpay";

@@ -37,6 +37,7 @@ const SEALS: &str = "seals";
 const OCCURRED_AT: &str = "occurred_at";
 const AUTHENTICITY: &str = "authenticity";
 const REVISION: &str = "revision";
+const ASIDE: &str = "aside";
 
 /// The table `webhook-events`.
 #[derive(Debug, Clone)]
@@ -239,7 +240,7 @@ impl Ledger for DynamoLedger {
             table: &self.table,
             key: KEY,
             projection: "event_key, #state, webhook_id, received_at, expires_at, fingerprint, seals, occurred_at, \
-                         authenticity, revision",
+                         authenticity, revision, aside",
             names: &[("#state", STATE)],
         };
         let key = |key: &LedgerKey| HashMap::from([(KEY.to_owned(), string(key.as_str()))]);
@@ -253,6 +254,17 @@ impl Ledger for DynamoLedger {
         })
         .await;
         known.into_iter().map(|known| known.map(Option::flatten)).collect()
+    }
+
+    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
+        let statement =
+            [r#"UPDATE ""#, &self.table, r#"" SET "aside" = 'too_old_to_tell' WHERE event_key = ?"#].concat();
+        let statements = Statements { client: &self.client, is_parallel: false };
+        let noted = statements.execute(keys, |key: &LedgerKey| {
+            BatchStatementRequest::builder().statement(&statement).parameters(string(key.as_str())).build()
+        });
+        // Refused where the claim is gone.
+        noted.await.into_iter().map(|noted| noted.map(|_| ())).collect()
     }
 
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
@@ -292,7 +304,7 @@ pub fn item(entry: &LedgerEntry) -> Attributes {
         (WEBHOOK_ID.to_owned(), string(entry.webhook_id.as_str())),
         (FINGERPRINT.to_owned(), string(entry.fingerprint.as_str())),
         (RECEIVED_AT.to_owned(), string(entry.received_at.to_string())),
-        (EXPIRES_AT.to_owned(), number(entry.received_at.as_second() + LEDGER_RETENTION_SECONDS)),
+        (EXPIRES_AT.to_owned(), number(entry.expires_at())),
         (SEALS.to_owned(), strings(&entry.terms.seals)),
         (AUTHENTICITY.to_owned(), string(entry.terms.authenticity.as_str())),
         (REVISION.to_owned(), string(entry.terms.revision.to_string())),
@@ -314,7 +326,8 @@ fn known_of(item: &Attributes) -> PortResult<Known> {
     let fingerprint = text(item, FINGERPRINT).ok_or_else(unreadable)?.to_owned();
     let terms = if item.contains_key(SEALS) { Some(terms_of(item).ok_or_else(unreadable)?) } else { None };
     let webhook_id = text(item, WEBHOOK_ID).and_then(WebhookId::parse);
-    Ok(Known { state, webhook_id, received_at, fingerprint, terms })
+    let is_aside = item.contains_key(ASIDE);
+    Ok(Known { state, webhook_id, received_at, fingerprint, terms, is_aside })
 }
 
 fn terms_of(item: &Attributes) -> Option<Terms> {

@@ -1,15 +1,18 @@
 //! `tollgate allow`: an operator's decision that what was set aside as `too_old_to_tell` takes effect.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message};
 use serde::Serialize;
 use tollgate_aws::ledger::DynamoLedger;
-use tollgate_core::{Queue, Timestamp};
+use tollgate_core::{EndpointId, LedgerKey, Queue, Timestamp};
 use tollgate_pipeline::{
     intake::{QueuedMessage, attribute},
-    ports::{Allowance, Allowances},
+    ports::{Allowance, Allowances, Ledger, LedgerState},
 };
 
 use crate::{
@@ -50,11 +53,13 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Aside {
     webhook_id: String,
-    endpoint: String,
+    endpoint: EndpointId,
     queue: &'static str,
     received_at: Timestamp,
     /// The provider's event ids, as they were claimed.
     event_ids: Vec<String>,
+    /// Whether a claim still admits the message: without one, to allow it does nothing.
+    is_claimed: bool,
     #[serde(skip)]
     allowance: Allowance,
 }
@@ -82,9 +87,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else if args.yes {
         bail!("which? name the webhooks");
     }
+    let ledger = DynamoLedger::new(aws_sdk_dynamodb::Client::new(&aws.config), aws.names.ledger_table());
+    for aside in &mut asides {
+        aside.is_claimed = is_claimed(&ledger, aside).await?;
+    }
     show(&asides, args.json)?;
     if args.yes {
-        let ledger = DynamoLedger::new(aws_sdk_dynamodb::Client::new(&aws.config), aws.names.ledger_table());
+        if let Some(aside) = asides.iter().find(|aside| !aside.is_claimed) {
+            bail!("no claim admits the message of {}: have it sent again", aside.webhook_id);
+        }
         for aside in &asides {
             let recorded = ledger.allow(&aside.allowance).await;
             recorded.with_context(|| format!("allowing {}", aside.webhook_id))?;
@@ -100,19 +111,39 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether one of the message's events has a claim with its seal.
+async fn is_claimed(ledger: &DynamoLedger, aside: &Aside) -> anyhow::Result<bool> {
+    let keys: BTreeSet<LedgerKey> =
+        aside.event_ids.iter().map(|id| LedgerKey::new(&aside.endpoint, id)).collect();
+    let keys: Vec<LedgerKey> = keys.into_iter().collect();
+    // A message says no ids where they are too many.
+    if keys.is_empty() {
+        return Ok(true);
+    }
+    for known in ledger.known(&keys, clock::now()).await {
+        let known = known.with_context(|| format!("reading the claims of {}", aside.webhook_id))?;
+        let terms = known.filter(|known| known.state == LedgerState::Received).and_then(|known| known.terms);
+        if terms.is_some_and(|terms| terms.seals.contains(&aside.allowance.seal)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn show(asides: &[Aside], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         for aside in asides {
             say!("{}", serde_json::to_string(aside)?);
         }
     } else if !asides.is_empty() {
-        let mut table = Table::new(["webhook", "endpoint", "intake", "received", "events"]);
+        let mut table = Table::new(["webhook", "endpoint", "intake", "received", "claim", "events"]);
         for aside in asides {
             table.row([
                 aside.webhook_id.clone(),
-                aside.endpoint.clone(),
+                aside.endpoint.to_string(),
                 aside.queue.to_owned(),
                 aside.received_at.to_string(),
+                if aside.is_claimed { "there" } else { "gone" }.to_owned(),
                 aside.event_ids.join(", "),
             ]);
         }
@@ -193,10 +224,11 @@ fn read(message: &Message, queue: &'static str, reason: &str) -> Option<Aside> {
     let webhook_id = queued.webhook_id;
     Some(Aside {
         webhook_id: webhook_id.as_str().to_owned(),
-        endpoint: queued.endpoint.as_str().to_owned(),
+        endpoint: queued.endpoint,
         queue,
         received_at: queued.received_at,
         event_ids: queued.notes.claimed.lines().map(str::to_owned).collect(),
+        is_claimed: false,
         allowance: Allowance {
             seal: queued.seal(),
             webhook_id,

@@ -153,10 +153,19 @@ pub struct LedgerEntry {
     pub webhook_id: WebhookId,
     /// [`tollgate_core::Facts::fingerprint`] of the claiming delivery.
     pub fingerprint: String,
-    /// When it arrived. It is kept for [`LEDGER_RETENTION_SECONDS`] from then.
+    /// When it arrived.
     pub received_at: Timestamp,
     /// What the processor holds the event's messages to.
     pub terms: Terms,
+}
+
+impl LedgerEntry {
+    /// When it is forgotten, in seconds since 1970: [`LEDGER_RETENTION_SECONDS`] after it arrived or, where it is dated
+    /// later, after its date. So an event that the ledger has forgotten is always dated before its memory.
+    pub fn expires_at(&self) -> i64 {
+        let dated = self.terms.occurred_at.unwrap_or(self.received_at);
+        self.received_at.max(dated).as_second().saturating_add(LEDGER_RETENTION_SECONDS)
+    }
 }
 
 /// What was accepted of an event.
@@ -175,6 +184,10 @@ pub struct Terms {
 /// How long the ledger remembers an event: 30 days, past any provider's retry horizon (Stripe: 3 days).
 pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
 
+/// From this age at its arrival on, an event may have been done before the ledger's memory begins: 23 days, a week less than
+/// [`LEDGER_RETENTION_SECONDS`], because some providers date each of their tries of an event, for some days (Adyen: a week).
+pub const TOO_OLD_SECONDS: i64 = LEDGER_RETENTION_SECONDS - 7 * 24 * 60 * 60;
+
 /// The most deliveries of one event whose messages the processor takes before the event is processed, those that could not
 /// be sent included. Providers try again some 30 times at most; 256 seals make an item of 9 KB.
 pub const MAX_SEALS: usize = 256;
@@ -192,6 +205,8 @@ pub struct Known {
     pub fingerprint: String,
     /// `None` where a version claimed it that knew no seals.
     pub terms: Option<Terms>,
+    /// A message of it is set aside as too old, and another one would be too.
+    pub is_aside: bool,
 }
 
 /// What claiming an event found.
@@ -274,6 +289,10 @@ pub trait Ledger: Send + Sync {
         keys: &[LedgerKey],
         now: Timestamp,
     ) -> impl Future<Output = Vec<PortResult<Option<Known>>>> + Send;
+
+    /// Notes of each event that a message of it is set aside as too old. No key is named twice. A claim that is gone
+    /// meanwhile is no failure.
+    fn put_aside(&self, keys: &[LedgerKey]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 
     /// Marks each event as processed, in the order given. Whatever else its claim says stays. A claim that is gone
     /// meanwhile is no failure: without it nothing more takes effect.

@@ -61,6 +61,7 @@ fn known(entry: &LedgerEntry) -> Known {
         received_at,
         fingerprint: fingerprint.clone(),
         terms: Some(terms.clone()),
+        is_aside: false,
     }
 }
 
@@ -84,6 +85,7 @@ pub async fn ledger<L: Claims + Ledger + Allowances>(ledger: L, unique: &str, no
     assert_eq!(look(&first.key, now).await, [Ok(Some(known(&first)))]);
     seals(&ledger, unique, now).await;
     allowances(&ledger, unique, now).await;
+    asides(&ledger, unique, now).await;
 
     let others: Vec<LedgerEntry> =
         (0..60).map(|number| entry(&format!("{unique}-many-{number}"), number, now)).collect();
@@ -131,6 +133,31 @@ pub async fn ledger<L: Claims + Ledger + Allowances>(ledger: L, unique: &str, no
 
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
     ledger.conflict(&first.key, &second.webhook_id, &second.fingerprint).await.unwrap();
+}
+
+/// That a message is set aside is noted in a claim as long as it stands. A claim stands longer where the event is dated later.
+async fn asides<L: Claims + Ledger>(ledger: &L, unique: &str, now: Timestamp) {
+    const DAY: i64 = 24 * 60 * 60;
+    let later = |seconds| Timestamp::from_second(now.as_second() + seconds).unwrap();
+    let name = |name: &str| format!("{unique}-aside-{name}");
+    let mut noted = entry(&name("noted"), 0, now);
+    noted.terms.occurred_at = Some(later(10 * DAY));
+    let (other, absent) = (entry(&name("other"), 1, now), entry(&name("absent"), 2, now));
+    for entry in [&noted, &other] {
+        assert_eq!(ledger.claim(entry, now).await, Ok(Claim::New));
+    }
+    let keys = [absent.key.clone(), noted.key.clone()];
+    assert_eq!(ledger.put_aside(&keys).await, [Ok(()), Ok(())]);
+    assert_eq!(ledger.put_aside(&keys[1..]).await, [Ok(())], "once more");
+    assert!(ledger.put_aside(&[]).await.is_empty());
+    let found = Known { is_aside: true, ..known(&noted) };
+    let asked = [noted.key.clone(), other.key.clone(), absent.key];
+    let all = ledger.known(&asked, now).await;
+    assert_eq!(all, [Ok(Some(found.clone())), Ok(Some(known(&other))), Ok(None)]);
+    let again = LedgerEntry { webhook_id: WebhookId::new(now, 9), ..noted.clone() };
+    assert_eq!(ledger.claim(&again, later(40 * DAY - 1)).await, Ok(Claim::Known(found)));
+    assert_eq!(ledger.claim(&again, later(40 * DAY)).await, Ok(Claim::New));
+    assert_eq!(ledger.known(&asked[..1], now).await, [Ok(Some(known(&again)))], "nothing of it is left");
 }
 
 /// An allowance is for one seal, as long as a claim is remembered, and is no claim of any event.

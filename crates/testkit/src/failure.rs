@@ -240,6 +240,10 @@ impl<P: Ledger> Ledger for Failing<'_, P> {
         self.faults.many(keys, async |keys| self.inner.known(&keys, now).await).await
     }
 
+    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
+        self.faults.many(keys, async |keys| self.inner.put_aside(&keys).await).await
+    }
+
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
         self.faults.many(marks, async |marks| self.inner.mark(&marks).await).await
     }

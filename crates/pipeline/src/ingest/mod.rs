@@ -231,7 +231,7 @@ impl<P: IngestPorts> Ingest<P> {
         for (entry, found) in entries.iter().zip(found) {
             let event_id = entry.key.event_id();
             match found? {
-                Found::Processed => continue,
+                Found::Settled => continue,
                 Found::Received => {}
                 Found::New => claimed.any_new = true,
                 Found::Conflict => claimed.conflicts.push(event_id),
@@ -256,7 +256,9 @@ impl<P: IngestPorts> Ingest<P> {
             return Ok(Found::Conflict);
         }
         match (known.state, known.terms) {
-            (LedgerState::Processed, _) => Ok(Found::Processed),
+            // What is set aside as too old is where operators look, and every copy of it would be.
+            (LedgerState::Received, _) if known.is_aside => Ok(Found::Settled),
+            (LedgerState::Processed, _) => Ok(Found::Settled),
             // One seal on a claim that has none would shut out the messages that were sent before.
             (LedgerState::Received, None) => Ok(Found::Received),
             (LedgerState::Received, Some(_)) => self.seal(entry).await,
@@ -266,7 +268,7 @@ impl<P: IngestPorts> Ingest<P> {
     async fn seal(&self, entry: &LedgerEntry) -> PortResult<Found> {
         for seal in &entry.terms.seals {
             if self.ledger.seal(&entry.key, *seal, entry.received_at).await? == Sealing::Processed {
-                return Ok(Found::Processed);
+                return Ok(Found::Settled);
             }
         }
         Ok(Found::Received)
@@ -313,8 +315,8 @@ enum Found {
     New,
     /// It was claimed before; its message was perhaps never sent, and a second copy in the queue is harmless.
     Received,
-    /// It is done.
-    Processed,
+    /// It is done, or set aside: nothing needs to be sent for it.
+    Settled,
     /// It was claimed with other payment facts.
     Conflict,
 }

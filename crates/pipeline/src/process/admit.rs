@@ -6,7 +6,7 @@ use super::{
     decode::{DecodedEvent, DecodedMessage},
     refusal::Refusal,
 };
-use crate::ports::{Known, LEDGER_RETENTION_SECONDS, LedgerState, Terms};
+use crate::ports::{Known, LedgerState, TOO_OLD_SECONDS, Terms};
 
 /// What a message may do of one of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,11 @@ impl Verdict {
             }
             Self::Refused { .. } | Self::Admitted | Self::Processed { .. } => None,
         }
+    }
+
+    /// Whether the event needs no message any more: it is done, or set aside.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self, Self::Processed { .. } | Self::Refused { refusal: Refusal::TooOld, .. })
     }
 
     /// Whether the event's claim proves that the message was accepted.
@@ -59,6 +64,8 @@ pub(super) fn admit(
     };
     match known.state {
         LedgerState::Processed => Verdict::Processed { is_sealed },
+        // Once it is set aside as too old, the validator adds no further seal; the delivery may tell other events.
+        LedgerState::Received if !is_sealed && known.is_aside => refuse(Refusal::TooOld, false),
         LedgerState::Received if !is_sealed => refuse(Refusal::Altered, false),
         LedgerState::Received if is_comparable && !has_its_facts => refuse(Refusal::Conflict, true),
         LedgerState::Received if is_too_old(message, event, known) => refuse(Refusal::TooOld, true),
@@ -66,13 +73,14 @@ pub(super) fn admit(
     }
 }
 
-/// Whether the event is older than the ledger's memory was when it was claimed. An event without any time is new.
+/// Whether the event may have been done before the ledger's memory began, when it was claimed. An event without any time is
+/// new.
 pub(super) fn is_too_old(message: &DecodedMessage<'_>, event: &DecodedEvent<'_>, known: &Known) -> bool {
     let occurred_at = match &known.terms {
         Some(terms) => terms.occurred_at,
         None => event.is_dated.then_some(event.payment.occurred_at),
     };
-    let begins = known.received_at.as_second() - LEDGER_RETENTION_SECONDS;
+    let begins = known.received_at.as_second() - TOO_OLD_SECONDS;
     [occurred_at, message.message.notes.signed_at].into_iter().flatten().any(|at| at.as_second() < begins)
 }
 

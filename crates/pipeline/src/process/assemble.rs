@@ -30,9 +30,9 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tri
         }));
         let verdicts = || own.iter().filter_map(|judged| judged.verdict.as_ref().ok());
         let is_accepted = verdicts().any(|verdict| verdict.is_sealed());
-        // A message that only tells what is done must still be one that was accepted.
-        let is_nothing =
-            !is_accepted && own.iter().all(|judged| matches!(judged.verdict, Ok(Verdict::Processed { .. })));
+        // A message that only tells what is settled must still be one that was accepted.
+        let is_settled = |judged: &Judged<'_>| judged.verdict.as_ref().is_ok_and(Verdict::is_settled);
+        let is_nothing = !is_accepted && own.iter().all(is_settled);
         let refusal = verdicts().filter_map(Verdict::refusal_of_reading).max();
         let refusal = refusal.or(is_nothing.then_some(Refusal::Altered));
         let awaited = refusal.map(|refusal| Outcome::Retry(refusal.reason()));
@@ -80,7 +80,8 @@ fn part<'a>(
     }
     match verdict {
         Verdict::Refused { refusal, is_sealed } => {
-            // What is no conflict was refused in every try, before it claimed an effect.
+            // What is no conflict was refused in every try, before it claimed an effect. Where its seal gave way since, its claim
+            // of the effect ends by itself.
             let may_have_claimed = is_sealed && refusal == Refusal::Conflict;
             return Part::Refused(refusal, may_have_claimed.then_some(claimed));
         }

@@ -21,10 +21,10 @@ mod stride;
 mod strides;
 mod use_case;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, mem};
 
 use tollgate_batch::{Batch, Deadline, Kind, Response, Summary, Unreportable};
-use tollgate_core::PaymentEvent;
+use tollgate_core::{LedgerKey, PaymentEvent};
 use tracing::warn;
 
 use self::{
@@ -89,7 +89,9 @@ impl<P: ProcessPorts> Process<P> {
                 conflicts += done.conflicts;
                 let judge = |(index, outcome)| (index, tries.judge(index, outcome));
                 let ended = done.ended.into_iter().map(judge).collect();
-                for (index, outcome) in self.set_aside(kind, ended, &done.accepted, records, deadline).await {
+                let ended = self.set_aside(kind, ended, &done.accepted, records, deadline).await;
+                self.note_aside(done.too_old, &ended).await;
+                for (index, outcome) in ended {
                     if let Err(problem) = batch.settle(index, outcome) {
                         warn!(error = %problem, "outcome without a record");
                     }
@@ -109,7 +111,8 @@ impl<P: ProcessPorts> Process<P> {
         let mut ended = Vec::with_capacity(records.len());
         let opened = self.open(records, &mut ended).await;
         let decoded = self.decode(&opened, &mut ended);
-        let claims = self.look_up_claims(&decoded, tries).await;
+        let mut claims = self.look_up_claims(&decoded, tries).await;
+        let too_old = mem::take(&mut claims.allowed.told);
         let mut stride = assemble(decoded, claims, tries);
         self.claim_effects(&mut stride).await;
         self.write_history(&mut stride).await;
@@ -132,7 +135,7 @@ impl<P: ProcessPorts> Process<P> {
         ended.extend(stride.ended());
         let accepted = stride.messages().filter(|(message, _)| message.is_accepted);
         let accepted = accepted.map(|(message, _)| message.index).collect();
-        StrideResult { ended, accepted, published, conflicts: stride.conflicts() }
+        StrideResult { ended, accepted, too_old, published, conflicts: stride.conflicts() }
     }
 
     fn decode<'a>(&self, opened: &'a [Opened<'_>], ended: &mut Vec<Ended>) -> Decoded<'a> {
@@ -166,6 +169,8 @@ struct StrideResult {
     ended: Vec<Ended>,
     /// The messages whose seal a claim has, by their records' index.
     accepted: HashSet<usize>,
+    /// The claims of what is too old, with the index of the message's record.
+    too_old: Vec<(usize, LedgerKey)>,
     published: usize,
     conflicts: usize,
 }

@@ -5,7 +5,10 @@ use tollgate_core::{Authenticity, Delivery, EndpointId, LedgerKey, PaymentEvent,
 use tollgate_pipeline::{
     archive::Line,
     intake::attribute,
-    ports::{Allowance, Allowances as _, Clock as _, LEDGER_RETENTION_SECONDS, LedgerState, MAX_SEALS},
+    ports::{
+        Allowance, Allowances as _, Clock as _, LEDGER_RETENTION_SECONDS, LedgerState, MAX_SEALS,
+        TOO_OLD_SECONDS,
+    },
 };
 use tollgate_providers::Revision;
 use tollgate_testkit::{
@@ -537,7 +540,7 @@ async fn what_no_seal_proves_is_archived_unread() {
 /// An event that happened, or a webhook that was signed, before the ledger's memory begins: it may have been done.
 #[tokio::test]
 async fn what_is_older_than_the_memory_of_the_ledger_is_set_aside() {
-    for (age, is_too_old) in [(LEDGER_RETENTION_SECONDS, false), (LEDGER_RETENTION_SECONDS + 60, true)] {
+    for (age, is_too_old) in [(TOO_OLD_SECONDS, false), (TOO_OLD_SECONDS + 60, true)] {
         let world = world();
         let old = Payment { at: later(-age), ..payment("evt_1") };
         take_payment(&world, "stripe", "stripe", &old).await;
@@ -553,7 +556,7 @@ async fn what_is_older_than_the_memory_of_the_ledger_is_set_aside() {
     // Without a time there is nothing to tell, and a copy of what is known is no old event.
     let world = world();
     take(&world, "stripe", &sender("stripe", "stripe").sign("", &undated(&payment("evt_1")), noon())).await;
-    let old = Payment { at: later(-LEDGER_RETENTION_SECONDS - 60), ..payment("evt_1") };
+    let old = Payment { at: later(-TOO_OLD_SECONDS - 60), ..payment("evt_1") };
     take_payment(&world, "stripe", "stripe", &old).await;
     assert!(process(&world, Delivery::Fast).await.is_empty());
     assert_eq!((world.published().len(), reasons(&world)), (1, vec![]));
@@ -563,7 +566,7 @@ async fn what_is_older_than_the_memory_of_the_ledger_is_set_aside() {
 #[tokio::test]
 async fn what_an_operator_allows_takes_effect() {
     let world = world();
-    let old = |name| Payment { at: later(-LEDGER_RETENTION_SECONDS - 60), ..payment(name) };
+    let old = |name| Payment { at: later(-TOO_OLD_SECONDS - 60), ..payment(name) };
     take_payment(&world, "stripe", "stripe", &old("evt_1")).await;
     take_payment(&world, "stripe", "stripe", &old("evt_2")).await;
     let batch = world.intake.receive(Delivery::Fast, 10);
@@ -598,4 +601,60 @@ async fn what_an_operator_allows_takes_effect() {
     }
     assert!(process_batch(&world, &batch[1..]).await.is_empty());
     assert_eq!(world.published().len(), 2);
+}
+
+/// The same bytes again and again, once the first copy is set aside: duplicates, for which nothing is written or sent.
+#[tokio::test]
+async fn copies_of_what_is_set_aside_as_too_old_cost_nothing_and_undo_no_allowance() {
+    let world = world();
+    let old = Payment { at: later(-TOO_OLD_SECONDS - 60), ..payment("evt_1") };
+    let webhook = sender("stripe", "stripe").payment(&old, noon());
+    world.take(Some("stripe"), &webhook).await.unwrap();
+    let first = world.intake.receive(Delivery::Fast, 1);
+    assert!(process_batch(&world, &first).await.is_empty());
+    world.intake.settle(Delivery::Fast, &first, &[]);
+    let claim = world.ledger.entry(&key("stripe", "evt_1")).unwrap();
+    for _ in 0..2 * MAX_SEALS {
+        assert!(world.take(Some("stripe"), &webhook).await.unwrap().duplicate);
+    }
+    assert_eq!(world.queued(Delivery::Fast).len(), 0);
+    assert_eq!(world.ledger.entry(&key("stripe", "evt_1")), Some(claim));
+    let queued = read(&first[0]);
+    let (seal, webhook_id) = (queued.seal(), queued.webhook_id);
+    let allowance = Allowance { seal, webhook_id, reason: "known".to_owned(), allowed_at: world.clock.now() };
+    assert_eq!((&world.ledger).allow(&allowance).await, Ok(()));
+    assert!(process_batch(&world, &first).await.is_empty());
+    assert_eq!(world.published().len(), 1);
+}
+
+/// What is dated ahead of its arrival is remembered for as long after its date: forgotten, it is too old.
+#[tokio::test]
+async fn a_date_ahead_of_its_arrival_does_not_outlive_the_memory() {
+    const DAY: i64 = 24 * 60 * 60;
+    let ahead = Payment { at: later(10 * DAY), ..payment("evt_1") };
+    for days in [31, 39, 41] {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &ahead).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        world.clock.advance_ms(days * DAY * 1_000);
+        take_payment(&world, "stripe", "stripe", &ahead).await;
+        process(&world, Delivery::Fast).await;
+        assert_eq!(world.published().len(), 1, "after {days} days");
+    }
+}
+
+/// Some providers date each of their tries. The last one of an event is no younger than the memory of the first.
+#[tokio::test]
+async fn a_later_try_with_its_own_date_does_not_outlive_the_memory() {
+    const DAY: i64 = 24 * 60 * 60;
+    let world = world();
+    let dated = |days| Payment { at: later(days * DAY), ..payment("evt_1") };
+    take_payment(&world, "stripe", "stripe", &dated(0)).await;
+    assert!(process(&world, Delivery::Fast).await.is_empty());
+    world.clock.advance_ms(6 * DAY * 1_000);
+    take_payment(&world, "stripe", "stripe", &dated(6)).await;
+    world.clock.advance_ms(25 * DAY * 1_000);
+    take_payment(&world, "stripe", "stripe", &dated(6)).await;
+    process(&world, Delivery::Fast).await;
+    assert_eq!((world.published().len(), reasons(&world)), (1, vec!["too_old_to_tell".to_owned()]));
 }

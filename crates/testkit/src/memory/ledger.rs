@@ -25,6 +25,7 @@ pub struct MemoryLedger {
     without_terms: Mutex<BTreeSet<LedgerKey>>,
     conflicts: Mutex<Vec<(LedgerKey, WebhookId, String)>>,
     allowances: Mutex<BTreeMap<Seal, Allowance>>,
+    asides: Mutex<BTreeSet<LedgerKey>>,
 }
 
 impl MemoryLedger {
@@ -57,6 +58,10 @@ impl MemoryLedger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn asides(&self) -> MutexGuard<'_, BTreeSet<LedgerKey>> {
+        self.asides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn known_of(&self, entry: &LedgerEntry) -> Known {
         let stripped = self.without_terms.lock().unwrap_or_else(PoisonError::into_inner);
         Known {
@@ -65,6 +70,7 @@ impl MemoryLedger {
             received_at: entry.received_at,
             fingerprint: entry.fingerprint.clone(),
             terms: (!stripped.contains(&entry.key)).then(|| entry.terms.clone()),
+            is_aside: self.asides().contains(&entry.key),
         }
     }
 
@@ -80,7 +86,7 @@ fn row(entry: &LedgerEntry) -> Value {
 }
 
 fn is_expired(entry: &LedgerEntry, now: Timestamp) -> bool {
-    entry.received_at.as_second() + LEDGER_RETENTION_SECONDS <= now.as_second()
+    entry.expires_at() <= now.as_second()
 }
 
 impl Claims for &MemoryLedger {
@@ -93,6 +99,7 @@ impl Claims for &MemoryLedger {
             }
             _ => {
                 entries.insert(entry.key.clone(), entry.clone());
+                self.asides().remove(&entry.key);
                 Ok(Claim::New)
             }
         }
@@ -160,6 +167,13 @@ impl Ledger for &MemoryLedger {
             Some(self.known_of(entry))
         };
         keys.iter().map(|key| Ok(known(key))).collect()
+    }
+
+    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
+        table::each_once(keys);
+        let entries = self.entries();
+        self.asides().extend(keys.iter().filter(|key| entries.contains_key(*key)).cloned());
+        keys.iter().map(|_| Ok(())).collect()
     }
 
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tollgate_batch::Outcome;
 use tollgate_core::{EventId, Fingerprint, LedgerKey};
+use tracing::warn;
 
 use crate::{
     intake::Seal,
@@ -13,7 +14,7 @@ use crate::{
         admit::{Verdict, admit, is_too_old},
         answers::Answers,
         decode::{Decoded, DecodedEvent, DecodedMessage},
-        record::{Tries, retry},
+        record::{Ended, Tries, retry},
         refusal::Refusal,
         stride::{Arena, EventIx, Ix},
     },
@@ -37,9 +38,14 @@ pub(in crate::process) struct Claims<'a> {
     pub(in crate::process) allowed: Allowed,
 }
 
-/// An operator's decisions about messages, by their seals.
+/// An operator's decisions about messages that tell what is too old.
 #[derive(Debug, Default)]
-pub(in crate::process) struct Allowed(HashMap<Seal, PortResult<bool>>);
+pub(in crate::process) struct Allowed {
+    /// By the messages' seals.
+    decisions: HashMap<Seal, PortResult<bool>>,
+    /// The claims of what is too old, with the index of the message's record.
+    pub(in crate::process) told: Vec<(usize, LedgerKey)>,
+}
 
 impl Allowed {
     /// What a message may do of one of its events. A lookup that failed is a retry.
@@ -51,8 +57,10 @@ impl Allowed {
     ) -> Result<Verdict, Outcome> {
         let unavailable = |problem| retry("ledger_unavailable", problem);
         let verdict = admit(message, event, known.as_ref().map_err(unavailable)?.as_ref());
-        let Verdict::Refused { refusal: Refusal::TooOld, .. } = verdict else { return Ok(verdict) };
-        match self.0.get(&message.seal) {
+        let Verdict::Refused { refusal: Refusal::TooOld, is_sealed: true } = verdict else {
+            return Ok(verdict);
+        };
+        match self.decisions.get(&message.seal) {
             Some(Ok(true)) => Ok(Verdict::Admitted),
             Some(Err(problem)) => Err(unavailable(problem)),
             Some(Ok(false)) | None => Ok(verdict),
@@ -88,6 +96,26 @@ impl<P: ProcessPorts> Process<P> {
         Claims { claims, of_event, allowed }
     }
 
+    /// Notes in the claims of what is too old that a message is set aside, once it is: further copies of the event are
+    /// duplicates then, and cost nobody anything.
+    pub(in crate::process) async fn note_aside(&self, told: Vec<(usize, LedgerKey)>, ended: &[Ended]) {
+        let is_aside =
+            |index: usize| ended.contains(&(index, Outcome::Quarantined(Refusal::TooOld.reason())));
+        let keys: BTreeSet<LedgerKey> =
+            told.into_iter().filter(|(index, _)| is_aside(*index)).map(|(_, key)| key).collect();
+        let keys: Vec<LedgerKey> = keys.into_iter().collect();
+        if keys.is_empty() {
+            return;
+        }
+        let answers = self.ledger.put_aside(&keys).await;
+        for (_, answer) in Answers::checked(keys, answers) {
+            // Then the next copy is set aside as well.
+            if let Err(problem) = answer {
+                warn!(error = %problem, "a claim does not say that its message is set aside");
+            }
+        }
+    }
+
     /// Asks for an operator's decision about each message that tells what is too old.
     async fn look_up_allowances<'a>(
         &self,
@@ -96,12 +124,15 @@ impl<P: ProcessPorts> Process<P> {
         claims: &Arena<Claim<'a>>,
     ) -> Allowed {
         let mut told = decoded.events.iter().zip(of_event);
-        let mut seals = BTreeSet::new();
+        let (mut seals, mut old) = (BTreeSet::new(), Vec::new());
         for message in &decoded.messages {
             for (event, &claim) in told.by_ref().take(message.events) {
                 let known = claims[claim].known.as_ref().ok().and_then(Option::as_ref);
                 if known.is_some_and(|known| is_too_old(message, event, known)) {
                     seals.insert(message.seal);
+                    // Where the validator read another id, the claim has that one.
+                    old.extend(event.claimed_as.clone().map(|key| (message.index, key)));
+                    old.push((message.index, event.payment.ledger_key()));
                 }
             }
         }
@@ -110,7 +141,7 @@ impl<P: ProcessPorts> Process<P> {
         }
         let seals: Vec<Seal> = seals.into_iter().collect();
         let answers = self.ledger.allowed(&seals, self.clock.now()).await;
-        Allowed(Answers::checked(seals, answers).into_iter().collect())
+        Allowed { decisions: Answers::checked(seals, answers).into_iter().collect(), told: old }
     }
 
     /// Asks for the claims that validators made under other ids than ours, for messages at their last try: until then
