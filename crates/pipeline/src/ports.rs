@@ -633,3 +633,23 @@ pub trait ProcessPorts {
     /// Where poison goes.
     type Quarantine: Quarantine;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_takes_the_place_of_what_only_people_read() {
+        let (endpoint, event_id) = ((attribute::ENDPOINT, "acme"), (attribute::EVENT_ID, "ev_1"));
+        let reason = |reason| (attribute::REASON, reason);
+        for (attributes, expected) in [
+            (&[][..], &[reason("new")][..]),
+            (&[endpoint, event_id], &[endpoint, reason("new")]),
+            (&[reason("old"), endpoint], &[endpoint, reason("new")]),
+        ] {
+            let (delivery, group) = (Delivery::Fast, None);
+            let poison = Poison { message_id: "m", delivery, group, body: "", attributes, reason: "new" };
+            assert_eq!(poison.kept_attributes().collect::<Vec<_>>(), expected, "{attributes:?}");
+        }
+    }
+}

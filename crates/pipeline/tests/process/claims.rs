@@ -459,6 +459,26 @@ async fn an_event_that_another_version_claimed_under_another_id_takes_effect_onc
     assert_eq!((world.published().len(), reasons(&world)), (1, vec![]));
 }
 
+/// An event with two claims is done when both are marked: of each of these events one mark fails, or both do.
+#[tokio::test]
+async fn an_event_that_was_claimed_under_another_id_is_done_when_both_claims_are() {
+    let world = world();
+    let ids = [("evt_1", "their 1"), ("evt_2", "their 2"), ("evt_3", "their 3")];
+    for (ours, _) in ids {
+        take_payment(&world, "stripe", "stripe", &payment(ours)).await;
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    for (message, id) in batch.iter_mut().zip(ids) {
+        claim_as(&world, "stripe", message, &[id]);
+        message.receive_count = LAST_TRY;
+    }
+    // Endpoints, states, states under other ids, effects, latest, record, publish, archive, mark: every other mark fails, and
+    // those of other ids come last.
+    let faults = Faults::nth(8, Fault::Partial);
+    run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((world.published().len(), reasons(&world)), (3, vec!["ledger_unavailable".to_owned(); 3]));
+}
+
 /// Of a delivery's events one was done under the id that was claimed; ids that moved from event to event stand for nothing.
 #[tokio::test]
 async fn an_id_that_was_claimed_stands_for_the_event_in_its_place() {

@@ -90,6 +90,7 @@ mod tests {
                 let names = names(links, by);
                 assert_eq!(names.root(key, by), root, "{links:?}");
                 assert!(names.chain(key, by).count() <= HOPS + 1, "{links:?}");
+                assert!(names.chain(key, by).any(|key| key == root), "{links:?}");
             }
         }
     }
