@@ -224,6 +224,24 @@ mod tests {
         assert_eq!(results, [answer]);
     }
 
+    /// There is no further call that could tell them apart.
+    #[tokio::test]
+    async fn a_refusal_of_the_last_call_is_that_of_its_items() {
+        let calls = Cell::new(0);
+        let results = batched(LIMITS, &[1; 2], |chunk| {
+            calls.set(calls.get() + 1);
+            let item = |_| match calls.get() {
+                ROUNDS => Item::<()>::Done(Err(PortError::permanent("test", "ValidationException"))),
+                _ => Item::LeftOver(PortError::retryable("test", "throttled")),
+            };
+            let items = chunk.into_iter().map(item).collect();
+            async { items }
+        })
+        .await;
+        let refused = || Err(PortError::permanent("test", "ValidationException"));
+        assert_eq!((results, calls.get()), (vec![refused(), refused()], ROUNDS));
+    }
+
     #[tokio::test]
     async fn what_is_not_answered_in_time_failed_and_the_rest_stands() {
         let (answered, patience) = (Cell::new(0), Notify::new());

@@ -51,6 +51,7 @@ pub(crate) fn build_error(service: &'static str) -> PortError {
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::{error::ErrorMetadata, operation::get_item::GetItemError};
+    use aws_smithy_runtime_api::client::result::ConnectorError;
 
     use super::*;
 
@@ -80,7 +81,20 @@ mod tests {
         ] {
             assert_eq!(answered(code), PortError::retryable("dynamodb", code));
         }
-        let unreached: SdkError<GetItemError, ()> = SdkError::timeout_error("slow");
-        assert_eq!(port_error("dynamodb", &unreached), PortError::retryable("dynamodb", "timed out"));
+        let unanswered: [(SdkError<GetItemError, ()>, PortError); 4] = [
+            (SdkError::timeout_error("slow"), PortError::retryable("dynamodb", "timed out")),
+            (
+                SdkError::dispatch_failure(ConnectorError::io("down".into())),
+                PortError::retryable("dynamodb", "not reached"),
+            ),
+            (SdkError::response_error("odd", ()), PortError::retryable("dynamodb", "unreadable response")),
+            (
+                SdkError::construction_failure("no key"),
+                PortError::permanent("dynamodb", "request cannot be built"),
+            ),
+        ];
+        for (problem, expected) in unanswered {
+            assert_eq!(port_error("dynamodb", &problem), expected);
+        }
     }
 }

@@ -9,6 +9,9 @@
     reason = "tests only"
 )]
 
+#[path = "partial_answers/single.rs"]
+mod single;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},

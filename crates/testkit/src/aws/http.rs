@@ -50,12 +50,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Has `answer` called with each operation's name and its request, without the entries that AWS would refuse.
+    /// Has `answer` called with each operation's name and its request, without the entries that AWS would refuse. An answer
+    /// with a `__type` is an error.
     pub fn start(mut answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Self {
         Self::listen(move |Request { operation, body, .. }: &Request| {
             let left_out = LeftOut::of(operation, body, bad_entries(operation, body));
             let answered = if left_out.is_all() { json!({}) } else { answer(operation, &left_out.rest) };
-            Ok(left_out.merged(answered))
+            match answered["__type"].as_str().map(str::to_owned) {
+                Some(code) => Err(Failure { code, body: answered }),
+                None => Ok(left_out.merged(answered)),
+            }
         })
     }
 
