@@ -5,7 +5,8 @@ use std::{fmt, path::Path};
 use anyhow::{Context, bail};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_sdk_secretsmanager::operation::{
-    get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError,
+    describe_secret::DescribeSecretError, get_secret_value::GetSecretValueError,
+    put_secret_value::PutSecretValueError,
 };
 use aws_sdk_ssm::{operation::get_parameter::GetParameterError, types::ParameterType};
 use base64::{Engine, engine::general_purpose};
@@ -97,6 +98,9 @@ struct StoredKey {
     value: String,
 }
 
+/// The key of Secrets Manager's own, where a deployment has none (Secrets Manager API reference, UpdateSecret).
+const AWS_KEY: &str = "alias/aws/secretsmanager";
+
 /// Secrets Manager and SSM's secure strings.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyStore {
@@ -149,6 +153,55 @@ impl KeyStore {
                 }
             }
         }
+    }
+
+    /// Takes a secret's deletion back where it waits for it, as after `scripts/operate/destroy`, and encrypts it with this
+    /// deployment's key: the one before it was another deployment's. Says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer, or refuses. To begin again does no harm.
+    pub(crate) async fn restore(&self, reference: &Reference) -> anyhow::Result<bool> {
+        let Reference::SecretsManager(name) = reference else { return Ok(false) };
+        let described = match self.secrets.describe_secret().secret_id(name).send().await {
+            Ok(found) => found,
+            Err(problem)
+                if problem
+                    .as_service_error()
+                    .is_some_and(DescribeSecretError::is_resource_not_found_exception) =>
+            {
+                return Ok(false);
+            }
+            Err(problem) => {
+                return Err(aws_sdk_secretsmanager::Error::from(problem))
+                    .with_context(|| format!("looking at {reference}"));
+            }
+        };
+        if described.deleted_date().is_none() {
+            return Ok(false);
+        }
+        self.secrets
+            .restore_secret()
+            .secret_id(name)
+            .send()
+            .await
+            .map_err(aws_sdk_secretsmanager::Error::from)
+            .with_context(|| format!("restoring {reference}, which waits for its deletion"))?;
+        let key = self.encryption_key().await?.unwrap_or_else(|| AWS_KEY.to_owned());
+        self.secrets
+            .update_secret()
+            .secret_id(name)
+            .kms_key_id(key)
+            .send()
+            .await
+            .map_err(aws_sdk_secretsmanager::Error::from)
+            .with_context(|| {
+                format!(
+                    "{reference} is restored and cannot be encrypted with this deployment's key: is the key of before to be deleted? \
+                     docs/runbook.md, A suffix is used again"
+                )
+            })?;
+        Ok(true)
     }
 
     /// Every key that verifies at present, the current one first, as the validator reads them.

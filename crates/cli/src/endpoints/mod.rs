@@ -137,8 +137,9 @@ async fn apply(
 async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> anyhow::Result<String> {
     let id = endpoint.id();
     let reference = Reference::parse(&endpoint.config().secret)?;
+    let restored = store.restore(&reference).await.with_context(|| format!("endpoint {id}"))?;
     if store.current(&reference).await?.is_some() {
-        return Ok("kept".to_owned());
+        return Ok(if restored { "restored: it waited for its deletion" } else { "kept" }.to_owned());
     }
     if !generate {
         return Ok(format!("missing: `tollgate endpoints rotate {id} --secret-file FILE` stores it"));
@@ -271,6 +272,7 @@ async fn rotate(
             .with_context(|| format!("{id}: the provider issues its key; hand it in with --secret-file"))?,
     };
     let store = KeyStore::new(aws);
+    store.restore(&reference).await?;
     if store.current(&reference).await?.is_none() {
         store.put(&reference, &key).await?;
         say!("{id}: its first key is stored");

@@ -61,12 +61,37 @@ async fn a_rotation_is_followed_without_a_refusal_in_between() {
     platform.until("the newest key is good", async || all(THIRD_KEY, 200).await).await;
 }
 
+/// As after an environment was destroyed and deployed again: its secrets wait for their deletion, and their names are taken.
+#[tokio::test]
+async fn a_secret_that_waits_for_its_deletion_is_restored() {
+    let platform = Platform::open().await;
+    let name = platform.unique("restored");
+    let secret = format!("tollgate/{}/{name}", platform.suffix());
+    let manager = aws_sdk_secretsmanager::Client::new(platform.config());
+    manager.create_secret().name(&secret).secret_string(KEY).send().await.unwrap();
+    manager.delete_secret().secret_id(&secret).recovery_window_in_days(30).send().await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!(
+        "[[endpoints]]\nid = \"{name}\"\nscheme = \"stripe\"\nsecret = \"secretsmanager:{secret}\"\n"
+    );
+    std::fs::write(file.path(), text).unwrap();
+    let apply = || {
+        let done = tollgate(["endpoints", "apply", file.path().to_str().unwrap(), "--generate-secrets"])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+
+    assert!(apply().contains("restored"));
+    assert!(apply().contains("kept"));
+    let value = manager.get_secret_value().secret_id(&secret).send().await.unwrap();
+    assert_eq!(value.secret_string(), Some(KEY), "the key that the provider knows, and no generated one");
+}
+
 /// The operator's tool, with a key on its standard input.
 fn rotate(name: &str, key: &str, more: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
-    let mut tool = Command::new(binary)
-        .args(["endpoints", "rotate", name, "--secret-file", "-"])
+    let mut tool = tollgate(["endpoints", "rotate", name, "--secret-file", "-"])
         .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -75,6 +100,13 @@ fn rotate(name: &str, key: &str, more: &[&str]) -> Output {
         .expect("`make test` builds the tool");
     tool.stdin.take().unwrap().write_all(key.as_bytes()).unwrap();
     tool.wait_with_output().unwrap()
+}
+
+fn tollgate<const N: usize>(arguments: [&str; N]) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let mut tool = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
+    tool.args(arguments);
+    tool
 }
 
 /// After a rotation the key before it stays good. After it is revoked, no key of before is, in Secrets Manager and in
