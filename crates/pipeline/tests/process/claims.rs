@@ -573,6 +573,27 @@ async fn what_is_older_than_the_memory_of_the_ledger_is_set_aside() {
             false => assert_eq!((world.published().len(), reasons(&world)), (1, vec![])),
         }
     }
+    // What the signature says of its time, and what a claim without terms does not say.
+    type Spoil = fn(&World, &mut Message);
+    let age = LEDGER_RETENTION_SECONDS + 60;
+    let cases: [(i64, Spoil); 2] = [
+        (0, |world, message| {
+            let signed_at = later(-LEDGER_RETENTION_SECONDS - 60).to_string();
+            receipt(message, |receipt| _ = receipt.insert("signed_at".to_owned(), signed_at.into()));
+            let seal = read(message).seal();
+            world.ledger.edit(&key("stripe", "evt_1"), |entry| entry.terms.seals = vec![seal]);
+        }),
+        (age, |world, _| world.ledger.strip_terms(&key("stripe", "evt_1"))),
+    ];
+    for (age, spoil) in cases {
+        let world = world();
+        take_payment(&world, "stripe", "stripe", &Payment { at: later(-age), ..payment("evt_1") }).await;
+        let mut batch = world.intake.receive(Delivery::Fast, 10);
+        spoil(&world, &mut batch[0]);
+        assert!(process_batch(&world, &batch).await.is_empty());
+        assert_no_effect(&world, "too old");
+        assert_eq!(reasons(&world), ["too_old_to_tell"]);
+    }
     // Without a time there is nothing to tell, and a copy of what is known is no old event.
     let world = world();
     take(&world, "stripe", &sender("stripe", "stripe").sign("", &undated(&payment("evt_1")), noon())).await;
