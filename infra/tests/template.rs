@@ -21,16 +21,14 @@ struct Function {
 /// name, or the kind of what has none.
 struct Adapter(&'static str, &'static [(&'static str, &'static str)]);
 
-const SSM_ENDPOINTS: Adapter = Adapter("SsmEndpoints", &[("ssm:GetParametersByPath", "parameter")]);
+const S3_ENDPOINTS: Adapter =
+    Adapter("S3Endpoints", &[("s3:GetObject", "Endpoints"), ("s3:ListBucket", "Endpoints")]);
 const FUNCTIONS: [Function; 4] = [
     Function {
         name: "validator",
         logical: "Validator",
         adapters: &[
-            Adapter(
-                "SsmEndpoints",
-                &[("ssm:GetParameter", "parameter"), ("ssm:GetParametersByPath", "parameter")],
-            ),
+            S3_ENDPOINTS,
             Adapter(
                 "AwsSecrets",
                 &[("secretsmanager:GetSecretValue", "secret"), ("ssm:GetParameter", "parameter")],
@@ -50,7 +48,7 @@ const FUNCTIONS: [Function; 4] = [
         name: "processor",
         logical: "Processor",
         adapters: &[
-            SSM_ENDPOINTS,
+            S3_ENDPOINTS,
             Adapter(
                 "DynamoLedger",
                 &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:PartiQLUpdate", "Ledger")],
@@ -124,7 +122,7 @@ const CALLS: [(&str, &[&str]); 13] = [
     ("bus.rs", &["put_events"]),
     ("dynamodb.rs", &["batch_get_item", "batch_write_item"]),
     ("effects.rs", &[]),
-    ("endpoints.rs", &["get_parameter", "get_parameters_by_path"]),
+    ("endpoints.rs", &["get_object", "put_object"]),
     ("history.rs", &["get_item", "put_item", "query"]),
     ("ledger.rs", &["put_item", "update_item"]),
     ("materials.rs", &["get_object", "put_object"]),
@@ -222,7 +220,7 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
         let made: BTreeSet<&str> = context
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| {
-                let is_adapter = ["Aws", "Dynamo", "EventBridge", "S3", "Sqs", "Ssm", "Https"];
+                let is_adapter = ["Aws", "Dynamo", "EventBridge", "S3", "Sqs", "Https"];
                 is_adapter.iter().any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
             })
             .collect();

@@ -13,7 +13,9 @@ MISSING = object()
 
 def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     """EventBridge user guide, "Comparison operators for use in event patterns"."""
-    return all(one_matches(wanted, event.get(key, MISSING)) for key, wanted in pattern.items())
+    if "$or" in pattern and not any(matches(one, event) for one in pattern["$or"]):
+        return False
+    return all(one_matches(wanted, event.get(key, MISSING)) for key, wanted in pattern.items() if key != "$or")
 
 
 def one_matches(wanted: Any, found: Any) -> bool:

@@ -4,7 +4,7 @@
 //! sink PORT_FILE ENDPOINTS SECRET CLAIMS     listens on a free port of 127.0.0.1 and writes it to PORT_FILE
 //! ```
 //!
-//! Nothing is kept and nothing is found, but for the endpoints (JSON list of `EndpointConfig`) in Parameter Store,
+//! Nothing is kept and nothing is found, but for the endpoints (JSON list of `EndpointConfig`) in S3,
 //! the one secret, and the items of the file CLAIMS (`race claims`) in the ledger. `GET /-/counts` says what was asked since the last time, by operation: calls, bytes of requests and
 //! of answers, headers included.
 
@@ -135,25 +135,10 @@ impl Sink {
                 let sent = |entry: &Entry<'_>| json!({"Id": entry.id, "MessageId": MESSAGE_ID, "MD5OfMessageBody": MD5});
                 json!({"Successful": request.entries.iter().map(sent).collect::<Vec<_>>(), "Failed": []})
             }
-            "GetParametersByPath" => {
-                let parameter = |endpoint: &Value| {
-                    let name = endpoint.get("id").and_then(Value::as_str).unwrap_or_default();
-                    json!({"Name": name, "Type": "String", "Value": endpoint.to_string(), "Version": 1})
-                };
-                json!({"Parameters": self.endpoints.iter().map(parameter).collect::<Vec<_>>()})
-            }
-            "GetParameter" => {
-                let request: Value = serde_json::from_slice(body).expect("GetParameter");
-                let name = request.get("Name").and_then(Value::as_str).unwrap_or_default();
-                let id = name.rsplit('/').next().unwrap_or_default();
-                match self.endpoints.iter().find(|one| one.get("id").and_then(Value::as_str) == Some(id)) {
-                    Some(one) => {
-                        json!({"Parameter": {"Name": name, "Type": "String", "Value": one.to_string(), "Version": 1}})
-                    }
-                    None => {
-                        return (StatusCode::BAD_REQUEST, json!({"__type": "ParameterNotFound"}).to_string());
-                    }
-                }
+            "GET /endpoints-bench/endpoints.json" => {
+                let named = |one: &Value| (one["id"].as_str().expect("a name").to_owned(), one.clone());
+                let endpoints: Map<String, Value> = self.endpoints.iter().map(named).collect();
+                json!({"format": "tollgate.endpoints/1", "endpoints": endpoints})
             }
             "GetSecretValue" => {
                 let request: Value = serde_json::from_slice(body).expect("GetSecretValue");
@@ -207,6 +192,8 @@ fn respond(status: StatusCode, body: String) -> Response<Full<Bytes>> {
         .status(status)
         .header("content-type", "application/x-amz-json-1.0")
         .header("x-amzn-requestid", MESSAGE_ID)
+        // Of the endpoints' document alone; nothing else here has versions.
+        .header("etag", "\"1\"")
         .body(Full::new(body.into()))
         .expect("an answer")
 }

@@ -22,8 +22,8 @@ use tollgate_pipeline::{
     directory::{Directory, Freshness},
     intake::Seal,
     ports::{
-        ArchiveQueue, Clock, Configured, Document, EffectClaim, Effects, EndpointSource, EventBus, Known,
-        Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult,
+        ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Latest, Ledger,
+        LedgerEntry, Link, Listing, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult,
         ProcessPorts, Quarantine, Recorded, Transactions,
     },
     process::{Process, Receives, Record, init_thread_pool},
@@ -182,8 +182,9 @@ impl Clock for Clockwork {
 struct Endpoints;
 
 impl EndpointSource for Endpoints {
-    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
-        Ok(batch::endpoints(false).into_iter().map(Ok).collect())
+    async fn endpoints(&self, _: Option<&str>) -> PortResult<Option<Listing>> {
+        let endpoints = batch::endpoints(false).into_iter().map(Ok).collect();
+        Ok(Some(Listing { version: String::new(), endpoints }))
     }
 }
 

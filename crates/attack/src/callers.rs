@@ -20,7 +20,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     },
     Attack {
         area: "callers",
-        tried: "invented endpoint names while SSM is throttled",
+        tried: "invented endpoint names while S3 is throttled",
         run: |ground| Box::pin(throttled(ground)),
     },
     Attack {
@@ -106,7 +106,7 @@ async fn names(ground: Ground) -> Verdict {
 }
 
 async fn throttled(ground: Ground) -> Verdict {
-    let validator = ground.throttled_validator("attack-throttled", "GetParametersByPath").await;
+    let validator = ground.throttled_validator("attack-throttled", "GET").await;
     let mark = ground.unique("made-up");
     let (sent, statuses) = invent(&ground, &validator, &mark, Duration::from_secs(5)).await;
     held(statuses.iter().all(|status| matches!(status, 404 | 503)), || format!("answered {statuses:?}"))?;

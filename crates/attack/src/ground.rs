@@ -347,19 +347,6 @@ impl Ground {
         }
     }
 
-    /// Writes an endpoint's parameter as it is, past the operator's tool.
-    pub(crate) async fn put_parameter(&self, endpoint: &str, value: &str) {
-        aws_sdk_ssm::Client::new(self.config())
-            .put_parameter()
-            .name(format!("/tollgate/{}/endpoints/{endpoint}", self.suffix()))
-            .value(value)
-            .r#type(aws_sdk_ssm::types::ParameterType::String)
-            .overwrite(true)
-            .send()
-            .await
-            .expect("a parameter is written");
-    }
-
     /// The address of a server that answers every request with this JSON.
     pub(crate) async fn answering(&self, body: String) -> String {
         crate::proxy::answering(body).await

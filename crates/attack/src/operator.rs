@@ -146,7 +146,7 @@ encoding = "hex""#;
         let output = dry_run(scheme).await;
         held(!output.status.success(), || format!("{name}: `endpoints apply` takes it"))?;
     }
-    // Past the tool, by who may write parameters: the functions must not serve it either.
+    // Past the tool, by who may write the endpoints' document: the functions must not serve it either.
     let mut suffixes = Vec::new();
     for (number, (name, scheme)) in weak.iter().enumerate() {
         let id = format!("attack-weak-{number}");
@@ -155,7 +155,7 @@ encoding = "hex""#;
             "id": id, "scheme": scheme, "secret": format!("secretsmanager:tollgate/{}/{id}", ground.suffix()),
             "notification_url": "https://example.com/hook", "normaliser": "generic",
         });
-        ground.put_parameter(&id, &config.to_string()).await;
+        ground.put_endpoint(&serde_json::from_value(config).expect("a configuration")).await;
         ground
             .put_secret(&id, if name.contains("key") { "k" } else { "0123456789abcdef0123456789abcdef" })
             .await;

@@ -81,14 +81,24 @@ impl Peer {
     async fn pass(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (mut head, body) = request.into_parts();
         let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        let is_s3 = target.is_none();
         let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or(head.method.as_str());
         let operation = operation.to_owned();
         if self.is_throttled(operation) {
-            let body = Full::new(Bytes::from_static(
-                br#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#,
-            ));
-            let mut answer = Response::new(body);
-            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            // "Error responses", Amazon S3 API reference.
+            let (status, body) = match is_s3 {
+                false => {
+                    let body = br#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+                    (StatusCode::BAD_REQUEST, Bytes::from_static(body))
+                }
+                true => {
+                    let body =
+                        b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>";
+                    (StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(body))
+                }
+            };
+            let mut answer = Response::new(Full::new(body));
+            *answer.status_mut() = status;
             return answer;
         }
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());

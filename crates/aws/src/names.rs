@@ -7,6 +7,9 @@ use std::fmt;
 
 use tollgate_core::Queue;
 
+/// The endpoints' document, in its bucket.
+pub const ENDPOINTS_KEY: &str = "endpoints.json";
+
 /// Names of one environment's resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -108,35 +111,36 @@ impl Names {
         self.named(format_args!("webhook-payloads-{account}"))
     }
 
-    /// The SSM path under which each endpoint is a parameter; ends in a slash.
-    pub fn endpoints_path(&self) -> String {
+    /// The bucket of the endpoints' document.
+    pub fn endpoints_bucket(&self, account: &str) -> String {
+        self.named(format_args!("tollgate-endpoints-{account}"))
+    }
+
+    /// The SSM path under which each endpoint was a parameter, before version 0.2; ends in a slash.
+    pub fn former_endpoints_path(&self) -> String {
         format!("/tollgate/{}/endpoints/", self.suffix)
     }
 
-    /// Whether a reference names a secret that this environment's validator may read ([`own_secret`]).
+    /// Whether a reference names a secret that this environment's validator may read.
     pub fn is_own_secret(&self, reference: &str) -> bool {
-        own_secret(&format!("tollgate/{}", self.suffix), reference)
+        is_own_secret(&self.suffix, reference)
     }
 
     /// The SSM parameter that holds the ARN of the deployment's KMS key, where it has one of its own.
     pub fn key_parameter(&self) -> String {
         format!("/tollgate/{}/key", self.suffix)
     }
-
-    /// The SSM parameter of one endpoint.
-    pub fn endpoint_parameter(&self, endpoint: &tollgate_core::EndpointId) -> String {
-        format!("{}{endpoint}", self.endpoints_path())
-    }
 }
 
-/// Whether `reference` is `secretsmanager:{root}/NAME` or `ssm:/{root}/secrets/NAME`, as the validator's role may read.
-/// Whoever may write an endpoint could else have it sign with any other secret that a role was once allowed to read. An
+/// Whether `reference` is `secretsmanager:tollgate/{suffix}/NAME` or `ssm:/tollgate/{suffix}/secrets/NAME`, as the
+/// validator's role may read. Whoever may write an endpoint could else have it sign with any other secret that a role was once allowed to read. An
 /// ARN, which could name another account's secret, is none of these.
-pub(crate) fn own_secret(root: &str, reference: &str) -> bool {
+pub(crate) fn is_own_secret(suffix: &str, reference: &str) -> bool {
+    let root = format!("tollgate/{suffix}");
     let name = match reference.split_once(':') {
-        Some(("secretsmanager", name)) => name.strip_prefix(root).and_then(|name| name.strip_prefix('/')),
+        Some(("secretsmanager", name)) => name.strip_prefix(&root).and_then(|name| name.strip_prefix('/')),
         Some(("ssm", name)) => {
-            let name = name.strip_prefix('/').and_then(|name| name.strip_prefix(root));
+            let name = name.strip_prefix('/').and_then(|name| name.strip_prefix(&root));
             name.and_then(|name| name.strip_prefix("/secrets/"))
         }
         _ => None,
@@ -160,7 +164,7 @@ mod tests {
         assert_eq!(names.queue(Queue::IntakeOrdered), "webhook-intake-ordered-dev.fifo");
         assert_eq!(names.dead_letters(Queue::IntakeOrdered), "webhook-intake-ordered-dlq-dev.fifo");
         assert_eq!(names.dead_letters(Queue::Payments), "payments-queue-dlq-dev");
-        assert_eq!(names.endpoints_path(), "/tollgate/dev/endpoints/");
+        assert_eq!(names.endpoints_bucket("111122223333"), "tollgate-endpoints-111122223333-dev");
     }
 
     #[test]

@@ -21,8 +21,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
 use tollgate_aws::{
-    bus::EventBridgeBus, effects::DynamoEffects, endpoints::SsmEndpoints, ledger::DynamoLedger,
-    queues::SqsArchiveQueue, transactions::DynamoTransactions,
+    bus::EventBridgeBus, effects::DynamoEffects, ledger::DynamoLedger, queues::SqsArchiveQueue,
+    transactions::DynamoTransactions,
 };
 use tollgate_core::{
     Authenticity, EffectId, EndpointId, EventId, EventType, Facts, LedgerKey, PaymentEvent, ProviderId,
@@ -30,8 +30,8 @@ use tollgate_core::{
     event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EndpointLookup, EndpointSource,
-    EventBus, Latest, Ledger, Mark, PortError, PortResult, Recorded, State, Subject, Transactions,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger, Mark,
+    PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
 use tollgate_testkit::aws::Server;
@@ -674,53 +674,4 @@ async fn a_failed_message_alone_is_sent_again() {
         json!({"Successful": good.collect::<Vec<_>>(), "Failed": []})
     });
     assert_eq!(silent.await, ["ok", "ok", "retryable"]);
-}
-
-#[tokio::test]
-async fn an_endpoint_that_names_a_secret_of_others_cannot_serve() {
-    let server = Server::start(|operation, request| {
-        assert!(matches!(operation, "GetParametersByPath" | "GetParameter"), "{operation}");
-        let name = request["Name"].as_str().and_then(|name| name.rsplit_once('/'));
-        let path = name.map_or_else(|| request["Path"].as_str().unwrap(), |(path, _)| path);
-        let parameter = |(id, secret): (&str, &str)| {
-            let value = json!({"id": id, "scheme": "stripe", "secret": secret}).to_string();
-            let value = if id == "unreadable" { "no JSON".to_owned() } else { value };
-            json!({"Name": format!("{path}/{id}"), "Value": value, "Version": 1})
-        };
-        let parameters = [
-            ("own", "secretsmanager:tollgate/dev/own"),
-            ("own-ssm", "ssm:/tollgate/dev/secrets/own"),
-            ("database", "secretsmanager:prod/database"),
-            ("neighbour", "secretsmanager:tollgate/prod/stripe"),
-            ("setting", "ssm:/tollgate/dev/endpoints/own"),
-            ("unreadable", ""),
-        ];
-        match name {
-            Some((_, id)) => {
-                json!({"Parameter": parameters.into_iter().find(|one| one.0 == id).map(parameter)})
-            }
-            None => json!({"Parameters": parameters.map(parameter)}),
-        }
-    });
-    let read = async |path: &str| {
-        let ssm = aws_sdk_ssm::Client::new(&config(&server).await);
-        let endpoints = SsmEndpoints::new(ssm, path).endpoints().await.unwrap();
-        assert_eq!(endpoints.len(), 6, "none is unknown");
-        endpoints.into_iter().flatten().map(|endpoint| endpoint.id.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(read("/tollgate/dev/endpoints").await, ["own", "own-ssm"]);
-    assert_eq!(read("/tollgate/dev/endpoints/").await, ["own", "own-ssm"]);
-    assert_eq!(read("/tollgate/prod/endpoints").await, ["neighbour"]);
-    assert!(read("/elsewhere").await.is_empty(), "no secret is known to be its own");
-    let ssm = aws_sdk_ssm::Client::new(&config(&server).await);
-    let endpoints = SsmEndpoints::new(ssm, "/tollgate/dev/endpoints");
-    let look_up = async |id: &str| {
-        let found = endpoints.endpoint(&EndpointId::new(id).unwrap()).await.unwrap();
-        found.map(|endpoint| endpoint.is_ok())
-    };
-    assert_eq!(look_up("own").await, Some(true));
-    for cannot_serve in ["database", "unreadable"] {
-        assert_eq!(look_up(cannot_serve).await, Some(false), "{cannot_serve}");
-    }
-    assert_eq!(look_up("none").await, None);
 }

@@ -22,13 +22,16 @@ use hyper_util::{
 };
 use serde_json::{Value, value::RawValue};
 use tollgate_aws::{
-    effects::DynamoEffects, endpoints::SsmEndpoints, ledger::DynamoLedger, secrets::AwsSecrets,
+    effects::DynamoEffects, endpoints::S3Endpoints, ledger::DynamoLedger, secrets::AwsSecrets,
     transactions::DynamoTransactions,
 };
 use tollgate_core::{EndpointConfig, LedgerKey, PaymentEvent, Timestamp};
 use tollgate_lambda::clock;
-use tollgate_pipeline::fraud::read_event;
-use tollgate_pipeline::ports::{EndpointSource, Known, Ledger, LedgerState, Secrets};
+use tollgate_pipeline::{
+    endpoints::change,
+    fraud::read_event,
+    ports::{EndpointSource, Known, Ledger, LedgerState, Secrets},
+};
 use tollgate_providers::{Headers, SignedWebhook};
 use tollgate_testkit::{aws::Strict, schema, webhook::Sender};
 
@@ -197,12 +200,15 @@ impl Platform {
         AwsSecrets::new(manager, aws_sdk_ssm::Client::new(&self.config))
     }
 
+    /// The endpoints' document.
+    pub fn endpoints(&self) -> S3Endpoints {
+        S3Endpoints::new(self.config.clone(), self.output("EndpointsBucket"), self.suffix())
+    }
+
     /// The provider behind a deployed endpoint, with its real key.
     pub async fn sender(&self, endpoint: &str) -> Sender {
-        let path = format!("/tollgate/{}/endpoints", self.suffix());
-        let endpoints =
-            SsmEndpoints::new(aws_sdk_ssm::Client::new(&self.config), path).endpoints().await.unwrap();
-        let config = endpoints.into_iter().flatten().find(|one| one.id.as_str() == endpoint);
+        let listing = self.endpoints().endpoints(None).await.unwrap().unwrap();
+        let config = listing.endpoints.into_iter().flatten().find(|one| one.id.as_str() == endpoint);
         let config =
             config.unwrap_or_else(|| panic!("{endpoint} is not deployed: infra/endpoints/demo.toml"));
         let keys = self.secrets().keys(&config.secret).await.unwrap();
@@ -211,15 +217,7 @@ impl Platform {
 
     /// Deploys an endpoint; the functions learn of it when they next read the configuration.
     pub async fn put_endpoint(&self, config: &EndpointConfig) {
-        aws_sdk_ssm::Client::new(&self.config)
-            .put_parameter()
-            .name(format!("/tollgate/{}/endpoints/{}", self.suffix(), config.id))
-            .value(serde_json::to_string(config).unwrap())
-            .r#type(aws_sdk_ssm::types::ParameterType::String)
-            .overwrite(true)
-            .send()
-            .await
-            .unwrap();
+        change(&self.endpoints(), |document| document.put(config)).await.unwrap();
     }
 
     /// Sends a webhook through the API, once. `None` is the generic path.

@@ -21,7 +21,7 @@ use crate::{
 
 /// A reading that nobody has tried to renew for so many times to live is served to nobody before a new try: an instance
 /// that was idle must not go by what was withdrawn long ago.
-const MOST_LIVES: u32 = 2;
+pub(crate) const MOST_LIVES: u32 = 2;
 
 /// How long a reading serves.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,11 @@
 //! The use cases, free of AWS: [`ingest`] takes a webhook in, [`process`] turns intake batches into payment
 //! events, [`fraud`] assesses payments. Each is given the [`ports`] it needs and no others. [`intake`] and [`archive`]
-//! are the messages between the functions.
+//! are the messages between the functions, [`endpoints`] the document that configures them.
 
 pub mod archive;
 mod cached;
 pub mod directory;
+pub mod endpoints;
 pub mod fraud;
 #[cfg(test)]
 mod hand;

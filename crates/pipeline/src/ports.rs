@@ -72,17 +72,43 @@ pub struct CannotServe {
     pub id: EndpointId,
 }
 
-/// Where the endpoints are configured.
-pub trait EndpointSource: Send + Sync {
+/// Every endpoint, as one reading found them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// Names what was read: what has another version may say something else.
+    pub version: String,
     /// Every endpoint; why one cannot serve is logged.
-    fn endpoints(&self) -> impl Future<Output = PortResult<Vec<Configured>>> + Send;
+    pub endpoints: Vec<Configured>,
 }
 
-/// Where one endpoint is found by its name, in one call.
-pub trait EndpointLookup: EndpointSource {
-    /// The endpoint called `id`; `None` where there is none, or what is there is the configuration of an endpoint of
-    /// another name.
-    fn endpoint(&self, id: &EndpointId) -> impl Future<Output = PortResult<Option<Configured>>> + Send;
+/// Where the endpoints are configured, for those who read them.
+pub trait EndpointSource: Send + Sync {
+    /// Every endpoint, in one call; `None` where they are still those of the version `known`. Where nothing is configured
+    /// at all this fails: a platform without endpoints would tell every provider that it is unknown.
+    fn endpoints(&self, known: Option<&str>) -> impl Future<Output = PortResult<Option<Listing>>> + Send;
+}
+
+/// The document of all endpoints ([`crate::endpoints`]) as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEndpoints {
+    /// Names it; another document has another one.
+    pub version: String,
+    /// Its bytes.
+    pub document: Vec<u8>,
+}
+
+/// Where the endpoints are configured, for those who change them.
+pub trait EndpointStore: Send + Sync {
+    /// The document; `None` where there is none.
+    fn load(&self) -> impl Future<Output = PortResult<Option<StoredEndpoints>>> + Send;
+
+    /// Stores a document in the place of the version `replaced`, or of none. `false`, and nothing is stored, where
+    /// another one is there by now.
+    fn replace(
+        &self,
+        document: Vec<u8>,
+        replaced: Option<&str>,
+    ) -> impl Future<Output = PortResult<bool>> + Send;
 }
 
 /// Where signing keys are kept.
@@ -595,7 +621,7 @@ pub trait Decisions: Send + Sync {
 /// The ports of [`crate::ingest`].
 pub trait IngestPorts {
     /// The endpoints' configuration.
-    type Endpoints: EndpointLookup;
+    type Endpoints: EndpointSource;
     /// The endpoints' keys.
     type Secrets: Secrets;
     /// The time of day.

@@ -3,7 +3,7 @@
 use tollgate_aws::{
     bus::EventBridgeBus,
     effects::DynamoEffects,
-    endpoints::SsmEndpoints,
+    endpoints::S3Endpoints,
     ledger::DynamoLedger,
     payloads::S3Payloads,
     queues::{SqsArchiveQueue, SqsQuarantine},
@@ -27,7 +27,7 @@ use crate::settings::Settings;
 pub(crate) enum ProcessorPorts {}
 
 impl ProcessPorts for ProcessorPorts {
-    type Endpoints = SsmEndpoints;
+    type Endpoints = S3Endpoints;
     type Clock = SystemClock;
     type Ledger = DynamoLedger;
     type Effects = DynamoEffects;
@@ -57,7 +57,8 @@ impl Context {
             init_thread_pool();
         }
         let config = tollgate_aws::sdk_config().await;
-        let endpoints = SsmEndpoints::new(aws_sdk_ssm::Client::new(&config), settings.endpoints_path);
+        let endpoints =
+            S3Endpoints::new(config.clone(), settings.endpoints_bucket, settings.environment.as_str());
         let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);
         if !settings.is_on_demand_start {
             directory.warm().await?;

@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     pub(crate) quarantine_queue_url: String,
     pub(crate) quarantine_ordered_queue_url: String,
     pub(crate) payload_bucket: String,
-    pub(crate) endpoints_path: String,
+    pub(crate) endpoints_bucket: String,
     pub(crate) freshness: Freshness,
     pub(crate) thresholds: Thresholds,
     pub(crate) receives: Receives,
@@ -46,7 +46,7 @@ impl Settings {
             quarantine_queue_url: reader.text("QUARANTINE_QUEUE_URL"),
             quarantine_ordered_queue_url: reader.text("QUARANTINE_ORDERED_QUEUE_URL"),
             payload_bucket: reader.text("PAYLOAD_BUCKET"),
-            endpoints_path: reader.text("ENDPOINTS_PATH"),
+            endpoints_bucket: reader.text("ENDPOINTS_BUCKET"),
             freshness: Freshness {
                 endpoints_ttl_seconds: reader
                     .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
@@ -83,7 +83,7 @@ mod tests {
             ("QUARANTINE_QUEUE_URL", "q"),
             ("QUARANTINE_ORDERED_QUEUE_URL", "q.fifo"),
             ("PAYLOAD_BUCKET", "b"),
-            ("ENDPOINTS_PATH", "/p"),
+            ("ENDPOINTS_BUCKET", "b"),
         ]);
         assert!(Settings::read(&source).is_ok());
         source.insert("RISK_THRESHOLDS", r#"{"default":{"medium":"2","high":"1"}}"#);

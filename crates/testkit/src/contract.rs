@@ -1,5 +1,6 @@
 //! What every implementation of a port must do, in memory and on AWS alike. Each suite panics where one does not.
 
+mod endpoints;
 mod queues;
 mod samples;
 
@@ -25,6 +26,7 @@ use tollgate_risk::{Decision, Reason, Verdict};
 use self::samples::endpoint;
 
 pub use self::{
+    endpoints::{endpoints, endpoints_race},
     queues::{Seen, archive_queue, bus, intake, quarantine},
     samples::event,
 };

@@ -11,14 +11,13 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointId, LedgerKey, Timestamp, WebhookId};
+use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::{IntakeMessage, Seal},
     ports::{
-        Archive, ArchiveQueue, Claim, Claims, Configured, Document, EffectClaim, Effects, EndpointLookup,
-        EndpointSource, EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Mark, PayloadSource,
-        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored,
-        Transactions,
+        Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource, EventBus,
+        IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Listing, Mark, PayloadSource, PayloadStore,
+        Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored, Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -200,14 +199,8 @@ impl<'f, P> Failing<'f, P> {
 }
 
 impl<P: EndpointSource> EndpointSource for Failing<'_, P> {
-    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
-        self.faults.one(self.inner.endpoints()).await
-    }
-}
-
-impl<P: EndpointLookup> EndpointLookup for Failing<'_, P> {
-    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<Configured>> {
-        self.faults.one(self.inner.endpoint(id)).await
+    async fn endpoints(&self, known: Option<&str>) -> PortResult<Option<Listing>> {
+        self.faults.one(self.inner.endpoints(known)).await
     }
 }
 

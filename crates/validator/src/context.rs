@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_aws::{
-    endpoints::SsmEndpoints,
+    endpoints::S3Endpoints,
     ledger::DynamoLedger,
     materials::{HttpsMaterials, S3Materials},
     payloads::S3Payloads,
@@ -29,7 +29,7 @@ use crate::settings::Settings;
 pub(crate) enum ValidatorPorts {}
 
 impl IngestPorts for ValidatorPorts {
-    type Endpoints = SsmEndpoints;
+    type Endpoints = S3Endpoints;
     type Secrets = AwsSecrets;
     type Clock = SystemClock;
     type Materials = HttpsMaterials;
@@ -54,9 +54,10 @@ impl Context {
     /// The endpoints cannot be read. Without endpoints it could accept no webhook.
     pub(crate) async fn new(settings: Settings) -> Result<Self, PortError> {
         let config = tollgate_aws::sdk_config().await;
-        let ssm = aws_sdk_ssm::Client::new(&config);
-        let secrets = AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), ssm.clone());
-        let endpoints = SsmEndpoints::new(ssm, settings.endpoints_path);
+        let secrets =
+            AwsSecrets::new(aws_sdk_secretsmanager::Client::new(&config), aws_sdk_ssm::Client::new(&config));
+        let endpoints =
+            S3Endpoints::new(config.clone(), settings.endpoints_bucket, settings.environment.as_str());
         let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);
         if !settings.is_on_demand_start {
             directory.warm().await?;

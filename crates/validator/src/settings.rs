@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) intake_queue_url: String,
     pub(crate) intake_ordered_queue_url: String,
     pub(crate) payload_bucket: String,
-    pub(crate) endpoints_path: String,
+    pub(crate) endpoints_bucket: String,
     pub(crate) max_body_bytes: usize,
     /// Whether a generic endpoint is called at `/webhook/{endpoint}` too.
     pub(crate) is_generic_by_name: bool,
@@ -43,7 +43,7 @@ impl Settings {
             intake_queue_url: reader.text("INTAKE_QUEUE_URL"),
             intake_ordered_queue_url: reader.text("INTAKE_ORDERED_QUEUE_URL"),
             payload_bucket: reader.text("PAYLOAD_BUCKET"),
-            endpoints_path: reader.text("ENDPOINTS_PATH"),
+            endpoints_bucket: reader.text("ENDPOINTS_BUCKET"),
             max_body_bytes: reader.checked("MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES, max_body_bytes),
             // Not unless it is said: a gateway may let providers in with less than it asks of generic senders.
             is_generic_by_name: reader.parsed("GENERIC_BY_NAME", false),
@@ -73,7 +73,7 @@ mod tests {
             ("INTAKE_QUEUE_URL", "https://q/1"),
             ("INTAKE_ORDERED_QUEUE_URL", "https://q/2"),
             ("PAYLOAD_BUCKET", "webhook-payloads-dev"),
-            ("ENDPOINTS_PATH", "/tollgate/dev/endpoints"),
+            ("ENDPOINTS_BUCKET", "tollgate-endpoints-dev"),
         ])
     }
 

@@ -1,16 +1,18 @@
-//! `tollgate endpoints`: their configuration in SSM, their keys in Secrets Manager.
+//! `tollgate endpoints`: their configuration in one document, their keys in Secrets Manager.
 
 mod file;
 mod keys;
+mod migrate;
+mod store;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 use clap::Subcommand;
 use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
+use self::store::Store;
 use crate::{
     aws::{Aws, Target},
     table::Table,
@@ -18,9 +20,6 @@ use crate::{
 
 pub(crate) use file::read as from_text;
 pub(crate) use keys::{KeyStore, KeyText, Reference, random as random_key};
-
-/// The largest value of a standard SSM parameter, in bytes; beyond it the advanced tier is asked for.
-const STANDARD_PARAMETER_BYTES: usize = 4096;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +29,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check every endpoint of a file, then write them all
+    /// Check every endpoint of a file, then write them all in one step
     Apply {
         /// A TOML file of [[endpoints]]; {suffix} stands for the environment's suffix
         file: PathBuf,
@@ -71,6 +70,11 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Copy endpoints that are SSM parameters, as until version 0.1; waits for the deployment that makes their bucket
+    Migrate {
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -83,6 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             rotate(&id, secret_file.as_deref(), revoke, &target.connect().await?).await
         }
         Command::Remove { id, target } => remove(&id, &target.connect().await?).await,
+        Command::Migrate { target } => migrate::run(&target.connect().await?).await,
     }
 }
 
@@ -104,17 +109,15 @@ async fn apply(
             return Ok(ExitCode::FAILURE);
         }
     };
-    let store = KeyStore::new(&aws);
-    let ssm = aws_sdk_ssm::Client::new(&aws.config);
+    let store = Store::open(&aws).await?;
+    let keys = KeyStore::new(&aws);
     let mut table = Table::new(["endpoint", "provider", "delivery", "key"]);
     for endpoint in &endpoints {
         let key = if dry_run {
             "not looked at".to_owned()
         } else {
-            // The key first: a function must never find an endpoint whose key is still to come.
-            let key = key_state(&store, endpoint, generate).await?;
-            write(&ssm, &aws, endpoint.config()).await?;
-            key
+            // The keys first: a function must never find an endpoint whose key is still to come.
+            key_state(&keys, endpoint, generate).await?
         };
         let delivery = serde_json::to_value(endpoint.delivery())?;
         table.row([
@@ -124,12 +127,15 @@ async fn apply(
             &key,
         ]);
     }
+    if !dry_run {
+        store.put(&endpoints.iter().map(Endpoint::config).collect::<Vec<_>>()).await?;
+    }
     show!("{table}");
     say!(
-        "{} endpoints {} under {}",
+        "{} endpoints {} in {}",
         endpoints.len(),
         if dry_run { "checked, none written" } else { "written" },
-        aws.names.endpoints_path()
+        store.bucket
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -156,59 +162,24 @@ async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> any
     })
 }
 
-async fn write(ssm: &aws_sdk_ssm::Client, aws: &Aws, config: &EndpointConfig) -> anyhow::Result<()> {
-    let value = serde_json::to_string(config)?;
-    let tier = if value.len() > STANDARD_PARAMETER_BYTES {
-        ParameterTier::Advanced
-    } else {
-        ParameterTier::Standard
-    };
-    ssm.put_parameter()
-        .name(aws.names.endpoint_parameter(&config.id))
-        .r#type(ParameterType::String)
-        .tier(tier)
-        .overwrite(true)
-        .value(value)
-        .send()
-        .await
-        .map_err(aws_sdk_ssm::Error::from)
-        .with_context(|| format!("endpoint {}: writing its parameter", config.id))?;
-    Ok(())
-}
-
 /// Every endpoint of the environment, by name.
 ///
 /// # Errors
 ///
-/// When AWS does not answer, or a parameter is no configuration.
+/// When AWS does not answer, or an endpoint is no configuration.
 pub async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
-    let parameters = parameters(aws).await?;
-    let read = |(name, config): (String, Result<_, _>)| config.with_context(|| format!("parameter {name}"));
-    let mut endpoints = parameters.into_iter().map(read).collect::<anyhow::Result<Vec<EndpointConfig>>>()?;
-    endpoints.sort_by_key(|endpoint| endpoint.id);
-    Ok(endpoints)
-}
-
-/// Every parameter of an endpoint: its name, and what it holds.
-async fn parameters(aws: &Aws) -> anyhow::Result<Vec<(String, serde_json::Result<EndpointConfig>)>> {
-    let ssm = aws_sdk_ssm::Client::new(&aws.config);
-    let mut pages = ssm.get_parameters_by_path().path(aws.names.endpoints_path()).into_paginator().send();
-    let mut parameters = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(aws_sdk_ssm::Error::from).context("reading the endpoints")?;
-        parameters.extend(page.parameters().iter().map(|one| {
-            (one.name().unwrap_or_default().to_owned(), serde_json::from_str(one.value().unwrap_or_default()))
-        }));
-    }
-    Ok(parameters)
+    let document = Store::open(aws).await?.document().await?;
+    let endpoints = document.endpoints().map(|(id, config)| config.with_context(|| format!("endpoint {id}")));
+    endpoints.collect()
 }
 
 /// One endpoint of the environment, checked.
 pub(crate) async fn find(aws: &Aws, id: &str) -> anyhow::Result<Endpoint> {
     let endpoints = stored(aws).await?;
-    let config = endpoints.into_iter().find(|config| config.id.as_str() == id).with_context(|| {
-        format!("no endpoint {id} under {}: see `tollgate endpoints list`", aws.names.endpoints_path())
-    })?;
+    let config = endpoints
+        .into_iter()
+        .find(|config| config.id.as_str() == id)
+        .with_context(|| format!("no endpoint {id}: see `tollgate endpoints list`"))?;
     Ok(Endpoint::new(config)?)
 }
 
@@ -219,18 +190,16 @@ async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut parameters = parameters(aws).await?;
-    parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let document = Store::open(aws).await?.document().await?;
     let store = KeyStore::new(aws);
     let mut table = Table::new(["endpoint", "provider", "delivery", "secret", "keys", "configuration"]);
     let mut exit = ExitCode::SUCCESS;
-    for (name, config) in parameters {
+    for (id, config) in document.endpoints() {
         let config = match config {
             Ok(config) => config,
             Err(problem) => {
-                let id = name.rsplit('/').next().unwrap_or_default().to_owned();
                 let unknown = String::new;
-                table.row([id, unknown(), unknown(), unknown(), unknown(), problem.to_string()]);
+                table.row([id.to_string(), unknown(), unknown(), unknown(), unknown(), problem.to_string()]);
                 exit = ExitCode::FAILURE;
                 continue;
             }
@@ -292,13 +261,17 @@ async fn rotate(
 
 async fn remove(id: &str, aws: &Aws) -> anyhow::Result<ExitCode> {
     let id = EndpointId::new(id)?;
-    aws_sdk_ssm::Client::new(&aws.config)
-        .delete_parameter()
-        .name(aws.names.endpoint_parameter(&id))
-        .send()
-        .await
-        .map_err(aws_sdk_ssm::Error::from)
-        .with_context(|| format!("removing {id}"))?;
+    let mut was_there = false;
+    Store::open(aws)
+        .await?
+        .change(|document| {
+            was_there |= document.remove(&id);
+            Ok(())
+        })
+        .await?;
+    if !was_there {
+        anyhow::bail!("no endpoint {id}: see `tollgate endpoints list`");
+    }
     say!("{id}: removed; its key is kept");
     Ok(ExitCode::SUCCESS)
 }

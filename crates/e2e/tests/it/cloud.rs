@@ -15,12 +15,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::{
     net::TcpListener,
     sync::{Barrier, Notify},
     task::JoinSet,
 };
+use tollgate_aws::names::ENDPOINTS_KEY;
 use tollgate_core::EndpointConfig;
 use tollgate_lambda::clock;
 use tollgate_testkit::{
@@ -34,14 +35,18 @@ const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/000000000000";
 /// The one endpoint, a Stripe one.
 pub const ENDPOINT: &str = "stripe-eu";
 
-const ENDPOINTS_PATH: &str = "/tollgate/test/endpoints";
+/// The operation that reads the endpoints' document.
+pub const ENDPOINTS: &str = "GET endpoints";
 
-/// An endpoint's configuration and the parameter that it is in.
-pub fn parameter(id: &str) -> Value {
-    let config =
-        EndpointConfig { secret: format!("secretsmanager:tollgate/test/{id}"), ..config(id, "stripe") };
-    let value = serde_json::to_string(&config).unwrap();
-    json!({"Name": format!("{ENDPOINTS_PATH}/{id}"), "Type": "String", "Value": value, "Version": 1})
+const ENDPOINTS_BUCKET: &str = "endpoints";
+
+/// The document of these Stripe endpoints, as S3 gives it out.
+pub fn document(ids: &[&str]) -> Value {
+    let endpoints = ids.iter().map(|id| {
+        let secret = format!("secretsmanager:tollgate/test/{id}");
+        ((*id).to_owned(), json!(EndpointConfig { secret, ..config(id, "stripe") }))
+    });
+    json!({"format": "tollgate.endpoints/1", "endpoints": endpoints.collect::<Map<String, Value>>()})
 }
 
 /// The answer to an operation and its request.
@@ -175,7 +180,7 @@ fn start(function: &str, at_once: usize, settings: &[(&str, &str)], port: u16) -
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_REGION", "us-east-1"),
             ("ENVIRONMENT", "test"),
-            ("ENDPOINTS_PATH", ENDPOINTS_PATH),
+            ("ENDPOINTS_BUCKET", ENDPOINTS_BUCKET),
             ("LEDGER_TABLE", "ledger"),
             ("TRANSACTIONS_TABLE", "transactions"),
             ("EVENT_BUS_NAME", "bus"),
@@ -211,13 +216,23 @@ impl Cloud {
         }
         let target = head.headers.get("x-amz-target").map(|target| target.to_str().unwrap());
         let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or(head.method.as_str());
+        let document = format!("/{ENDPOINTS_BUCKET}/{ENDPOINTS_KEY}");
+        let operation = if operation == "GET" && head.uri.path() == document { ENDPOINTS } else { operation };
         if self.meets_at == Some(operation) {
             self.meeting.wait().await;
         }
         let (status, said) = (self.aws)(operation, &body);
+        let version = format!("\"{}\"", tollgate_core::id::hex_sha256(said.to_string().as_bytes()));
+        let is_known = head.headers.get("if-none-match").is_some_and(|known| *known == *version);
+        let status = if is_known { StatusCode::NOT_MODIFIED } else { status };
         let after = self.answers.lock().unwrap().len();
         self.calls.lock().unwrap().push(Call { operation: operation.to_owned(), request: body, after });
-        answer(status, &said)
+        let mut answer = answer(status, &said);
+        if is_known {
+            *answer.body_mut() = Full::default();
+        }
+        answer.headers_mut().insert("etag", version.parse().unwrap());
+        answer
     }
 
     async fn next(&self) -> Response<Full<Bytes>> {
@@ -238,11 +253,7 @@ impl Cloud {
 pub fn aws(operation: &str, request: &Value, claims: &[Value]) -> (StatusCode, Value) {
     let entries = || request["Entries"].as_array().unwrap().iter();
     let answer = match operation {
-        "GetParametersByPath" => json!({"Parameters": [parameter(ENDPOINT)]}),
-        "GetParameter" if request["Name"] == parameter(ENDPOINT)["Name"] => {
-            json!({"Parameter": parameter(ENDPOINT)})
-        }
-        "GetParameter" => return (StatusCode::BAD_REQUEST, json!({"__type": "ParameterNotFound"})),
+        ENDPOINTS => document(&[ENDPOINT]),
         "GetSecretValue" if request["VersionStage"] == "AWSPREVIOUS" => {
             return (StatusCode::BAD_REQUEST, json!({"__type": "ResourceNotFoundException"}));
         }
@@ -283,8 +294,10 @@ pub fn aws(operation: &str, request: &Value, claims: &[Value]) -> (StatusCode, V
     (StatusCode::OK, answer)
 }
 
+/// A text is sent as it is.
 fn answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    Response::builder().status(status).body(Full::new(body.to_string().into())).unwrap()
+    let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    Response::builder().status(status).body(Full::new(text.into())).unwrap()
 }
 
 impl Run {

@@ -3,10 +3,12 @@
 
 use std::sync::Mutex;
 
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use tollgate_aws::{
     archive::S3Archive,
     bus::EventBridgeBus,
+    endpoints::S3Endpoints,
     history::DynamoHistory,
     payloads::S3Payloads,
     queues::{SqsArchiveQueue, SqsIntake, SqsQuarantine},
@@ -19,7 +21,7 @@ use tollgate_testkit::{
         archive::MemoryArchive,
         effects::MemoryEffects,
         ledger::MemoryLedger,
-        stores::{MemoryPayloadBucket, MemorySecrets},
+        stores::{MemoryEndpoints, MemoryPayloadBucket, MemorySecrets},
         transactions::MemoryTransactions,
     },
 };
@@ -40,6 +42,8 @@ async fn in_memory() {
     contract::history(&table, &table, "memory", noon()).await;
     contract::payloads(&MemoryPayloadBucket::default(), "memory").await;
     contract::archive(&MemoryArchive::default(), "memory").await;
+    contract::endpoints(&MemoryEndpoints::default(), "ssm:").await;
+    contract::endpoints_race(&*Box::leak(Box::<MemoryEndpoints>::default()), "ssm:").await;
 }
 
 #[tokio::test]
@@ -228,4 +232,30 @@ async fn secrets_current_and_previous() {
     let keys = (&memory).keys("ref").await.unwrap();
     assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["current", "previous"]);
     assert!((&memory).keys("none").await.is_err());
+}
+
+/// A bucket of this test's own, with versions as the template has it.
+async fn endpoints_bucket(platform: &Platform, name: &str) -> String {
+    let bucket = platform.unique(name).replace('_', "-");
+    let s3 = platform.s3();
+    s3.create_bucket().bucket(&bucket).send().await.unwrap();
+    let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    s3.put_bucket_versioning().bucket(&bucket).versioning_configuration(versions).send().await.unwrap();
+    bucket
+}
+
+#[tokio::test]
+async fn endpoints_on_s3() {
+    let platform = Platform::open().await;
+    let bucket = endpoints_bucket(&platform, "endpoints").await;
+    let store = S3Endpoints::new(platform.config().clone(), bucket, "test");
+    contract::endpoints(store, "secretsmanager:tollgate/test/").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_change_of_many_at_once_is_lost_on_s3() {
+    let platform = Platform::open().await;
+    let bucket = endpoints_bucket(&platform, "race").await;
+    let store = S3Endpoints::new(platform.config().clone(), bucket, "test");
+    contract::endpoints_race(store, "secretsmanager:tollgate/test/").await;
 }

@@ -17,6 +17,7 @@ mod instances;
 mod kills;
 mod logs;
 mod money;
+mod operators;
 mod poison;
 mod redrive;
 mod rejected;

@@ -126,11 +126,9 @@ async fn a_rejected_request_costs_one_short_line_and_no_call() {
 }
 
 #[tokio::test]
-async fn made_up_names_are_no_dimension_and_no_stampede_while_parameter_store_is_throttled() {
+async fn made_up_names_are_no_dimension_and_no_stampede_while_s3_is_throttled() {
     let throttled = |operation: &str, request: &Value| match operation {
-        "GetParameter" | "GetParametersByPath" => {
-            (StatusCode::BAD_REQUEST, json!({"__type": "ThrottlingException"}))
-        }
+        cloud::ENDPOINTS => (StatusCode::SERVICE_UNAVAILABLE, json!({})),
         _ => cloud::aws(operation, request, &[]),
     };
     let now = clock::now();
@@ -146,16 +144,14 @@ async fn made_up_names_are_no_dimension_and_no_stampede_while_parameter_store_is
     assert!(run.calls.len() <= 30, "200 requests made {} calls", run.calls.len());
 }
 
-/// The listing of 500 endpoints takes 50 pages, and no page after the first is answered before the first webhook is.
 #[tokio::test]
-async fn a_first_webhook_makes_the_calls_of_one_endpoint_however_many_there_are() {
+async fn a_first_webhook_reads_five_hundred_endpoints_with_one_call() {
     let of_five_hundred = |operation: &str, request: &Value| match operation {
-        "GetParametersByPath" if request["NextToken"].is_null() => {
-            let page: Vec<Value> =
-                (0..10).map(|number| cloud::parameter(&format!("merchant-{number}"))).collect();
-            (StatusCode::OK, json!({"Parameters": page, "NextToken": "10"}))
+        cloud::ENDPOINTS => {
+            let mut ids: Vec<String> = (0..499).map(|number| format!("merchant-{number}")).collect();
+            ids.push(ENDPOINT.to_owned());
+            (StatusCode::OK, cloud::document(&ids.iter().map(String::as_str).collect::<Vec<_>>()))
         }
-        "GetParametersByPath" => (StatusCode::BAD_REQUEST, json!({"__type": "ThrottlingException"})),
         _ => cloud::aws(operation, request, &[]),
     };
     let now = clock::now();
@@ -163,9 +159,34 @@ async fn a_first_webhook_makes_the_calls_of_one_endpoint_however_many_there_are(
         Sender::new(config(ENDPOINT, "stripe"), KEY).payment(&Payment::new("evt_1", "pi_1", now), now);
     let run = cloud::run(setup(of_five_hundred), vec![event("/webhook/stripe-eu", &webhook)]).await;
     assert_eq!(run.answers[0]["statusCode"], 200, "{}", run.answers[0]);
-    let own =
-        run.calls.iter().map(|call| call.operation.as_str()).filter(|name| *name != "GetParametersByPath");
-    let mut own: Vec<&str> = own.collect();
-    own.sort_unstable();
-    assert_eq!(own, ["GetParameter", "GetSecretValue", "GetSecretValue", "PutItem", "SendMessage"]);
+    let mut calls: Vec<&str> = run.calls.iter().map(|call| call.operation.as_str()).collect();
+    calls.sort_unstable();
+    assert_eq!(calls, [cloud::ENDPOINTS, "GetSecretValue", "GetSecretValue", "PutItem", "SendMessage"]);
+}
+
+/// A provider that is answered 404 may give its webhooks up.
+#[tokio::test]
+async fn without_a_document_that_can_be_read_nobody_is_unknown_and_the_log_says_why() {
+    let missing = json!("<Error><Code>NoSuchKey</Code></Error>");
+    let other = json!({"format": "tollgate.endpoints/2", "endpoints": {}});
+    for (status, document, why) in [
+        (StatusCode::NOT_FOUND, missing, "no endpoints are configured"),
+        (StatusCode::OK, other, "the endpoints' document cannot be read"),
+        (StatusCode::OK, json!("no document"), "the endpoints' document cannot be read"),
+    ] {
+        let broken = move |operation: &str, request: &Value| match operation {
+            cloud::ENDPOINTS => (status, document.clone()),
+            _ => cloud::aws(operation, request, &[]),
+        };
+        let now = clock::now();
+        let webhook =
+            Sender::new(config(ENDPOINT, "stripe"), KEY).payment(&Payment::new("evt_1", "pi_1", now), now);
+        let paths = ["/webhook/stripe-eu", "/webhook/none"];
+        let run = cloud::run(setup(broken), paths.map(|path| event(path, &webhook)).to_vec()).await;
+        for answer in &run.answers {
+            assert_eq!(answer["statusCode"], 503, "{why}: {answer}");
+        }
+        let told = run.log.iter().filter(|line| line.contains(why) && line.contains(r#""level":"ERROR""#));
+        assert!(told.count() >= 1, "{why}: {:?}", run.log);
+    }
 }

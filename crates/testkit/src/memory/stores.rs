@@ -2,42 +2,76 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tollgate_core::{EndpointConfig, EndpointId};
-use tollgate_pipeline::ports::{
-    Configured, EndpointLookup, EndpointSource, MaterialStore, Materials, PayloadSource, PayloadStore,
-    PortError, PortResult, Secrets, StoredMaterial,
+use tollgate_pipeline::{
+    endpoints::EndpointsDocument,
+    ports::{
+        EndpointSource, EndpointStore, Listing, MaterialStore, Materials, PayloadSource, PayloadStore,
+        PortError, PortResult, Secrets, StoredEndpoints, StoredMaterial,
+    },
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Secret};
 
-/// Endpoint configuration.
+/// Endpoint configuration: the document, with the number of its version.
 #[derive(Debug, Default)]
-pub struct MemoryEndpoints(Mutex<Vec<EndpointConfig>>);
+pub struct MemoryEndpoints(Mutex<Option<(u64, Vec<u8>)>>);
 
 impl MemoryEndpoints {
     /// These endpoints.
     pub fn new(endpoints: Vec<EndpointConfig>) -> Self {
-        Self(Mutex::new(endpoints))
+        let new = Self::default();
+        new.set(endpoints);
+        new
     }
 
     /// These endpoints from now on.
     pub fn set(&self, endpoints: Vec<EndpointConfig>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
+        let mut document = EndpointsDocument::default();
+        endpoints.iter().for_each(|endpoint| document.put(endpoint).unwrap());
+        self.set_document(document.write().unwrap());
+    }
+
+    /// This document from now on, whatever it is.
+    pub fn set_document(&self, document: Vec<u8>) {
+        let mut stored = self.stored();
+        let version = stored.as_ref().map_or(0, |(version, _)| version + 1);
+        *stored = Some((version, document));
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Option<(u64, Vec<u8>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl EndpointSource for &MemoryEndpoints {
-    async fn endpoints(&self) -> PortResult<Vec<Configured>> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().map(Ok).collect())
+    async fn endpoints(&self, known: Option<&str>) -> PortResult<Option<Listing>> {
+        let stored = self.load().await?.ok_or_else(|| PortError::retryable("endpoints", "no document"))?;
+        if known == Some(stored.version.as_str()) {
+            return Ok(None);
+        }
+        let document = EndpointsDocument::read(&stored.document)
+            .map_err(|problem| PortError::permanent("endpoints", problem.to_string()))?;
+        Ok(Some(Listing { version: stored.version, endpoints: document.configured(|_| true) }))
     }
 }
 
-impl EndpointLookup for &MemoryEndpoints {
-    async fn endpoint(&self, id: &EndpointId) -> PortResult<Option<Configured>> {
-        let endpoints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(endpoints.iter().find(|endpoint| endpoint.id == *id).cloned().map(Ok))
+impl EndpointStore for &MemoryEndpoints {
+    async fn load(&self) -> PortResult<Option<StoredEndpoints>> {
+        let stored = self.stored().clone();
+        Ok(stored.map(|(version, document)| StoredEndpoints { version: version.to_string(), document }))
+    }
+
+    async fn replace(&self, document: Vec<u8>, replaced: Option<&str>) -> PortResult<bool> {
+        let mut stored = self.stored();
+        let version = stored.as_ref().map(|(version, _)| *version);
+        if version.map(|version| version.to_string()).as_deref() != replaced {
+            return Ok(false);
+        }
+        *stored = Some((version.map_or(0, |version| version + 1), document));
+        Ok(true)
     }
 }
 
