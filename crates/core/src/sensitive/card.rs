@@ -14,10 +14,17 @@ const SHORTEST_IN_ID: usize = 14;
 /// The groups in which numbers are printed and typed: of 16 digits, of American Express, of Diners Club, of 19 digits.
 /// <https://baymard.com/checkout-usability/credit-card-patterns> lists them by scheme. UnionPay's 6 and 13 are also a customer's
 /// number and a time in milliseconds.
-const GROUPS: [&[usize]; 4] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3]];
+const GROUPS: [&[usize]; 4] =
+    [&[PRINTED, 4, 4, 4], &[PRINTED, 6, 5], &[PRINTED, 6, 4], &[PRINTED, 4, 4, 4, 3]];
+
+/// The first of them.
+const PRINTED: usize = 4;
 
 /// The most separators between two groups of digits (`4242 - 4242`).
 const MAX_SEPARATORS: usize = 3;
+
+/// The most digits behind each word that stands right behind a number: a date with a year of four digits.
+const MOST_BEHIND_WORD: usize = 8;
 
 /// How many digits of a number are shown before and after the masked ones (PCI DSS 4.0, 3.4.1 and 3.5.1: the first six
 /// and the last four of any number).
@@ -83,7 +90,7 @@ pub(super) fn is_in_id(text: &str) -> bool {
 
 /// Whether the digits that a text begins with are a card number's.
 fn begins_as_card(text: &str) -> bool {
-    let count = text.chars().take_while(|c| value(*c).is_some()).count();
+    let count = digits_of(text.chars());
     let in_one = (SHORTEST_IN_ID..=LONGEST).contains(&count) && is_card_of(&[count], text);
     in_one || GROUPS.iter().any(|groups| is_card_of(groups, text))
 }
@@ -106,7 +113,8 @@ fn is_card_of(groups: &[usize], text: &str) -> bool {
             (*place, count) = (value, count + 1);
         }
     }
-    is_word_end(chars.as_str(), 0) && digits.get(..count).is_some_and(is_card)
+    let mut rest_of_word = chars.take_while(|c| c.is_alphanumeric());
+    rest_of_word.all(|c| value(c).is_none()) && digits.get(..count).is_some_and(is_card)
 }
 
 /// Masks the card numbers in a text, and all other digits where there is one.
@@ -121,18 +129,19 @@ pub(super) fn mask(text: &mut Cow<'_, str>) {
     let mut masked = String::with_capacity(text.len());
     // How many digits of the card number there were.
     let mut place = 0;
-    for (at, c) in text.char_indices() {
+    for Unit { at, end, kind } in units(text) {
         if cards.next_if(|card| card.end <= at).is_some() {
             place = 0;
         }
+        let is_digit = matches!(kind, Kind::Digit(_));
         let is_shown = match cards.peek() {
             Some(card) if at >= card.begin => {
-                place += usize::from(value(c).is_some());
+                place += usize::from(is_digit);
                 place <= FIRST || place + LAST > card.digits
             }
             _ => false,
         };
-        masked.push(if is_shown || value(c).is_none() { c } else { '*' });
+        masked.push_str(if is_shown || !is_digit { text.get(at..end).unwrap_or_default() } else { "*" });
     }
     drop(cards);
     *text = Cow::Owned(masked);
@@ -147,31 +156,98 @@ struct Card {
 
 /// Whether digits enough for a card number stand with nothing but separators between them, so far as bytes tell.
 fn has_stretch(text: &str) -> bool {
-    let mut count = 0;
+    let (mut count, mut of_escape) = (0, 0);
     text.bytes().any(|byte| {
+        let is_in_escape = of_escape > 0;
+        of_escape = if byte == b'%' { 2 } else { of_escape - i32::from(is_in_escape) };
         match byte {
             // Full-width digits begin with EF in UTF-8.
             b'0'..=b'9' | 0xef => count += 1,
-            b' ' | b'\t' | b'\n' | b'\r' | b'-' | b'.' | b'_' | 0x80.. => {}
-            _ => count = 0,
+            b'A'..=b'Z' | b'a'..=b'z' if !is_in_escape => count = 0,
+            _ => {}
         }
         count >= SHORTEST
     })
 }
 
+/// A character of a text, or a separator in the form in which a URL has it (`%20`): where it begins and ends, in bytes.
+struct Unit {
+    at: usize,
+    end: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Digit(u8),
+    Letter,
+    /// What people write between the groups of a number, however many digits they have.
+    Separator,
+    /// Any other sign. Between the groups that are printed on a card it is a separator.
+    Mark,
+    /// Nobody sees it.
+    Hidden,
+}
+
+fn units(text: &str) -> impl Iterator<Item = Unit> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let c = rest.chars().next()?;
+        let escaped = if c == '%' { escaped(rest) } else { None };
+        let (kind, len) = match escaped.map(|(c, len)| (kind(c), len)) {
+            Some((kind @ (Kind::Separator | Kind::Mark | Kind::Hidden), len)) => (kind, len),
+            _ => (kind(c), c.len_utf8()),
+        };
+        let unit = Unit { at, end: at + len, kind };
+        at = unit.end;
+        Some(unit)
+    })
+}
+
+/// The character that percent-encoded bytes stand for (RFC 3986, 2.1), and how long they are.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let mut bytes = Vec::new();
+    for part in text.split('%').skip(1).take(4) {
+        let code = part.get(..2).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        if let Ok(character) = std::str::from_utf8(&bytes) {
+            return character.chars().next().map(|c| (c, bytes.len() * 3));
+        }
+    }
+    None
+}
+
+fn kind(c: char) -> Kind {
+    match value(c) {
+        Some(value) => Kind::Digit(value),
+        None if is_hidden(c) => Kind::Hidden,
+        None if is_separator(c) => Kind::Separator,
+        None if c.is_alphanumeric() => Kind::Letter,
+        None => Kind::Mark,
+    }
+}
+
 /// The card numbers in a text, in order and apart.
 fn cards(text: &str) -> impl Iterator<Item = Card> {
     let mut end = 0;
-    let mut is_after_digit = false;
-    text.char_indices().filter_map(move |(at, c)| {
-        let value = value(c);
-        let begins = value.is_some() && !is_after_digit && at >= end;
-        is_after_digit = value.is_some();
+    // Of the word so far. What follows another digit is a part of a number, a hash or a random id.
+    let mut has_digit = false;
+    units(text).filter_map(move |unit| {
+        let begins = !has_digit && unit.at >= end;
+        let value = match unit.kind {
+            Kind::Digit(value) => value,
+            kind => {
+                has_digit &= kind == Kind::Letter;
+                return None;
+            }
+        };
+        has_digit = true;
         // No scheme's numbers begin with these.
-        if !begins || matches!(value, Some(0 | 1 | 7)) {
+        if !begins || matches!(value, 0 | 1 | 7) {
             return None;
         }
-        let card = card_at(text, at)?;
+        let card = card_at(text, unit.at)?;
         end = card.end;
         Some(card)
     })
@@ -180,40 +256,111 @@ fn cards(text: &str) -> impl Iterator<Item = Card> {
 /// The longest card number that begins with the digit at `begin`, so that the digits behind a shorter one are masked with
 /// it. It ends where its last group of digits ends.
 fn card_at(text: &str, begin: usize) -> Option<Card> {
-    let (mut digits, mut count, mut separators, mut longest) = ([0; LONGEST], 0, 0, None);
-    let rest = text.get(begin..)?;
-    let mut chars = rest.chars().peekable();
-    let mut end = begin;
-    while let Some(c) = chars.next() {
-        end += c.len_utf8();
-        let Some(value) = value(c) else {
-            separators += 1;
-            if separators > MAX_SEPARATORS || !is_separator(c) {
-                break;
+    let (mut digits, mut count, mut separators, mut has_mark) = ([0; LONGEST], 0, 0, false);
+    let mut longest = None;
+    let (before, rest) = text.split_at_checked(begin)?;
+    let mut units = units(rest).peekable();
+    while let Some(unit) = units.next() {
+        let value = match unit.kind {
+            Kind::Digit(value) => value,
+            Kind::Hidden => continue,
+            Kind::Separator | Kind::Mark if separators < MAX_SEPARATORS => {
+                separators += 1;
+                has_mark |= unit.kind == Kind::Mark;
+                continue;
             }
-            continue;
+            Kind::Separator | Kind::Mark | Kind::Letter => break,
         };
         let Some(digit) = digits.get_mut(count) else { break };
         (*digit, count, separators) = (value, count + 1, 0);
-        let ends = chars.peek().is_none_or(|next| self::value(*next).is_none());
-        if ends && is_card(digits.get(..count)?) && is_word_end(text, end) {
-            longest = Some(Card { begin, end, digits: count });
+        let ends = units.peek().is_none_or(|next| !matches!(next.kind, Kind::Digit(_)));
+        let (number, behind) = rest.split_at_checked(unit.end)?;
+        if ends
+            && is_card(digits.get(..count)?)
+            && (!has_mark || is_printed(before, number, behind))
+            && is_word_end(behind)
+        {
+            longest = Some(Card { begin, end: begin + unit.end, digits: count });
         }
     }
-    longest.filter(|card| is_word_begin(text, begin) && !is_in_uuid(text, card))
+    longest.filter(|card| !is_in_uuid(text, card))
 }
 
-/// Whether the digits that begin at `begin` have nothing before them, in their word, but letters: else they are a part of a
-/// hash or a random id.
-fn is_word_begin(text: &str, begin: usize) -> bool {
-    let before = text.get(..begin).unwrap_or_default().chars().rev();
-    before.take_while(|c| c.is_alphanumeric()).all(|c| value(c).is_none())
+/// Whether a number is written in groups as they are printed on cards, with the same between each two, and is not a part of
+/// a list of such groups: neither has it one right before, nor two right behind (one is a date).
+fn is_printed(before: &str, number: &str, behind: &str) -> bool {
+    let (mut groups, mut gaps, mut last_end) = (Vec::new(), Vec::new(), 0);
+    for unit in units(number).filter(|unit| matches!(unit.kind, Kind::Digit(_))) {
+        match groups.last_mut().filter(|_| unit.at == last_end) {
+            Some(size) => *size += 1,
+            None => {
+                groups.push(1);
+                gaps.extend(number.get(last_end..unit.at).filter(|gap| !gap.is_empty()));
+            }
+        }
+        last_end = unit.end;
+    }
+    let gap = gaps.first().copied().unwrap_or_default();
+    let is_listed = before.strip_suffix(gap).is_some_and(|before| digits_of(before.chars().rev()) == PRINTED)
+        || behind_group(behind, gap).is_some_and(|behind| behind_group(behind, gap).is_some());
+    gaps.iter().all(|other| *other == gap) && GROUPS.contains(&groups.as_slice()) && !is_listed
 }
 
-/// Likewise of what stands behind digits that end at `end`.
-fn is_word_end(text: &str, end: usize) -> bool {
-    let behind = text.get(end..).unwrap_or_default().chars();
-    behind.take_while(|c| c.is_alphanumeric()).all(|c| value(c).is_none())
+/// What stands behind `gap` and a group of four digits.
+fn behind_group<'a>(text: &'a str, gap: &str) -> Option<&'a str> {
+    let digits = text.strip_prefix(gap).filter(|digits| digits_of(digits.chars()) == PRINTED)?;
+    Some(digits.trim_start_matches(|c| value(c).is_some()))
+}
+
+/// How many digits come first.
+fn digits_of(chars: impl Iterator<Item = char>) -> usize {
+    chars.take_while(|c| value(*c).is_some()).count()
+}
+
+/// Whether what stands behind a number in its word is what people and machines write there: letters, or words with few
+/// digits behind each (`EXP1225CVV123`), or the rest of a second track. Else the number is a part of a hash or a random id.
+fn is_word_end(behind: &str) -> bool {
+    let len = behind.find(|c: char| !c.is_alphanumeric()).unwrap_or(behind.len());
+    let mut rest = behind.get(..len).unwrap_or_default();
+    if is_end_of_track(rest) {
+        return true;
+    }
+    loop {
+        let digits = rest.trim_start_matches(|c| value(c).is_none());
+        if digits.is_empty() {
+            return true;
+        }
+        let is_few = digits_of(digits.chars()) <= MOST_BEHIND_WORD;
+        if !is_few || !rest.strip_suffix(digits).is_some_and(is_words) {
+            return false;
+        }
+        rest = digits.trim_start_matches(|c| value(c).is_some());
+    }
+}
+
+/// Whether letters are words (`exp`, `EXP`, `ExpDate`): no letter stands alone. In a random id many do.
+fn is_words(letters: &str) -> bool {
+    let mut is_after_lower = false;
+    let mut len = 0;
+    for c in letters.chars() {
+        if c.is_uppercase() && is_after_lower {
+            if len < 2 {
+                return false;
+            }
+            len = 0;
+        }
+        is_after_lower = c.is_lowercase();
+        len += 1;
+    }
+    len >= 2
+}
+
+/// Whether this is what follows a number on a card's second track: the separator, which EMV writes as `D`, an expiry date of
+/// four digits, a service code of three, and the issuer's digits, of which the whole track has 37 at most; `F` fills the last
+/// byte (ISO/IEC 7813; EMV 4.3, book 3, annex A, tag 57).
+fn is_end_of_track(text: &str) -> bool {
+    let digits = text.strip_prefix(['D', 'd']).unwrap_or_default().trim_end_matches(['F', 'f']);
+    (7..=37 - SHORTEST).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn value(c: char) -> Option<u8> {
@@ -223,6 +370,17 @@ fn value(c: char) -> Option<u8> {
         _ => return None,
     };
     u8::try_from(value).ok()
+}
+
+/// Whether nobody sees it: control characters, and of Unicode's Default_Ignorable_Code_Point
+/// (<https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt>) and the combining marks what may stand between
+/// digits, by whole blocks.
+fn is_hidden(c: char) -> bool {
+    c.is_control() && !c.is_whitespace()
+        || matches!(c,
+            '\u{ad}' | '\u{300}'..='\u{36f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{20d0}'..='\u{20ff}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// What people write between the groups of a number: spaces, dashes, dots.

@@ -46,6 +46,7 @@ pub struct CardInId(pub &'static str);
 /// - An e-mail address is replaced by `email:` and 32 hex digits of the SHA-256 of it in lower case, so that what is of one
 ///   address stays together. Not so in metadata whose key the settings name.
 /// - An alias that holds a card number is dropped.
+/// - A customer's id is masked like any other text. One of digits alone has 14 at least, as in other ids.
 ///
 /// # Errors
 ///
@@ -63,10 +64,6 @@ pub fn cleanse(facts: &mut Facts<'_>, rules: Rules<'_>) -> Result<(), CardInId> 
         };
         !is_own && digits && card::is_in_id(id)
     };
-    let customers = match rules.ids {
-        CardsInIds::NotNumbers => CardsInIds::Any,
-        ids => ids,
-    };
     let optional = [
         ("transaction_id", &facts.transaction_id),
         ("movement_id", &facts.movement_id),
@@ -83,12 +80,13 @@ pub fn cleanse(facts: &mut Facts<'_>, rules: Rules<'_>) -> Result<(), CardInId> 
     {
         return Err(CardInId("event_id"));
     }
-    let customer = facts.customer.id.as_deref();
-    let is_card_of_customer = customer.is_some_and(|id| holds_card(id, customers));
-    if let Some(id) = &mut facts.customer.id
-        && is_card_of_customer
-    {
-        card::mask(id);
+    if let Some(id) = &mut facts.customer.id {
+        let Signs { digits, at } = signs(id);
+        has_at |= at;
+        // Merchants choose it, so it may hold anything.
+        if digits && rules.ids != CardsInIds::Never && (!is_digits(id) || card::is_in_id(id)) {
+            card::mask(id);
+        }
     }
     if has_at {
         let ids = [&mut facts.transaction_id, &mut facts.movement_id, &mut facts.occurrence];

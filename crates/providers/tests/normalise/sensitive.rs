@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tollgate_core::{Facts, id::hex_sha256};
-use tollgate_providers::{ContentError, Endpoint, Received, Trusted, catalogue};
+use tollgate_providers::{ContentError, Endpoint, Received, Trusted, catalogue, normalise::Normaliser};
 
 use crate::{
     cases::{self, Case},
@@ -192,6 +192,71 @@ fn no_digits_make_an_id_of_a_provider_a_card_number() {
         }
     }
     assert!(events > 5_000, "{events}");
+}
+
+/// The texts that are masked, all but metadata's keys: `""` for one that is not there.
+fn texts(facts: &Facts<'_>) -> Vec<String> {
+    let Facts { event_type, customer, method, metadata, .. } = facts;
+    let optional = [&customer.id, &customer.country, &method.kind, &method.brand, &method.country];
+    let optional = optional.into_iter().map(|text| text.as_deref().unwrap_or_default().to_owned());
+    let metadata = metadata.iter().map(|(_, value)| value.to_string());
+    optional.chain([event_type.to_string()]).chain(metadata).collect()
+}
+
+/// Forms of a card number that are looked for in texts, and not in ids of events, transactions and movements.
+#[test]
+fn no_text_of_any_provider_holds_a_card_number_beside_letters() {
+    let (mut found, mut of_customers) = (0, 0);
+    for (endpoint, case) in all() {
+        let Ok(document) = serde_json::from_str::<Value>(&case.content) else { continue };
+        for planted in ["VISA4242424242424242EXP1225", "x4242424242424242", "4242/4242/4242/4242"] {
+            let (begin, _) = planted.split_once("4242424242").unwrap_or(("4242/42**", ""));
+            with_each_text(&document, planted, &mut |document| {
+                let mut changed = case.clone();
+                changed.body = case.wrapped(&document.to_string());
+                for event in facts(&endpoint, &changed).unwrap_or_default() {
+                    let texts = texts(&event);
+                    assert!(
+                        texts.iter().all(|text| !text.contains(planted)),
+                        "{case}: {document}: {texts:?}"
+                    );
+                    let is_masked = |text: &str| text.starts_with(begin) && text.ends_with(['2', '*']);
+                    found += texts.iter().filter(|text| is_masked(text)).count();
+                    of_customers += usize::from(event.customer.id.as_deref().is_some_and(is_masked));
+                }
+            });
+        }
+    }
+    assert!(found > 500 && of_customers > 50, "{found}, {of_customers} of customers");
+}
+
+/// Whatever the digits of a provider's ids are, hardly any text is masked for them: a customer's id now and then
+/// that is a number.
+#[test]
+fn no_digits_make_a_text_of_a_provider_a_card_number() {
+    let (mut all, mut masked) = (0, Vec::new());
+    for (endpoint, case) in self::all() {
+        let row = catalogue::find(&case.provider).unwrap();
+        let normaliser = Normaliser::named(row.normaliser()).unwrap();
+        for seed in 0..32 {
+            let mut changed = case.clone();
+            changed.body = case.wrapped(&with_other_numbers(&case.content, seed, false));
+            let received = Received { headers: &changed.headers, query: &changed.query, body: &changed.body };
+            let told = normaliser.normalise(Trusted::for_inspection(received), endpoint.config());
+            let kept = facts(&endpoint, &changed);
+            for (told, kept) in told.iter().flatten().zip(kept.iter().flatten()) {
+                for (told, kept) in
+                    texts(told).into_iter().zip(texts(kept)).filter(|(told, _)| !told.is_empty())
+                {
+                    all += 1;
+                    if told != kept && !told.contains('@') {
+                        masked.push(format!("{case}: {told}: {kept}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(all > 10_000 && masked.len() * 20_000 < all, "{} of {all}: {masked:#?}", masked.len());
 }
 
 /// Ids as merchants and providers make them of several numbers; all digits of each pass for a card number's.
