@@ -19,6 +19,8 @@ from stack_states import Next, State, state_of
 
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
 TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
+# The end of AWS's own names in a partition where it is not amazonaws.com (Amazon ECR in China, "Endpoints and ARNs").
+DOMAINS = {"aws-cn": "amazonaws.com.cn"}
 GONE = "does not exist"
 # How often a change set is asked for whose name is taken. A start of the CLI takes half a second at least.
 CHANGE_SETS = 4
@@ -92,8 +94,9 @@ class Aws:
             self.environment["AWS_ENDPOINT_URL"] = endpoint_url
         self.region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or self.configured_region()
         self.environment["AWS_DEFAULT_REGION"] = self.region  # version 1 of the CLI knows no other name
-        self.account = self.json("sts", "get-caller-identity")["Account"]
-        self.registry = f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+        identity = self.json("sts", "get-caller-identity")
+        self.account, self.partition = identity["Account"], identity["Arn"].split(":")[1]
+        self.registry = f"{self.account}.dkr.ecr.{self.region}.{DOMAINS.get(self.partition, 'amazonaws.com')}"
         self.is_local = bool(endpoint_url)
 
     def configured_region(self) -> str:
@@ -416,7 +419,7 @@ def template_bucket(aws: Aws) -> str:
              "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true")
     aws.json("s3api", "put-bucket-encryption", "--bucket", bucket, "--server-side-encryption-configuration",
              json.dumps({"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}))
-    arn = f"arn:aws:s3:::{bucket}"
+    arn = f"arn:{aws.partition}:s3:::{bucket}"
     aws.json("s3api", "put-bucket-policy", "--bucket", bucket, "--policy", json.dumps({
         "Version": "2012-10-17",
         "Statement": [{"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
