@@ -9,7 +9,7 @@ use tollgate_providers::{
 
 use crate::{
     document::{Changed, Document, Syntax},
-    unsigned::{Signer, Told, Webhook, told},
+    unsigned::{CASES, Signer, Told, Webhook, told},
 };
 
 /// Rows of which only some places of the body are signed, and these places; of the others the whole body is signed, or
@@ -216,7 +216,8 @@ fn another_split_of_what_is_signed_tells_nothing_else() {
     let (mut tried, mut passed, mut failures) = (BTreeMap::new(), 0, Vec::new());
     for row in catalogue::providers() {
         for (one, between, other) in neighbours(row) {
-            for Webhook { case, endpoint, keys, signed, told: before, .. } in Signer::of(row).webhooks() {
+            let webhooks = Signer::of(row).webhooks().into_iter().take(CASES);
+            for Webhook { case, endpoint, keys, signed, told: before, .. } in webhooks {
                 let (Some(a), Some(b)) = (one.get(&signed), other.get(&signed)) else { continue };
                 let joined = [a.as_str(), &between, &b].concat();
                 for (a, b) in other_splits(&joined, &between, a.len()) {

@@ -12,7 +12,7 @@ use crate::{
     cases,
     document::{Changed, Document},
     mutations::Vocabulary,
-    unsigned::{Signer, Told, Webhook, others, told},
+    unsigned::{CASES, Signer, Told, Webhook, others, told},
 };
 
 /// The fields in which two lists of events differ.
@@ -51,7 +51,9 @@ fn changeable(row: &Provider) -> (BTreeSet<EventField>, BTreeSet<EventField>) {
     let vocabulary = Vocabulary::of(signer.normaliser, cases::all());
     let body_is_signed = row.info().unwrap().authenticity == Authenticity::Verified;
     let (mut fields, mut told_fields) = (BTreeSet::new(), BTreeSet::new());
-    for (seed, Webhook { endpoint, keys, signed, told: before, .. }) in (1..).zip(&signer.webhooks()) {
+    for (seed, Webhook { endpoint, keys, signed, told: before, .. }) in
+        (1..).zip(signer.webhooks().iter().take(CASES))
+    {
         before.iter().for_each(|told| told_fields.extend(there(told)));
         let mut compare = |webhook: &SignedWebhook| {
             let after = told(endpoint, keys, webhook).unwrap_or_default();
