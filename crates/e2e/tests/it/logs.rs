@@ -1,6 +1,8 @@
 //! What the functions write about webhooks and what they never write.
 
-use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 use tollgate_core::LedgerKey;
 use tollgate_e2e::Platform;
 
@@ -48,4 +50,103 @@ async fn logs_name_webhooks_and_hold_nothing_of_their_bodies() {
         let line = logs.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret:?} is in a log");
     }
+}
+
+/// A metric by its name and dimensions. What a query groups by has any value.
+type Metric = (String, BTreeMap<String, Option<String>>);
+
+/// CloudWatch makes a metric of what a line names. An alarm on a metric that no line has is never red.
+#[tokio::test]
+async fn functions_write_every_metric_that_an_alarm_or_the_dashboard_names() {
+    let platform = Platform::open().await;
+    let named = named_in_monitoring(platform.suffix());
+    assert!(named.len() > 20, "{named:?}");
+    // One of high value, for the fraud detector, and one of an ordered endpoint.
+    let (high, ordered) = (platform.unique("high"), platform.unique("ordered"));
+    let at = platform.now();
+    let high = format!(
+        r#"{{"event_id":"{high}","transaction_type":"payment","transaction_id":"{high}","amount":20000.00,"currency":"USD","timestamp":"{at}"}}"#
+    );
+    let ordered = json!({
+        "id": ordered, "object": "event", "created": at.as_second(), "type": "payment_intent.succeeded",
+        "data": {"object": {"id": ordered, "object": "payment_intent", "amount": 1099, "currency": "usd"}},
+    });
+    for (endpoint, path, body) in
+        [("acme", None, high), ("stripe-us", Some("stripe-us"), ordered.to_string())]
+    {
+        let webhook = platform.sender(endpoint).await.sign("", body.as_bytes(), at);
+        let answer = platform.send(path, &webhook).await;
+        assert_eq!(answer.status, 200, "{endpoint}: {answer:?}");
+    }
+    platform
+        .until("every metric is in the logs", async || {
+            let written = written(&platform.logs());
+            let is_written = |(name, by): &&Metric| {
+                written.iter().any(|(one, values)| {
+                    one == name
+                        && values.keys().eq(by.keys())
+                        && by
+                            .iter()
+                            .all(|(key, value)| value.as_ref().is_none_or(|value| values[key] == *value))
+                })
+            };
+            named.iter().all(|metric| is_written(&metric)).then_some(())
+        })
+        .await;
+}
+
+/// The metrics of the lines in the embedded format, each with the values of its dimensions.
+fn written(logs: &str) -> BTreeSet<(String, BTreeMap<String, String>)> {
+    // Before each line, the local runner writes the time and the instance.
+    let lines = logs.lines().filter_map(|line| line.find("{\"_aws\"").map(|at| &line[at..]));
+    let mut found = BTreeSet::new();
+    for line in lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+            assert_eq!(directive["Namespace"], "Tollgate");
+            let names =
+                directive["Dimensions"][0].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+            let by: BTreeMap<String, String> =
+                names.map(|name| (name.to_owned(), line[name].as_str().unwrap().to_owned())).collect();
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(line[name].is_u64(), "{name} has no value: {line}");
+                found.insert((name.to_owned(), by.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// The metrics of ours that infra/monitoring.yaml names.
+fn named_in_monitoring(suffix: &str) -> BTreeSet<Metric> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/monitoring.yaml");
+    let template = std::fs::read_to_string(path).unwrap().replace("${EnvironmentSuffix}", suffix);
+    let mut found = BTreeSet::new();
+    // Of alarms.
+    for after in template.split("Namespace: Tollgate\n").skip(1) {
+        let mut lines = after.lines().map(str::trim);
+        let name = lines.next().and_then(|line| line.strip_prefix("MetricName: ")).unwrap();
+        let dimensions = lines.next().and_then(|line| line.strip_prefix("Dimensions: ")).unwrap();
+        let by = dimensions.split("Name: ").skip(1).map(|one| {
+            let (name, value) = one.split_once(", Value: ").unwrap();
+            let value = value.split(" }").next().unwrap();
+            (name.to_owned(), Some(value.replace("!Ref EnvironmentSuffix", suffix)))
+        });
+        found.insert((name.to_owned(), by.collect()));
+    }
+    // Of the dashboard.
+    for line in template.lines().filter_map(|line| line.trim().strip_prefix("[\"Tollgate\", ")) {
+        let words: Vec<&str> = line.split(", {").next().unwrap().split('"').skip(1).step_by(2).collect();
+        let by = words[1..].chunks(2).map(|pair| (pair[0].to_owned(), Some(pair[1].to_owned())));
+        found.insert((words[0].to_owned(), by.collect()));
+    }
+    for after in template.split("SELECT SUM(").skip(1) {
+        let (name, rest) = after.split_once(')').unwrap();
+        if let Some(schema) = rest.strip_prefix(" FROM SCHEMA(\\\"Tollgate\\\", ") {
+            let names =
+                schema.split(')').next().unwrap().split(", ").map(|one| one.trim_matches(['"', '\\']));
+            found.insert((name.to_owned(), names.map(|one| (one.to_owned(), None)).collect()));
+        }
+    }
+    found
 }
