@@ -77,7 +77,9 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let (transaction_id, mut aliases) = transaction([related, own, fallback]);
     aliases.retain(|alias| *alias != ppp && matches!(&*event_type, "Settle" | "Credit" | "Refund"));
 
-    let is_ambiguous = occurred_at.is_none() || !ppp.bytes().all(|byte| byte.is_ascii_digit());
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    let is_ambiguous =
+        occurred_at.is_none() || !ppp.bytes().all(is_digit) || status.bytes().next().is_some_and(is_digit);
     let words = [&*ppp, &*status, &*responded];
     let facts = match kind {
         Some(_) if is_ambiguous => Facts::unrecognized("", event_type, AMBIGUOUS),

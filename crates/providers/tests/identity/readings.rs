@@ -9,7 +9,7 @@ use tollgate_providers::{
 
 use crate::{
     document::{Changed, Document, Syntax},
-    unsigned::{CASES, Signer, Told, Webhook, told},
+    unsigned::{Signer, Told, Webhook, told},
 };
 
 /// Rows of which only some places of the body are signed, and these places; of the others the whole body is signed, or
@@ -216,7 +216,10 @@ fn another_split_of_what_is_signed_tells_nothing_else() {
     let (mut tried, mut passed, mut failures) = (BTreeMap::new(), 0, Vec::new());
     for row in catalogue::providers() {
         for (one, between, other) in neighbours(row) {
-            let webhooks = Signer::of(row).webhooks().into_iter().take(CASES);
+            // Without the cases that are such splits themselves.
+            let is_split = |told: &Told| told.id.contains("could be split in another place");
+            let webhooks = Signer::of(row).webhooks().into_iter();
+            let webhooks = webhooks.filter(|webhook| !webhook.told.iter().any(is_split));
             for Webhook { case, endpoint, keys, signed, told: before, .. } in webhooks {
                 let (Some(a), Some(b)) = (one.get(&signed), other.get(&signed)) else { continue };
                 let joined = [a.as_str(), &between, &b].concat();
