@@ -124,7 +124,7 @@ fn the_deployer_may_make_every_queue() {
     let allowed: Vec<&str> =
         queues["Resource"].as_array().unwrap().iter().map(|arn| arn.as_str().unwrap()).collect();
     for queue in Queue::ALL {
-        let arn = format!("arn:aws:sqs:*:ACCOUNT:{}*-SUFFIX{}", queue.stem(), queue.ending());
+        let arn = format!("arn:PARTITION:sqs:*:ACCOUNT:{}*-SUFFIX{}", queue.stem(), queue.ending());
         let prefixes = |allowed: &&&str| {
             let (begin, end) = allowed.split_once("*-SUFFIX").unwrap_or((allowed, "none"));
             arn.starts_with(begin) && queue.ending() == end
