@@ -30,7 +30,7 @@ use tollgate_core::{
     event::{Arrival, Position},
 };
 use tollgate_pipeline::ports::{
-    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger, Mark,
+    ArchiveQueue, Document, EFFECT_LEASE_SECONDS, EffectClaim, Effects, EventBus, Latest, Ledger, Link, Mark,
     PortError, PortResult, Recorded, State, Subject, Transactions,
 };
 
@@ -576,6 +576,41 @@ async fn what_is_known_of_a_transaction_is_changed_only_as_it_was_read() {
             assert!(again.iter().all(is_of_b), "{again:?}");
             assert_eq!(again.len(), if second > 0 { 0 } else { changes.min(3) }, "{first} {second}");
         }
+    }
+}
+
+/// Links of either authenticity, which travel in calls apart.
+#[tokio::test]
+async fn each_link_has_its_own_verdict() {
+    let link = |alias: &str, authenticity| Link {
+        alias: format!("acme#{alias}"),
+        of: "acme#t".to_owned(),
+        authenticity,
+        is_known: false,
+    };
+    let links = [
+        link("a", Authenticity::Verified),
+        link("b", Authenticity::Authenticated),
+        link("c", Authenticity::Verified),
+        link("b", Authenticity::Verified),
+    ];
+    for (bad, attribute, expected) in [
+        ("acme#a", "alias_of", ["permanent", "ok", "ok", "ok"]),
+        ("acme#b", "authenticated_alias_of", ["ok", "permanent", "ok", "ok"]),
+        ("acme#b", "alias_of", ["ok", "ok", "ok", "permanent"]),
+        ("acme#c", "alias_of", ["ok", "ok", "permanent", "ok"]),
+    ] {
+        let server = Server::start(move |_, request| {
+            let answer = |statement: &Value| {
+                let is_of = statement["Statement"].as_str().unwrap().contains(&format!("'{attribute}'"));
+                match is_of && statement["Parameters"][0]["S"] == bad {
+                    true => json!({"Error": {"Code": "ValidationError", "Message": "no"}}),
+                    false => json!({"TableName": "transactions"}),
+                }
+            };
+            json!({"Responses": statements(request).iter().map(answer).collect::<Vec<_>>()})
+        });
+        assert_eq!(done(&transactions(&server).await.link(&links).await), expected, "{bad} {attribute}");
     }
 }
 
