@@ -92,7 +92,7 @@ resource "aws_cloudformation_stack" "platform" {
   depends_on = [terraform_data.verified]
 }
 
-# What the platform's stack puts out, monitoring may have as a parameter.
+# What the platform's stack puts out, the others may have as a parameter.
 resource "aws_cloudformation_stack" "monitoring" {
   name         = "tollgate-${var.suffix}-monitoring"
   template_url = local.urls.monitoring
@@ -100,6 +100,18 @@ resource "aws_cloudformation_stack" "monitoring" {
   parameters = {
     for name, value in merge(aws_cloudformation_stack.platform.outputs, module.stacks.parameters) : name => value
     if contains(module.stacks.declared.monitoring, name)
+  }
+}
+
+resource "aws_cloudformation_stack" "protection" {
+  name         = "tollgate-${var.suffix}-protection"
+  template_url = local.urls.protection
+  tags         = module.stacks.tags
+  # For the role of the backups.
+  capabilities = ["CAPABILITY_IAM"]
+  parameters = {
+    for name, value in merge(aws_cloudformation_stack.platform.outputs, module.stacks.parameters) : name => value
+    if contains(module.stacks.declared.protection, name)
   }
 }
 

@@ -18,7 +18,8 @@ from machine import CREDENTIALS, LOCAL, ROOT, Failure, install, say, suffix
 from stack_states import Next, State, state_of
 
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
-TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml"}
+TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml",
+             "-protection": ROOT / "infra/protection.yaml"}
 # The end of AWS's own names in a partition where it is not amazonaws.com (Amazon ECR in China, "Endpoints and ARNs").
 DOMAINS = {"aws-cn": "amazonaws.com.cn"}
 GONE = "does not exist"

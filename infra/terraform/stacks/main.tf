@@ -31,6 +31,7 @@ locals {
   templates = {
     platform   = "${var.root}/infra/tollgate.yaml"
     monitoring = "${var.root}/infra/monitoring.yaml"
+    protection = "${var.root}/infra/protection.yaml"
   }
   # Our templates indent by two. Terraform reads no YAML with CloudFormation's short forms.
   declared = {
