@@ -34,7 +34,15 @@ const FUNCTIONS: [Function; 4] = [
                 &[("secretsmanager:GetSecretValue", "secret"), ("ssm:GetParameter", "parameter")],
             ),
             Adapter("DynamoLedger", &[("dynamodb:PutItem", "Ledger"), ("dynamodb:UpdateItem", "Ledger")]),
-            Adapter("SqsIntake", &[("sqs:SendMessage", "Intake"), ("sqs:SendMessage", "IntakeOrdered")]),
+            Adapter(
+                "SqsIntake",
+                &[
+                    ("sqs:GetQueueAttributes", "Intake"),
+                    ("sqs:GetQueueAttributes", "IntakeOrdered"),
+                    ("sqs:SendMessage", "Intake"),
+                    ("sqs:SendMessage", "IntakeOrdered"),
+                ],
+            ),
             Adapter("S3Payloads", &[("s3:PutObject", "Payloads")]),
             Adapter("HttpsMaterials", &[]),
             Adapter(
@@ -127,7 +135,7 @@ const CALLS: [(&str, &[&str]); 13] = [
     ("ledger.rs", &["put_item", "update_item"]),
     ("materials.rs", &["get_object", "put_object"]),
     ("payloads.rs", &["get_object", "put_object"]),
-    ("queues.rs", &["send_message", "send_message_batch"]),
+    ("queues.rs", &["get_queue_attributes", "send_message", "send_message_batch"]),
     ("secrets.rs", &["get_parameter", "get_secret_value"]),
     ("statements.rs", &["batch_execute_statement"]),
     ("transactions.rs", &[]),

@@ -12,7 +12,7 @@ use tollgate_core::{Authenticity, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Allowance, Allowances, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
+        Allowance, Allowances, Answers, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
         LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing, Terms,
     },
 };
@@ -188,6 +188,29 @@ impl Claims for DynamoLedger {
             .await
             .map(|_| ())
             .map_err(|problem| port_error(SERVICE, &problem))
+    }
+}
+
+/// A key of nothing: no endpoint's name holds a colon.
+const NO_KEY: &str = "health:";
+
+impl Answers for DynamoLedger {
+    /// An update whose condition cannot hold: it reads, with the rights and the key that a write takes, and writes nothing.
+    async fn answers(&self) -> PortResult<()> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, string(NO_KEY))
+            .update_expression("REMOVE seals")
+            .condition_expression("attribute_exists(event_key)")
+            .send()
+            .await;
+        let Err(problem) = update else { return Ok(()) };
+        match problem.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+            _ => Err(port_error(SERVICE, &problem)),
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use aws_sdk_sqs::{
     Client,
     types::{
         MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
-        SendMessageBatchRequestEntry,
+        QueueAttributeName, SendMessageBatchRequestEntry,
     },
 };
 use tollgate_core::Delivery;
 use tollgate_pipeline::{
     intake::{IntakeMessage, MAX_MESSAGE_BYTES},
-    ports::{ArchiveQueue, IntakeQueue, Poison, PortError, PortResult, Quarantine},
+    ports::{Answers, ArchiveQueue, IntakeQueue, Poison, PortError, PortResult, Quarantine},
 };
 
 use crate::{
@@ -66,6 +66,17 @@ impl IntakeQueue for SqsIntake {
             None => request,
         };
         request.send().await.map(|_| ()).map_err(|problem| port_error(SERVICE, &problem))
+    }
+}
+
+impl Answers for SqsIntake {
+    async fn answers(&self) -> PortResult<()> {
+        for url in [&self.fast_url, &self.ordered_url] {
+            let asked = self.client.get_queue_attributes().queue_url(url);
+            let asked = asked.attribute_names(QueueAttributeName::QueueArn).send().await;
+            asked.map_err(|problem| port_error(SERVICE, &problem))?;
+        }
+        Ok(())
     }
 }
 

@@ -618,6 +618,12 @@ pub trait Decisions: Send + Sync {
     ) -> impl Future<Output = PortResult<Option<Decision>>> + Send;
 }
 
+/// What can be asked whether it answers.
+pub trait Answers: Send + Sync {
+    /// Makes a call that has no effect, with the rights and the key that accepting a webhook takes.
+    fn answers(&self) -> impl Future<Output = PortResult<()>> + Send;
+}
+
 /// The ports of [`crate::ingest`].
 pub trait IngestPorts {
     /// The endpoints' configuration.
@@ -631,9 +637,9 @@ pub trait IngestPorts {
     /// Where those that were good are kept.
     type MaterialStore: MaterialStore;
     /// The ledger.
-    type Claims: Claims;
+    type Claims: Claims + Answers;
     /// The intake queues.
-    type Queue: IntakeQueue;
+    type Queue: IntakeQueue + Answers;
     /// Bodies that are too large for a message.
     type Payloads: PayloadStore;
 }

@@ -387,6 +387,28 @@ async fn what_cannot_serve_is_unavailable_and_takes_nothing_with_it() {
     assert_eq!(answer(&world.take(Some("stripe"), &webhook).await), "accepted evt_1 1");
 }
 
+/// What it asks is what accepting takes, and nobody can make it ask more often.
+#[tokio::test]
+async fn a_health_check_asks_once_in_five_seconds_and_says_no_to_any_failure() {
+    let (untroubled, none) = (world(), Faults::none());
+    let intake = untroubled.intake(&none);
+    assert!(intake.can_accept(noon()).await);
+    let calls = none.calls();
+    assert!(calls >= 3, "endpoints, ledger, queues: {calls}");
+    assert!(intake.can_accept(noon()).await);
+    assert_eq!(none.calls(), calls, "the answer serves");
+    for nth in 0..calls {
+        let (world, faults) = (world(), Faults::nth(nth, Fault::Before));
+        let intake = world.intake(&faults);
+        assert!(!intake.can_accept(noon()).await, "call {nth}");
+        world.clock.advance_ms(4_999);
+        assert!(!intake.can_accept(world.clock.now()).await, "call {nth}: the answer serves");
+        world.clock.advance_ms(60_000);
+        assert!(intake.can_accept(world.clock.now()).await, "call {nth}: it is over");
+    }
+    assert!(untroubled.queued(Delivery::Fast).is_empty());
+}
+
 /// Every call fails once, in every way. An answer of success is only ever given when the bytes are in the queue;
 /// whatever the first answer was, the sender's next try ends in the queue, too.
 #[tokio::test]

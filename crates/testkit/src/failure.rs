@@ -15,9 +15,10 @@ use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::{IntakeMessage, Seal},
     ports::{
-        Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource, EventBus,
-        IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Listing, Mark, PayloadSource, PayloadStore,
-        Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored, Transactions,
+        Answers, Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource,
+        EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Listing, Mark, PayloadSource,
+        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored,
+        Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -255,6 +256,12 @@ impl<P: Effects> Effects for Failing<'_, P> {
 impl<P: IntakeQueue> IntakeQueue for Failing<'_, P> {
     async fn send(&self, message: &IntakeMessage) -> PortResult<()> {
         self.faults.one(self.inner.send(message)).await
+    }
+}
+
+impl<P: Answers> Answers for Failing<'_, P> {
+    async fn answers(&self) -> PortResult<()> {
+        self.faults.one(self.inner.answers()).await
     }
 }
 

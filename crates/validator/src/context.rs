@@ -16,7 +16,7 @@ use tollgate_lambda::{
 };
 use tollgate_pipeline::{
     directory::Directory,
-    ingest::Ingest,
+    ingest::{Health, Ingest},
     keys::Keys,
     materials::KeptMaterials,
     ports::{IngestPorts, PortError},
@@ -79,6 +79,7 @@ impl Context {
             payloads: S3Payloads::new(config, settings.payload_bucket),
             max_body_bytes: settings.max_body_bytes,
             is_generic_by_name: settings.is_generic_by_name,
+            health: Health::default(),
         };
         let ingest = Arc::new(ingest);
         // Lambda freezes the process between invocations, and this task with it: a call that is cut off so ends by its

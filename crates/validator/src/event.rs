@@ -29,6 +29,8 @@ pub(crate) enum Route {
     Generic,
     /// `/webhook/{endpoint}`
     Endpoint(String),
+    /// `/health`
+    Health,
     /// Any other path.
     Unknown,
 }
@@ -235,6 +237,7 @@ impl Route {
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut segments = path.rsplit('/');
         match (segments.next(), segments.next(), is_generic) {
+            (Some("health"), before, None) if before != Some("webhook") => Self::Health,
             (Some("webhook"), _, Some(true)) => Self::Generic,
             (Some("webhook"), before, None) if before != Some("webhook") => Self::Generic,
             (Some(endpoint), Some("webhook"), Some(false) | None) if !endpoint.is_empty() => {
@@ -405,6 +408,13 @@ mod tests {
             (None, "/v1/webhook/", Route::Generic),
             (None, "webhook", Route::Generic),
             (None, "/webhook//", Route::Unknown),
+            (Some("/health"), "/health", Route::Health),
+            (Some("GET /health"), "/v1/health", Route::Health),
+            (Some("$default"), "/health", Route::Health),
+            (by_name, "/v1/health", Route::Unknown),
+            (by_name, "/v1/webhook/health", endpoint("health")),
+            (None, "/webhook/health", endpoint("health")),
+            (None, "/v1/health/more", Route::Unknown),
         ];
         for (matched, path, route) in cases {
             assert_eq!(Route::read(matched, path), route, "{matched:?} {path}");

@@ -1,6 +1,6 @@
 //! Handles one request.
 
-use std::{borrow::Cow, convert::Infallible, sync::Arc};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use serde::Serialize;
@@ -20,6 +20,10 @@ use crate::{
 
 /// How long a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
 const RETRY_AFTER_SECONDS: &str = "5";
+
+/// How long a health check waits: Route 53 wants an answer within two seconds of its connection ("How Amazon Route 53 determines
+/// whether a health check is healthy", developer guide).
+const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// What is said when a dependency is down. The failure may be that of an answer: the webhook may be in the queue all the
 /// same, so that the sender must repeat it and not send another event in its place.
@@ -63,6 +67,7 @@ async fn respond(
     let endpoint = match &request.route {
         Route::Generic => None,
         Route::Endpoint(name) => Some(name.as_str()),
+        Route::Health => return health(context, &request.method).await,
         Route::Unknown => return Answer::error(404, "not found"),
     };
     if request.method != "POST" {
@@ -147,6 +152,19 @@ fn log_and_count(
             ),
         ],
     );
+}
+
+/// Whether webhooks can be accepted now, for health checks. It tells nothing else: anybody may ask.
+async fn health(context: &Context, method: &str) -> Answer {
+    if method != "GET" {
+        return Answer::error(405, "method not allowed");
+    }
+    let asked = tokio::time::timeout(HEALTH_TIMEOUT, context.ingest.can_accept(clock::now()));
+    let (status, text) = match asked.await {
+        Ok(true) => (200, "webhooks are accepted"),
+        Ok(false) | Err(_) => (503, "webhooks cannot be accepted now"),
+    };
+    Answer { status, content: Content::Text("text/plain", text.to_owned()) }
 }
 
 /// A request other than POST is a provider's check of the endpoint, or is refused.

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use tollgate_core::LedgerKey;
-use tollgate_providers::SignedWebhook;
+use tollgate_providers::{Headers, SignedWebhook};
 use tollgate_testkit::webhook::Payment;
 
 use tollgate_e2e::Platform;
@@ -74,6 +74,33 @@ async fn each_event_shape_is_taken() {
     for (webhook_id, body) in sources {
         assert_eq!(rows[&webhook_id]["body"], STANDARD.encode(body));
     }
+}
+
+/// On the real ledger and queues, by each way in.
+#[tokio::test]
+async fn a_health_check_is_answered_by_each_way_in() {
+    let platform = Platform::open().await;
+    let webhook = SignedWebhook { headers: Headers::default(), query: String::new(), body: Vec::new() };
+    let mut rest = rest("stripe-eu", &webhook, false);
+    rest["resource"] = json!("/health");
+    rest["path"] = json!("/health");
+    rest["httpMethod"] = json!("GET");
+    let mut api = version_2("/v1/health", "abc.execute-api.us-east-1.amazonaws.com", &webhook, false);
+    api["routeKey"] = json!("GET /health");
+    api["requestContext"]["http"]["method"] = json!("GET");
+    let mut url = version_2("/health", "abc.lambda-url.us-east-1.on.aws", &webhook, false);
+    url["requestContext"]["http"]["method"] = json!("GET");
+    for event in [rest, api, url.clone()] {
+        // On a machine that is busy with other tests a check may take too long, which is a no for five seconds.
+        let answer = platform.until("a health check is answered with yes", async || {
+            let answer = platform.invoke("validator", &event).await;
+            assert!(answer["statusCode"] == 200 || answer["statusCode"] == 503, "{event}: {answer}");
+            (answer["statusCode"] == 200).then_some(answer)
+        });
+        assert_eq!(answer.await["body"], "webhooks are accepted", "{event}");
+    }
+    url["requestContext"]["http"]["method"] = json!("POST");
+    assert_eq!(platform.invoke("validator", &url).await["statusCode"], 405);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! earlier than the webhook's safety, and a crash at any point loses nothing that was acknowledged.
 
 mod claimed;
+mod health;
 mod messages;
 mod request;
 
@@ -28,6 +29,7 @@ use crate::{
     },
 };
 
+pub use self::health::Health;
 pub use self::request::{Incoming, PROVIDER_HEADER, Rejection, Taken};
 
 /// How many events of one delivery are claimed at once.
@@ -55,6 +57,8 @@ pub struct Ingest<P: IngestPorts> {
     pub max_body_bytes: usize,
     /// Whether generic endpoints are called by their name in the path too. Not where a gateway asks for less there.
     pub is_generic_by_name: bool,
+    /// Whether webhooks could be accepted when that was last asked.
+    pub health: Health,
 }
 
 impl<P: IngestPorts> Ingest<P> {

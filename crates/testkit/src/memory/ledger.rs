@@ -10,7 +10,7 @@ use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Allowance, Allowances, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
+        Allowance, Allowances, Answers, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
         LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing,
     },
 };
@@ -87,6 +87,12 @@ fn row(entry: &LedgerEntry) -> Value {
 
 fn is_expired(entry: &LedgerEntry, now: Timestamp) -> bool {
     entry.expires_at() <= now.as_second()
+}
+
+impl Answers for &MemoryLedger {
+    async fn answers(&self) -> PortResult<()> {
+        Ok(())
+    }
 }
 
 impl Claims for &MemoryLedger {

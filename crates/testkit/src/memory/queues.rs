@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tollgate_core::{Delivery, id::hex_sha256};
 use tollgate_pipeline::{
     intake::{IntakeMessage, attribute},
-    ports::{ArchiveQueue, IntakeQueue, Poison, PortResult, Quarantine},
+    ports::{Answers, ArchiveQueue, IntakeQueue, Poison, PortResult, Quarantine},
 };
 
 use super::clock::HandClock;
@@ -79,6 +79,12 @@ impl IntakeQueue for &MemoryIntake {
             group: Some(group),
             deduplication_id,
         })
+    }
+}
+
+impl Answers for &MemoryIntake {
+    async fn answers(&self) -> PortResult<()> {
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
 use tollgate_pipeline::{
     archive::{Line, unpack},
     directory::{Directory, Freshness},
-    ingest::{Incoming, Ingest, Rejection, Taken},
+    ingest::{Health, Incoming, Ingest, Rejection, Taken},
     intake::QueuedMessage,
     keys::Keys,
     materials::KeptMaterials,
@@ -148,6 +148,7 @@ impl World {
             payloads: Failing::new(&self.payloads, faults),
             max_body_bytes: LIMIT,
             is_generic_by_name: true,
+            health: Health::default(),
         }
     }
 
