@@ -8,8 +8,12 @@ mod request;
 
 use std::{collections::HashSet, iter::once, sync::Arc};
 
-use futures_util::{StreamExt, future::join, stream};
-use tollgate_core::{Authenticity, Facts, Fingerprint, LedgerKey};
+use futures_util::{
+    StreamExt,
+    future::{join, join3},
+    stream,
+};
+use tollgate_core::{Authenticity, Facts, Fingerprint, LedgerKey, Timestamp};
 use tollgate_providers::{Endpoint, HandshakeReply, KeyRing, Received, Refusal, Trusted, Verified};
 use tracing::{error, info, warn};
 
@@ -24,7 +28,7 @@ use crate::{
     materials::{Asker, KeptMaterials},
     normalising::{read_facts, unrecognized_facts},
     ports::{
-        Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, PayloadStore, PortError,
+        Answers, Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, PayloadStore, PortError,
         PortResult, Sealing, Terms,
     },
 };
@@ -61,7 +65,23 @@ pub struct Ingest<P: IngestPorts> {
     pub health: Health,
 }
 
+/// A name that no request is about. A directory that holds no reading asks for it as for any other.
+const NO_ENDPOINT: &str = "health";
+
 impl<P: IngestPorts> Ingest<P> {
+    /// Whether the endpoints are known and the ledger and both intake queues answer. Keys of single endpoints, certificates and the
+    /// payload bucket are not asked: without one of those, other webhooks are accepted. Whoever asks within five seconds has the same
+    /// answer.
+    pub async fn can_accept(&self, now: Timestamp) -> bool {
+        let ask = async {
+            let (endpoints, ledger, queues) =
+                join3(self.directory.endpoint(NO_ENDPOINT), self.ledger.answers(), self.queue.answers())
+                    .await;
+            [endpoints.err(), ledger.err(), queues.err()].into_iter().flatten().collect()
+        };
+        self.health.answer(now, ask).await
+    }
+
     /// The endpoint that the webhook is for. Until it is found nothing is known of the sender but text of their own, which
     /// belongs in no log and no metric.
     ///
