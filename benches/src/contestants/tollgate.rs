@@ -206,7 +206,7 @@ impl Ledger for Memory {
         keys.iter().map(|key| Ok(ledger.get(key).cloned())).collect()
     }
 
-    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
+    async fn put_aside(&self, keys: &[LedgerKey], _: Timestamp) -> Vec<PortResult<()>> {
         keys.iter().map(|_| Ok(())).collect()
     }
 

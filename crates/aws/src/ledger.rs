@@ -12,8 +12,8 @@ use tollgate_core::{Authenticity, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Allowance, Allowances, Answers, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
-        LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing, Terms,
+        ASIDE_SECONDS, Allowance, Allowances, Answers, Claim, Claims, Known, LEDGER_RETENTION_SECONDS,
+        Ledger, LedgerEntry, LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing, Terms,
     },
 };
 use tollgate_providers::Revision;
@@ -147,7 +147,7 @@ impl Claims for DynamoLedger {
         match problem.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(known)) => {
                 let item = known.item().ok_or_else(|| PortError::retryable(SERVICE, "entry not returned"))?;
-                let known = known_of(item)?;
+                let known = known_of(item, now)?;
                 // Our own put, which the SDK repeated because its first answer did not arrive.
                 let is_ours = text(item, WEBHOOK_ID) == Some(entry.webhook_id.as_str());
                 if is_ours && known.state == LedgerState::Received && known.fingerprint == entry.fingerprint {
@@ -271,20 +271,22 @@ impl Ledger for DynamoLedger {
         let sizes = vec![1; keys.len()];
         let known = batched(READ, &sizes, async |chunk| {
             // What has expired and is not removed yet counts as absent.
-            let parse =
-                |item: &Attributes| if is_expired(item, now) { Ok(None) } else { known_of(item).map(Some) };
+            let parse = |item: &Attributes| {
+                if is_expired(item, now) { Ok(None) } else { known_of(item, now).map(Some) }
+            };
             read.call(wanted.take(chunk), parse).await
         })
         .await;
         known.into_iter().map(|known| known.map(Option::flatten)).collect()
     }
 
-    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
-        let statement =
-            [r#"UPDATE ""#, &self.table, r#"" SET "aside" = 'too_old_to_tell' WHERE event_key = ?"#].concat();
+    async fn put_aside(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<()>> {
+        let statement = [r#"UPDATE ""#, &self.table, r#"" SET "aside" = ? WHERE event_key = ?"#].concat();
+        let until = number(now.as_second() + ASIDE_SECONDS);
         let statements = Statements { client: &self.client, is_parallel: false };
         let noted = statements.execute(keys, |key: &LedgerKey| {
-            BatchStatementRequest::builder().statement(&statement).parameters(string(key.as_str())).build()
+            let request = BatchStatementRequest::builder().statement(&statement).parameters(until.clone());
+            request.parameters(string(key.as_str())).build()
         });
         // Refused where the claim is gone.
         noted.await.into_iter().map(|noted| noted.map(|_| ())).collect()
@@ -342,14 +344,15 @@ fn is_expired(item: &Attributes, now: Timestamp) -> bool {
     expires_at.and_then(|text| text.parse::<i64>().ok()).is_some_and(|at| at <= now.as_second())
 }
 
-fn known_of(item: &Attributes) -> PortResult<Known> {
+fn known_of(item: &Attributes, now: Timestamp) -> PortResult<Known> {
     let unreadable = || PortError::permanent(SERVICE, "ledger entry cannot be read");
     let state = state_of(item)?;
     let received_at = text(item, RECEIVED_AT).and_then(|text| text.parse().ok()).ok_or_else(unreadable)?;
     let fingerprint = text(item, FINGERPRINT).ok_or_else(unreadable)?.to_owned();
     let terms = if item.contains_key(SEALS) { Some(terms_of(item).ok_or_else(unreadable)?) } else { None };
     let webhook_id = text(item, WEBHOOK_ID).and_then(WebhookId::parse);
-    let is_aside = item.contains_key(ASIDE);
+    let aside = item.get(ASIDE).and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+    let is_aside = aside.is_some_and(|until| until > now.as_second());
     Ok(Known { state, webhook_id, received_at, fingerprint, terms, is_aside })
 }
 

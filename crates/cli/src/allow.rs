@@ -94,7 +94,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     show(&asides, args.json)?;
     if args.yes {
         if let Some(aside) = asides.iter().find(|aside| !aside.is_claimed) {
-            bail!("no claim admits the message of {}: have it sent again", aside.webhook_id);
+            bail!("no claim admits the message of {}: it can have no effect any more", aside.webhook_id);
         }
         for aside in &asides {
             let recorded = ledger.allow(&aside.allowance).await;
@@ -227,7 +227,7 @@ fn read(message: &Message, queue: &'static str, reason: &str) -> Option<Aside> {
         endpoint: queued.endpoint,
         queue,
         received_at: queued.received_at,
-        event_ids: queued.notes.claimed.lines().map(str::to_owned).collect(),
+        event_ids: queued.notes.claimed.split('\n').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
         is_claimed: false,
         allowance: Allowance {
             seal: queued.seal(),

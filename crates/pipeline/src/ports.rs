@@ -214,6 +214,10 @@ pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// [`LEDGER_RETENTION_SECONDS`], because some providers date each of their tries of an event, for some days (Adyen: a week).
 pub const TOO_OLD_SECONDS: i64 = LEDGER_RETENTION_SECONDS - 7 * 24 * 60 * 60;
 
+/// How long a claim says that a message is set aside: 13 days, a day less than dead letters are kept. Then a further copy is a
+/// message again, so that one that is acknowledged can always be found.
+pub const ASIDE_SECONDS: i64 = 13 * 24 * 60 * 60;
+
 /// The most deliveries of one event whose messages the processor takes before the event is processed, those that could not
 /// be sent included. Providers try again some 30 times at most; 256 seals make an item of 9 KB.
 pub const MAX_SEALS: usize = 256;
@@ -316,9 +320,13 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Vec<PortResult<Option<Known>>>> + Send;
 
-    /// Notes of each event that a message of it is set aside as too old. No key is named twice. A claim that is gone
-    /// meanwhile is no failure.
-    fn put_aside(&self, keys: &[LedgerKey]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+    /// Notes of each event that a message of it is set aside as too old, until [`ASIDE_SECONDS`] from `now`. No key is named
+    /// twice. A claim that is gone meanwhile is no failure.
+    fn put_aside(
+        &self,
+        keys: &[LedgerKey],
+        now: Timestamp,
+    ) -> impl Future<Output = Vec<PortResult<()>>> + Send;
 
     /// Marks each event as processed, in the order given. Whatever else its claim says stays. A claim that is gone
     /// meanwhile is no failure: without it nothing more takes effect.
@@ -620,7 +628,8 @@ pub trait Decisions: Send + Sync {
 
 /// What can be asked whether it answers.
 pub trait Answers: Send + Sync {
-    /// Makes a call that has no effect, with the rights and the key that accepting a webhook takes.
+    /// Makes a call that has no effect. It does not prove every right that accepting a webhook takes: SQS tells a queue's attributes
+    /// without the right to send and without its key.
     fn answers(&self) -> impl Future<Output = PortResult<()>> + Send;
 }
 

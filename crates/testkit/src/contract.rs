@@ -13,10 +13,10 @@ use tollgate_core::{
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Allowance, Allowances, Archive, Claim, Claims, Decisions, Document, EFFECT_LEASE_SECONDS,
-        EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS, EffectClaim, Effects, History, Known,
-        LEDGER_RETENTION_SECONDS, Latest, Ledger, LedgerEntry, LedgerState, Link, MAX_SEALS, Mark,
-        PayloadSource, PayloadStore, PortError, PortResult, Recent, Recorded, Sealing, State, Stored,
+        ASIDE_SECONDS, Allowance, Allowances, Archive, Claim, Claims, Decisions, Document,
+        EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS, EffectClaim, Effects,
+        History, Known, LEDGER_RETENTION_SECONDS, Latest, Ledger, LedgerEntry, LedgerState, Link, MAX_SEALS,
+        Mark, PayloadSource, PayloadStore, PortError, PortResult, Recent, Recorded, Sealing, State, Stored,
         Subject, Terms, Transactions,
     },
 };
@@ -149,15 +149,18 @@ async fn asides<L: Claims + Ledger>(ledger: &L, unique: &str, now: Timestamp) {
         assert_eq!(ledger.claim(entry, now).await, Ok(Claim::New));
     }
     let keys = [absent.key.clone(), noted.key.clone()];
-    assert_eq!(ledger.put_aside(&keys).await, [Ok(()), Ok(())]);
-    assert_eq!(ledger.put_aside(&keys[1..]).await, [Ok(())], "once more");
-    assert!(ledger.put_aside(&[]).await.is_empty());
+    assert_eq!(ledger.put_aside(&keys, now).await, [Ok(()), Ok(())]);
+    assert_eq!(ledger.put_aside(&keys[1..], later(DAY)).await, [Ok(())], "once more");
+    assert!(ledger.put_aside(&[], now).await.is_empty());
     let found = Known { is_aside: true, ..known(&noted) };
     let asked = [noted.key.clone(), other.key.clone(), absent.key];
     let all = ledger.known(&asked, now).await;
     assert_eq!(all, [Ok(Some(found.clone())), Ok(Some(known(&other))), Ok(None)]);
     let again = LedgerEntry { webhook_id: WebhookId::new(now, 9), ..noted.clone() };
-    assert_eq!(ledger.claim(&again, later(40 * DAY - 1)).await, Ok(Claim::Known(found)));
+    let until = DAY + ASIDE_SECONDS;
+    assert_eq!(ledger.known(&asked[..1], later(until - 1)).await, [Ok(Some(found))]);
+    assert_eq!(ledger.known(&asked[..1], later(until)).await, [Ok(Some(known(&noted)))]);
+    assert_eq!(ledger.claim(&again, later(40 * DAY - 1)).await, Ok(Claim::Known(known(&noted))));
     assert_eq!(ledger.claim(&again, later(40 * DAY)).await, Ok(Claim::New));
     assert_eq!(ledger.known(&asked[..1], now).await, [Ok(Some(known(&again)))], "nothing of it is left");
 }

@@ -234,8 +234,8 @@ impl<P: Ledger> Ledger for Failing<'_, P> {
         self.faults.many(keys, async |keys| self.inner.known(&keys, now).await).await
     }
 
-    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
-        self.faults.many(keys, async |keys| self.inner.put_aside(&keys).await).await
+    async fn put_aside(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<()>> {
+        self.faults.many(keys, async |keys| self.inner.put_aside(&keys, now).await).await
     }
 
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {

@@ -13,6 +13,8 @@ use crate::ports::{Known, LedgerState, TOO_OLD_SECONDS, Terms};
 pub(super) enum Verdict {
     /// Its effect, on the claim's terms.
     Admitted,
+    /// Nothing: a message of it is set aside as too old, where operators look. This one was not accepted for it.
+    Settled,
     /// Nothing: it is done. Whether the claim has this message's seal.
     Processed { is_sealed: bool },
     /// Nothing, for ever. Whether the claim has this message's seal.
@@ -26,19 +28,20 @@ impl Verdict {
             Self::Refused { refusal: refusal @ (Refusal::Unclaimed | Refusal::Altered), .. } => {
                 Some(*refusal)
             }
-            Self::Refused { .. } | Self::Admitted | Self::Processed { .. } => None,
+            Self::Refused { .. } | Self::Admitted | Self::Settled | Self::Processed { .. } => None,
         }
     }
 
     /// Whether the event needs no message any more: it is done, or set aside.
     pub(super) fn is_settled(&self) -> bool {
-        matches!(self, Self::Processed { .. } | Self::Refused { refusal: Refusal::TooOld, .. })
+        matches!(self, Self::Processed { .. } | Self::Settled)
     }
 
     /// Whether the event's claim proves that the message was accepted.
     pub(super) fn is_sealed(self) -> bool {
         match self {
             Self::Admitted => true,
+            Self::Settled => false,
             Self::Processed { is_sealed } | Self::Refused { is_sealed, .. } => is_sealed,
         }
     }
@@ -64,8 +67,8 @@ pub(super) fn admit(
     };
     match known.state {
         LedgerState::Processed => Verdict::Processed { is_sealed },
-        // Once it is set aside as too old, the validator adds no further seal; the delivery may tell other events.
-        LedgerState::Received if !is_sealed && known.is_aside => refuse(Refusal::TooOld, false),
+        // The validator adds no further seal then; the delivery may tell other events.
+        LedgerState::Received if !is_sealed && known.is_aside => Verdict::Settled,
         LedgerState::Received if !is_sealed => refuse(Refusal::Altered, false),
         LedgerState::Received if is_comparable && !has_its_facts => refuse(Refusal::Conflict, true),
         LedgerState::Received if is_too_old(message, event, known) => refuse(Refusal::TooOld, true),

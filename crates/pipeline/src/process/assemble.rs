@@ -75,7 +75,8 @@ fn part<'a>(
 ) -> Part<'a> {
     let claimed = told.claimed();
     let known = claim.known.as_ref().ok().and_then(Option::as_ref);
-    if let (Verdict::Processed { .. } | Verdict::Admitted, Some(known)) = (verdict, known) {
+    if let (Verdict::Processed { .. } | Verdict::Settled | Verdict::Admitted, Some(known)) = (verdict, known)
+    {
         told.take_terms(known);
     }
     match verdict {
@@ -85,7 +86,7 @@ fn part<'a>(
             let may_have_claimed = is_sealed && refusal == Refusal::Conflict;
             return Part::Refused(refusal, may_have_claimed.then_some(claimed));
         }
-        Verdict::Processed { .. } => {
+        Verdict::Processed { .. } | Verdict::Settled => {
             return Part::Done(Box::new(told.payment), known.and_then(|known| known.webhook_id));
         }
         Verdict::Admitted => {}

@@ -699,3 +699,39 @@ async fn a_later_try_with_its_own_date_does_not_outlive_the_memory() {
     process(&world, Delivery::Fast).await;
     assert_eq!((world.published().len(), reasons(&world)), (1, vec!["too_old_to_tell".to_owned()]));
 }
+
+/// A later delivery tells what is set aside beside something new: the new event takes effect, and nothing is set aside for it.
+#[tokio::test]
+async fn what_is_set_aside_holds_up_no_other_event_of_a_later_delivery() {
+    let world = world();
+    let old = Payment { at: later(-TOO_OLD_SECONDS - 60), ..Payment::new("PSP1", "T1", noon()) };
+    let new = Payment::new("PSP2", "T1", noon());
+    let deliver = async |payments: &[&Payment]| {
+        take(&world, "adyen", &sender("adyen", "adyen").sign("", adyen(payments).as_bytes(), noon())).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+    };
+    deliver(&[&old]).await;
+    assert_eq!(reasons(&world), ["too_old_to_tell"]);
+    deliver(&[&old, &new]).await;
+    assert_eq!((world.published().len(), reasons(&world).len()), (1, 1));
+    // A message that only tells it and was not accepted is a forged one.
+    let mut forged = world.intake.queue(Delivery::Fast).dead_letters().messages()[0].clone();
+    spoil(&mut forged, attribute::WEBHOOK_ID, "wh_01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    assert!(process_batch(&world, &[forged]).await.is_empty());
+    assert_eq!(reasons(&world)[1..], ["altered"]);
+}
+
+/// Dead letters are kept for 14 days: a copy that comes when the first message is gone is a message of its own.
+#[tokio::test]
+async fn a_copy_that_is_acknowledged_can_be_found_when_the_first_dead_letter_is_gone() {
+    const DAY: i64 = 24 * 60 * 60;
+    for (days, messages) in [(12, 0), (13, 1)] {
+        let world = world();
+        let old = Payment { at: later(-TOO_OLD_SECONDS - 60), ..payment("evt_1") };
+        take_payment(&world, "stripe", "stripe", &old).await;
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        world.clock.advance_ms(days * DAY * 1_000);
+        take_payment(&world, "stripe", "stripe", &old).await;
+        assert_eq!(world.queued(Delivery::Fast).len(), messages, "after {days} days");
+    }
+}

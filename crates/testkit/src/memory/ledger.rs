@@ -10,8 +10,8 @@ use tollgate_core::{LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Allowance, Allowances, Answers, Claim, Claims, Known, LEDGER_RETENTION_SECONDS, Ledger, LedgerEntry,
-        LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing,
+        ASIDE_SECONDS, Allowance, Allowances, Answers, Claim, Claims, Known, LEDGER_RETENTION_SECONDS,
+        Ledger, LedgerEntry, LedgerState, MAX_SEALS, Mark, PortError, PortResult, Sealing,
     },
 };
 
@@ -25,7 +25,8 @@ pub struct MemoryLedger {
     without_terms: Mutex<BTreeSet<LedgerKey>>,
     conflicts: Mutex<Vec<(LedgerKey, WebhookId, String)>>,
     allowances: Mutex<BTreeMap<Seal, Allowance>>,
-    asides: Mutex<BTreeSet<LedgerKey>>,
+    /// Until when.
+    asides: Mutex<BTreeMap<LedgerKey, i64>>,
 }
 
 impl MemoryLedger {
@@ -58,11 +59,11 @@ impl MemoryLedger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn asides(&self) -> MutexGuard<'_, BTreeSet<LedgerKey>> {
+    fn asides(&self) -> MutexGuard<'_, BTreeMap<LedgerKey, i64>> {
         self.asides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known_of(&self, entry: &LedgerEntry) -> Known {
+    fn known_of(&self, entry: &LedgerEntry, now: Timestamp) -> Known {
         let stripped = self.without_terms.lock().unwrap_or_else(PoisonError::into_inner);
         Known {
             webhook_id: Some(entry.webhook_id),
@@ -70,7 +71,7 @@ impl MemoryLedger {
             received_at: entry.received_at,
             fingerprint: entry.fingerprint.clone(),
             terms: (!stripped.contains(&entry.key)).then(|| entry.terms.clone()),
-            is_aside: self.asides().contains(&entry.key),
+            is_aside: self.asides().get(&entry.key).is_some_and(|until| *until > now.as_second()),
         }
     }
 
@@ -101,7 +102,7 @@ impl Claims for &MemoryLedger {
         let mut entries = self.entries();
         match entries.get(&entry.key) {
             Some(known) if !is_expired(known, now) && !is_same_claim(known, entry) => {
-                Ok(Claim::Known(self.known_of(known)))
+                Ok(Claim::Known(self.known_of(known, now)))
             }
             _ => {
                 entries.insert(entry.key.clone(), entry.clone());
@@ -170,15 +171,17 @@ impl Ledger for &MemoryLedger {
         let entries = self.entries();
         let known = |key| {
             let entry = entries.get(key).filter(|entry| !is_expired(entry, now))?;
-            Some(self.known_of(entry))
+            Some(self.known_of(entry, now))
         };
         keys.iter().map(|key| Ok(known(key))).collect()
     }
 
-    async fn put_aside(&self, keys: &[LedgerKey]) -> Vec<PortResult<()>> {
+    async fn put_aside(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<()>> {
         table::each_once(keys);
         let entries = self.entries();
-        self.asides().extend(keys.iter().filter(|key| entries.contains_key(*key)).cloned());
+        let until = now.as_second() + ASIDE_SECONDS;
+        let known = keys.iter().filter(|key| entries.contains_key(*key));
+        self.asides().extend(known.map(|key| (key.clone(), until)));
         keys.iter().map(|_| Ok(())).collect()
     }
 

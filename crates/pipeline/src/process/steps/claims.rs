@@ -57,9 +57,7 @@ impl Allowed {
     ) -> Result<Verdict, Outcome> {
         let unavailable = |problem| retry("ledger_unavailable", problem);
         let verdict = admit(message, event, known.as_ref().map_err(unavailable)?.as_ref());
-        let Verdict::Refused { refusal: Refusal::TooOld, is_sealed: true } = verdict else {
-            return Ok(verdict);
-        };
+        let Verdict::Refused { refusal: Refusal::TooOld, .. } = verdict else { return Ok(verdict) };
         match self.decisions.get(&message.seal) {
             Some(Ok(true)) => Ok(Verdict::Admitted),
             Some(Err(problem)) => Err(unavailable(problem)),
@@ -107,7 +105,7 @@ impl<P: ProcessPorts> Process<P> {
         if keys.is_empty() {
             return;
         }
-        let answers = self.ledger.put_aside(&keys).await;
+        let answers = self.ledger.put_aside(&keys, self.clock.now()).await;
         for (_, answer) in Answers::checked(keys, answers) {
             // Then the next copy is set aside as well.
             if let Err(problem) = answer {
@@ -130,6 +128,10 @@ impl<P: ProcessPorts> Process<P> {
                 let known = claims[claim].known.as_ref().ok().and_then(Option::as_ref);
                 if known.is_some_and(|known| is_too_old(message, event, known)) {
                     seals.insert(message.seal);
+                    let verdict = admit(message, event, known);
+                    if !matches!(verdict, Verdict::Refused { refusal: Refusal::TooOld, .. }) {
+                        continue;
+                    }
                     // Where the validator read another id, the claim has that one.
                     old.extend(event.claimed_as.clone().map(|key| (message.index, key)));
                     old.push((message.index, event.payment.ledger_key()));
