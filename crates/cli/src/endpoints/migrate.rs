@@ -10,6 +10,9 @@ use crate::aws::Aws;
 
 /// Copies every parameter whose endpoint the document lacks. The parameters stay: a version before reads them.
 pub(super) async fn run(aws: &Aws) -> anyhow::Result<ExitCode> {
+    let store = Store::open(aws).await?;
+    // The parameters are read last, since they may change while the bucket is waited for.
+    store.until_made().await?;
     let path = aws.names.former_endpoints_path();
     let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
     for (name, value) in parameters(aws, &path).await? {
@@ -30,8 +33,6 @@ pub(super) async fn run(aws: &Aws) -> anyhow::Result<ExitCode> {
         complain!("no endpoints under {path}: nothing was written");
         return Ok(ExitCode::FAILURE);
     }
-    let store = Store::open(aws).await?;
-    store.until_made().await?;
     let mut copied = 0;
     store
         .change(|document| {
