@@ -131,6 +131,20 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
         self.endpoint(id.as_str()).await
     }
 
+    /// Reads the configuration where no reading of it serves.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub async fn is_read(&self) -> PortResult<()> {
+        match self.listing.held(self.clock.now()) {
+            Held::Fresh(_) | Held::Due(_) => Ok(()),
+            Held::TooOld(_) | Held::Nothing => {
+                self.listing.wait(&self.clock, || self.read()).await.map(|_| ())
+            }
+        }
+    }
+
     /// Reads the configuration, so that a function that cannot does not start serving.
     ///
     /// # Errors

@@ -65,9 +65,6 @@ pub struct Ingest<P: IngestPorts> {
     pub health: Health,
 }
 
-/// A name that no request is about. A directory that holds no reading asks for it as for any other.
-const NO_ENDPOINT: &str = "health";
-
 impl<P: IngestPorts> Ingest<P> {
     /// Whether the endpoints are known and the ledger and both intake queues answer. Keys of single endpoints, certificates and the
     /// payload bucket are not asked: without one of those, other webhooks are accepted. Whoever asks within five seconds has the same
@@ -75,8 +72,7 @@ impl<P: IngestPorts> Ingest<P> {
     pub async fn can_accept(&self, now: Timestamp) -> bool {
         let ask = async {
             let (endpoints, ledger, queues) =
-                join3(self.directory.endpoint(NO_ENDPOINT), self.ledger.answers(), self.queue.answers())
-                    .await;
+                join3(self.directory.is_read(), self.ledger.answers(), self.queue.answers()).await;
             [endpoints.err(), ledger.err(), queues.err()].into_iter().flatten().collect()
         };
         self.health.answer(now, ask).await
