@@ -10,29 +10,14 @@ use crate::aws::Aws;
 
 /// Copies every parameter whose endpoint the document lacks. The parameters stay: a version before reads them.
 pub(super) async fn run(aws: &Aws) -> anyhow::Result<ExitCode> {
-    let store = Store::open(aws).await?;
-    // The parameters are read last, since they may change while the bucket is waited for.
-    store.until_made().await?;
     let path = aws.names.former_endpoints_path();
-    let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
-    for (name, value) in parameters(aws, &path).await? {
-        match serde_json::from_str::<EndpointConfig>(&value) {
-            Ok(endpoint) => endpoints.push(endpoint),
-            // Its message may quote what is there: people paste keys.
-            Err(problem) => problems.push(format!("{name}: no endpoint, at column {}", problem.column())),
-        }
-    }
-    if !problems.is_empty() {
-        for problem in &problems {
-            complain!("{problem}");
-        }
-        complain!("nothing was written: put these right or delete them, and begin again");
+    if endpoints(aws, &path).await?.is_none() {
         return Ok(ExitCode::FAILURE);
     }
-    if endpoints.is_empty() {
-        complain!("no endpoints under {path}: nothing was written");
-        return Ok(ExitCode::FAILURE);
-    }
+    let store = Store::open(aws).await?;
+    store.until_made().await?;
+    // Once more, since they may have changed while the bucket was waited for.
+    let Some(endpoints) = endpoints(aws, &path).await? else { return Ok(ExitCode::FAILURE) };
     let mut copied = 0;
     store
         .change(|document| {
@@ -52,6 +37,30 @@ pub(super) async fn run(aws: &Aws) -> anyhow::Result<ExitCode> {
         store.bucket
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The endpoints that are parameters. `None`, and it is said why, where there are none or one cannot be read.
+async fn endpoints(aws: &Aws, path: &str) -> anyhow::Result<Option<Vec<EndpointConfig>>> {
+    let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
+    for (name, value) in parameters(aws, path).await? {
+        match serde_json::from_str::<EndpointConfig>(&value) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            // Its message may quote what is there: people paste keys.
+            Err(problem) => problems.push(format!("{name}: no endpoint, at column {}", problem.column())),
+        }
+    }
+    if !problems.is_empty() {
+        for problem in &problems {
+            complain!("{problem}");
+        }
+        complain!("nothing was written: put these right or delete them, and begin again");
+        return Ok(None);
+    }
+    if endpoints.is_empty() {
+        complain!("no endpoints under {path}: nothing was written");
+        return Ok(None);
+    }
+    Ok(Some(endpoints))
 }
 
 /// Names and values.
