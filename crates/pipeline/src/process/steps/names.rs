@@ -43,7 +43,11 @@ impl Names {
 
     /// Takes `alias` for another name of `of`, as an event of this authenticity says; what is to be written.
     pub(super) fn learn(&mut self, alias: String, of: String, authenticity: Authenticity) -> Link {
-        let before = self.latest(&alias).cloned().unwrap_or_default();
+        let before = match self.known.get(&alias) {
+            Some(Ok(known)) => known.clone(),
+            // Not read: it is written as a new one, which the table refuses where the item is there.
+            Some(Err(_)) | None => Latest::default(),
+        };
         let is_known = before.is_known();
         let known = match authenticity {
             Authenticity::Verified => Latest { alias_of: Some(of.clone()), ..before },
