@@ -4,10 +4,10 @@ SUFFIX ?= dev
 .PHONY: help demo up down status test attack race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
-params = --params infra/params/$(ENV).json
+params = --params $(or $(wildcard infra/params/$(ENV).json),$(error infra/params/$(ENV).json is missing: copy dev.json))
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Send webhooks through the real functions on a local AWS peer, and count what arrived
 	@scripts/local/demo
