@@ -96,6 +96,9 @@ class Platform:
 
     def start_peers(self, options: Options) -> None:
         prepare("registry", "emulation")
+        if self.have_peers():
+            say(f"the peers of {self.suffix} run already, with all that they hold; `make down SUFFIX={self.suffix}` stops them")
+            return
         with self.fresh():
             # A container starts slower than a program, and an emulated one slower still.
             endpoint, runner_url = self.start_runner_and_peer(options, 120)
@@ -126,9 +129,12 @@ class Platform:
         say(f"{self.suffix} is deployed after {time.monotonic() - began:.0f} s")
 
     def running_peers(self) -> dict[str, str]:
-        if not self.peers.exists() or not all(map(self.processes.pid, PARTS)):
+        if not self.have_peers():
             raise Failure(f"no peers run for {self.suffix}: scripts/local/platform peers --suffix {self.suffix}")
         return json.loads(self.peers.read_text())
+
+    def have_peers(self) -> bool:
+        return self.peers.exists() and all(map(self.processes.pid, PARTS))
 
     @contextlib.contextmanager
     def fresh(self) -> Iterator[None]:
