@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from build import BINARIES, build
 from container_engine import Engine
@@ -45,7 +46,9 @@ COPIES = {"validator": 4, "processor": 2, "archival": 1, "fraud-detector": 2}
 NO_IMAGES = [f"{logical(name)}Image=local/{repository}:dev" for name, repository in FUNCTIONS.items()]
 LOCAL_PARAMS = "infra/params/local.json"
 # In the order in which they stop: nothing must call a runner that is gone.
-PARTS = ("peer", "runner", "registry")
+PARTS = ("peer", "faults", "runner", "registry")
+PEERS = ("peer", "runner", "registry")
+FAULTS = "tollgate-faults"
 EMULATOR = "/proc/sys/fs/binfmt_misc/qemu-aarch64"
 
 
@@ -65,6 +68,8 @@ class Options:
     programs: Sequence[str]
     # Whether it stays up when a function does not start or the endpoints cannot be applied.
     keeps_going: bool
+    # Whether calls and invocations go through the proxy of crates/faults.
+    faults: bool
 
 
 @contextlib.contextmanager
@@ -134,7 +139,7 @@ class Platform:
         return json.loads(self.peers.read_text())
 
     def have_peers(self) -> bool:
-        return self.peers.exists() and all(map(self.processes.pid, PARTS))
+        return self.peers.exists() and all(map(self.processes.pid, PEERS))
 
     @contextlib.contextmanager
     def fresh(self) -> Iterator[None]:
@@ -150,9 +155,14 @@ class Platform:
         peer = install("ministack")
         install("awscli")
         if options.builds:
-            build(options.programs)
+            build([*options.programs, *([FAULTS] if options.faults else [])])
         runner_url = self.start_runner(init_timeout)
-        return self.start_peer(peer / "ministack", runner_url), runner_url
+        if options.faults:
+            self.start_faults()
+        endpoint = self.start_peer(peer / "ministack", self.invoke_urls(runner_url))
+        if options.faults:
+            self.ask_faults("PUT", "upstream", {"aws": endpoint, "runner": runner_url})
+        return endpoint, runner_url
 
     def deploy_and_start(self, options: Options, endpoint: str, runner_url: str, images: Sequence[str]) -> None:
         aws = install("awscli") / "aws"
@@ -206,10 +216,37 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         self.processes.wait("runner", 10, port_file.exists)
         return f"http://127.0.0.1:{port_file.read_text()}"
 
-    def start_peer(self, executable: Path, runner_url: str) -> str:
+    def start_faults(self) -> None:
+        port_file = self.home / "faults.port"
+        port_file.unlink(missing_ok=True)
+        functions = [argument for name in FUNCTIONS for argument in ("--function", name)]
+        self.processes.spawn("faults", [BINARIES / FAULTS, "serve", "--port-file", port_file, *functions], {})
+        self.processes.wait("faults", 10, port_file.exists)
+
+    def faults_url(self) -> str | None:
+        """Of its control requests, where it runs."""
+        return f"http://127.0.0.1:{(self.home / 'faults.port').read_text()}" if self.processes.pid("faults") else None
+
+    def ask_faults(self, method: str, path: str, body: object = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(f"{self.faults_url()}/{path}", data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def invoke_urls(self, runner_url: str) -> dict[str, str]:
+        """Where each function is invoked."""
+        ports = self.ask_faults("GET", "ports") if self.faults_url() else None
+        return {name: f"http://127.0.0.1:{ports['invoke']}/{name}" if ports else runner_url for name in FUNCTIONS}
+
+    def aws_endpoints(self, endpoint: str) -> dict[str, str]:
+        """Where each function finds AWS."""
+        ports = self.ask_faults("GET", "ports") if self.faults_url() else None
+        return {name: f"http://127.0.0.1:{ports['aws'][name]}" if ports else endpoint for name in FUNCTIONS}
+
+    def start_peer(self, executable: Path, invoke_urls: Mapping[str, str]) -> str:
         say("starting the AWS peer")
-        proxies = {f"MINISTACK_LAMBDA_PROXY_{name}-{self.suffix}":
-                   f"{runner_url}/functions/{name}-{self.suffix}/invocations" for name in FUNCTIONS.values()}
+        proxies = {f"MINISTACK_LAMBDA_PROXY_{FUNCTIONS[name]}-{self.suffix}":
+                   f"{url}/functions/{FUNCTIONS[name]}-{self.suffix}/invocations" for name, url in invoke_urls.items()}
         for attempt in range(3):
             port = free_port()
             url = f"http://127.0.0.1:{port}"
@@ -250,6 +287,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         """Each with the very variables, memory and timeout that the deployment gave it."""
         say("pulling the images and starting the functions" if from_images else "starting the functions")
         engine = self.engine() if from_images else None
+        aws_endpoints = self.aws_endpoints(endpoint)
 
         def start(name: str) -> str | None:
             function = outputs[f"{logical(name)}Function"]
@@ -263,7 +301,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             body = {
                 **program, "copies": options.copies.get(name, COPIES[name] if not engine else 1),
                 "memory_mb": settings["MemorySize"], "timeout_seconds": settings["Timeout"],
-                "environment": {**settings["Environment"]["Variables"], **CREDENTIALS, "AWS_ENDPOINT_URL": endpoint},
+                "environment": {**settings["Environment"]["Variables"], **CREDENTIALS, "AWS_ENDPOINT_URL": aws_endpoints[name]},
             }
             request = urllib.request.Request(f"{runner_url}/functions/{function}", json.dumps(body).encode(),
                                              method="PUT")
@@ -285,6 +323,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             "api_url": api_url(endpoint, outputs), "runner_url": runner_url, "log_dir": str(self.home / "logs"),
             "outputs": outputs,
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
+            **({"faults_url": url} if (url := self.faults_url()) else {}),
         })
 
     def apply_endpoints(self, file: Path) -> None:
@@ -352,7 +391,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             engine("rm", "--force", *left)
 
     def status(self) -> int:
-        parts = PARTS if self.peers.exists() else PARTS[:2]
+        parts = [name for name in PARTS if name in ("peer", "runner") or (self.home / f"{name}.pid").exists()]
         alive = {name: self.processes.pid(name) for name in parts}
         for name, pid in alive.items():
             say(f"{name}: {f'running, process {pid}' if pid else 'not running'}")

@@ -1,0 +1,74 @@
+//! What all listeners share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::http::Onward;
+
+/// The ports on 127.0.0.1.
+#[derive(Debug, Serialize)]
+pub struct Ports {
+    /// Of the control requests.
+    pub control: u16,
+    /// Of invocations: `/{function}/…` goes to the runner as `/…`.
+    pub invoke: u16,
+    /// Of each function's calls to AWS.
+    pub aws: BTreeMap<String, u16>,
+}
+
+/// Where requests go on to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// AWS or the local peer: `http://127.0.0.1:PORT`.
+    pub aws: String,
+    /// The runner of the functions (`tollgate-local`), whose copies may be killed.
+    pub runner: String,
+}
+
+impl Upstream {
+    /// Whether both are on this machine, without a path.
+    pub fn is_local(&self) -> bool {
+        let is_local = |url: &str| {
+            let port = url.strip_prefix("http://127.0.0.1:");
+            port.is_some_and(|port| port.parse::<u16>().is_ok())
+        };
+        is_local(&self.aws) && is_local(&self.runner)
+    }
+}
+
+/// The proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where it listens.
+    pub ports: Ports,
+    /// The way on.
+    pub onward: Onward,
+    upstream: Mutex<Option<Upstream>>,
+}
+
+impl Proxy {
+    /// Without an upstream yet.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports, onward: Onward::default(), upstream: Mutex::default() }
+    }
+
+    /// Where requests go on to; `None` until it is told.
+    pub fn upstream(&self) -> Option<Upstream> {
+        locked(&self.upstream).clone()
+    }
+
+    /// Requests go on to there.
+    pub fn set_upstream(&self, upstream: Upstream) {
+        *locked(&self.upstream) = Some(upstream);
+    }
+}
+
+/// What a panic left is as good as before: every change here is one assignment.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

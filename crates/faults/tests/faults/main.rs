@@ -1,0 +1,13 @@
+//! The proxy before servers of the tests' own, as a client of AWS and as a caller of functions see it.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests only"
+)]
+
+mod passing;
+mod support;
