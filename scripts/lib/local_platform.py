@@ -68,8 +68,8 @@ class Options:
     programs: Sequence[str]
     # Whether it stays up when a function does not start or the endpoints cannot be applied.
     keeps_going: bool
-    # Whether calls and invocations go through the proxy of crates/faults.
-    faults: bool
+    # The seed of the proxy of crates/faults, where calls and invocations go through it.
+    faults: str | None
 
 
 @contextlib.contextmanager
@@ -91,6 +91,7 @@ class Platform:
         self.processes = Processes(self.home)
         self.file = self.home / "platform.json"
         self.peers = self.home / "peers.json"
+        self.faults_log = self.home / "faults.jsonl"
 
     def up(self, options: Options) -> None:
         began = time.monotonic()
@@ -155,12 +156,12 @@ class Platform:
         peer = install("ministack")
         install("awscli")
         if options.builds:
-            build([*options.programs, *([FAULTS] if options.faults else [])])
+            build([*options.programs, *([] if options.faults is None else [FAULTS])])
         runner_url = self.start_runner(init_timeout)
-        if options.faults:
-            self.start_faults()
+        if options.faults is not None:
+            self.start_faults(options.faults)
         endpoint = self.start_peer(peer / "ministack", self.invoke_urls(runner_url))
-        if options.faults:
+        if options.faults is not None:
             self.ask_faults("PUT", "upstream", {"aws": endpoint, "runner": runner_url})
         return endpoint, runner_url
 
@@ -216,11 +217,13 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         self.processes.wait("runner", 10, port_file.exists)
         return f"http://127.0.0.1:{port_file.read_text()}"
 
-    def start_faults(self) -> None:
+    def start_faults(self, seed: str) -> None:
         port_file = self.home / "faults.port"
         port_file.unlink(missing_ok=True)
+        self.faults_log.unlink(missing_ok=True)
         functions = [argument for name in FUNCTIONS for argument in ("--function", name)]
-        self.processes.spawn("faults", [BINARIES / FAULTS, "serve", "--port-file", port_file, *functions], {})
+        self.processes.spawn("faults", [BINARIES / FAULTS, "serve", "--port-file", port_file, "--log", self.faults_log, "--seed", seed,
+                                        *functions], {})
         self.processes.wait("faults", 10, port_file.exists)
 
     def faults_url(self) -> str | None:
@@ -323,7 +326,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             "api_url": api_url(endpoint, outputs), "runner_url": runner_url, "log_dir": str(self.home / "logs"),
             "outputs": outputs,
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
-            **({"faults_url": url} if (url := self.faults_url()) else {}),
+            **({"faults_url": url, "faults_log": str(self.faults_log)} if (url := self.faults_url()) else {}),
         })
 
     def apply_endpoints(self, file: Path) -> None:

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::{
     http::{self, Answer, Reset, Whole},
-    proxy::{Proxy, Upstream},
+    proxy::{Proxy, Upstream, locked},
+    rule::Rule,
 };
 
 /// Answers one request.
@@ -32,6 +33,22 @@ fn answer(proxy: &Proxy, request: &Whole) -> Result<Answer, String> {
             proxy.set_upstream(upstream);
             done
         }
+        (&Method::GET, "/rules") => Ok(http::json(StatusCode::OK, &locked(&proxy.rules).listed())),
+        (&Method::PUT, "/rules") => {
+            let rules: Vec<Rule> = read(request)?;
+            let is_known = |function: &String| proxy.ports.aws.contains_key(function);
+            if let Some(rule) = rules.iter().find(|rule| !rule.function.iter().all(is_known)) {
+                return Err(format!("{}: no such function", rule.id));
+            }
+            locked(&proxy.rules).replace(rules)?;
+            done
+        }
+        (&Method::DELETE, "/rules") => {
+            locked(&proxy.rules).replace(Vec::new())?;
+            done
+        }
+        (&Method::GET, "/counts") => Ok(http::json(StatusCode::OK, &locked(&proxy.rules).counts())),
+        (&Method::GET, "/calls") => Ok(http::json(StatusCode::OK, &proxy.calls())),
         _ => Ok(http::text(StatusCode::NOT_FOUND, "no such path")),
     }
 }

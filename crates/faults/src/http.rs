@@ -105,6 +105,11 @@ impl Whole {
         }
     }
 
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+
     /// The path and the query.
     pub fn target(&self) -> &str {
         self.head.uri.path_and_query().map_or("/", |path| path.as_str())

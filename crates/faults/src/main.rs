@@ -5,10 +5,15 @@
 //! each is. The functions are not changed: they are the binaries that are deployed.
 
 mod aws;
+mod call;
 mod control;
+mod dice;
+mod errors;
 mod http;
 mod invoke;
+mod log;
 mod proxy;
+mod rule;
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc};
 
@@ -19,7 +24,11 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::proxy::{Ports, Proxy};
+use crate::{
+    log::Log,
+    proxy::{Ports, Proxy},
+    rule::Rules,
+};
 
 /// Stands between functions and AWS, and fails as AWS may.
 #[derive(Debug, Parser)]
@@ -40,6 +49,12 @@ struct Serve {
     /// Where the control port is written, once all listen.
     #[arg(long)]
     port_file: PathBuf,
+    /// Where every fault that happens is appended, a line of JSON each.
+    #[arg(long)]
+    log: PathBuf,
+    /// Decides what is left to chance.
+    #[arg(long, default_value = "0")]
+    seed: String,
     /// A function whose calls to AWS come to a port of its own; may be given again.
     #[arg(long = "function", required = true)]
     functions: Vec<String>,
@@ -51,19 +66,22 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(options: Serve) -> anyhow::Result<()> {
+    let log = Log::open(&options.log).context("cannot open the log")?;
     let (control, control_port) = listen().await?;
     let (invoke, invoke_port) = listen().await?;
     let mut ports = Ports { control: control_port, invoke: invoke_port, aws: Default::default() };
     let mut aws = Vec::new();
     for function in options.functions {
         let (listener, port) = listen().await?;
-        ports.aws.insert(function, port);
-        aws.push(listener);
+        ports.aws.insert(function.clone(), port);
+        aws.push((function, listener));
     }
-    let proxy = Arc::new(Proxy::new(ports));
-    for listener in aws {
-        let proxy = Arc::clone(&proxy);
-        tokio::spawn(http::accept(listener, move |request| aws::handle(Arc::clone(&proxy), request)));
+    let proxy = Arc::new(Proxy::new(ports, Rules::new(options.seed), log));
+    for (function, listener) in aws {
+        let (proxy, function): (_, Arc<str>) = (Arc::clone(&proxy), function.into());
+        tokio::spawn(http::accept(listener, move |request| {
+            aws::handle(Arc::clone(&proxy), Arc::clone(&function), request)
+        }));
     }
     let invoked = Arc::clone(&proxy);
     tokio::spawn(http::accept(invoke, move |request| invoke::handle(Arc::clone(&invoked), request)));

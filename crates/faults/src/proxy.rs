@@ -7,7 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::Onward;
+use crate::{
+    call::Call,
+    http::Onward,
+    log::{Log, More},
+    rule::{Fault, Rules},
+};
 
 /// The ports on 127.0.0.1.
 #[derive(Debug, Serialize)]
@@ -48,13 +53,49 @@ pub struct Proxy {
     pub ports: Ports,
     /// The way on.
     pub onward: Onward,
+    /// The rules that hold.
+    pub rules: Mutex<Rules>,
+    log: Log,
     upstream: Mutex<Option<Upstream>>,
+    calls: Mutex<Calls>,
 }
+
+/// How often each function has asked for each operation: function, then `service.operation`.
+type Calls = BTreeMap<String, BTreeMap<String, u64>>;
 
 impl Proxy {
     /// Without an upstream yet.
-    pub fn new(ports: Ports) -> Self {
-        Self { ports, onward: Onward::default(), upstream: Mutex::default() }
+    pub fn new(ports: Ports, rules: Rules, log: Log) -> Self {
+        Self {
+            ports,
+            onward: Onward::default(),
+            rules: Mutex::new(rules),
+            log,
+            upstream: Mutex::default(),
+            calls: Mutex::default(),
+        }
+    }
+
+    /// Counts the call, and says what is to happen to it.
+    pub fn choose(&self, call: &Call) -> Option<Fault> {
+        let name = format!("{}.{}", call.service, call.operation);
+        *locked(&self.calls).entry(call.function.clone()).or_default().entry(name).or_default() += 1;
+        locked(&self.rules).choose(call)
+    }
+
+    /// Says that it happens: to be called before anybody can see it.
+    pub fn note(&self, fault: &Fault, call: &Call, more: More) {
+        locked(&self.rules).count(fault.kind);
+        if let Err(error) = self.log.write(fault, call, more) {
+            // A fault that is not written would be one that the reader of the log does not know.
+            eprintln!("the log cannot be written: {error}");
+            std::process::exit(1);
+        }
+    }
+
+    /// The calls so far, by function.
+    pub fn calls(&self) -> serde_json::Value {
+        serde_json::json!(*locked(&self.calls))
     }
 
     /// Where requests go on to; `None` until it is told.

@@ -9,5 +9,7 @@
     reason = "tests only"
 )]
 
+mod errors;
 mod passing;
+mod rules;
 mod support;

@@ -3,7 +3,7 @@
 use std::{
     io::{BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A proxy with a folder of its own; dropping it ends it.
 pub struct Faults {
     process: Child,
+    folder: PathBuf,
     control: String,
     ports: Value,
 }
@@ -35,11 +36,13 @@ impl Faults {
             .arg("serve")
             .arg("--port-file")
             .arg(&port_file)
-            .args(["--function", "validator", "--function", "processor"])
+            .arg("--log")
+            .arg(folder.join("log"))
+            .args(["--seed", "1", "--function", "validator", "--function", "processor"])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let mut faults = Self { process, control: String::new(), ports: Value::Null };
+        let mut faults = Self { process, folder, control: String::new(), ports: Value::Null };
         until("the proxy listens", || port_file.exists().then_some(()));
         faults.control = format!("http://127.0.0.1:{}", std::fs::read_to_string(&port_file).unwrap());
         faults.ports = faults.ask("GET", "/ports", &Value::Null).json();
@@ -52,6 +55,30 @@ impl Faults {
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http(&self.control, method, path, &[], body.as_bytes()).unwrap()
+    }
+
+    /// Replaces the rules by this one for the validator's calls, with what `more` says of it.
+    pub fn rule(&self, kind: &str, more: &Value) {
+        self.rules(&[("aws", kind, more)]);
+    }
+
+    /// The same for rules of either side.
+    pub fn rules(&self, rules: &[(&str, &str, &Value)]) {
+        let rule = |(side, kind, more): &(&str, &str, &Value)| {
+            let mut rule = json!({"id": format!("a-{kind}"), "kind": kind, "side": side});
+            let fields = more.as_object().unwrap().clone();
+            rule.as_object_mut().unwrap().extend(fields);
+            rule
+        };
+        let rules: Vec<Value> = rules.iter().map(rule).collect();
+        let answer = self.ask("PUT", "/rules", &json!(rules));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// The lines of the log.
+    pub fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.join("log")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Where the validator finds AWS.

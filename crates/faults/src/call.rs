@@ -1,0 +1,110 @@
+//! What a request asks for, and of whom.
+
+use crate::{http::Whole, rule::Side};
+
+/// A call of a function to AWS, or an invocation of a function.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which of the two.
+    pub side: Side,
+    /// The function that calls or is invoked.
+    pub function: String,
+    /// To AWS: the service as its requests are signed (`dynamodb`, `sqs`, `s3`, `events`, `secretsmanager`, `ssm`, …).
+    pub service: String,
+    /// To AWS: the operation's name (`PutEvents`; S3's are `GetObject`, `PutObject`, …).
+    pub operation: String,
+    target: String,
+    body: bytes::Bytes,
+}
+
+impl Call {
+    /// What a function asks AWS for.
+    pub fn to_aws(function: &str, request: &Whole) -> Self {
+        let target = request.header("x-amz-target");
+        let operation = target.and_then(|target| target.rsplit('.').next());
+        Self {
+            side: Side::Aws,
+            function: function.to_owned(),
+            service: signed_service(request).unwrap_or("unknown").to_owned(),
+            operation: operation.unwrap_or_else(|| s3_operation(request)).to_owned(),
+            target: request.target().to_owned(),
+            body: request.body.clone(),
+        }
+    }
+
+    /// Whether its path or its body has this text.
+    pub fn contains(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        let is_in = |all: &[u8]| !text.is_empty() && all.windows(text.len()).any(|part| part == text);
+        is_in(self.target.as_bytes()) || is_in(&self.body)
+    }
+}
+
+/// The service in the credential's scope ("Elements of an AWS API request signature", IAM user guide).
+fn signed_service(request: &Whole) -> Option<&str> {
+    let (_, credential) = request.header("authorization")?.split_once("Credential=")?;
+    credential.split(',').next()?.split('/').nth(3)
+}
+
+/// By the method, and by whether the path names an object ("Actions", Amazon S3 API reference). Addresses are path-style.
+fn s3_operation(request: &Whole) -> &'static str {
+    let path = request.head.uri.path().trim_start_matches('/');
+    let is_object = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    match (request.head.method.as_str(), is_object) {
+        ("GET", true) => "GetObject",
+        ("GET", false) => "ListObjectsV2",
+        ("HEAD", true) => "HeadObject",
+        ("HEAD", false) => "HeadBucket",
+        ("PUT", true) => "PutObject",
+        ("DELETE", true) => "DeleteObject",
+        ("POST", false) => "DeleteObjects",
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    fn call(method: &str, uri: &str, headers: &[(&str, &str)], body: &'static str) -> Call {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, body) = request.body(body).unwrap().into_parts();
+        Call::to_aws("validator", &Whole { head, body: body.into() })
+    }
+
+    #[test]
+    fn the_service_and_the_operation() {
+        let signed = |service: &str| {
+            format!(
+                "AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+            )
+        };
+        for (method, uri, service, target, operation) in [
+            ("POST", "/", "dynamodb", Some("DynamoDB_20120810.BatchGetItem"), "BatchGetItem"),
+            ("POST", "/", "sqs", Some("AmazonSQS.SendMessage"), "SendMessage"),
+            ("GET", "/bucket/a/b?x-id=GetObject", "s3", None, "GetObject"),
+            ("GET", "/bucket/?list-type=2", "s3", None, "ListObjectsV2"),
+            ("PUT", "/bucket/a", "s3", None, "PutObject"),
+        ] {
+            let mut headers = vec![("authorization", signed(service))];
+            headers.extend(target.map(|target| ("x-amz-target", target.to_owned())));
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let call = call(method, uri, &headers, "");
+            assert_eq!((call.service.as_str(), call.operation.as_str()), (service, operation));
+        }
+        assert_eq!(call("POST", "/", &[], "").service, "unknown");
+    }
+
+    #[test]
+    fn a_text_of_the_path_or_the_body() {
+        let call = call("POST", "/bucket/key", &[], r#"{"TableName":"events"}"#);
+        for (text, is_in) in [("bucket", true), ("\"events\"", true), ("other", false), ("", false)] {
+            assert_eq!(call.contains(text), is_in, "{text}");
+        }
+    }
+}
