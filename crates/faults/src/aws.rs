@@ -1,17 +1,22 @@
 //! A function's calls to AWS.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming};
+use tokio::time::sleep;
 
 use crate::{
     call::Call,
     errors::{self, Trouble},
     http::{Answer, Reset, Whole},
     log::More,
+    partial,
     proxy::Proxy,
     rule::{Fault, Kind},
 };
+
+/// Longer than the functions wait for an attempt of a call, 5 s (`tollgate_aws::sdk_config`).
+const SLOW: Duration = Duration::from_secs(6);
 
 /// Answers one call of a function.
 pub async fn handle(
@@ -38,15 +43,57 @@ async fn pass(proxy: Arc<Proxy>, request: Whole) -> Result<Answer, Reset> {
     proxy.onward.pass(&upstream.aws, &target, request).await
 }
 
-async fn fail(proxy: Arc<Proxy>, mut fault: Fault, call: Call, request: Whole) -> Result<Answer, Reset> {
-    proxy.note(&fault, &call, More::default());
+async fn fail(proxy: Arc<Proxy>, fault: Fault, call: Call, request: Whole) -> Result<Answer, Reset> {
+    let mut dice = fault.dice.clone();
+    let happens = |more: More| proxy.note(&fault, &call, more);
+    let mut error = |trouble| Ok(errors::answer(&call, trouble, &mut dice));
+    let pass = |request| pass(Arc::clone(&proxy), request);
+    let plain = More::default();
     match fault.kind {
-        Kind::Throttle => Ok(errors::answer(&call, Trouble::Throttled, &mut fault.dice)),
-        Kind::Internal => Ok(errors::answer(&call, Trouble::Internal, &mut fault.dice)),
-        Kind::InternalAfter => {
-            let _ = pass(proxy, request).await;
-            Ok(errors::answer(&call, Trouble::Internal, &mut fault.dice))
+        Kind::Throttle => {
+            happens(plain);
+            error(Trouble::Throttled)
         }
-        Kind::Unavailable => Ok(errors::answer(&call, Trouble::Unavailable, &mut fault.dice)),
+        Kind::Internal => {
+            happens(plain);
+            error(Trouble::Internal)
+        }
+        Kind::InternalAfter => {
+            happens(plain);
+            pass(request).await.and_then(|_| error(Trouble::Internal))
+        }
+        Kind::Unavailable => {
+            happens(plain);
+            error(Trouble::Unavailable)
+        }
+        Kind::Away => {
+            happens(plain);
+            if fault.dice.clone().falls(0.5) { Err(Reset) } else { error(Trouble::Unavailable) }
+        }
+        Kind::Reset => {
+            happens(plain);
+            Err(Reset)
+        }
+        Kind::ResetAfter => {
+            happens(plain);
+            pass(request).await.and(Err(Reset))
+        }
+        Kind::Slow => {
+            happens(plain);
+            sleep(fault.delay(SLOW)).await;
+            pass(request).await
+        }
+        Kind::SlowAfter => {
+            happens(plain);
+            let answer = pass(request).await;
+            sleep(fault.delay(SLOW)).await;
+            answer
+        }
+        Kind::Partial => {
+            let left_out = partial::leave_out(&call, fault.params.one_in, &mut dice);
+            happens(More { entries: Some(left_out.count), ..plain });
+            let rest = Whole { head: request.head, body: left_out.entries.rest.to_string().into() };
+            left_out.answer(async || pass(rest).await).await
+        }
     }
 }

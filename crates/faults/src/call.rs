@@ -1,5 +1,7 @@
 //! What a request asks for, and of whom.
 
+use serde_json::Value;
+
 use crate::{http::Whole, rule::Side};
 
 /// A call of a function to AWS, or an invocation of a function.
@@ -30,6 +32,11 @@ impl Call {
             target: request.target().to_owned(),
             body: request.body.clone(),
         }
+    }
+
+    /// Its body as JSON; null where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// Whether its path or its body has this text.

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, TRANSFER_ENCODING},
     http::{request, response},
     server::conn::http1,
     service::service_fn,
@@ -147,6 +147,8 @@ impl Onward {
         let Whole { mut head, body } = request;
         head.uri = format!("{server}{target}").parse::<Uri>().map_err(|_| Reset)?;
         without_hop_headers(&mut head.headers);
+        // The body may be another one now; its length is written anew.
+        head.headers.remove(CONTENT_LENGTH);
         let answer = self.0.request(Request::from_parts(head, Full::new(body))).await.map_err(|_| Reset)?;
         let (mut head, body): (response::Parts, Incoming) = answer.into_parts();
         without_hop_headers(&mut head.headers);

@@ -12,6 +12,7 @@ mod errors;
 mod http;
 mod invoke;
 mod log;
+mod partial;
 mod proxy;
 mod rule;
 

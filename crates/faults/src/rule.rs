@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{call::Call, dice::Dice};
+use crate::{call::Call, dice::Dice, partial};
 
 /// The most rules at a time.
 const MAX_RULES: usize = 1_000;
@@ -34,19 +34,43 @@ pub enum Kind {
     InternalAfter,
     /// AWS answers 503; nothing is done.
     Unavailable,
+    /// The service is away: 503 or a connection that is reset.
+    Away,
+    /// The connection is reset; nothing is done.
+    Reset,
+    /// AWS does it, and the connection is reset.
+    ResetAfter,
+    /// AWS does it after a delay, `params.ms`, whether or not its caller waits.
+    Slow,
+    /// AWS does it at once, and answers after a delay.
+    SlowAfter,
+    /// A batch call: AWS does a part of it. One entry in `params.one_in` is left undone, one at least.
+    Partial,
 }
 
 impl Kind {
     /// Where it can happen.
     fn side(self) -> Side {
         match self {
-            Self::Throttle | Self::Internal | Self::InternalAfter | Self::Unavailable => Side::Aws,
+            Self::Throttle
+            | Self::Internal
+            | Self::InternalAfter
+            | Self::Unavailable
+            | Self::Away
+            | Self::Reset
+            | Self::ResetAfter
+            | Self::Slow
+            | Self::SlowAfter
+            | Self::Partial => Side::Aws,
         }
     }
 
     /// Whether it can happen to this call.
-    fn suits(self, _call: &Call) -> bool {
-        true
+    fn suits(self, call: &Call) -> bool {
+        match self {
+            Self::Partial => partial::is_possible(call),
+            _ => true,
+        }
     }
 }
 

@@ -9,7 +9,9 @@
     reason = "tests only"
 )]
 
+mod connections;
 mod errors;
+mod partial;
 mod passing;
 mod rules;
 mod support;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// The code of an entry that was not done and may be done later; each service has its own.
-pub(super) const UNDONE: &str = "undone";
+pub const UNDONE: &str = "undone";
 
 /// A batch call's entries, without what differs each time they are sent: their ids in the call, and the order of a
 /// statement's parameters.
@@ -23,6 +23,11 @@ pub(super) fn texts(operation: &str, request: &Value) -> Vec<String> {
     entries(operation, &mut request).into_iter().flatten().map(text).collect()
 }
 
+/// How many entries a batch call has; none, where it is no batch call that can be answered in part.
+pub fn entry_count(operation: &str, request: &Value) -> usize {
+    entries(operation, &mut request.clone()).iter().map(|list| list.len()).sum()
+}
+
 /// The lists of a batch call's entries.
 fn entries<'r>(operation: &str, request: &'r mut Value) -> Vec<&'r mut Vec<Value>> {
     let tables = |request: &'r mut Value| request["RequestItems"].as_object_mut().into_iter().flatten();
@@ -38,10 +43,10 @@ fn entries<'r>(operation: &str, request: &'r mut Value) -> Vec<&'r mut Vec<Value
 
 /// A batch call of which some entries are not done.
 #[derive(Debug)]
-pub(super) struct LeftOut {
+pub struct LeftOut {
     operation: String,
     /// The request of the others.
-    pub(super) rest: Value,
+    pub rest: Value,
     has_rest: bool,
     request: Value,
     /// Their places, in order, and their codes.
@@ -49,7 +54,8 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
-    pub(super) fn of(operation: &str, request: &Value, mut left_out: Vec<(usize, &'static str)>) -> Self {
+    /// Leaves out the entries at these places, each with its error's code: [`UNDONE`], or the one of a refusal.
+    pub fn of(operation: &str, request: &Value, mut left_out: Vec<(usize, &'static str)>) -> Self {
         left_out.sort_unstable();
         let mut rest = request.clone();
         let mut index = 0;
@@ -64,12 +70,12 @@ impl LeftOut {
     }
 
     /// Whether no entry is to be done.
-    pub(super) fn is_all(&self) -> bool {
+    pub fn is_all(&self) -> bool {
         !self.has_rest
     }
 
     /// The answer for all, of the answer for the others.
-    pub(super) fn merged(mut self, mut answer: Value) -> Value {
+    pub fn merged(mut self, mut answer: Value) -> Value {
         if self.left_out.is_empty() {
             return answer;
         }
@@ -96,7 +102,9 @@ impl LeftOut {
                     let entries = answer["Entries"].as_array_mut().unwrap();
                     entries.insert(index, json!({"ErrorCode": code, "ErrorMessage": "no"}));
                 }
-                answer["FailedEntryCount"] = json!(1);
+                let entries = answer["Entries"].as_array().unwrap();
+                let failed = entries.iter().filter(|entry| entry.get("ErrorCode").is_some()).count();
+                answer["FailedEntryCount"] = json!(failed);
             }
             "BatchExecuteStatement" => {
                 list(&mut answer, "Responses");

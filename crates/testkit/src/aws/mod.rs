@@ -14,6 +14,7 @@ mod strict;
 pub use self::{
     checked::Refusal,
     http::Server,
+    left_out::{LeftOut, UNDONE, entry_count},
     rules::{bad_entries, refusal},
     strict::Strict,
 };
