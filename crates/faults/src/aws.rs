@@ -8,9 +8,10 @@ use tokio::time::sleep;
 use crate::{
     call::Call,
     errors::{self, Trouble},
-    http::{Answer, Reset, Whole},
+    http::{Answer, Link, Reset, Whole, Written},
     log::More,
     partial,
+    process::{self, Caller},
     proxy::Proxy,
     rule::{Fault, Kind},
 };
@@ -23,6 +24,7 @@ pub async fn handle(
     proxy: Arc<Proxy>,
     function: Arc<str>,
     request: Request<Incoming>,
+    link: Link,
 ) -> Result<Answer, Reset> {
     let request = match Whole::read(request).await {
         Ok(request) => request,
@@ -32,7 +34,7 @@ pub async fn handle(
     // A call that AWS has read takes effect, whether or not its caller waits still.
     let answered = match proxy.choose(&call) {
         None => tokio::spawn(pass(proxy, request)),
-        Some(fault) => tokio::spawn(fail(proxy, fault, call, request)),
+        Some(fault) => tokio::spawn(fail(proxy, fault, call, request, link)),
     };
     answered.await.map_err(|_| Reset)?
 }
@@ -43,7 +45,13 @@ async fn pass(proxy: Arc<Proxy>, request: Whole) -> Result<Answer, Reset> {
     proxy.onward.pass(&upstream.aws, &target, request).await
 }
 
-async fn fail(proxy: Arc<Proxy>, fault: Fault, call: Call, request: Whole) -> Result<Answer, Reset> {
+async fn fail(
+    proxy: Arc<Proxy>,
+    fault: Fault,
+    call: Call,
+    request: Whole,
+    link: Link,
+) -> Result<Answer, Reset> {
     let mut dice = fault.dice.clone();
     let happens = |more: More| proxy.note(&fault, &call, more);
     let mut error = |trouble| Ok(errors::answer(&call, trouble, &mut dice));
@@ -95,5 +103,30 @@ async fn fail(proxy: Arc<Proxy>, fault: Fault, call: Call, request: Whole) -> Re
             let rest = Whole { head: request.head, body: left_out.entries.rest.to_string().into() };
             left_out.answer(async || pass(rest).await).await
         }
+        Kind::KillBefore | Kind::KillAfter | Kind::KillAnswered => {
+            let Some(caller) = find(&proxy, link).await else {
+                proxy.take_back(&fault);
+                return pass(request).await;
+            };
+            happens(More { pid: Some(caller.pid()), ..plain });
+            if fault.kind == Kind::KillBefore {
+                caller.kill();
+                return Err(Reset);
+            }
+            let mut answer = pass(request).await?;
+            if fault.kind == Kind::KillAfter {
+                caller.kill();
+                return Err(Reset);
+            }
+            answer.extensions_mut().insert(Written(Arc::new(move || caller.kill())));
+            Ok(answer)
+        }
     }
+}
+
+/// The copy of a function that calls; `None` where it is gone, or no child of the runner.
+async fn find(proxy: &Proxy, link: Link) -> Option<Caller> {
+    let upstream = proxy.upstream()?;
+    let copies = process::copies(&proxy.onward, &upstream.runner).await;
+    copies.into_iter().find_map(|pid| Caller::find(pid, link))
 }

@@ -1,6 +1,11 @@
 //! HTTP on loopback: connections that can be broken off, whole bodies, and the way on.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -21,6 +26,8 @@ use tokio::{
     sync::Semaphore,
 };
 
+use crate::proxy::locked;
+
 /// An answer with its whole body.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -31,6 +38,19 @@ const MAX_CONNECTIONS: usize = 1_024;
 /// The peer closes a connection that is idle for 5 s: one that is used again must be younger than that.
 const IDLE: Duration = Duration::from_secs(2);
 const IDLE_CONNECTIONS: usize = 64;
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// Whoever calls.
+    pub caller: SocketAddr,
+    /// Our listener.
+    pub listener: SocketAddr,
+}
+
+/// What is done when an answer is written, as an extension of the answer. Its connection is closed then.
+#[derive(Clone)]
+pub struct Written(pub Arc<dyn Fn() + Send + Sync>);
 
 /// Instead of an answer: the connection is reset.
 #[derive(Debug, Clone, Copy)]
@@ -47,16 +67,17 @@ impl std::error::Error for Reset {}
 /// Serves connections until dropped; `handle` answers each request.
 pub async fn accept<H, F>(listener: TcpListener, handle: H)
 where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Unpin + 'static,
+    H: Fn(Request<Incoming>, Link) -> F + Clone + Send + Unpin + 'static,
     F: Future<Output = Result<Answer, Reset>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(held) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, caller)) = listener.accept().await else { continue };
+        let Ok(listener) = stream.local_addr() else { continue };
         // Without this, small answers wait for the caller's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let connection = serve(stream, handle.clone());
+        let connection = serve(stream, Link { caller, listener }, handle.clone());
         tokio::spawn(async move {
             connection.await;
             drop(held);
@@ -64,14 +85,29 @@ where
     }
 }
 
-async fn serve<H, F>(stream: TcpStream, handle: H)
+async fn serve<H, F>(stream: TcpStream, link: Link, handle: H)
 where
-    H: Fn(Request<Incoming>) -> F + Unpin,
+    H: Fn(Request<Incoming>, Link) -> F + Unpin,
     F: Future<Output = Result<Answer, Reset>>,
 {
-    let service = service_fn(move |request| Box::pin(handle(request)));
+    let written: Arc<Mutex<Option<Written>>> = Arc::default();
+    let last = Arc::clone(&written);
+    let service = service_fn(move |request| {
+        let (answer, last) = (handle(request, link), Arc::clone(&last));
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            if let Some(written) = answer.extensions_mut().remove::<Written>() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                *locked(&last) = Some(written);
+            }
+            Ok::<_, Reset>(answer)
+        })
+    });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let end = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    if let Some(Written(then)) = locked(&written).take() {
+        then();
+    }
     let stream = connection.into_parts().io.into_inner();
     if end.is_err_and(|error| error.is_user()) {
         // What is closed without lingering is reset.

@@ -13,6 +13,7 @@ mod http;
 mod invoke;
 mod log;
 mod partial;
+mod process;
 mod proxy;
 mod rule;
 
@@ -80,17 +81,17 @@ async fn serve(options: Serve) -> anyhow::Result<()> {
     let proxy = Arc::new(Proxy::new(ports, Rules::new(options.seed), log));
     for (function, listener) in aws {
         let (proxy, function): (_, Arc<str>) = (Arc::clone(&proxy), function.into());
-        tokio::spawn(http::accept(listener, move |request| {
-            aws::handle(Arc::clone(&proxy), Arc::clone(&function), request)
+        tokio::spawn(http::accept(listener, move |request, link| {
+            aws::handle(Arc::clone(&proxy), Arc::clone(&function), request, link)
         }));
     }
     let invoked = Arc::clone(&proxy);
-    tokio::spawn(http::accept(invoke, move |request| invoke::handle(Arc::clone(&invoked), request)));
+    tokio::spawn(http::accept(invoke, move |request, _| invoke::handle(Arc::clone(&invoked), request)));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     write_whole(&options.port_file, &control_port.to_string()).await.context("cannot write the port file")?;
     tokio::select! {
-        () = http::accept(control, move |request| control::handle(Arc::clone(&proxy), request)) => {}
+        () = http::accept(control, move |request, _| control::handle(Arc::clone(&proxy), request)) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

@@ -83,6 +83,11 @@ impl Proxy {
         locked(&self.rules).choose(call)
     }
 
+    /// It cannot be done to this call.
+    pub fn take_back(&self, fault: &Fault) {
+        locked(&self.rules).take_back(fault);
+    }
+
     /// Says that it happens: to be called before anybody can see it.
     pub fn note(&self, fault: &Fault, call: &Call, more: More) {
         locked(&self.rules).count(fault.kind);

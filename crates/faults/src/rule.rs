@@ -46,6 +46,12 @@ pub enum Kind {
     SlowAfter,
     /// A batch call: AWS does a part of it. One entry in `params.one_in` is left undone, one at least.
     Partial,
+    /// The process that calls is killed; nothing is done.
+    KillBefore,
+    /// AWS does it, and the process that called is killed before it has the answer.
+    KillAfter,
+    /// The process is killed when the answer is written.
+    KillAnswered,
 }
 
 impl Kind {
@@ -61,7 +67,10 @@ impl Kind {
             | Self::ResetAfter
             | Self::Slow
             | Self::SlowAfter
-            | Self::Partial => Side::Aws,
+            | Self::Partial
+            | Self::KillBefore
+            | Self::KillAfter
+            | Self::KillAnswered => Side::Aws,
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod connections;
 mod errors;
+mod kills;
 mod partial;
 mod passing;
 mod rules;
