@@ -121,6 +121,15 @@ async fn fail(
             answer.extensions_mut().insert(Written(Arc::new(move || caller.kill())));
             Ok(answer)
         }
+        // Of the other side.
+        Kind::Twice
+        | Kind::Repeat
+        | Kind::Shuffle
+        | Kind::Split
+        | Kind::Again
+        | Kind::Late
+        | Kind::GatewayTimeout
+        | Kind::Kill => pass(request).await,
     }
 }
 

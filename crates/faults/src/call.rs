@@ -11,10 +11,14 @@ pub struct Call {
     pub side: Side,
     /// The function that calls or is invoked.
     pub function: String,
-    /// To AWS: the service as its requests are signed (`dynamodb`, `sqs`, `s3`, `events`, `secretsmanager`, `ssm`, …).
+    /// Of an invocation: `sqs`, `http` for a front door's, `other`. To AWS: the service as its requests are signed (`dynamodb`, `sqs`, `s3`, `events`, `secretsmanager`, `ssm`, …).
     pub service: String,
-    /// To AWS: the operation's name (`PutEvents`; S3's are `GetObject`, `PutObject`, …).
+    /// Of an invocation by SQS: the queue's name; of another: `invoke`. To AWS: the operation's name (`PutEvents`; S3's are `GetObject`, `PutObject`, …).
     pub operation: String,
+    /// The messages of an invocation by SQS.
+    pub records: usize,
+    /// Whether they are of a FIFO queue.
+    pub is_ordered: bool,
     target: String,
     body: bytes::Bytes,
 }
@@ -29,9 +33,38 @@ impl Call {
             function: function.to_owned(),
             service: signed_service(request).unwrap_or("unknown").to_owned(),
             operation: operation.unwrap_or_else(|| s3_operation(request)).to_owned(),
+            records: 0,
+            is_ordered: false,
             target: request.target().to_owned(),
             body: request.body.clone(),
         }
+    }
+
+    /// What a function is invoked with.
+    pub fn invocation(function: &str, request: &Whole) -> Self {
+        let mut call = Self {
+            side: Side::Invoke,
+            function: function.to_owned(),
+            service: "other".to_owned(),
+            operation: "invoke".to_owned(),
+            records: 0,
+            is_ordered: false,
+            target: request.target().to_owned(),
+            body: request.body.clone(),
+        };
+        let event = call.json();
+        let records = event.get("Records").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let text = |name: &str| records.first()?.get(name)?.as_str();
+        if text("eventSource") == Some("aws:sqs") {
+            let queue = text("eventSourceARN").and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
+            call.is_ordered = queue.ends_with(".fifo");
+            queue.clone_into(&mut call.operation);
+            "sqs".clone_into(&mut call.service);
+            call.records = records.len();
+        } else if event.get("requestContext").is_some() {
+            "http".clone_into(&mut call.service);
+        }
+        call
     }
 
     /// Its body as JSON; null where it is none.

@@ -200,6 +200,15 @@ fn without_hop_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// The body of an answer.
+///
+/// # Errors
+///
+/// None that can be: it is whole already.
+pub async fn body(answer: Answer) -> Result<Bytes, Reset> {
+    answer.into_body().collect().await.map(|body| body.to_bytes()).map_err(|_| Reset)
+}
+
 /// A JSON answer.
 pub fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(value.to_string())));

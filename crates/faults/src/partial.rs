@@ -1,7 +1,7 @@
 //! Batch calls of which AWS does a part.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
@@ -12,7 +12,7 @@ use tollgate_testkit::aws::{LeftOut, UNDONE, entry_count};
 use crate::{
     call::Call,
     dice::Dice,
-    http::{Answer, Reset},
+    http::{self, Answer, Reset},
 };
 
 /// Of the entries one in so many, where the rule does not say.
@@ -63,7 +63,7 @@ impl Rest {
         } else {
             rest().await?.into_parts()
         };
-        let bytes = body.collect().await.map_err(|_| Reset)?.to_bytes();
+        let bytes = http::body(Response::new(body)).await?;
         if head.status != StatusCode::OK {
             return Ok(Response::from_parts(head, Full::new(bytes)));
         }

@@ -9,7 +9,7 @@ use hyper::{Method, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::http::{Link, Onward, Whole};
+use crate::http::{Link, Onward, Whole, body};
 
 /// The processes of the runner's copies (`GET /functions` of `tollgate-local`); none where it does not answer.
 pub async fn copies(onward: &Onward, runner: &str) -> Vec<u32> {
@@ -17,9 +17,8 @@ pub async fn copies(onward: &Onward, runner: &str) -> Vec<u32> {
     let Ok((head, ())) = request.map(Request::into_parts) else { return Vec::new() };
     let request = Whole { head, body: Default::default() };
     let Ok(answer) = onward.pass(runner, "/functions", request).await else { return Vec::new() };
-    let body = http_body_util::BodyExt::collect(answer.into_body()).await;
-    let status: Value =
-        body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
+    let body = body(answer).await.unwrap_or_default();
+    let status: Value = serde_json::from_slice(&body).unwrap_or_default();
     let functions = status.get("functions").and_then(Value::as_array).into_iter().flatten();
     let copies = functions.filter_map(|function| function.get("copies")?.as_array()).flatten();
     copies.filter_map(|copy| u32::try_from(copy.get("pid")?.as_u64()?).ok()).collect()

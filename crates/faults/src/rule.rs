@@ -52,6 +52,22 @@ pub enum Kind {
     KillAfter,
     /// The process is killed when the answer is written.
     KillAnswered,
+    /// The batch goes to two copies of the function at once, as a standard queue may deliver twice.
+    Twice,
+    /// Some messages are in the batch twice, as a standard queue may deliver them.
+    Repeat,
+    /// The batch is in another order, as a standard queue may deliver it.
+    Shuffle,
+    /// The batch goes to the function as two, at once.
+    Split,
+    /// The function does the batch, and its answer is lost: the messages come back after their visibility timeout.
+    Again,
+    /// The function gets the batch after a delay, `params.ms`, when its messages have come back and are at work elsewhere.
+    Late,
+    /// The sender gets 504 after the function has done its work.
+    GatewayTimeout,
+    /// A copy of the function is killed, a busy one if there is any, within `params.ms` of the invocation's start.
+    Kill,
 }
 
 impl Kind {
@@ -71,6 +87,14 @@ impl Kind {
             | Self::KillBefore
             | Self::KillAfter
             | Self::KillAnswered => Side::Aws,
+            Self::Twice
+            | Self::Repeat
+            | Self::Shuffle
+            | Self::Split
+            | Self::Again
+            | Self::Late
+            | Self::GatewayTimeout
+            | Self::Kill => Side::Invoke,
         }
     }
 
@@ -78,6 +102,10 @@ impl Kind {
     fn suits(self, call: &Call) -> bool {
         match self {
             Self::Partial => partial::is_possible(call),
+            Self::Twice | Self::Repeat => call.records > 0 && !call.is_ordered,
+            Self::Shuffle | Self::Split => call.records > 1 && !call.is_ordered,
+            Self::Again | Self::Late => call.records > 0,
+            Self::GatewayTimeout => call.service == "http",
             _ => true,
         }
     }

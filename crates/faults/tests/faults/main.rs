@@ -11,6 +11,7 @@
 
 mod connections;
 mod errors;
+mod invocations;
 mod kills;
 mod partial;
 mod passing;
