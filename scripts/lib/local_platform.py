@@ -92,6 +92,7 @@ class Platform:
         self.file = self.home / "platform.json"
         self.peers = self.home / "peers.json"
         self.faults_log = self.home / "faults.jsonl"
+        self.clocks = self.home / "clocks"
 
     def up(self, options: Options) -> None:
         began = time.monotonic()
@@ -160,6 +161,7 @@ class Platform:
         runner_url = self.start_runner(init_timeout)
         if options.faults is not None:
             self.start_faults(options.faults)
+            self.make_clocks()
         endpoint = self.start_peer(peer / "ministack", self.invoke_urls(runner_url))
         if options.faults is not None:
             self.ask_faults("PUT", "upstream", {"aws": endpoint, "runner": runner_url})
@@ -226,6 +228,13 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
                                         *functions], {})
         self.processes.wait("faults", 10, port_file.exists)
 
+    def make_clocks(self) -> None:
+        """A file for each function, by how many seconds its clock is apart, and the library that moves it."""
+        self.clocks.mkdir(exist_ok=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.clocks / "clock.so", ROOT / "scripts/prove/clock.c"], check=True)
+        for name in FUNCTIONS:
+            (self.clocks / name).write_bytes(bytes(8))
+
     def faults_url(self) -> str | None:
         """Of its control requests, where it runs."""
         return f"http://127.0.0.1:{(self.home / 'faults.port').read_text()}" if self.processes.pid("faults") else None
@@ -291,6 +300,8 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         say("pulling the images and starting the functions" if from_images else "starting the functions")
         engine = self.engine() if from_images else None
         aws_endpoints = self.aws_endpoints(endpoint)
+        # An image's function is another machine's program.
+        moves_clocks = self.faults_url() is not None and not from_images
 
         def start(name: str) -> str | None:
             function = outputs[f"{logical(name)}Function"]
@@ -306,6 +317,9 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
                 "memory_mb": settings["MemorySize"], "timeout_seconds": settings["Timeout"],
                 "environment": {**settings["Environment"]["Variables"], **CREDENTIALS, "AWS_ENDPOINT_URL": aws_endpoints[name]},
             }
+            if moves_clocks:
+                body["clock"] = str(self.clocks / name)
+                body["environment"] |= {"LD_PRELOAD": str(self.clocks / "clock.so"), "TOLLGATE_CLOCK": str(self.clocks / name)}
             request = urllib.request.Request(f"{runner_url}/functions/{function}", json.dumps(body).encode(),
                                              method="PUT")
             try:
@@ -326,7 +340,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             "api_url": api_url(endpoint, outputs), "runner_url": runner_url, "log_dir": str(self.home / "logs"),
             "outputs": outputs,
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
-            **({"faults_url": url, "faults_log": str(self.faults_log)} if (url := self.faults_url()) else {}),
+            **({"faults_url": url, "faults_log": str(self.faults_log), "clock_dir": str(self.clocks)} if (url := self.faults_url()) else {}),
         })
 
     def apply_endpoints(self, file: Path) -> None:

@@ -25,6 +25,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "pid": std::process::id(),
             "request_id": context.request_id,
             "deadline_ms": context.deadline,
+            "now_ms": now_ms(),
             "arn": context.invoked_function_arn,
             "trace": context.xray_trace_id,
             "environment": std::env::vars().collect::<std::collections::BTreeMap<_, _>>(),
@@ -38,6 +39,12 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
         Some("meet") => meet(&event),
         other => Err(format!("unknown: {other:?}").into()),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock is what is tested")]
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
 }
 
 /// Leaves a file in `at` and waits for `of` of them.

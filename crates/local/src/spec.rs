@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use crate::clock;
+
 /// What every function on this machine shares.
 #[derive(Debug)]
 pub struct Host {
@@ -37,6 +39,10 @@ pub struct Spec {
     /// The function's own variables and the credentials that its role would give it.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// The file that says how far the function's clock is from ours (scripts/prove/clock.c). Its deadlines are told by its
+    /// own clock, as Lambda, on one machine with the function, tells them.
+    #[serde(default)]
+    pub clock: Option<PathBuf>,
 }
 
 /// The most copies of one function.
@@ -64,6 +70,13 @@ impl Spec {
             Some((name, _)) => Err(format!("environment: {name:?} cannot be a variable")),
             None => Ok(()),
         }
+    }
+
+    /// When an invocation that begins now must have ended, by the function's clock: milliseconds since the epoch.
+    pub fn deadline_ms(&self) -> u128 {
+        let end = clock::since_epoch() + self.timeout();
+        let apart = self.clock.as_deref().map_or(0, clock::seconds_apart);
+        end.as_millis().saturating_add_signed(i128::from(apart).saturating_mul(1_000))
     }
 
     /// The time that one invocation may take.

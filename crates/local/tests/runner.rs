@@ -9,7 +9,12 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::FileExt as _,
+    process::Command,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 use support::{Runner, function_binary, is_alive, until};
@@ -70,6 +75,43 @@ fn the_function_sees_lambdas_context_and_environment_and_nothing_else() {
     assert_eq!(made_up["arn"], "arn:aws:lambda:us-east-1:000000000000:function:context");
     assert_eq!(made_up["request_id"].as_str().unwrap().len(), 36);
     assert!(made_up["trace"].as_str().unwrap().starts_with("Root=1-"));
+}
+
+/// With the library of scripts/prove, which moves a function's clock while it runs.
+#[test]
+fn a_functions_clock_may_be_another_and_its_deadlines_follow_it() {
+    let runner = Runner::start("clock");
+    let library = runner.folder.join("clock.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/prove/clock.c");
+    let flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"];
+    assert!(Command::new("cc").args(flags).arg(&library).arg(source).status().unwrap().success());
+    let file = runner.folder.join("apart");
+    // Written in place: a new file would not be the one that the process has mapped.
+    let set = |seconds: i64| {
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&file).unwrap();
+        file.write_all_at(&seconds.to_ne_bytes(), 0).unwrap();
+    };
+    set(0);
+    let body = json!({
+        "binary": function_binary(), "copies": 1, "memory_mb": 256, "timeout_seconds": 60, "clock": file,
+        "environment": {"LD_PRELOAD": library, "TOLLGATE_CLOCK": file},
+    });
+    assert_eq!(runner.put_program("clock", body).status, 200);
+    let mut pids = Vec::new();
+    for seconds in [0, 2_592_000, -300] {
+        set(seconds);
+        let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let seen = runner.invoke("clock", json!({"do": "context"})).json();
+        let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let ours = |ms: &serde_json::Value| {
+            u128::from(ms.as_u64().unwrap()).saturating_add_signed(-i128::from(seconds) * 1_000)
+        };
+        let (now, deadline) = (ours(&seen["now_ms"]), ours(&seen["deadline_ms"]));
+        assert!((before..=after).contains(&now), "{seconds}: {before} {now} {after}");
+        assert!((before + 60_000 - 1..=after + 60_000).contains(&deadline), "{seconds}: {deadline}");
+        pids.push(seen["pid"].clone());
+    }
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "one process: {pids:?}");
 }
 
 #[test]

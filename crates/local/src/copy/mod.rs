@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    child, clock,
+    child,
     invocation::{Fault, Invocation, Outcome},
     log::Log,
     queue::Queue,
@@ -121,7 +121,7 @@ impl Copy {
         // An id may come twice from outside; the first one's caller is then told that the copy ended.
         self.in_flight.borrow_mut().insert(invocation.request_id.clone(), one);
         self.changed.notify_one();
-        Work { invocation, deadline_ms: (clock::since_epoch() + self.spec.timeout()).as_millis() }
+        Work { invocation, deadline_ms: self.spec.deadline_ms() }
     }
 
     /// Hands the outcome of `request_id` to its caller; false when it is not in flight here.
