@@ -8,11 +8,11 @@ use tokio::time::sleep;
 use crate::{
     call::Call,
     errors::{self, Trouble},
-    http::{Answer, Link, Reset, Whole, Written},
+    http::{Answer, Link, Reset, Whole, Written, body},
     log::More,
-    partial,
+    memory, partial,
     process::{self, Caller},
-    proxy::Proxy,
+    proxy::{Proxy, locked},
     rule::{Fault, Kind},
 };
 
@@ -30,9 +30,11 @@ pub async fn handle(
         Ok(request) => request,
         Err(answer) => return Ok(answer),
     };
-    let call = Call::to_aws(&function, &request);
+    let mut call = Call::to_aws(&function, &request);
+    call.has_older = locked(&proxy.memory).older(&call).is_some();
     // A call that AWS has read takes effect, whether or not its caller waits still.
     let answered = match proxy.choose(&call) {
+        None if memory::reads(&call) => tokio::spawn(read(proxy, call, request)),
         None => tokio::spawn(pass(proxy, request)),
         Some(fault) => tokio::spawn(fail(proxy, fault, call, request, link)),
     };
@@ -43,6 +45,14 @@ async fn pass(proxy: Arc<Proxy>, request: Whole) -> Result<Answer, Reset> {
     let upstream = proxy.upstream().ok_or(Reset)?;
     let target = request.target().to_owned();
     proxy.onward.pass(&upstream.aws, &target, request).await
+}
+
+/// Passes on what may be asked for again, and keeps the answer.
+async fn read(proxy: Arc<Proxy>, call: Call, request: Whole) -> Result<Answer, Reset> {
+    let answer = pass(Arc::clone(&proxy), request).await?;
+    let bytes = body(answer.clone()).await?;
+    locked(&proxy.memory).keep(&call, &answer, bytes);
+    Ok(answer)
 }
 
 async fn fail(
@@ -102,6 +112,15 @@ async fn fail(
             happens(More { entries: Some(left_out.count), ..plain });
             let rest = Whole { head: request.head, body: left_out.entries.rest.to_string().into() };
             left_out.answer(async || pass(rest).await).await
+        }
+        Kind::Stale => {
+            let older = locked(&proxy.memory).older(&call);
+            let Some(older) = older else {
+                proxy.take_back(&fault);
+                return pass(request).await;
+            };
+            happens(plain);
+            Ok(memory::conditional(&request, older))
         }
         Kind::KillBefore | Kind::KillAfter | Kind::KillAnswered => {
             let Some(caller) = find(&proxy, link).await else {

@@ -19,6 +19,8 @@ pub struct Call {
     pub records: usize,
     /// Whether they are of a FIFO queue.
     pub is_ordered: bool,
+    /// Whether an older answer to it is known.
+    pub has_older: bool,
     target: String,
     body: bytes::Bytes,
 }
@@ -35,6 +37,7 @@ impl Call {
             operation: operation.unwrap_or_else(|| s3_operation(request)).to_owned(),
             records: 0,
             is_ordered: false,
+            has_older: false,
             target: request.target().to_owned(),
             body: request.body.clone(),
         }
@@ -49,6 +52,7 @@ impl Call {
             operation: "invoke".to_owned(),
             records: 0,
             is_ordered: false,
+            has_older: false,
             target: request.target().to_owned(),
             body: request.body.clone(),
         };
@@ -70,6 +74,11 @@ impl Call {
     /// Its body as JSON; null where it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The same for each call that asks for the same.
+    pub fn key(&self) -> Vec<u8> {
+        [self.operation.as_bytes(), b" ", self.target.as_bytes(), b" ", &self.body].concat()
     }
 
     /// Whether its path or its body has this text.

@@ -3,6 +3,15 @@
 //!
 //! All listeners are on loopback. Each function has a port of its own for its calls to AWS, so that it is known whose call
 //! each is. The functions are not changed: they are the binaries that are deployed.
+//!
+//! | control request | what it does |
+//! |---|---|
+//! | `GET /ports` | the ports ([`proxy::Ports`]) |
+//! | `PUT /upstream` | where requests go on to ([`proxy::Upstream`]) |
+//! | `PUT /rules`, `DELETE /rules` | replaces all rules, a list of [`rule::Rule`]; their times begin |
+//! | `GET /rules` | each with the calls that it was for and how often it was applied |
+//! | `GET /counts` | how often each kind has happened, under all rules so far |
+//! | `GET /calls` | how often each function has asked for each operation |
 
 mod aws;
 mod call;
@@ -12,6 +21,7 @@ mod errors;
 mod http;
 mod invoke;
 mod log;
+mod memory;
 mod partial;
 mod process;
 mod proxy;

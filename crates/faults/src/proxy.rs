@@ -11,6 +11,7 @@ use crate::{
     call::Call,
     http::Onward,
     log::{Log, More},
+    memory::Memory,
     rule::{Fault, Rules},
 };
 
@@ -58,6 +59,8 @@ pub struct Proxy {
     log: Log,
     upstream: Mutex<Option<Upstream>>,
     calls: Mutex<Calls>,
+    /// What stores have answered.
+    pub memory: Mutex<Memory>,
 }
 
 /// How often each function has asked for each operation: function, then `service.operation`.
@@ -73,6 +76,7 @@ impl Proxy {
             log,
             upstream: Mutex::default(),
             calls: Mutex::default(),
+            memory: Mutex::default(),
         }
     }
 

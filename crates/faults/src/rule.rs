@@ -46,6 +46,8 @@ pub enum Kind {
     SlowAfter,
     /// A batch call: AWS does a part of it. One entry in `params.one_in` is left undone, one at least.
     Partial,
+    /// A key, or an object of S3, is read as it was before its last change.
+    Stale,
     /// The process that calls is killed; nothing is done.
     KillBefore,
     /// AWS does it, and the process that called is killed before it has the answer.
@@ -84,6 +86,7 @@ impl Kind {
             | Self::Slow
             | Self::SlowAfter
             | Self::Partial
+            | Self::Stale
             | Self::KillBefore
             | Self::KillAfter
             | Self::KillAnswered => Side::Aws,
@@ -102,6 +105,7 @@ impl Kind {
     fn suits(self, call: &Call) -> bool {
         match self {
             Self::Partial => partial::is_possible(call),
+            Self::Stale => call.has_older,
             Self::Twice | Self::Repeat => call.records > 0 && !call.is_ordered,
             Self::Shuffle | Self::Split => call.records > 1 && !call.is_ordered,
             Self::Again | Self::Late => call.records > 0,

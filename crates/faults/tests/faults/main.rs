@@ -16,4 +16,5 @@ mod kills;
 mod partial;
 mod passing;
 mod rules;
+mod stale;
 mod support;
