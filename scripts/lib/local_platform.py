@@ -235,6 +235,10 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         for name in FUNCTIONS:
             (self.clocks / name).write_bytes(bytes(8))
 
+    def faults_settings(self) -> dict[str, str]:
+        url = self.faults_url()
+        return {"faults_url": url, "faults_log": str(self.faults_log), "clock_dir": str(self.clocks)} if url else {}
+
     def faults_url(self) -> str | None:
         """Of its control requests, where it runs."""
         return f"http://127.0.0.1:{(self.home / 'faults.port').read_text()}" if self.processes.pid("faults") else None
@@ -340,7 +344,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             "api_url": api_url(endpoint, outputs), "runner_url": runner_url, "log_dir": str(self.home / "logs"),
             "outputs": outputs,
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
-            **({"faults_url": url, "faults_log": str(self.faults_log), "clock_dir": str(self.clocks)} if (url := self.faults_url()) else {}),
+            **self.faults_settings(),
         })
 
     def apply_endpoints(self, file: Path) -> None:

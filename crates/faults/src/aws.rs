@@ -9,10 +9,11 @@ use crate::{
     call::Call,
     errors::{self, Trouble},
     http::{Answer, Link, Reset, Whole, Written, body},
+    lock::locked,
     log::More,
     memory, partial,
     process::{self, Caller},
-    proxy::{Proxy, locked},
+    proxy::Proxy,
     rule::{Fault, Kind},
 };
 

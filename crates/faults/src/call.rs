@@ -1,8 +1,19 @@
 //! What a request asks for, and of whom.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{http::Whole, rule::Side};
+use crate::http::Whole;
+
+/// On which side of the functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Calls of functions to AWS.
+    Aws,
+    /// Invocations of functions.
+    Invoke,
+}
 
 /// A call of a function to AWS, or an invocation of a function.
 #[derive(Debug, Clone)]

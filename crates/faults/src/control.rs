@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::{
     http::{self, Answer, Reset, Whole},
-    proxy::{Proxy, Upstream, locked},
+    lock::locked,
+    proxy::{Proxy, Upstream},
     rule::Rule,
 };
 

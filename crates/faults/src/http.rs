@@ -26,7 +26,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::proxy::locked;
+use crate::lock::locked;
 
 /// An answer with its whole body.
 pub type Answer = Response<Full<Bytes>>;

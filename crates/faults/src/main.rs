@@ -20,6 +20,7 @@ mod dice;
 mod errors;
 mod http;
 mod invoke;
+mod lock;
 mod log;
 mod memory;
 mod partial;

@@ -1,15 +1,13 @@
 //! What all listeners share.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     call::Call,
     http::Onward,
+    lock::locked,
     log::{Log, More},
     memory::Memory,
     rule::{Fault, Rules},
@@ -116,9 +114,4 @@ impl Proxy {
     pub fn set_upstream(&self, upstream: Upstream) {
         *locked(&self.upstream) = Some(upstream);
     }
-}
-
-/// What a panic left is as good as before: every change here is one assignment.
-pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,22 +5,16 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{call::Call, dice::Dice, partial};
+use crate::{
+    call::{Call, Side},
+    dice::Dice,
+    partial,
+};
 
 /// The most rules at a time.
 const MAX_RULES: usize = 1_000;
 /// The longest delay.
 const MAX_MS: u64 = 600_000;
-
-/// Where a rule holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// Calls of functions to AWS.
-    Aws,
-    /// Invocations of functions.
-    Invoke,
-}
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
