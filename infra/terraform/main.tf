@@ -50,13 +50,14 @@ data "aws_partition" "current" {}
 
 data "aws_region" "current" {}
 
-# Images that nobody signed are refused before anything is changed, where the environment has a SignatureKey.
+# Images that nobody signed are refused before anything is changed, where the environment has a SignatureKey; the others are marked, so
+# that the repositories keep them.
 resource "terraform_data" "verified" {
   triggers_replace = [module.stacks.parameters, filesha256(var.params)]
 
   provisioner "local-exec" {
     command = join(" ", concat(
-      ["${local.root}/scripts/operate/deploy", "--verify-only", "--suffix", var.suffix, "--params", "'${abspath(var.params)}'"],
+      ["${local.root}/scripts/operate/deploy", "--images-only", "--suffix", var.suffix, "--params", "'${abspath(var.params)}'"],
       [for name, value in var.overrides : "'${name}=${replace(value, "'", "'\\''")}'"],
     ))
   }
