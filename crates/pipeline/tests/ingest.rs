@@ -409,6 +409,18 @@ async fn a_health_check_asks_once_in_five_seconds_and_says_no_to_any_failure() {
     assert!(untroubled.queued(Delivery::Fast).is_empty());
 }
 
+/// It is about the reading that instances serve by, and about no endpoint of it: what was read counts as long as it is served by.
+#[tokio::test]
+async fn a_health_check_reads_the_endpoints_once_and_goes_by_that_reading() {
+    let (world, none) = (world(), Faults::none());
+    let intake = world.intake(&none);
+    assert!(intake.can_accept(noon()).await);
+    let first = none.calls();
+    world.clock.advance_ms(5_000);
+    assert!(intake.can_accept(world.clock.now()).await);
+    assert_eq!(none.calls(), first + first - 1, "ledger and queues again, and no endpoints");
+}
+
 /// Every call fails once, in every way. An answer of success is only ever given when the bytes are in the queue;
 /// whatever the first answer was, the sender's next try ends in the queue, too.
 #[tokio::test]
