@@ -1,12 +1,9 @@
 //! `tollgate allow`: an operator's decision that what was set aside as `too_old_to_tell` takes effect.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
-};
+use std::{collections::BTreeSet, process::ExitCode};
 
 use anyhow::{Context, bail};
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, Message};
+use aws_sdk_sqs::types::Message;
 use serde::Serialize;
 use tollgate_aws::ledger::DynamoLedger;
 use tollgate_core::{EndpointId, LedgerKey, Queue, Timestamp};
@@ -18,6 +15,7 @@ use tollgate_pipeline::{
 use crate::{
     aws::{Aws, Target},
     clock,
+    dead_letters::DeadLetters,
     status::queue_url,
     table::Table,
 };
@@ -26,8 +24,6 @@ use crate::{
 const REASON: &str = "too_old_to_tell";
 /// The most dead letters of a queue that are looked at.
 const MOST: usize = 10_000;
-/// How long what is looked at is hidden from others, in seconds, should this end before it is shown again.
-const HIDDEN_SECONDS: i32 = 60;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
@@ -157,61 +153,22 @@ async fn look(aws: &Aws, queue: Queue) -> anyhow::Result<Vec<Message>> {
     let sqs = aws_sdk_sqs::Client::new(&aws.config);
     let name = aws.names.dead_letters(queue);
     let url = queue_url(&sqs, &name).await?;
-    let mut seen: BTreeMap<String, Message> = BTreeMap::new();
-    let mut problem = None;
-    while seen.len() < MOST {
-        let received = sqs
-            .receive_message()
-            .queue_url(&url)
-            .max_number_of_messages(10)
-            .visibility_timeout(HIDDEN_SECONDS)
-            .wait_time_seconds(1)
-            .message_attribute_names("All")
-            .send()
-            .await
-            .map_err(aws_sdk_sqs::Error::from);
-        match received {
-            Ok(received) => {
-                let before = seen.len();
-                for message in received.messages.unwrap_or_default() {
-                    let id = message
-                        .message_id
-                        .clone()
-                        .with_context(|| format!("{name}: a message without an id"))?;
-                    seen.insert(id, message);
-                }
-                // None, or those that were seen already and are visible again.
-                if seen.len() == before {
-                    break;
-                }
-            }
-            Err(refused) => {
-                problem = Some(refused);
+    let (mut letters, mut messages) = (DeadLetters::new(&sqs, &url), Vec::new());
+    let mut all = Ok(());
+    while messages.len() < MOST {
+        match letters.receive(u64::MAX).await {
+            // None, or those that were seen already and are visible again.
+            Ok(batch) if batch.fresh.is_empty() => break,
+            Ok(batch) => messages.extend(batch.fresh.into_iter().map(|(_, message)| message)),
+            Err(problem) => {
+                all = Err(problem);
                 break;
             }
         }
     }
-    let messages: Vec<Message> = seen.into_values().collect();
-    for chunk in messages.chunks(10) {
-        let entries = chunk.iter().enumerate().map(|(index, message)| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(index.to_string())
-                .set_receipt_handle(message.receipt_handle.clone())
-                .visibility_timeout(0)
-                .build()
-        });
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let shown =
-            sqs.change_message_visibility_batch().queue_url(&url).set_entries(Some(entries)).send().await;
-        // Then it is visible again by itself after a minute.
-        if let Err(refused) = shown.map_err(aws_sdk_sqs::Error::from) {
-            problem.get_or_insert(refused);
-        }
-    }
-    match problem {
-        Some(problem) => Err(problem).with_context(|| format!("looking through {name}")),
-        None => Ok(messages),
-    }
+    let given_back = letters.give_back().await;
+    all.and(given_back).with_context(|| format!("looking through {name}"))?;
+    Ok(messages)
 }
 
 /// A dead letter, where it can be allowed.

@@ -12,6 +12,7 @@ mod allow;
 pub mod aws;
 mod catalogue;
 pub mod clock;
+mod dead_letters;
 #[cfg(test)]
 mod documents;
 pub mod endpoints;

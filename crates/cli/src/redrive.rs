@@ -4,30 +4,22 @@
 //! could not deliver is in none: its messages say their targets in attributes ("Using dead-letter queues", EventBridge user
 //! guide). So each message is received, sent and then deleted here, whichever queue it is in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use aws_sdk_sqs::{
     Client,
     types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Attribute},
 };
-use tollgate_core::Queue;
+use serde::Deserialize;
+use tollgate_core::{Category, Queue};
 
 use crate::{
     aws::{Aws, Target},
+    dead_letters::DeadLetters,
     status,
 };
 
-/// Messages of one receive: SQS's most.
-const RECEIVED: i32 = 10;
-/// How long a receive waits. One that waits asks every server of the queue, so that an empty answer is one.
-const WAIT_SECONDS: i32 = 2;
-/// How long a received message is kept from others, at least: ten messages at one a second, and their calls.
-const VISIBILITY_SECONDS: i32 = 120;
 /// As many a second as SQS's own move task allows.
 const FASTEST: u32 = 500;
 
@@ -85,8 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let waiting = status::queue(&sqs, name.clone(), true).await?.visible;
     let most = args.limit.map_or(waiting, |limit| limit.min(waiting));
     if !args.yes {
-        let to = source
-            .map_or("the queue that each one's TARGET_ARN names".to_owned(), |queue| aws.names.queue(queue));
+        let to = source.map_or("the queue that each one was for".to_owned(), |queue| aws.names.queue(queue));
         say!(
             "{name}: {waiting} wait; {most} would be sent to {to}, {} a second at most. Say --yes",
             args.rate
@@ -101,8 +92,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             send_back(&sqs, &from, bounds, |_| Ok(Onward { url: url.clone(), with_attributes: true })).await?
         }
         None => {
-            let targets = targets(&aws, &sqs).await?;
-            send_back(&sqs, &from, bounds, |message| target(&targets, message)).await?
+            let queues = consumers_queues(&aws, &sqs).await?;
+            send_back(&sqs, &from, bounds, |message| target(&queues, message)).await?
         }
     };
     for (url, count) in &moved.sent {
@@ -154,38 +145,67 @@ fn source(aws: &Aws, given: &str) -> anyhow::Result<(String, Option<Queue>)> {
     bail!("{given} is no dead-letter queue of {}: there are {}", aws.names.suffix(), known.join(", "))
 }
 
-/// The URLs of the queues that rules have as targets, by their ARNs.
-async fn targets(aws: &Aws, sqs: &Client) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut targets = BTreeMap::new();
+/// A queue that a rule has as its target.
+struct ConsumersQueue {
+    queue: Queue,
+    arn: String,
+    url: String,
+}
+
+async fn consumers_queues(aws: &Aws, sqs: &Client) -> anyhow::Result<Vec<ConsumersQueue>> {
+    let mut queues = Vec::new();
     for &queue in Queue::ALL.iter().filter(|queue| queue.is_for_consumers()) {
         let name = aws.names.queue(queue);
         let url = status::queue_url(sqs, &name).await?;
         let answer =
             sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::QueueArn).send().await;
         let answer = answer.map_err(aws_sdk_sqs::Error::from).with_context(|| format!("queue {name}"))?;
-        let arn = answer.attributes().and_then(|all| all.get(&Attribute::QueueArn));
-        targets.insert(arn.with_context(|| format!("queue {name} does not say its ARN"))?.clone(), url);
+        let arn = answer.attributes().and_then(|all| all.get(&Attribute::QueueArn)).cloned();
+        let arn = arn.with_context(|| format!("queue {name} does not say its ARN"))?;
+        queues.push(ConsumersQueue { queue, arn, url });
     }
-    Ok(targets)
+    Ok(queues)
 }
 
 /// By the attributes that EventBridge gives a message. A target that is no queue gets something else than the event, which
-/// its rule makes: a replay to that rule.
-fn target(targets: &BTreeMap<String, String>, message: &Message) -> Destination {
-    let attribute = |name: &str| {
-        let attributes = message.message_attributes();
-        attributes
-            .and_then(|all| all.get(name)?.string_value())
-            .ok_or_else(|| format!("no {name}: not EventBridge's"))
+/// its rule makes: a replay to that rule. What the bus itself could not decrypt has reached no rule.
+fn target(queues: &[ConsumersQueue], message: &Message) -> Destination {
+    let attribute = |name: &str| message.message_attributes().and_then(|all| all.get(name)?.string_value());
+    let found = match (attribute("TARGET_ARN"), attribute("RULE_ARN")) {
+        (None, None) => of_the_bus(queues, message.body().unwrap_or_default())?,
+        (Some(arn), rule) => queues.iter().find(|one| one.arn == arn).ok_or_else(|| {
+            let rule = rule.unwrap_or("its rule");
+            format!("the target {arn} is no queue of consumers: replay the time to {rule}, then delete")
+        })?,
+        (None, Some(_)) => return Err("no TARGET_ARN: not EventBridge's".to_owned()),
     };
-    let arn = attribute("TARGET_ARN")?;
-    match targets.get(arn) {
-        Some(url) => Ok(Onward { url: url.clone(), with_attributes: false }),
-        None => {
-            let rule = attribute("RULE_ARN")?;
-            Err(format!("the target {arn} is no queue of consumers: replay the time to {rule}, then delete"))
-        }
+    Ok(Onward { url: found.url.clone(), with_attributes: false })
+}
+
+/// The queue that the rule of the event's category would have sent it to.
+fn of_the_bus<'a>(queues: &'a [ConsumersQueue], body: &str) -> Result<&'a ConsumersQueue, String> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        source: String,
+        detail: Detail,
     }
+    #[derive(Deserialize)]
+    struct Detail {
+        category: Category,
+        #[serde(default)]
+        restates: Option<serde::de::IgnoredAny>,
+    }
+    let envelope =
+        serde_json::from_str::<Envelope>(body).ok().filter(|envelope| envelope.source == "tollgate");
+    let detail = envelope.ok_or("no TARGET_ARN, and no event of ours: not the bus's")?.detail;
+    if detail.restates.is_some() {
+        return Err(
+            "it restates another event and is routed nowhere, unless RouteRestatements is true: delete it"
+                .to_owned(),
+        );
+    }
+    let queue = Queue::of(detail.category).and_then(|queue| queues.iter().find(|one| one.queue == queue));
+    queue.ok_or_else(|| "no queue is for its category: nothing was to take it but logs and alerts".to_owned())
 }
 
 /// Sends messages on, one after the other, and deletes each when it is sent. Whoever stops it loses nothing: at most one message
@@ -201,58 +221,29 @@ pub async fn send_back(
     destination: impl Fn(&Message) -> Destination,
 ) -> anyhow::Result<Moved> {
     let mut pace = tokio::time::interval(Duration::from_secs(1) / bounds.rate.max(1));
-    let (mut moved, mut seen, mut kept) = (Moved::default(), BTreeSet::new(), Vec::new());
+    let (mut moved, mut letters) = (Moved::default(), DeadLetters::new(sqs, from));
     let mut looked_at = 0;
     while looked_at < bounds.most {
-        let room = i32::try_from(bounds.most - looked_at).unwrap_or(RECEIVED).min(RECEIVED);
-        let messages = receive(sqs, from, room).await?;
-        if messages.is_empty() {
+        let batch = letters.receive(bounds.most - looked_at).await?;
+        let received = batch.fresh.len() + batch.again;
+        if received == 0 {
             break;
         }
-        for message in messages {
-            looked_at += 1;
-            let id = message.message_id().context("SQS gives a message no id")?.to_owned();
-            let handle =
-                message.receipt_handle().context("SQS gives a message no receipt handle")?.to_owned();
-            if !seen.insert(id) {
-                continue;
-            }
+        looked_at += u64::try_from(received)?;
+        for (id, message) in batch.fresh {
             match destination(&message) {
                 Ok(onward) => {
                     pace.tick().await;
                     send(sqs, &onward, &message).await?;
-                    let deleted = sqs.delete_message().queue_url(from).receipt_handle(handle).send().await;
-                    deleted.map_err(aws_sdk_sqs::Error::from).context("deleting what was sent")?;
+                    letters.delete(&id).await?;
                     *moved.sent.entry(onward.url).or_default() += 1;
                 }
-                Err(reason) => {
-                    *moved.left.entry(reason).or_default() += 1;
-                    kept.push(handle);
-                }
+                Err(reason) => *moved.left.entry(reason).or_default() += 1,
             }
         }
     }
-    for handle in kept {
-        let request =
-            sqs.change_message_visibility().queue_url(from).receipt_handle(handle).visibility_timeout(0);
-        request.send().await.map_err(aws_sdk_sqs::Error::from).context("giving back what is left")?;
-    }
+    letters.give_back().await?;
     Ok(moved)
-}
-
-async fn receive(sqs: &Client, url: &str, most: i32) -> anyhow::Result<Vec<Message>> {
-    let answer = sqs
-        .receive_message()
-        .queue_url(url)
-        .max_number_of_messages(most)
-        .wait_time_seconds(WAIT_SECONDS)
-        .visibility_timeout(VISIBILITY_SECONDS)
-        .message_attribute_names("All")
-        .message_system_attribute_names(System::All)
-        .send()
-        .await;
-    let answer = answer.map_err(aws_sdk_sqs::Error::from).context("receiving dead letters")?;
-    Ok(answer.messages.unwrap_or_default())
 }
 
 async fn send(sqs: &Client, onward: &Onward, message: &Message) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use aws_sdk_sqs::types::MessageAttributeValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate_e2e::Platform;
 
 fn redrive(arguments: &[&str]) -> Output {
@@ -81,6 +81,38 @@ async fn what_eventbridge_could_not_deliver_goes_to_the_target_that_it_names() {
                 let attributes = waits(&platform, url, body).await.expect(name).to_string();
                 assert!(!attributes.contains("RULE_ARN"), "as the rule would have sent it: {attributes}");
             }
+        }
+    }
+    let url = platform.output("EventBridgeDlqUrl");
+    platform.sqs().purge_queue().queue_url(url).send().await.unwrap();
+}
+
+/// With its key disabled, the bus sends events here that no rule has seen.
+#[tokio::test]
+async fn what_the_bus_could_not_decrypt_goes_to_the_queue_of_its_category() {
+    let platform = Platform::alone().await;
+    // Not with this test's mark as it is: these are no events, whose form would be looked at.
+    let mark: String = platform.unique("bus").chars().rev().collect();
+    let event = |source: &str, category: &str, restates: Value| {
+        json!({"source": source, "detail": {"category": category, "restates": restates, "mark": mark}})
+            .to_string()
+    };
+    let cases = [
+        (event("tollgate", "refund", Value::Null), Some("RefundsQueueUrl")),
+        (event("tollgate", "dispute", Value::Null), Some("DisputesQueueUrl")),
+        (event("tollgate", "other", Value::Null), None),
+        (event("tollgate", "payment", json!("evt")), None),
+        (event("other", "payment", Value::Null), None),
+    ];
+    for (body, _) in &cases {
+        put(&platform, "EventBridgeDlqUrl", body, &[("ERROR_CODE", "SDK_CLIENT_ERROR")]).await;
+    }
+    let output = redrive(&["eventbridge-dlq", "--yes"]);
+    assert_eq!(output.status.code(), Some(1), "some are left: {}", said(&output));
+    for (body, wanted) in &cases {
+        assert_eq!(waits(&platform, "EventBridgeDlqUrl", body).await.is_some(), wanted.is_none(), "{body}");
+        if let Some(queue) = wanted {
+            assert!(waits(&platform, queue, body).await.is_some(), "{body}");
         }
     }
     let url = platform.output("EventBridgeDlqUrl");
