@@ -350,7 +350,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
     def apply_endpoints(self, file: Path) -> None:
         say(f"applying {file.relative_to(ROOT)}, with secrets of its own")
         log = self.home / "endpoints.log"
-        command: list[str | Path] = [BINARIES / "tollgate", "endpoints", "apply", file, "--generate-secrets"]
+        command: list[str | Path] = [BINARIES / "tollgate", "endpoints", "apply", file, "--new", "--generate-secrets"]
         with log.open("w") as out:
             done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                   env={**base_environment(), **CREDENTIALS, "TOLLGATE_PLATFORM": str(self.file)},

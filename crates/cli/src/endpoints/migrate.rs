@@ -39,6 +39,11 @@ pub(super) async fn run(aws: &Aws) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many endpoints are parameters of the version before.
+pub(super) async fn former(aws: &Aws) -> anyhow::Result<usize> {
+    Ok(parameters(aws, &aws.names.former_endpoints_path()).await?.len())
+}
+
 /// The endpoints that are parameters. `None`, and it is said why, where there are none or one cannot be read.
 async fn endpoints(aws: &Aws, path: &str) -> anyhow::Result<Option<Vec<EndpointConfig>>> {
     let (mut endpoints, mut problems) = (Vec::new(), Vec::new());

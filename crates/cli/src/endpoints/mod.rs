@@ -39,6 +39,9 @@ enum Command {
         /// Check only, write nothing
         #[arg(long)]
         dry_run: bool,
+        /// Make the environment's document of endpoints, where there is none yet
+        #[arg(long)]
+        new: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -79,8 +82,9 @@ enum Command {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Apply { file, generate_secrets, dry_run, target } => {
-            apply(&file, generate_secrets, dry_run, &target).await
+        Command::Apply { file, generate_secrets, dry_run, new, target } => {
+            let how = Apply { generate: generate_secrets, dry_run, new };
+            apply(&file, how, &target).await
         }
         Command::List { json, target } => list(json, &target.connect().await?).await,
         Command::Rotate { id, secret_file, revoke, target } => {
@@ -91,10 +95,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn apply(
-    file: &std::path::Path,
+/// How a file is applied.
+struct Apply {
     generate: bool,
     dry_run: bool,
+    new: bool,
+}
+
+async fn apply(
+    file: &std::path::Path,
+    Apply { generate, dry_run, new }: Apply,
     target: &Target,
 ) -> anyhow::Result<ExitCode> {
     let aws = target.connect().await?;
@@ -110,6 +120,10 @@ async fn apply(
         }
     };
     let store = Store::open(&aws).await?;
+    if !dry_run && let Some(reason) = why_not_made(&aws, &store, new).await? {
+        complain!("nothing was written: {reason}");
+        return Ok(ExitCode::FAILURE);
+    }
     let keys = KeyStore::new(&aws);
     let mut table = Table::new(["endpoint", "provider", "delivery", "key"]);
     for endpoint in &endpoints {
@@ -138,6 +152,30 @@ async fn apply(
         store.bucket
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a document is not to be made of this file alone. An environment whose document is missing may have had endpoints, which
+/// the functions would forget.
+async fn why_not_made(aws: &Aws, store: &Store, new: bool) -> anyhow::Result<Option<String>> {
+    if store.exists().await? {
+        return Ok(None);
+    }
+    let suffix = aws.names.suffix();
+    let former = migrate::former(aws).await?;
+    Ok(if former > 0 {
+        Some(format!(
+            "{former} endpoints are SSM parameters of the version before, and a document of this file alone would take their \
+             place. Run `tollgate endpoints migrate --suffix {suffix}` first"
+        ))
+    } else if new {
+        None
+    } else {
+        Some(format!(
+            "{} has no document of endpoints. If {suffix} never had any, say --new; if it had, docs/runbook.md, Endpoints \
+             cannot be read, says how to have them back",
+            store.bucket
+        ))
+    })
 }
 
 async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> anyhow::Result<String> {
@@ -262,8 +300,10 @@ async fn rotate(
 async fn remove(id: &str, aws: &Aws) -> anyhow::Result<ExitCode> {
     let id = EndpointId::new(id)?;
     let mut was_there = false;
-    Store::open(aws)
-        .await?
+    let store = Store::open(aws).await?;
+    // Or an empty one would be made, and every endpoint be unknown.
+    store.document().await?;
+    store
         .change(|document| {
             was_there |= document.remove(&id);
             Ok(())

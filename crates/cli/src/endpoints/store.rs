@@ -34,7 +34,7 @@ impl Store {
         let stored = self.load().await.context("reading the endpoints")?;
         let stored = stored.with_context(|| {
             format!(
-                "no endpoints are configured in {}: `tollgate endpoints apply` does it, or `migrate` where they were \
+                "no endpoints are configured in {}: `tollgate endpoints apply --new` does it, or `migrate` where they were \
                  SSM parameters",
                 self.bucket
             )
@@ -43,11 +43,18 @@ impl Store {
             .with_context(|| format!("the document {} of {}", stored.version, self.bucket))
     }
 
+    /// Whether there is a document.
+    pub(super) async fn exists(&self) -> anyhow::Result<bool> {
+        Ok(self.load().await.context("reading the endpoints")?.is_some())
+    }
+
     /// Adds endpoints, or replaces those of their names, all in one step.
     pub(super) async fn put(&self, endpoints: &[&EndpointConfig]) -> anyhow::Result<()> {
         self.change(|document| endpoints.iter().try_for_each(|endpoint| document.put(endpoint))).await
     }
 
+    /// Changes the document, or makes one: the functions take one that has no endpoints for true. Whoever means to change
+    /// one asks for it before.
     pub(super) async fn change(
         &self,
         edit: impl FnMut(&mut EndpointsDocument) -> Result<(), DocumentError>,

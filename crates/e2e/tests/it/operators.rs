@@ -114,17 +114,56 @@ async fn endpoints_that_were_parameters_are_in_the_document_as_soon_as_there_is_
     let mut lines = BufReader::new(migrating.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     assert!(first.starts_with("waiting for the bucket"), "{first}");
+    // Somebody changes and adds endpoints, with the version before, while it waits.
+    put("merchant-11", of("merchant-11").replace('}', r#","tolerance_seconds":77}"#)).await;
+    put("merchant-12", of("merchant-12")).await;
     let bucket = format!("tollgate-endpoints-{}-{suffix}", platform.setting("account_id"));
     platform.s3().create_bucket().bucket(&bucket).send().await.unwrap();
     let last = lines.next().unwrap().unwrap();
-    assert!(migrating.wait().unwrap().success() && last.starts_with("13 of 13 "), "{last}");
-    assert_eq!(listed(&platform, &suffix, "").len(), 13);
+    assert!(migrating.wait().unwrap().success() && last.starts_with("14 of 14 "), "{last}");
+    assert_eq!(listed(&platform, &suffix, "").len(), 14);
+    assert_eq!(listed(&platform, &suffix, "merchant-11")[0]["tolerance_seconds"], 77);
 
     // Whoever has changed one since is not overruled.
     let file = file("merchant-00", "tolerance_seconds = 60\n");
     let apply = ["endpoints", "apply", file.path().to_str().unwrap()];
     assert!(done(tollgate(&platform, &suffix, &apply)).status.success());
     let again = done(tollgate(&platform, &suffix, &["endpoints", "migrate"]));
-    assert!(again.stdout.starts_with(b"0 of 13 "), "{again:?}");
+    assert!(again.stdout.starts_with(b"0 of 14 "), "{again:?}");
     assert_eq!(listed(&platform, &suffix, "merchant-00")[0]["tolerance_seconds"], 60);
+}
+
+/// A document of one endpoint would make the functions forget the others.
+#[tokio::test]
+async fn a_document_is_made_of_a_file_only_where_there_were_no_endpoints() {
+    let platform = Platform::open().await;
+    let unique = platform.unique("");
+    let suffix = format!("n{}", &unique[unique.len() - 12..]);
+    let bucket = format!("tollgate-endpoints-{}-{suffix}", platform.setting("account_id"));
+    platform.s3().create_bucket().bucket(&bucket).send().await.unwrap();
+    let ssm = aws_sdk_ssm::Client::new(platform.config());
+    let former = format!("/tollgate/{suffix}/endpoints/before");
+    let kind = aws_sdk_ssm::types::ParameterType::String;
+    ssm.put_parameter().name(&former).value("{}").r#type(kind).send().await.unwrap();
+    let (one, other) = (file("one", ""), file("other", ""));
+    let apply = |file: &NamedTempFile, more: &[&str]| {
+        let mut command =
+            tollgate(&platform, &suffix, &["endpoints", "apply", file.path().to_str().unwrap()]);
+        command.args(more);
+        done(command)
+    };
+    let is_refused = async |output: Output, says: &str| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(says), "{output:?}");
+        let there = platform.s3().list_objects_v2().bucket(&bucket).send().await.unwrap();
+        assert_eq!(there.contents().len(), 0, "nothing is written");
+    };
+    is_refused(apply(&one, &["--new"]), "1 endpoints are SSM parameters").await;
+    ssm.delete_parameter().name(&former).send().await.unwrap();
+    is_refused(apply(&one, &[]), "say --new").await;
+    is_refused(done(tollgate(&platform, &suffix, &["endpoints", "remove", "one"])), "no endpoints").await;
+
+    assert!(apply(&one, &["--new"]).status.success());
+    assert!(apply(&other, &[]).status.success());
+    assert_eq!(listed(&platform, &suffix, "").len(), 2);
 }
