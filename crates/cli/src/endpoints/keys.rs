@@ -11,6 +11,7 @@ use aws_sdk_secretsmanager::operation::{
 use aws_sdk_ssm::{operation::get_parameter::GetParameterError, types::ParameterType};
 use base64::{Engine, engine::general_purpose};
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use tollgate_aws::secrets::AwsSecrets;
 use tollgate_core::id::to_hex;
 use tollgate_pipeline::ports::Secrets;
@@ -107,6 +108,8 @@ pub(crate) struct KeyStore {
     secrets: aws_sdk_secretsmanager::Client,
     ssm: aws_sdk_ssm::Client,
     key_parameter: String,
+    /// Read once.
+    encryption_key: OnceCell<Option<String>>,
 }
 
 impl KeyStore {
@@ -115,6 +118,7 @@ impl KeyStore {
             secrets: aws_sdk_secretsmanager::Client::new(&aws.config),
             ssm: aws_sdk_ssm::Client::new(&aws.config),
             key_parameter: aws.names.key_parameter(),
+            encryption_key: OnceCell::new(),
         }
     }
 
@@ -155,8 +159,9 @@ impl KeyStore {
         }
     }
 
-    /// Takes a secret's deletion back where it waits for it, as after `scripts/operate/destroy`, and encrypts it with this
-    /// deployment's key: the one before it was another deployment's. Says whether it did.
+    /// Takes a secret's deletion back where it waits for it, as after `scripts/operate/destroy`, and says whether it did. Encrypts it
+    /// with this deployment's key where it has another, which was another deployment's: no function may use that one, and what
+    /// it encrypts is lost with it. That is looked at each time, since whoever restored it may not have come so far.
     ///
     /// # Errors
     ///
@@ -177,17 +182,21 @@ impl KeyStore {
                     .with_context(|| format!("looking at {reference}"));
             }
         };
-        if described.deleted_date().is_none() {
-            return Ok(false);
+        let waits = described.deleted_date().is_some();
+        if waits {
+            self.secrets
+                .restore_secret()
+                .secret_id(name)
+                .send()
+                .await
+                .map_err(aws_sdk_secretsmanager::Error::from)
+                .with_context(|| format!("restoring {reference}, which waits for its deletion"))?;
         }
-        self.secrets
-            .restore_secret()
-            .secret_id(name)
-            .send()
-            .await
-            .map_err(aws_sdk_secretsmanager::Error::from)
-            .with_context(|| format!("restoring {reference}, which waits for its deletion"))?;
         let key = self.encryption_key().await?.unwrap_or_else(|| AWS_KEY.to_owned());
+        // Secrets Manager names no key where it is its own ("DescribeSecret", API reference).
+        if key_id(described.kms_key_id().unwrap_or(AWS_KEY)) == key_id(&key) {
+            return Ok(waits);
+        }
         self.secrets
             .update_secret()
             .secret_id(name)
@@ -197,11 +206,11 @@ impl KeyStore {
             .map_err(aws_sdk_secretsmanager::Error::from)
             .with_context(|| {
                 format!(
-                    "{reference} is restored and cannot be encrypted with this deployment's key: is the key of before to be deleted? \
+                    "{reference} is there and cannot be encrypted with this deployment's key: is the key of before to be deleted? \
                      docs/runbook.md, A suffix is used again"
                 )
             })?;
-        Ok(true)
+        Ok(waits)
     }
 
     /// Every key that verifies at present, the current one first, as the validator reads them.
@@ -305,6 +314,10 @@ impl KeyStore {
 
     /// The deployment's own KMS key; `None` where AWS's keys are used.
     async fn encryption_key(&self) -> anyhow::Result<Option<String>> {
+        self.encryption_key.get_or_try_init(|| self.read_encryption_key()).await.cloned()
+    }
+
+    async fn read_encryption_key(&self) -> anyhow::Result<Option<String>> {
         let answer = self.ssm.get_parameter().name(&self.key_parameter).send().await;
         match answer {
             Ok(found) => Ok(found.parameter.and_then(|parameter| parameter.value)),
@@ -317,6 +330,11 @@ impl KeyStore {
                 .with_context(|| format!("reading ssm:{}", self.key_parameter)),
         }
     }
+}
+
+/// What a key's id and its ARN have in common.
+fn key_id(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
 }
 
 /// A random key in the form that the endpoint's scheme wants; `None` where only the provider can make one

@@ -87,6 +87,17 @@ async fn a_secret_that_waits_for_its_deletion_is_restored() {
     assert!(apply().contains("kept"));
     let value = manager.get_secret_value().secret_id(&secret).send().await.unwrap();
     assert_eq!(value.secret_string(), Some(KEY), "the key that the provider knows, and no generated one");
+
+    // Whoever restored it did not come so far as to encrypt it anew.
+    let before = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555";
+    manager.update_secret().secret_id(&secret).kms_key_id(before).send().await.unwrap();
+    assert!(apply().contains("kept"));
+    let described = manager.describe_secret().secret_id(&secret).send().await.unwrap();
+    assert_eq!(
+        described.kms_key_id(),
+        Some("alias/aws/secretsmanager"),
+        "of this deployment, which has none of its own"
+    );
 }
 
 /// The operator's tool, with a key on its standard input.
