@@ -9,7 +9,7 @@ class Next(enum.Enum):
     """How a deployment goes on."""
 
     CREATE = "it is made"
-    CHANGE = "it is changed"
+    CHANGE = "the change is made"
     WAIT = "what goes on is waited for"
     ANEW = "what is left is removed, and it is made again"
     # Only where the operator says so (--repair).
@@ -32,24 +32,24 @@ REPAIR = "scripts/operate/deploy --suffix {suffix} --params {params} --repair"
 NEVER = State(Next.REMOVE, "it never came to be, and what its first deployment left could not be removed",
               f"Nothing is lost with it. Remove it and make it again: {REPAIR}")
 RUNS = State(Next.WAIT, "something goes on with it")
-STANDS = State(Next.CHANGE, "it stands")
+SERVES = State(Next.CHANGE, "it serves")
 STATES = {
     "REVIEW_IN_PROGRESS": State(Next.CREATE, "a change set was made and not executed; it has no resources"),
     "CREATE_IN_PROGRESS": RUNS,
-    "CREATE_COMPLETE": STANDS,
+    "CREATE_COMPLETE": SERVES,
     "CREATE_FAILED": NEVER,
     "ROLLBACK_IN_PROGRESS": RUNS,
     "ROLLBACK_COMPLETE": State(Next.ANEW, "it never came to be"),
     "ROLLBACK_FAILED": NEVER,
     "UPDATE_IN_PROGRESS": RUNS,
     "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": RUNS,
-    "UPDATE_COMPLETE": STANDS,
+    "UPDATE_COMPLETE": SERVES,
     "UPDATE_FAILED": State(
         Next.ROLL_BACK, "a change failed, and somebody had switched the rollback off",
         f"Roll it back to what it was, and deploy again: {REPAIR}"),
     "UPDATE_ROLLBACK_IN_PROGRESS": RUNS,
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": RUNS,
-    "UPDATE_ROLLBACK_COMPLETE": STANDS,
+    "UPDATE_ROLLBACK_COMPLETE": State(Next.CHANGE, "a change failed and was taken back; it serves as before"),
     "UPDATE_ROLLBACK_FAILED": State(
         Next.CONTINUE, "a change failed, and so did going back",
         "Mend what the events name (a right, a quota, something that was deleted by hand), then continue the rollback and "
@@ -63,9 +63,9 @@ STATES = {
     # Not of a stack that is asked for by its name.
     "DELETE_COMPLETE": State(Next.CREATE, "it is gone"),
     "IMPORT_IN_PROGRESS": RUNS,
-    "IMPORT_COMPLETE": STANDS,
+    "IMPORT_COMPLETE": SERVES,
     "IMPORT_ROLLBACK_IN_PROGRESS": RUNS,
-    "IMPORT_ROLLBACK_COMPLETE": STANDS,
+    "IMPORT_ROLLBACK_COMPLETE": SERVES,
     "IMPORT_ROLLBACK_FAILED": State(
         Next.STOP, "an import failed, and so did going back",
         "Nothing in CloudFormation continues that. Ask AWS support, or give the stack up and keep its resources "
