@@ -45,6 +45,8 @@ COPIES = {"validator": 4, "processor": 2, "archival": 1, "fraud-detector": 2}
 # Where functions are programs of this machine, the template's images are names alone.
 NO_IMAGES = [f"{logical(name)}Image=local/{repository}:dev" for name, repository in FUNCTIONS.items()]
 LOCAL_PARAMS = "infra/params/local.json"
+# Seconds from a copy's start until it asks for work. A container starts slower than a program, and an emulated one slower still.
+INIT_TIMEOUT = 120
 # In the order in which they stop: nothing must call a runner that is gone.
 PARTS = ("peer", "faults", "runner", "registry")
 PEERS = ("peer", "runner", "registry")
@@ -107,8 +109,7 @@ class Platform:
             say(f"the peers of {self.suffix} run already, with all that they hold; `make down SUFFIX={self.suffix}` stops them")
             return
         with self.fresh():
-            # A container starts slower than a program, and an emulated one slower still.
-            endpoint, runner_url = self.start_runner_and_peer(options, 120)
+            endpoint, runner_url = self.start_runner_and_peer(options, INIT_TIMEOUT)
             registry = self.start_registry()
             self.make_signing_key()
             replace(self.peers, {"aws_endpoint": endpoint, "runner_url": runner_url, "registry": registry})
@@ -327,7 +328,8 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             request = urllib.request.Request(f"{runner_url}/functions/{function}", json.dumps(body).encode(),
                                              method="PUT")
             try:
-                urllib.request.urlopen(request, timeout=30).close()
+                # The runner answers once each copy asked for work, or did not in time.
+                urllib.request.urlopen(request, timeout=INIT_TIMEOUT + 30).close()
             except urllib.error.HTTPError as error:
                 log = self.home / "logs" / f"{function}.log"
                 return f"{name} does not start: {error.read().decode()}\n{tail(log)}"

@@ -39,6 +39,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except Failure as failure:
         print(f"{Path(sys.argv[0]).name}: {failure}", file=sys.stderr)
         sys.exit(1)
+    except subprocess.TimeoutExpired as late:
+        command = late.cmd if isinstance(late.cmd, str) else " ".join(map(str, late.cmd[:4]))
+        print(f"{Path(sys.argv[0]).name}: {command} … did not end within {late.timeout:.0f} s", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:
         # Whoever read has seen enough; nothing must be written at the end, either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
