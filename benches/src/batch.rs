@@ -220,6 +220,7 @@ fn config(name: &str, is_fifo: bool) -> EndpointConfig {
         metadata: None,
         ids_hold_no_cards: false,
         require_signed_time: false,
+        quiet_after_hours: None,
         normaliser: None,
         notification_url: (name == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: BTreeMap::new(),

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs};
 use serde_json::Value;
 use tollgate_core::{Queue, Reader};
 use tollgate_infra::{read, root, section};
+use tollgate_pipeline::silence::is_task;
 use yaml_rust2::Yaml;
 
 /// A metric of ours: its function, its name, and the names of its dimensions beside environment and function.
@@ -12,8 +13,12 @@ type Metric = (String, String, BTreeSet<String>);
 /// A dimension's name and value.
 type Dimension = (String, String);
 
-/// Alarms of what somebody changed, which tell people themselves.
-const OF_CHANGES: [&str; 2] = ["KeyAlarm", "SettingsAlarm"];
+/// Alarms that tell people themselves: of what somebody changed, and of silence, each endpoint for itself.
+const TELLING: [&str; 4] = ["KeyAlarm", "SettingsAlarm", "SilenceAlarm", "SilenceUncheckedAlarm"];
+/// Of our metrics.
+const NAMESPACE: &str = "Tollgate";
+/// Of those that are wrong where nothing is reported.
+const BREACHING: [&str; 1] = ["SilenceUncheckedAlarm"];
 
 fn resources(template: &str) -> Vec<(String, Yaml)> {
     section(template, "Resources")
@@ -169,9 +174,10 @@ fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
         .collect();
     for (name, alarm) in alarms() {
         let composites = rules.matches(&format!("ALARM(\"${{{name}}}\")")).count();
-        assert_eq!(alarm["Properties"]["TreatMissingData"].as_str(), Some("notBreaching"), "{name}");
+        let missing = if BREACHING.contains(&name.as_str()) { "breaching" } else { "notBreaching" };
+        assert_eq!(alarm["Properties"]["TreatMissingData"].as_str(), Some(missing), "{name}");
         let actions = &alarm["Properties"]["AlarmActions"];
-        if OF_CHANGES.contains(&name.as_str()) {
+        if TELLING.contains(&name.as_str()) {
             assert_eq!(composites, 0, "{name}: a composite that is red would hide it");
             assert!(
                 actions[0].as_str().unwrap().ends_with(":tollgate-alarms-${EnvironmentSuffix}"),
@@ -193,6 +199,53 @@ fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
         let (_, section) = description.split_once(" See docs/runbook.md#").unwrap();
         assert!(sections.contains(section), "{name}: docs/runbook.md has no section {section}");
     }
+}
+
+/// An endpoint that has gone silent tells of itself by name, and so does the search for it where it does not happen.
+#[test]
+fn a_silent_endpoint_is_told_by_name_and_nobody_has_to_look() {
+    let platform = resources("infra/tollgate.yaml");
+    let find = |name: &str| platform.iter().find(|(one, _)| one == name).unwrap().1["Properties"].clone();
+    let rule = find("SilenceRule");
+    assert_eq!(rule["ScheduleExpression"].as_str(), Some("cron(20 * * * ? *)"), "after an hour has settled");
+    let target = &rule["Targets"][0];
+    assert_eq!(target["Arn"].as_str(), Some("ProcessorAlias"));
+    assert!(is_task(target["Input"].as_str().unwrap().as_bytes()), "the processor looks for silence");
+    let permission = find("SilenceRuleInvokesProcessor");
+    assert_eq!(permission["FunctionName"].as_str(), Some("ProcessorAlias"));
+    assert_eq!(permission["Principal"].as_str(), Some("events.amazonaws.com"));
+    assert_eq!(permission["SourceArn"].as_str(), Some("SilenceRule.Arn"));
+
+    let all = alarms();
+    let alarm = |name: &str| all.iter().find(|(one, _)| one == name).unwrap().1["Properties"].clone();
+    let silence = alarm("SilenceAlarm");
+    let query = silence["Metrics"][0]["Expression"].as_str().unwrap();
+    assert!(query.ends_with("WHERE environment = '${EnvironmentSuffix}' GROUP BY endpoint"), "{query}");
+    let unchecked = alarm("SilenceUncheckedAlarm");
+    assert_eq!(unchecked["Statistic"].as_str(), Some("SampleCount"));
+    assert_eq!(unchecked["ComparisonOperator"].as_str(), Some("LessThanThreshold"));
+    for alarm in [silence, unchecked] {
+        let number = |name: &str| alarm[name].as_i64().unwrap();
+        let period = alarm["Period"].as_i64().or(alarm["Metrics"][0]["Period"].as_i64()).unwrap();
+        assert_eq!(period, 3_600, "a run an hour");
+        assert!((2..=3).contains(&number("EvaluationPeriods")), "a late run is no gap; three hours at most");
+        assert!(alarm["OKActions"][0].as_str().unwrap().ends_with(":tollgate-alarms-${EnvironmentSuffix}"));
+    }
+}
+
+/// The processor reads what the validator writes.
+#[test]
+fn silence_is_found_in_the_metric_of_accepted_webhooks() {
+    let by = ["endpoint", "outcome", "reason"].map(str::to_owned).into();
+    assert!(emitted("validator").contains(&("webhooks".to_owned(), by)));
+    let (writer, reader) = (read("crates/validator/src/handler.rs"), read("crates/aws/src/hearing.rs"));
+    assert!(reader.contains(r#"const METRIC: &str = "webhooks";"#));
+    assert!(reader.contains(r#"const OUTCOMES: [&str; 2] = ["accepted", "duplicate"];"#));
+    for genuine in [r#"=> ("duplicate", "none")"#, r#"=> ("accepted", "none")"#] {
+        assert!(writer.contains(genuine), "{genuine}");
+    }
+    let namespace = format!("const NAMESPACE: &str = \"{NAMESPACE}\";");
+    assert!(reader.contains(&namespace) && read("crates/lambda/src/metrics.rs").contains(&namespace));
 }
 
 /// A queue that nobody reads grows old. It must not hide what else is red, and nobody is told before a consumer is there.
@@ -283,11 +336,17 @@ fn alarms_and_dashboard_name_metrics_that_the_code_emits() {
         })
         .collect();
     let mut used: Vec<Metric> = Vec::new();
-    for (_, alarm) in alarms() {
+    let mut queries: Vec<(&str, String)> = Vec::new();
+    for (name, alarm) in alarms() {
         for (namespace, name, dimensions) in watched(&alarm) {
-            if namespace == "Tollgate" {
+            if namespace == NAMESPACE {
                 used.push(metric(name, dimensions));
             }
+        }
+        let query = alarm["Properties"]["Metrics"][0]["Expression"].as_str();
+        if let Some(query) = query.and_then(|text| text.strip_prefix("SELECT MAX(")) {
+            assert_eq!(name, "SilenceAlarm");
+            queries.push(("processor", query.to_owned()));
         }
     }
     let widgets = dashboard();
@@ -302,13 +361,16 @@ fn alarms_and_dashboard_name_metrics_that_the_code_emits() {
         } else if let Some(query) =
             line[0]["expression"].as_str().and_then(|text| text.strip_prefix("SELECT SUM("))
         {
-            let (name, rest) = query.split_once(')').unwrap();
-            let (_, schema) = rest.split_once("SCHEMA(\"Tollgate\", ").unwrap();
-            let names = schema.split_once(')').unwrap().0.split(", ").map(|name| name.trim_matches('"'));
-            let by =
-                names.filter(|one| !["environment", "function"].contains(one)).map(str::to_owned).collect();
-            used.push(("validator".to_owned(), name.to_owned(), by));
+            queries.push(("validator", query.to_owned()));
         }
+    }
+    assert!(queries.len() > 1, "{queries:?}");
+    for (function, query) in queries {
+        let (name, rest) = query.split_once(')').unwrap();
+        let (_, schema) = rest.split_once("SCHEMA(\"Tollgate\", ").unwrap();
+        let names = schema.split_once(')').unwrap().0.split(", ").map(|name| name.trim_matches('"'));
+        let by = names.filter(|one| !["environment", "function"].contains(one)).map(str::to_owned).collect();
+        used.push((function.to_owned(), name.to_owned(), by));
     }
     assert!(used.len() > 20, "{} uses found", used.len());
     for one in used {
@@ -380,10 +442,19 @@ fn dashboard() -> Vec<Value> {
 /// What a function's handler hands to `Metrics::emit`, read from its source: each metric with its further dimensions.
 fn emitted(function: &str) -> BTreeSet<(String, BTreeSet<String>)> {
     let source = read(&format!("crates/{function}/src/handler.rs"));
-    let (_, call) = source.split_once("metrics.emit(").unwrap();
-    let call = call.split_once(");").unwrap().0.split_whitespace().collect::<String>();
     assert!(read("crates/lambda/src/metrics.rs").contains(r#"&[(&[], &[("cold_starts", Unit::Count, 1)])]"#));
     let mut found = BTreeSet::from([("cold_starts".to_owned(), BTreeSet::new())]);
+    let calls: Vec<&str> = source.split("metrics.emit(").skip(1).collect();
+    assert!(!calls.is_empty(), "{function}");
+    for call in calls {
+        found.extend(emitted_by(&call.split_once(");").unwrap().0.split_whitespace().collect::<String>()));
+    }
+    found
+}
+
+/// The same of one call, without its white space.
+fn emitted_by(call: &str) -> BTreeSet<(String, BTreeSet<String>)> {
+    let mut found = BTreeSet::new();
     let mut dimensions = BTreeSet::new();
     let mut in_metrics = false;
     for (index, _) in call.match_indices(['"', '&']) {

@@ -63,6 +63,8 @@ const FUNCTIONS: [Function; 4] = [
         logical: "Processor",
         adapters: &[
             S3_ENDPOINTS,
+            // On no resource: CloudWatch has none to name.
+            Adapter("CloudWatchHearing", &[("cloudwatch:GetMetricData", "")]),
             Adapter(
                 "DynamoLedger",
                 &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:PartiQLUpdate", "Ledger")],
@@ -130,6 +132,8 @@ const CONSUMING: [&str; 4] =
 const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
 /// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
+/// The one call that is made without its service's client: its file, and how it names it.
+const BY_NAME: (&str, &str) = ("hearing.rs", r#".operation_name("GetMetricData")"#);
 /// The calls of each adapter's file, as the SDK names them.
 const CALLS: [(&str, &[&str]); 13] = [
     ("archive.rs", &["put_object"]),
@@ -236,7 +240,7 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
         let made: BTreeSet<&str> = context
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| {
-                let is_adapter = ["Aws", "Dynamo", "EventBridge", "S3", "Sqs", "Https"];
+                let is_adapter = ["Aws", "CloudWatch", "Dynamo", "EventBridge", "S3", "Sqs", "Https"];
                 is_adapter.iter().any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
             })
             .collect();
@@ -258,6 +262,13 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
     let known: BTreeSet<String> =
         CALLS.iter().filter(|(_, calls)| !calls.is_empty()).map(|(file, _)| (*file).to_owned()).collect();
     assert_eq!(files, known, "files with calls");
+    let by_name = |name: &String| code(&format!("crates/aws/src/{name}")).matches(".operation_name(").count();
+    let files = fs::read_dir(root().join("crates/aws/src")).unwrap();
+    let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files: Vec<(String, usize)> =
+        files.map(|name| (name.clone(), by_name(&name))).filter(|(_, calls)| *calls > 0).collect();
+    assert_eq!(files, [(BY_NAME.0.to_owned(), 1)]);
+    assert!(code(&format!("crates/aws/src/{}", BY_NAME.0)).contains(BY_NAME.1));
 }
 
 /// Only senders of our own schema are answered by the gateway itself: it knows nothing of providers' bodies.

@@ -16,6 +16,7 @@ mod dynamodb;
 pub mod effects;
 pub mod endpoints;
 pub mod error;
+pub mod hearing;
 pub mod history;
 mod http;
 pub mod ledger;

@@ -9,6 +9,8 @@
     reason = "tests only"
 )]
 
+#[path = "partial_answers/hearing.rs"]
+mod hearing;
 #[path = "partial_answers/single.rs"]
 mod single;
 

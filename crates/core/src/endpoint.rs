@@ -49,6 +49,9 @@ fn is_name(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
+/// The most that `quiet_after_hours` can be: the twelve weeks that are looked at.
+pub const MAX_QUIET_HOURS: u32 = 12 * 7 * 24;
+
 /// Which intake queue an endpoint's webhooks take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,6 +106,10 @@ pub struct EndpointConfig {
     /// ledger forgets it after 30 days. For schemes that can sign one, within a window.
     #[serde(default, skip_serializing_if = "is_false")]
     pub require_signed_time: bool,
+    /// After so many full hours without a genuine webhook the endpoint counts as silent, whatever it usually hears (1 to
+    /// [`MAX_QUIET_HOURS`]); 0: never. Without it that is learned from its past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_after_hours: Option<u32>,
     /// The normaliser, when it is not the scheme's own.
     #[serde(default)]
     pub normaliser: Option<String>,
@@ -142,5 +149,6 @@ mod tests {
         assert!(serde_json::from_str::<EndpointConfig>(bad).is_err());
         let unset = serde_json::to_string(&serde_json::from_str::<EndpointConfig>(good).unwrap()).unwrap();
         assert!(!unset.contains("metadata") && !unset.contains("ids_hold_no_cards"), "{unset}");
+        assert!(!unset.contains("quiet_after_hours"), "{unset}");
     }
 }

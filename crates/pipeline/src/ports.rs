@@ -88,6 +88,18 @@ pub trait EndpointSource: Send + Sync {
     fn endpoints(&self, known: Option<&str>) -> impl Future<Output = PortResult<Option<Listing>>> + Send;
 }
 
+/// How many genuine webhooks (accepted, or duplicates of accepted ones) each endpoint heard in each hour.
+pub trait Hearing: Send + Sync {
+    /// For each of the endpoints, in their order, its webhooks in each of `hours` full hours, the first from `from` on: a
+    /// full hour of UTC. Either all of it or an error: what is missing or cut short is neither silence nor hearing.
+    fn heard(
+        &self,
+        endpoints: &[EndpointId],
+        from: Timestamp,
+        hours: usize,
+    ) -> impl Future<Output = PortResult<Vec<Vec<u64>>>> + Send;
+}
+
 /// The document of all endpoints ([`crate::endpoints`]) as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEndpoints {

@@ -4,6 +4,7 @@ use tollgate_aws::{
     bus::EventBridgeBus,
     effects::DynamoEffects,
     endpoints::S3Endpoints,
+    hearing::CloudWatchHearing,
     ledger::DynamoLedger,
     payloads::S3Payloads,
     queues::{SqsArchiveQueue, SqsQuarantine},
@@ -18,6 +19,7 @@ use tollgate_pipeline::{
     directory::Directory,
     ports::{PortError, ProcessPorts},
     process::{Process, init_thread_pool},
+    silence::SilenceCheck,
 };
 
 use crate::settings::Settings;
@@ -38,10 +40,11 @@ impl ProcessPorts for ProcessorPorts {
     type Quarantine = SqsQuarantine;
 }
 
-/// The use case on its AWS ports, and where metrics go.
+/// The use cases on their AWS ports, and where metrics go.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) process: Process<ProcessorPorts>,
+    pub(crate) silence: SilenceCheck<S3Endpoints, CloudWatchHearing, SystemClock>,
     pub(crate) metrics: Metrics,
     pub(crate) buffers: Buffers,
 }
@@ -59,6 +62,15 @@ impl Context {
         let config = tollgate_aws::sdk_config().await;
         let endpoints =
             S3Endpoints::new(config.clone(), settings.endpoints_bucket, settings.environment.as_str());
+        let silence = SilenceCheck {
+            endpoints: endpoints.clone(),
+            hearing: CloudWatchHearing::new(
+                config.clone(),
+                settings.metrics_url,
+                settings.environment.as_str(),
+            ),
+            clock: SYSTEM_CLOCK,
+        };
         let directory = Directory::new(endpoints, SYSTEM_CLOCK, settings.freshness);
         if !settings.is_on_demand_start {
             directory.warm().await?;
@@ -88,6 +100,6 @@ impl Context {
             is_parallel,
         };
         let metrics = Metrics::start("processor", settings.environment, clock::now());
-        Ok(Self { process, metrics, buffers: Buffers::default() })
+        Ok(Self { process, silence, metrics, buffers: Buffers::default() })
     }
 }

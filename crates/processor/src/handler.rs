@@ -1,7 +1,8 @@
-//! One batch in, the list of its failures out.
+//! One batch in, the list of its failures out. Once an hour a task in: to find silent endpoints.
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use tollgate_aws::LONGEST_CALL;
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
@@ -10,7 +11,11 @@ use tollgate_lambda::{
     sqs::{self, Buffer, NotSqs, SqsRecord},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::process::{Record, Report};
+use tollgate_pipeline::{
+    ports::PortError,
+    process::{Record, Report},
+    silence::{self, Checked},
+};
 use tracing::{Instrument, Level, error_span};
 
 use crate::context::Context;
@@ -25,28 +30,41 @@ const WORK_MS: u64 = 20_000;
 
 const _: () = assert!(3 * LONGEST_CALL.as_millis() < RESERVE_MS as u128);
 
-/// Why a whole batch fails.
+/// Why an invocation fails as a whole.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BatchError {
     #[error(transparent)]
     NotSqs(#[from] NotSqs),
     #[error(transparent)]
     Unreportable(#[from] Unreportable),
+    #[error("silent endpoints cannot be told: {0}")]
+    Silence(PortError),
+}
+
+/// What an invocation is answered.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Batch(Response),
+    Silence { endpoints: usize, silent: usize },
 }
 
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
     payload: Payload,
-) -> Result<Response, BatchError> {
+) -> Result<Answer, BatchError> {
     let started_at = clock::now();
+    if silence::is_task(payload.bytes()) {
+        return find_silence(&context, &invocation.request_id, started_at).await;
+    }
     // One for each invocation under way: on Lambda Managed Instances there are several in one process.
     let mut buffer = context.buffers.take();
     let span = error_span!("batch", request_id = invocation.request_id);
     let work = process(&context, &invocation, payload.bytes(), &mut buffer, started_at);
     let result = work.instrument(span).await;
     context.buffers.give_back(buffer);
-    result
+    result.map(Answer::Batch)
 }
 
 async fn process(
@@ -115,6 +133,51 @@ fn log_and_count(
                 count("conflicts", report.conflicts),
                 ("duration", Unit::Milliseconds, spent),
             ],
+        )],
+    );
+}
+
+async fn find_silence(
+    context: &Context,
+    request_id: &str,
+    started_at: tollgate_core::Timestamp,
+) -> Result<Answer, BatchError> {
+    let checked = context.silence.run().await.map_err(BatchError::Silence)?;
+    report_silence(context, request_id, &checked, started_at);
+    Ok(Answer::Silence { endpoints: checked.endpoints, silent: checked.silent.len() })
+}
+
+/// A line and a metric for each silent endpoint, and for no other: each is billed for the hours in which it has a value.
+fn report_silence(
+    context: &Context,
+    request_id: &str,
+    checked: &Checked,
+    started_at: tollgate_core::Timestamp,
+) {
+    let until = checked.until.to_string();
+    for (endpoint, silence) in &checked.silent {
+        let usual = silence.usual.map_or_else(|| "by its setting".to_owned(), |count| count.to_string());
+        let fields = [
+            ("request_id", request_id.into()),
+            ("until", until.as_str().into()),
+            ("usual", usual.as_str().into()),
+        ];
+        let record = LogRecord { level: Level::WARN, message: "endpoint is silent", fields: &fields };
+        context.metrics.emit(
+            started_at,
+            record,
+            &[(&[("endpoint", endpoint.as_str())], &[("silent_hours", Unit::Count, silence.hours as u64)])],
+        );
+    }
+    let fields = [("request_id", request_id.into()), ("until", until.as_str().into())];
+    let record = LogRecord { level: Level::INFO, message: "silence looked for", fields: &fields };
+    let count = |name, number: usize| (name, Unit::Count, number as u64);
+    context.metrics.emit(
+        started_at,
+        record,
+        &[(
+            &[],
+            &[count("endpoints_checked", checked.endpoints), count("endpoints_silent", checked.silent.len())],
         )],
     );
 }

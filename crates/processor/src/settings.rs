@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) quarantine_ordered_queue_url: String,
     pub(crate) payload_bucket: String,
     pub(crate) endpoints_bucket: String,
+    /// CloudWatch in this region, where what endpoints heard is read.
+    pub(crate) metrics_url: String,
     pub(crate) freshness: Freshness,
     pub(crate) thresholds: Thresholds,
     pub(crate) receives: Receives,
@@ -47,6 +49,7 @@ impl Settings {
             quarantine_ordered_queue_url: reader.text("QUARANTINE_ORDERED_QUEUE_URL"),
             payload_bucket: reader.text("PAYLOAD_BUCKET"),
             endpoints_bucket: reader.text("ENDPOINTS_BUCKET"),
+            metrics_url: reader.text("METRICS_URL"),
             freshness: Freshness {
                 endpoints_ttl_seconds: reader
                     .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
@@ -84,6 +87,7 @@ mod tests {
             ("QUARANTINE_ORDERED_QUEUE_URL", "q.fifo"),
             ("PAYLOAD_BUCKET", "b"),
             ("ENDPOINTS_BUCKET", "b"),
+            ("METRICS_URL", "https://monitoring"),
         ]);
         assert!(Settings::read(&source).is_ok());
         source.insert("RISK_THRESHOLDS", r#"{"default":{"medium":"2","high":"1"}}"#);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use tollgate_core::{
     Authenticity, Delivery, EndpointConfig, EndpointId, Facts, OnDuplicate, ProviderId, Timestamp,
+    endpoint::MAX_QUIET_HOURS,
     id::hex_sha256,
     sensitive::{CardInId, CardsInIds, Rules, cleanse, mask, names_verification_data},
 };
@@ -448,6 +449,9 @@ fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&
             return Err(("require_signed_time", "this scheme signs no timestamp that has a window"));
         }
     }
+    if config.quiet_after_hours.is_some_and(|hours| hours > MAX_QUIET_HOURS) {
+        return Err(("quiet_after_hours", "0 to 2,016 are wanted"));
+    }
     let url = config.notification_url.as_deref();
     if scheme.signs_url && url.is_none_or(str::is_empty) {
         return Err(("notification_url", "this scheme signs it, so it is wanted"));
@@ -504,6 +508,18 @@ mod tests {
             assert_eq!(endpoint.explain(received, &ring, None, now).code, code);
             assert_eq!(endpoint.verify(received, &ring, None, now).err(), verdict);
         }
+    }
+
+    #[test]
+    fn an_endpoint_may_be_quiet_for_twelve_weeks_at_most() {
+        for (hours, can) in [("0", true), ("1", true), ("2016", true), ("2017", false), ("null", true)] {
+            let config =
+                format!(r#"{{"id":"it","scheme":"stripe","secret":"ssm:it","quiet_after_hours":{hours}}}"#);
+            let built = Endpoint::new(serde_json::from_str(&config).unwrap());
+            assert_eq!(built.err().map(|error| error.field).is_none(), can, "{hours}");
+        }
+        let signed = r#"{"id":"it","scheme":"stripe","secret":"ssm:it","quiet_after_hours":-1}"#;
+        assert!(serde_json::from_str::<EndpointConfig>(signed).is_err());
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Revision {
             on_duplicate: _,
             tolerance_seconds: _,
             require_signed_time: _,
+            quiet_after_hours: _,
         } = config;
         let settings =
             (READING, scheme, normaliser, parameters, notification_url, metadata, ids_hold_no_cards);
@@ -68,7 +69,10 @@ mod tests {
     #[test]
     fn what_a_normaliser_sees_is_in_the_revision_and_nothing_else() {
         let plain = of(r#""scheme":"generic""#);
-        assert_eq!(plain, of(r#""scheme":"generic","delivery":"ordered","on_duplicate":"conflict""#));
+        assert_eq!(
+            plain,
+            of(r#""scheme":"generic","delivery":"ordered","on_duplicate":"conflict","quiet_after_hours":5"#)
+        );
         for other in [
             r#""scheme":"stripe""#,
             r#""scheme":"generic","normaliser":"stripe""#,

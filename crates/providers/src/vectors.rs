@@ -176,6 +176,7 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
         metadata: None,
         ids_hold_no_cards: false,
         require_signed_time: false,
+        quiet_after_hours: None,
         normaliser: None,
         notification_url: vector.url.clone(),
         parameters,

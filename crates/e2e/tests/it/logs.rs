@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tollgate_core::LedgerKey;
+use tollgate_core::{EndpointId, LedgerKey};
 use tollgate_e2e::Platform;
 
 /// A test number of a card.
@@ -78,6 +78,12 @@ async fn functions_write_every_metric_that_an_alarm_or_the_dashboard_names() {
         let answer = platform.send(path, &webhook).await;
         assert_eq!(answer.status, 200, "{endpoint}: {answer:?}");
     }
+    // And one that hears nothing.
+    let mut silent = platform.sender("stripe-eu").await.endpoint().config().clone();
+    silent.id = EndpointId::new(platform.unique("silent")).unwrap();
+    silent.quiet_after_hours = Some(1);
+    platform.put_endpoint(&silent).await;
+    platform.invoke("processor", &json!({"task": "find-silence"})).await;
     platform
         .until("every metric is in the logs", async || {
             let written = written(&platform.logs());
@@ -140,11 +146,11 @@ fn named_in_monitoring(suffix: &str) -> BTreeSet<Metric> {
         let by = words[1..].chunks(2).map(|pair| (pair[0].to_owned(), Some(pair[1].to_owned())));
         found.insert((words[0].to_owned(), by.collect()));
     }
+    let template = template.replace("\\\"", "\"").replace("SELECT MAX(", "SELECT SUM(");
     for after in template.split("SELECT SUM(").skip(1) {
         let (name, rest) = after.split_once(')').unwrap();
-        if let Some(schema) = rest.strip_prefix(" FROM SCHEMA(\\\"Tollgate\\\", ") {
-            let names =
-                schema.split(')').next().unwrap().split(", ").map(|one| one.trim_matches(['"', '\\']));
+        if let Some(schema) = rest.strip_prefix(" FROM SCHEMA(\"Tollgate\", ") {
+            let names = schema.split(')').next().unwrap().split(", ").map(|one| one.trim_matches('"'));
             found.insert((name.to_owned(), names.map(|one| (one.to_owned(), None)).collect()));
         }
     }

@@ -24,4 +24,5 @@ mod rejected;
 mod rotation;
 mod routing;
 mod shapes;
+mod silence;
 mod too_old;
