@@ -221,3 +221,32 @@ pub fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
 pub fn text(status: StatusCode, problem: &str) -> Answer {
     json(status, &serde_json::json!({ "error": problem }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, sync::mpsc::channel};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_follows_the_answer_happens_when_all_of_it_can_be_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut caller = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        // Reading what is not there fails, and does not wait.
+        caller.set_nonblocking(true).unwrap();
+        let (told, seen) = channel();
+        let then = Written(Arc::new(move || {
+            let mut bytes = [0; 1_024];
+            let length = caller.peek(&mut bytes).unwrap_or_default();
+            told.send(String::from_utf8_lossy(&bytes[..length]).into_owned()).unwrap();
+        }));
+        tokio::spawn(accept(listener, move |_, _| {
+            let mut answer = text(StatusCode::OK, "all of it");
+            answer.extensions_mut().insert(then.clone());
+            async { Ok(answer) }
+        }));
+        let seen = tokio::task::spawn_blocking(move || seen.recv().unwrap()).await.unwrap();
+        assert!(seen.ends_with(r#"{"error":"all of it"}"#), "{seen}");
+    }
+}
