@@ -15,9 +15,10 @@ use crate::{
     rule::{Fault, Kind},
 };
 
-/// A second more than the messages of the intake are invisible on this machine (`IntakeVisibility` in
-/// infra/params/local.json).
-const LATE: Duration = Duration::from_secs(31);
+/// About as long as the messages of the intake are invisible on this machine, 30 s (`IntakeVisibility` in
+/// infra/params/local.json): between 29 and 31 s, so that the messages may be at work at two copies at the same time.
+const LATE: Duration = Duration::from_secs(29);
+const LATE_WITHIN_MS: u64 = 2_000;
 /// About as long as an invocation of a few messages takes, in milliseconds.
 const KILL_WITHIN_MS: u64 = 100;
 /// Of the messages of a batch one in so many comes twice.
@@ -115,7 +116,8 @@ async fn fail(to: To, fault: Fault, call: Call, request: Whole) -> Result<Answer
         }
         Kind::Late => {
             happens(whole);
-            sleep(fault.delay(LATE)).await;
+            let otherwise = LATE + Duration::from_millis(dice.below(LATE_WITHIN_MS));
+            sleep(fault.delay(otherwise)).await;
             to.pass(request).await
         }
         Kind::GatewayTimeout => {
