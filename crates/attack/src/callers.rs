@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tollgate_faults::Calls;
 use tollgate_providers::{Headers, SignedWebhook};
 use tollgate_testkit::webhook::{Payment, Sender};
 
 use crate::{
     attack::{Attack, Verdict, held, twin},
     ground::{Function, Ground, Knock},
-    proxy::{Calls, Tunnels},
+    proxy::Tunnels,
 };
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -106,7 +107,7 @@ async fn names(ground: Ground) -> Verdict {
 }
 
 async fn throttled(ground: Ground) -> Verdict {
-    let validator = ground.throttled_validator("attack-throttled", "GET").await;
+    let validator = ground.throttled_validator("attack-throttled", "GetObject").await;
     let mark = ground.unique("made-up");
     let (sent, statuses) = invent(&ground, &validator, &mark, Duration::from_secs(5)).await;
     held(statuses.iter().all(|status| matches!(status, 404 | 503)), || format!("answered {statuses:?}"))?;
@@ -146,7 +147,7 @@ async fn signatures(ground: Ground) -> Verdict {
         }
     }
     let calls = validator.calls();
-    let reads = calls.get("GetSecretValue").copied().unwrap_or_default();
+    let reads = calls.get("secretsmanager.GetSecretValue").copied().unwrap_or_default();
     // The current and the previous value, at once and at three later moments.
     held(reads <= 2 * 4 * endpoints.len(), || format!("{sent} forgeries made these calls: {calls:?}"))?;
 

@@ -16,10 +16,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use tollgate_core::PaymentEvent;
 use tollgate_e2e::Platform;
+use tollgate_faults::{Calls, Upstream};
 use tollgate_pipeline::intake::attribute;
 use tollgate_providers::{Headers, SignedWebhook};
 
-use crate::proxy::{Calls, Proxy};
+use crate::proxy::Proxy;
 
 /// From a message that was sent to the last of its traces, on a busy machine: a forged one is received three times, half a
 /// minute apart (`IntakeVisibility` in infra/params/local.json).
@@ -391,7 +392,8 @@ async fn start(
     throttled: Option<&str>,
 ) -> Function {
     let name = format!("{name}-{}", platform.suffix());
-    let proxy = Proxy::start(platform.setting("aws_endpoint").to_owned()).await;
+    let [aws, runner] = ["aws_endpoint", "runner_url"].map(|name| platform.setting(name).to_owned());
+    let proxy = Proxy::start(Upstream { aws, runner }).await;
     proxy.throttle(throttled);
     let deployed = deployed(platform, "validator").await;
     let deployed = &deployed["Configuration"];

@@ -1,59 +1,36 @@
-//! A proxy between a function and the AWS peer that counts what is asked for.
+//! What stands between the attacker's functions and others: a proxy that counts, a server that answers, and one that
+//! is asked for tunnels.
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
-};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::net::TcpListener;
+use tollgate_faults::{Calls, Upstream};
 
-/// How often each operation was asked for, by its name (`GetSecretValue`; S3's by method).
-pub(crate) type Calls = BTreeMap<String, usize>;
+/// The one function behind a proxy.
+const FUNCTION: &str = "validator";
 
-/// It serves until the program ends.
+/// A proxy between a function and the AWS peer, which serves until the program ends.
 pub(crate) struct Proxy {
     url: String,
-    seen: Arc<Mutex<Seen>>,
-}
-
-#[derive(Default)]
-struct Seen {
-    calls: Calls,
-    /// This operation is answered as a throttled one.
-    throttled: Option<String>,
+    proxy: Arc<tollgate_faults::Proxy>,
 }
 
 impl Proxy {
-    /// Begins to pass on to the peer at `upstream`.
-    pub(crate) async fn start(upstream: String) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let seen = Arc::new(Mutex::default());
-        let peer = Arc::new(Peer {
-            upstream,
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            seen: Arc::clone(&seen),
-        });
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let peer = Arc::clone(&peer);
-                let service = service_fn(move |request| {
-                    let peer = Arc::clone(&peer);
-                    async move { Ok::<_, Infallible>(peer.pass(request).await) }
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Self { url, seen }
+    /// Begins to pass on to the peer.
+    pub(crate) async fn start(upstream: Upstream) -> Self {
+        let proxy = tollgate_faults::start(&[FUNCTION.to_owned()], "0", None).await.expect("free ports");
+        proxy.set_upstream(upstream);
+        let port = proxy.ports.aws.get(FUNCTION).expect("the function's port");
+        Self { url: format!("http://127.0.0.1:{port}"), proxy }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -62,73 +39,15 @@ impl Proxy {
 
     /// The calls since the last question.
     pub(crate) fn take(&self) -> Calls {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner).calls)
+        self.proxy.take_calls(FUNCTION)
     }
 
     /// Answers one operation as AWS does when it throttles.
     pub(crate) fn throttle(&self, operation: Option<&str>) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).throttled = operation.map(str::to_owned);
-    }
-}
-
-struct Peer {
-    upstream: String,
-    client: Client<HttpConnector, Full<Bytes>>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-impl Peer {
-    async fn pass(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (mut head, body) = request.into_parts();
-        let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-        let is_s3 = target.is_none();
-        let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or(head.method.as_str());
-        let operation = operation.to_owned();
-        if self.is_throttled(operation) {
-            // "Error responses", Amazon S3 API reference.
-            let (status, body) = match is_s3 {
-                false => {
-                    let body = br#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
-                    (StatusCode::BAD_REQUEST, Bytes::from_static(body))
-                }
-                true => {
-                    let body =
-                        b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>";
-                    (StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(body))
-                }
-            };
-            let mut answer = Response::new(Full::new(body));
-            *answer.status_mut() = status;
-            return answer;
-        }
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        let passed = format!("{}{path}", self.upstream).parse();
-        let (Ok(uri), Ok(body)) = (passed, body.collect().await) else { return unreachable_peer() };
-        head.uri = uri;
-        let Ok(answer) = self.client.request(Request::from_parts(head, Full::new(body.to_bytes()))).await
-        else {
-            return unreachable_peer();
-        };
-        let (head, body) = answer.into_parts();
-        match body.collect().await {
-            Ok(body) => {
-                let mut answer = Response::from_parts(head, Full::new(body.to_bytes()));
-                // It is written anew.
-                answer.headers_mut().remove("transfer-encoding");
-                answer
-            }
-            Err(_) => unreachable_peer(),
-        }
-    }
-}
-
-impl Peer {
-    /// Counts the operation, and says whether it is refused.
-    fn is_throttled(&self, operation: String) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_throttled = seen.throttled.as_ref() == Some(&operation);
-        *seen.calls.entry(operation).or_default() += 1;
-        is_throttled
+        let rule =
+            |operation| json!({"id": "throttled", "kind": "throttle", "side": "aws", "operation": operation});
+        let rules = operation.map(|operation| serde_json::from_value(rule(operation)).expect("a rule"));
+        self.proxy.replace_rules(rules.into_iter().collect()).expect("a rule that holds");
     }
 }
 

@@ -10,7 +10,6 @@ use crate::{
     http::{self, Answer, Reset, Whole},
     lock::locked,
     proxy::{Proxy, Upstream},
-    rule::Rule,
 };
 
 /// Answers one request.
@@ -36,16 +35,11 @@ fn answer(proxy: &Proxy, request: &Whole) -> Result<Answer, String> {
         }
         (&Method::GET, "/rules") => Ok(http::json(StatusCode::OK, &locked(&proxy.rules).listed())),
         (&Method::PUT, "/rules") => {
-            let rules: Vec<Rule> = read(request)?;
-            let is_known = |function: &String| proxy.ports.aws.contains_key(function);
-            if let Some(rule) = rules.iter().find(|rule| !rule.function.iter().all(is_known)) {
-                return Err(format!("{}: no such function", rule.id));
-            }
-            locked(&proxy.rules).replace(rules)?;
+            proxy.replace_rules(read(request)?)?;
             done
         }
         (&Method::DELETE, "/rules") => {
-            locked(&proxy.rules).replace(Vec::new())?;
+            proxy.replace_rules(Vec::new())?;
             done
         }
         (&Method::GET, "/counts") => Ok(http::json(StatusCode::OK, &locked(&proxy.rules).counts())),

@@ -10,7 +10,7 @@ use crate::{
     lock::locked,
     log::{Log, More},
     memory::Memory,
-    rule::{Fault, Rules},
+    rule::{Fault, Rule, Rules},
 };
 
 /// The ports on 127.0.0.1.
@@ -50,27 +50,26 @@ impl Upstream {
 pub struct Proxy {
     /// Where it listens.
     pub ports: Ports,
-    /// The way on.
-    pub onward: Onward,
-    /// The rules that hold.
-    pub rules: Mutex<Rules>,
-    log: Log,
+    pub(crate) onward: Onward,
+    pub(crate) rules: Mutex<Rules>,
+    log: Option<Log>,
     upstream: Mutex<Option<Upstream>>,
-    calls: Mutex<Calls>,
+    /// By function.
+    calls: Mutex<BTreeMap<String, Calls>>,
     /// What stores have answered.
-    pub memory: Mutex<Memory>,
+    pub(crate) memory: Mutex<Memory>,
 }
 
-/// How often each function has asked for each operation: function, then `service.operation`.
-type Calls = BTreeMap<String, BTreeMap<String, u64>>;
+/// How often each operation was asked for: `service.operation`.
+pub type Calls = BTreeMap<String, usize>;
 
 impl Proxy {
     /// Without an upstream yet.
-    pub fn new(ports: Ports, rules: Rules, log: Log) -> Self {
+    pub(crate) fn new(ports: Ports, seed: &str, log: Option<Log>) -> Self {
         Self {
             ports,
             onward: Onward::default(),
-            rules: Mutex::new(rules),
+            rules: Mutex::new(Rules::new(seed.to_owned())),
             log,
             upstream: Mutex::default(),
             calls: Mutex::default(),
@@ -79,34 +78,53 @@ impl Proxy {
     }
 
     /// Counts the call, and says what is to happen to it.
-    pub fn choose(&self, call: &Call) -> Option<Fault> {
+    pub(crate) fn choose(&self, call: &Call) -> Option<Fault> {
         let name = format!("{}.{}", call.service, call.operation);
         *locked(&self.calls).entry(call.function.clone()).or_default().entry(name).or_default() += 1;
         locked(&self.rules).choose(call)
     }
 
     /// It cannot be done to this call.
-    pub fn take_back(&self, fault: &Fault) {
+    pub(crate) fn take_back(&self, fault: &Fault) {
         locked(&self.rules).take_back(fault);
     }
 
     /// Says that it happens: to be called before anybody can see it.
-    pub fn note(&self, fault: &Fault, call: &Call, more: More) {
+    pub(crate) fn note(&self, fault: &Fault, call: &Call, more: More) {
         locked(&self.rules).count(fault.kind);
-        if let Err(error) = self.log.write(fault, call, more) {
+        let Some(log) = &self.log else { return };
+        if let Err(error) = log.write(fault, call, more) {
             // A fault that is not written would be one that the reader of the log does not know.
             eprintln!("the log cannot be written: {error}");
             std::process::exit(1);
         }
     }
 
+    /// Replaces all rules; their times begin now.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with one. Then nothing is replaced.
+    pub fn replace_rules(&self, rules: Vec<Rule>) -> Result<(), String> {
+        let is_known = |function: &String| self.ports.aws.contains_key(function);
+        if let Some(rule) = rules.iter().find(|rule| !rule.function.iter().all(is_known)) {
+            return Err(format!("{}: no such function", rule.id));
+        }
+        locked(&self.rules).replace(rules)
+    }
+
+    /// The calls of a function since they were last taken.
+    pub fn take_calls(&self, function: &str) -> Calls {
+        locked(&self.calls).remove(function).unwrap_or_default()
+    }
+
     /// The calls so far, by function.
-    pub fn calls(&self) -> serde_json::Value {
+    pub(crate) fn calls(&self) -> serde_json::Value {
         serde_json::json!(*locked(&self.calls))
     }
 
     /// Where requests go on to; `None` until it is told.
-    pub fn upstream(&self) -> Option<Upstream> {
+    pub(crate) fn upstream(&self) -> Option<Upstream> {
         locked(&self.upstream).clone()
     }
 

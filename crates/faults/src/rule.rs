@@ -122,10 +122,10 @@ pub struct Rule {
     /// Of this function only (`validator`, …).
     #[serde(default)]
     pub function: Option<String>,
-    /// Of this service only ([`Call::service`]).
+    /// Of this service only (`dynamodb`, `sqs`, `s3`, `events`, …; of an invocation `sqs`, `http` or `other`).
     #[serde(default)]
     pub service: Option<String>,
-    /// Of this operation only ([`Call::operation`]).
+    /// Of this operation only (`PutEvents`, `GetObject`, …; of an invocation by SQS the queue's name).
     #[serde(default)]
     pub operation: Option<String>,
     /// Where the path or the body has this text: a table, a queue, a statement.
