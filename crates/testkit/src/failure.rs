@@ -3,11 +3,12 @@
 //! [`Failing`] wraps a port, in memory or on AWS, and asks its [`Faults`] at every call what to do.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Poll, Waker},
 };
 
 use tokio::sync::Notify;
@@ -54,6 +55,15 @@ enum Plan {
     Nth(usize, Fault),
     /// So many calls in a thousand, by a generator's state.
     Chance(u64, u64),
+    /// Each call waits for its turn.
+    ByHand,
+}
+
+/// The call that waits, and what is to become of it once that is decided.
+#[derive(Debug, Default)]
+struct Turn {
+    waiting: Option<(&'static str, Waker)>,
+    decided: Option<Option<Fault>>,
 }
 
 /// Decides about the calls of all ports that share it.
@@ -64,6 +74,8 @@ pub struct Faults {
     death: Notify,
     /// Whether a call lets other tasks run first, by the plan's generator.
     interleaves: bool,
+    is_by_hand: bool,
+    turn: Mutex<Turn>,
 }
 
 impl Faults {
@@ -82,8 +94,49 @@ impl Faults {
         Self::new(Plan::Chance(per_thousand, seed), true)
     }
 
+    /// Each call waits until it is [let go](Self::let_go). For a process that makes one call at a time.
+    pub fn by_hand() -> Self {
+        Self::new(Plan::ByHand, false)
+    }
+
     fn new(plan: Plan, interleaves: bool) -> Self {
-        Self { plan: Mutex::new(plan), calls: AtomicUsize::new(0), death: Notify::new(), interleaves }
+        Self {
+            is_by_hand: matches!(plan, Plan::ByHand),
+            plan: Mutex::new(plan),
+            calls: AtomicUsize::new(0),
+            death: Notify::new(),
+            interleaves,
+            turn: Mutex::default(),
+        }
+    }
+
+    /// The call that waits to be let go, as `port.call`.
+    pub fn waiting(&self) -> Option<&'static str> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.waiting.as_ref().map(|(call, _)| *call)
+    }
+
+    /// Lets the call go that waits, with a fault or without. It is made when its process is polled next.
+    pub fn let_go(&self, fault: Option<Fault>) {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, waker) = turn.waiting.take().expect("a call that waits");
+        turn.decided = Some(fault);
+        waker.wake();
+    }
+
+    async fn turn(&self, call: &'static str) -> Option<Fault> {
+        poll_fn(|context| {
+            let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            match turn.decided.take() {
+                Some(fault) => Poll::Ready(fault),
+                None => {
+                    let other = turn.waiting.replace((call, context.waker().clone()));
+                    assert!(other.is_none_or(|(other, _)| other == call), "one call at a time");
+                    Poll::Pending
+                }
+            }
+        })
+        .await
     }
 
     /// How many calls were made.
@@ -96,7 +149,7 @@ impl Faults {
         self.death.notified().await;
     }
 
-    async fn next(&self) -> Option<Fault> {
+    async fn next(&self, name: &'static str) -> Option<Fault> {
         let call = self.calls.fetch_add(1, SeqCst);
         let (fault, pauses) = match &mut *self.plan.lock().unwrap_or_else(PoisonError::into_inner) {
             Plan::Never => (None, 0),
@@ -106,7 +159,11 @@ impl Faults {
                 let fault = Fault::ALL.get(usize::try_from(drawn >> 32).unwrap_or(0) % Fault::ALL.len());
                 (fault.copied().filter(|_| drawn % 1_000 < *per_thousand), draw(state) % 4)
             }
+            Plan::ByHand => (None, 0),
         };
+        if self.is_by_hand {
+            return self.turn(name).await;
+        }
         if self.interleaves {
             for _ in 0..pauses {
                 tokio::task::yield_now().await;
@@ -120,8 +177,8 @@ impl Faults {
         std::future::pending().await
     }
 
-    async fn one<T>(&self, call: impl Future<Output = PortResult<T>>) -> PortResult<T> {
-        match self.next().await {
+    async fn one<T>(&self, name: &'static str, call: impl Future<Output = PortResult<T>>) -> PortResult<T> {
+        match self.next(name).await {
             None => call.await,
             Some(Fault::Before | Fault::Partial) => Err(failed()),
             Some(Fault::LostAnswer | Fault::Short) => call.await.and(Err(lost())),
@@ -135,6 +192,7 @@ impl Faults {
 
     async fn many<T: Clone, R, F: Future<Output = Vec<PortResult<R>>>>(
         &self,
+        name: &'static str,
         items: &[T],
         call: impl FnOnce(Vec<T>) -> F,
     ) -> Vec<PortResult<R>> {
@@ -142,7 +200,7 @@ impl Faults {
             return call(Vec::new()).await;
         }
         let fill = |problem: PortError| items.iter().map(|_| Err(problem.clone())).collect();
-        match self.next().await {
+        match self.next(name).await {
             None => call(items.to_vec()).await,
             Some(Fault::Before) => fill(failed()),
             Some(Fault::LostAnswer) => {
@@ -201,116 +259,120 @@ impl<'f, P> Failing<'f, P> {
 
 impl<P: EndpointSource> EndpointSource for Failing<'_, P> {
     async fn endpoints(&self, known: Option<&str>) -> PortResult<Option<Listing>> {
-        self.faults.one(self.inner.endpoints(known)).await
+        self.faults.one("endpoints.endpoints", self.inner.endpoints(known)).await
     }
 }
 
 impl<P: Secrets> Secrets for Failing<'_, P> {
     async fn keys(&self, reference: &str) -> PortResult<Vec<KeyMaterial>> {
-        self.faults.one(self.inner.keys(reference)).await
+        self.faults.one("secrets.keys", self.inner.keys(reference)).await
     }
 }
 
 impl<P: Claims> Claims for Failing<'_, P> {
     async fn claim(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Claim> {
-        self.faults.one(self.inner.claim(entry, now)).await
+        self.faults.one("ledger.claim", self.inner.claim(entry, now)).await
     }
 
     async fn seal(&self, key: &LedgerKey, seal: Seal, now: Timestamp) -> PortResult<Sealing> {
-        self.faults.one(self.inner.seal(key, seal, now)).await
+        self.faults.one("ledger.seal", self.inner.seal(key, seal, now)).await
     }
 
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
-        self.faults.one(self.inner.conflict(key, webhook_id, fingerprint)).await
+        self.faults.one("ledger.conflict", self.inner.conflict(key, webhook_id, fingerprint)).await
     }
 }
 
 impl<P: Ledger> Ledger for Failing<'_, P> {
     async fn allowed(&self, seals: &[Seal], now: Timestamp) -> Vec<PortResult<bool>> {
-        self.faults.many(seals, async |seals| self.inner.allowed(&seals, now).await).await
+        self.faults.many("ledger.allowed", seals, async |seals| self.inner.allowed(&seals, now).await).await
     }
 
     async fn known(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<Option<Known>>> {
-        self.faults.many(keys, async |keys| self.inner.known(&keys, now).await).await
+        self.faults.many("ledger.known", keys, async |keys| self.inner.known(&keys, now).await).await
     }
 
     async fn put_aside(&self, keys: &[LedgerKey], now: Timestamp) -> Vec<PortResult<()>> {
-        self.faults.many(keys, async |keys| self.inner.put_aside(&keys, now).await).await
+        self.faults.many("ledger.put_aside", keys, async |keys| self.inner.put_aside(&keys, now).await).await
     }
 
     async fn mark(&self, marks: &[Mark]) -> Vec<PortResult<()>> {
-        self.faults.many(marks, async |marks| self.inner.mark(&marks).await).await
+        self.faults.many("ledger.mark", marks, async |marks| self.inner.mark(&marks).await).await
     }
 }
 
 impl<P: Effects> Effects for Failing<'_, P> {
     async fn claim(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
-        self.faults.many(claims, async |claims| self.inner.claim(&claims).await).await
+        self.faults.many("effects.claim", claims, async |claims| self.inner.claim(&claims).await).await
     }
 
     async fn release(&self, claims: &[EffectClaim]) -> Vec<PortResult<()>> {
-        self.faults.many(claims, async |claims| self.inner.release(&claims).await).await
+        self.faults.many("effects.release", claims, async |claims| self.inner.release(&claims).await).await
     }
 }
 
 impl<P: IntakeQueue> IntakeQueue for Failing<'_, P> {
     async fn send(&self, message: &IntakeMessage) -> PortResult<()> {
-        self.faults.one(self.inner.send(message)).await
+        self.faults.one("intake.send", self.inner.send(message)).await
     }
 }
 
 impl<P: Answers> Answers for Failing<'_, P> {
     async fn answers(&self) -> PortResult<()> {
-        self.faults.one(self.inner.answers()).await
+        self.faults.one("health.answers", self.inner.answers()).await
     }
 }
 
 impl<P: PayloadStore> PayloadStore for Failing<'_, P> {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> PortResult<()> {
-        self.faults.one(self.inner.put(key, bytes)).await
+        self.faults.one("payloads.put", self.inner.put(key, bytes)).await
     }
 }
 
 impl<P: PayloadSource> PayloadSource for Failing<'_, P> {
     async fn get(&self, key: &str) -> PortResult<Vec<u8>> {
-        self.faults.one(self.inner.get(key)).await
+        self.faults.one("payloads.get", self.inner.get(key)).await
     }
 }
 
 impl<P: Transactions> Transactions for Failing<'_, P> {
     async fn latest(&self, transaction_keys: &[&str]) -> Vec<PortResult<Latest>> {
-        self.faults.many(transaction_keys, async |keys| self.inner.latest(&keys).await).await
+        self.faults
+            .many("transactions.latest", transaction_keys, async |keys| self.inner.latest(&keys).await)
+            .await
     }
 
     async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
-        self.faults.many(links, async |links| self.inner.link(&links).await).await
+        self.faults.many("transactions.link", links, async |links| self.inner.link(&links).await).await
     }
 
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
-        self.faults.many(events, async |events| self.inner.record(&events).await).await
+        self.faults.many("transactions.record", events, async |events| self.inner.record(&events).await).await
     }
 }
 
 impl<P: EventBus> EventBus for Failing<'_, P> {
     async fn publish(&self, events: &[Document<'_>]) -> Vec<PortResult<()>> {
-        self.faults.many(events, async |events| self.inner.publish(&events).await).await
+        self.faults.many("bus.publish", events, async |events| self.inner.publish(&events).await).await
     }
 }
 
 impl<P: ArchiveQueue> ArchiveQueue for Failing<'_, P> {
     async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
-        self.faults.many(&messages, async |messages| self.inner.send(messages).await).await
+        self.faults
+            .many("archive_queue.send", &messages, async |messages| self.inner.send(messages).await)
+            .await
     }
 }
 
 impl<P: Quarantine> Quarantine for Failing<'_, P> {
     async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
-        self.faults.one(self.inner.send(poison)).await
+        self.faults.one("quarantine.send", self.inner.send(poison)).await
     }
 }
 
 impl<P: Archive> Archive for Failing<'_, P> {
     async fn put_new(&self, key: &str, bytes: Vec<u8>) -> PortResult<Stored> {
-        self.faults.one(self.inner.put_new(key, bytes)).await
+        self.faults.one("archive.put_new", self.inner.put_new(key, bytes)).await
     }
 }

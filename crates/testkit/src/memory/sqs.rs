@@ -171,6 +171,16 @@ impl Queue {
     /// is over. A FIFO queue gives at most ten, and none of a group that has one in flight. What was received too
     /// often goes to the dead letters instead.
     pub fn receive(&self, most: usize) -> Vec<Message> {
+        self.hand_out(most, |_| true)
+    }
+
+    /// The same of the messages with these ids: a standard queue hands out messages in any order.
+    pub fn receive_those(&self, ids: &[&str]) -> Vec<Message> {
+        assert!(!self.is_fifo, "a FIFO queue has an order");
+        self.hand_out(usize::MAX, |message| ids.contains(&message.id.as_str()))
+    }
+
+    fn hand_out(&self, most: usize, is_wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
         let now = self.clock.reading();
         let mut state = self.state(now);
         let State { entries, count, .. } = &mut *state;
@@ -180,7 +190,9 @@ impl Queue {
         let most = if self.is_fifo { most.min(FIFO_BATCH) } else { most };
         let (mut batch, mut kept) = (Vec::new(), Vec::new());
         for mut entry in entries.drain(..) {
-            let is_due = !entry.is_in_flight(now) && !locked.contains(&entry.message.group);
+            let is_due = !entry.is_in_flight(now)
+                && !locked.contains(&entry.message.group)
+                && is_wanted(&entry.message);
             if batch.len() == most || !is_due {
                 kept.push(entry);
                 continue;
@@ -221,6 +233,15 @@ impl Queue {
         }
     }
 
+    /// Begins a message's visibility timeout anew (ChangeMessageVisibility), while its receipt counts.
+    pub fn hold(&self, message: &Message) {
+        let now = self.clock.reading();
+        let mut state = self.state(now);
+        if let Some(entry) = state.entries.iter_mut().find(|entry| entry.message.receipt == message.receipt) {
+            entry.invisible_until = Timestamp::from_second(now.as_second() + VISIBILITY_SECONDS).ok();
+        }
+    }
+
     /// Has a message there once more, as a standard queue may.
     pub fn repeat(&self, message: &Message) {
         assert!(!self.is_fifo, "a FIFO queue delivers no copies");
@@ -244,6 +265,14 @@ impl Queue {
     pub fn messages(&self) -> Vec<Message> {
         let state = self.state(self.clock.reading());
         state.entries.iter().map(|entry| entry.message.clone()).collect()
+    }
+
+    /// The ids of what is there and not in flight.
+    pub fn visible(&self) -> Vec<String> {
+        let now = self.clock.reading();
+        let state = self.state(now);
+        let visible = state.entries.iter().filter(|entry| !entry.is_in_flight(now));
+        visible.map(|entry| entry.message.id.clone()).collect()
     }
 
     /// Everything that was kept for too long and is lost.
