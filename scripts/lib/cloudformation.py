@@ -132,7 +132,7 @@ def resolved(document: Json, given: Mapping[str, str], pseudo: Mapping[str, str]
                 if all(isinstance(one, str) for one in more.values()):
                     return substituted(operand[0], more)
             if function == "Fn::FindInMap":
-                name, *keys = map(resolve, operand)
+                name, *keys = (pseudo.get(one["Ref"]) if isinstance(one, dict) else one for one in map(resolve, operand))
                 return document["Mappings"][name][keys[0]][keys[1]]
             if function == "Ref" and operand in parameters:
                 is_list = with_lists and document["Parameters"][operand]["Type"] == "CommaDelimitedList"
