@@ -63,6 +63,15 @@ resource "terraform_data" "verified" {
   }
 }
 
+# What all environments of the account share is in no state of Terraform's, where one environment would remove it from the others.
+resource "terraform_data" "account" {
+  triggers_replace = [filesha256("${local.root}/infra/account.yaml")]
+
+  provisioner "local-exec" {
+    command = "${local.root}/scripts/operate/deploy --account-only --suffix ${var.suffix} --params '${abspath(var.params)}'"
+  }
+}
+
 resource "aws_s3_object" "template" {
   for_each = module.stacks.templates
 
@@ -90,7 +99,7 @@ resource "aws_cloudformation_stack" "platform" {
     for name, value in module.stacks.parameters : name => value if contains(module.stacks.declared.platform, name)
   }
 
-  depends_on = [terraform_data.verified]
+  depends_on = [terraform_data.account, terraform_data.verified]
 }
 
 # What the platform's stack puts out, the others may have as a parameter.

@@ -8,6 +8,7 @@ import http.server
 import json
 import threading
 import urllib.parse
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any
 from xml.sax.saxutils import escape
@@ -53,11 +54,12 @@ class StubStack:
 
 
 class Stub:
-    """One account. `calls` are those that changed something, in order."""
+    """One account. `calls` are those that changed something, in order. What is `also_deployed`, somebody else begins to make or to
+    change just before the first change set of it would be executed."""
 
-    def __init__(self, *stacks: StubStack, creation_fails: bool = False) -> None:
+    def __init__(self, *stacks: StubStack, creation_fails: bool = False, also_deployed: Collection[str] = ()) -> None:
         self.stacks = {one.name: one for one in stacks}
-        self.creation_fails = creation_fails
+        self.creation_fails, self.also_deployed = creation_fails, set(also_deployed)
         self.calls: list[str] = []
         self.protected_tables: set[str] = set()
         self.secrets: dict[str, bool] = {}
@@ -231,6 +233,11 @@ class Stub:
 
     def execute(self, stack: StubStack) -> None:
         is_new = stack.status == "REVIEW_IN_PROGRESS"
+        if stack.name in self.also_deployed:
+            self.also_deployed.remove(stack.name)
+            stack.status = "CREATE_IN_PROGRESS" if is_new else "UPDATE_IN_PROGRESS"
+            # Its other change sets can be executed no more (CloudFormation API reference, ExecuteChangeSet).
+            raise Refusal("ChangeSet cannot be executed in its current execution status of [OBSOLETE]", "InvalidChangeSetStatus")
         stack.parameters = self.change_set
         self.calls[-1] += f" DeletionProtection={stack.parameters.get('DeletionProtection')}"
         if not (is_new and self.creation_fails):

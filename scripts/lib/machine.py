@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 REGION = "us-east-1"
+# What no environment is called: its stack would have the name of the one that all share.
+NO_SUFFIX = "account"
 # Not secrets: the peer takes any.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
                "AWS_REGION": REGION}
@@ -62,6 +64,8 @@ def logical(function: str) -> str:
 
 
 def suffix(text: str) -> str:
+    if text == NO_SUFFIX:
+        raise argparse.ArgumentTypeError(f"tollgate-{text} is what all environments share (infra/account.yaml)")
     if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", text):
         raise argparse.ArgumentTypeError("1 to 20 of a-z, 0-9 and '-', beginning and ending with a letter or digit")
     return text

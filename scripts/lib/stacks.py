@@ -14,12 +14,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from machine import CREDENTIALS, LOCAL, ROOT, Failure, install, say, suffix
+from machine import CREDENTIALS, LOCAL, NO_SUFFIX, ROOT, Failure, install, say, suffix
 from stack_states import Next, State, state_of
 
 # In the order in which they are deployed. Ends of the stacks' names, and their templates.
 TEMPLATES = {"": ROOT / "infra/tollgate.yaml", "-monitoring": ROOT / "infra/monitoring.yaml",
              "-protection": ROOT / "infra/protection.yaml"}
+# What all environments of an account and region share: the stack, which no environment is called (machine.suffix), and its template.
+ACCOUNT, ACCOUNT_TEMPLATE = f"tollgate-{NO_SUFFIX}", ROOT / "infra/account.yaml"
+# How often a change of it is begun, when other deployments change it at the same time.
+ACCOUNT_CHANGES = 5
 # The end of AWS's own names in a partition where it is not amazonaws.com (Amazon ECR in China, "Endpoints and ARNs").
 DOMAINS = {"aws-cn": "amazonaws.com.cn"}
 GONE = "does not exist"
@@ -319,6 +323,48 @@ class Stack:
             if time.monotonic() - began > 3600:
                 raise Failure(f"{self.name} is still being removed after an hour")
             time.sleep(0.5 if time.monotonic() - began < 5 else 5)
+
+
+class AccountStack(Stack):
+    """What all environments of an account and region share. Each of their deployments makes it, and none removes it."""
+
+    def __init__(self, aws: Aws, environment: str) -> None:
+        super().__init__(aws, environment, ACCOUNT, ACCOUNT_TEMPLATE)
+
+    def account_command(self, bucket: str) -> list[str]:
+        """Without parameters and tags: an environment's own would change with each that deploys."""
+        return ["cloudformation", "deploy", "--stack-name", self.name, "--template-file", str(self.template),
+                "--s3-bucket", bucket, "--s3-prefix", self.name, "--no-fail-on-empty-changeset"]
+
+    def make(self, bucket: str, repair: bool = False, skip: Collection[str] = (), params: Path | str = "FILE") -> None:
+        """Makes or changes it. What another environment's deployment does with it at the same time is waited for."""
+        for left in reversed(range(ACCOUNT_CHANGES)):
+            self.settle(repair, skip, params)
+            before = self.seen()
+            try:
+                self.deploy(self.account_command(bucket))
+                break
+            except Failure:
+                after = self.seen()
+                status = str(after[1])
+                # A change of ours that failed is taken back.
+                is_anothers = state_of(status).next is Next.WAIT or (
+                    after != before and state_of(status).next is Next.CHANGE and "ROLLBACK" not in status)
+                if not left or not is_anothers:
+                    raise
+                say(f"{self.name}: another deployment changes it, and is waited for")
+        # So that nobody deletes it with one environment.
+        self.protect(on=True)
+
+    def seen(self) -> tuple[object, ...]:
+        stack = self.describe() or {}
+        return tuple(stack.get(name) for name in ("StackId", "StackStatus", "LastUpdatedTime"))
+
+    def advice(self, status: str, state: State, params: Path | str) -> str:
+        if state.next is not Next.STOP:
+            return super().advice(status, state, params)
+        return (f"{self.name} is {status}: {state.means}.\n{reasons(self.events())}\nIt holds no data. Remove it, and deploy again: "
+                f"aws cloudformation delete-stack --stack-name {self.name} (docs/runbook.md, A deployment failed)")
 
 
 def stacks(aws: Aws, environment: str) -> list[Stack]:
