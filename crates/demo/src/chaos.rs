@@ -10,8 +10,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::task::JoinHandle;
-
-use crate::plan::Choices;
+use tollgate_samples::Choices;
 
 /// Between two kills, in milliseconds.
 const PAUSE_MILLIS: (u64, u64) = (200, 600);

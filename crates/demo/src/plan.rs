@@ -5,7 +5,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use tollgate_core::{EventId, LedgerKey, Money, RiskTier, Timestamp, id::hex_sha256};
 use tollgate_providers::Endpoint;
-use tollgate_samples::{Draft, Kind, Sample};
+use tollgate_samples::{Choices, Draft, Kind, Sample};
 
 use tollgate_cli::{http::Parcel, signer::Signer};
 
@@ -89,35 +89,6 @@ pub(crate) struct Planned {
     pub(crate) effect: Option<u64>,
     /// The webhook that this one repeats.
     pub(crate) repeats: Option<usize>,
-}
-
-/// A small generator (SplitMix64), for choices that a seed decides.
-#[derive(Debug, Clone)]
-pub(crate) struct Choices(u64);
-
-impl Choices {
-    pub(crate) fn new(seed: &str) -> Self {
-        let hex = hex_sha256(seed.as_bytes());
-        Self(hex.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default())
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 to below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        let index = self.below(from.len() as u64);
-        from.get(usize::try_from(index).ok()?)
-    }
 }
 
 /// Of so many webhooks, two or three tell one payment by an event each, at these places.
