@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test attack race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
+.PHONY: help demo up down status test attack prove race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params $(or $(wildcard infra/params/$(ENV).json),$(error infra/params/$(ENV).json is missing: copy dev.json))
@@ -26,6 +26,9 @@ test: ## Unit, property and integration tests, against a platform of their own
 
 attack: ## Attack the real functions on a platform of their own, and say what came of it (docs/threat-model.md)
 	@scripts/local/attack
+
+prove: ## Send webhooks while everything fails that may fail, and have a referee count where each ended (SEED=TEXT QUICK=1)
+	@scripts/prove/prove $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick)
 
 race: ## The processor against its rivals on one batch, equal outputs asserted (benches/COMPARE.md)
 	@benches/drivers/race

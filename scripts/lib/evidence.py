@@ -1,0 +1,111 @@
+"""What a campaign left in its folder, as plain data. Nothing here judges."""
+
+import base64
+import dataclasses
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Read for what must not be in them, too.
+TABLES = ("ledger.jsonl", "transactions.jsonl")
+EVENTS = ("bus.jsonl", "payments.jsonl", "refunds.jsonl", "disputes.jsonl", "alerts.jsonl")
+CONSUMERS = ("payments", "refunds", "disputes")
+
+
+@dataclasses.dataclass
+class Evidence:
+    folder: Path
+    plan: dict[str, Any]
+    webhooks: dict[int, dict[str, Any]]
+    # Of each webhook its lines in the journal, in their order.
+    journal: dict[int, list[dict[str, Any]]]
+    # By `event_key`.
+    ledger: dict[str, dict[str, Any]]
+    transactions: list[dict[str, Any]]
+    # What the bus delivered to the tap: the events themselves, each with `_at`, when it was taken.
+    bus: list[dict[str, Any]]
+    # By consumer's queue.
+    consumers: dict[str, list[dict[str, Any]]]
+    alerts: list[dict[str, Any]]
+    # Messages in dead-letter queues and quarantines: `queue`, `reason`, `webhook_id`, `body`.
+    dead: list[dict[str, Any]]
+    archive: list[dict[str, Any]]
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Everything that must hold no card number and no key, by where it is."""
+        for name in (*TABLES, *EVENTS):
+            yield name, (self.folder / name).read_text()
+        logs = Path(json.loads((self.folder / "logs.json").read_text())["folder"])
+        for log in sorted(logs.glob("*")):
+            yield f"logs/{log.name}", log.read_text(errors="replace")
+
+    def secrets(self) -> Iterator[tuple[str, str]]:
+        """Each endpoint's keys, by file."""
+        for file in sorted((self.folder / "keys").iterdir()):
+            text = file.read_text()
+            values = [key["value"] for key in json.loads(text)["keys"]] if text.startswith("{") else [text]
+            for value in values:
+                # Of a PEM the longest line: the whole would never stand in one line of a log.
+                yield file.name, max(value.split("\n"), key=len) if "\n" in value else value
+
+
+def lines(file: Path) -> Iterator[dict[str, Any]]:
+    if file.exists():
+        with file.open() as text:
+            for line in text:
+                yield json.loads(line)
+
+
+def plain(item: dict[str, Any]) -> dict[str, Any]:
+    """An item of DynamoDB, without its types."""
+
+    def value(typed: dict[str, Any]) -> Any:
+        [(kind, inner)] = typed.items()
+        if kind == "M":
+            return plain(inner)
+        if kind == "L":
+            return [value(one) for one in inner]
+        return int(inner) if kind == "N" and re.fullmatch("-?[0-9]+", inner) else inner
+
+    return {name: value(typed) for name, typed in item.items()}
+
+
+def published(line: dict[str, Any]) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(line["body"])["detail"]
+    return {**event, "_at": line["at"]}
+
+
+def dead_letter(line: dict[str, Any]) -> dict[str, Any]:
+    attributes = {name: one.get("StringValue", "") for name, one in line["attributes"].items()}
+    return {"queue": line["queue"], "reason": attributes.get("reason"), "webhook_id": attributes.get("webhook_id"), "body": line["body"]}
+
+
+def read(folder: Path) -> Evidence:
+    plan: dict[str, Any] = {}
+    webhooks: dict[int, dict[str, Any]] = {}
+    for line in lines(folder / "plan.jsonl"):
+        if "plan" in line:
+            plan = line["plan"]
+        if "webhook" in line:
+            webhooks[line["webhook"]["n"]] = line["webhook"]
+    journal = defaultdict(list)
+    for line in lines(folder / "journal.jsonl"):
+        journal[line["n"]].append(line)
+    ledger = {item["event_key"]: item for item in map(plain, lines(folder / "ledger.jsonl"))}
+    # Beside a transaction's events stand its latest state, its aliases and the decisions on them.
+    transactions = [item for item in map(plain, lines(folder / "transactions.jsonl")) if "event" in item]
+    for item in transactions:
+        item["event"] = json.loads(item["event"])
+    alerts = [json.loads(json.loads(line["body"])["Message"]) for line in lines(folder / "alerts.jsonl")]
+    return Evidence(
+        folder, plan, webhooks, journal, ledger, transactions,
+        [published(line) for line in lines(folder / "bus.jsonl")],
+        {name: [published(line) for line in lines(folder / f"{name}.jsonl")] for name in CONSUMERS},
+        alerts, [dead_letter(line) for line in lines(folder / "dead.jsonl")], list(lines(folder / "archive.jsonl")))
+
+
+def body_of(row: dict[str, Any]) -> bytes:
+    return base64.b64decode(row["body"])

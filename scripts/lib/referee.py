@@ -1,0 +1,298 @@
+"""Judges a campaign: each webhook of the plan against tables, bus, queues and archive, by docs/SEMANTICS.md alone.
+
+It shares no code with the product. It makes no id of Tollgate's by itself: an event is found by its endpoint and its provider's
+id, which the plan knows, and everything else must agree about it.
+"""
+
+import dataclasses
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from evidence import CONSUMERS, Evidence
+
+KINDS = ("lost", "effects twice", "forged accepted", "altered", "leaked")
+# By what of a consumer's queue an event of a category ends.
+QUEUES = {"payment": "payments", "refund": "refunds", "dispute": "disputes"}
+# A longer provider's id is its SHA-256 in keys (docs/SEMANTICS.md, 6.8); no webhook of a plan has one.
+LONGEST_ID = 512
+ACCEPTED = "Event validated and queued for processing"
+DUPLICATE = "Duplicate event"
+Key = tuple[str, str]
+
+
+@dataclasses.dataclass
+class Anomaly:
+    kind: str
+    what: str
+    webhook: int | None = None
+    event: Key | None = None
+
+
+@dataclasses.dataclass
+class Due:
+    """An event that the plan knows."""
+
+    # Each reading of it that is right.
+    readings: list[dict[str, Any]]
+    # The webhooks that tell it and may take effect.
+    webhooks: list[int]
+
+
+class Referee:
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.anomalies: list[Anomaly] = []
+        self.due: dict[Key, Due] = {}
+        self.bus: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+        for event in evidence.bus:
+            self.bus[event["endpoint"], event["provider_event_id"]].append(event)
+        self.records: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+        for item in evidence.transactions:
+            self.records[item["event"]["endpoint"], item["event"]["provider_event_id"]].append(item)
+        self.dead = {letter["webhook_id"]: letter for letter in evidence.dead if letter["webhook_id"]}
+        self.rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in evidence.archive:
+            self.rows[row["webhook_id"]].append(row)
+
+    def judge(self) -> list[Anomaly]:
+        self.expect()
+        for n, webhook in self.evidence.webhooks.items():
+            if self.tries(n):
+                self.judge_answers(n, webhook)
+                self.judge_archive(n, webhook)
+                self.judge_fate(n, webhook)
+        for key, due in self.due.items():
+            self.judge_event(key, due)
+        self.judge_effects()
+        self.judge_strangers()
+        self.judge_leaks()
+        return self.anomalies
+
+    def note(self, kind: str, what: str, webhook: int | None = None, event: Key | None = None) -> None:
+        self.anomalies.append(Anomaly(kind, what, webhook, event))
+
+    # The journal.
+
+    def tries(self, n: int) -> list[dict[str, Any]]:
+        return [line for line in self.evidence.journal.get(n, []) if line["j"] == "try"]
+
+    def answers(self, n: int) -> list[dict[str, Any]]:
+        return [line for line in self.evidence.journal.get(n, []) if line["j"] == "answer"]
+
+    def acknowledgements(self, n: int) -> list[dict[str, Any]]:
+        return [line for line in self.answers(n) if 200 <= line["status"] < 300 or (line["status"] == 409 and line["said"] == DUPLICATE)]
+
+    def acknowledged(self) -> list[int]:
+        """The webhooks that may have an effect and were acknowledged."""
+        return [n for n, webhook in self.evidence.webhooks.items() if webhook["right"]["fate"] != "refused" and self.acknowledgements(n)]
+
+    # What is due.
+
+    def expect(self) -> None:
+        for n, webhook in self.evidence.webhooks.items():
+            right = webhook["right"]
+            is_effect = right["fate"] == "effect"
+            # Who contradicts a webhook that was not acknowledged before may be the first.
+            is_first = right["fate"] == "conflict" and not self.comes_after(n, webhook)
+            if not self.tries(n) or not (is_effect or is_first):
+                continue
+            for event in right.get("events", []):
+                for sha256 in {line["sha256"] for line in self.tries(n)}:
+                    readings = list(self.readings(event, sha256))
+                    for reading in readings:
+                        due = self.due.setdefault((webhook["endpoint"], reading["id"]), Due([], []))
+                        due.readings.append({**reading, "alone": len(readings) == 1})
+                        due.webhooks.append(n)
+
+    def readings(self, event: dict[str, Any], sha256: str) -> Iterable[dict[str, Any]]:
+        yield {**event, "id": event["id"].replace("{sha256}", sha256)}
+        if event.get("or"):
+            yield from self.readings(event["or"], sha256)
+
+    def comes_after(self, n: int, webhook: dict[str, Any]) -> bool:
+        """Whether the webhook that it contradicts or repeats was acknowledged before it was sent."""
+        acknowledged = [moment(line["at"]) for line in self.acknowledgements(webhook["after"])]
+        return bool(acknowledged) and min(acknowledged) < min(moment(line["at"]) for line in self.tries(n))
+
+    # A webhook.
+
+    def judge_answers(self, n: int, webhook: dict[str, Any]) -> None:
+        right = webhook["right"]
+        for answer in self.answers(n):
+            status = answer["status"]
+            if status == 429 or status >= 500:
+                continue
+            if right["fate"] == "refused":
+                if status < 300:
+                    self.note("forged accepted", f"{webhook['class']}: answered {status} ({answer['said']})", n)
+                elif status not in right["statuses"]:
+                    self.note("altered", f"{webhook['class']}: answered {status}, where {right['statuses']} was right", n)
+            elif status not in right["statuses"] and not (answer["attempt"] > 1 and answer["said"] == DUPLICATE):
+                self.note("lost", f"{webhook['class']}: answered {status} ({answer['said']}), where {right['statuses']} was right", n)
+
+    def judge_archive(self, n: int, webhook: dict[str, Any]) -> None:
+        sent = {(line["copy"], line["attempt"]): line["sha256"] for line in self.tries(n)}
+        for answer in self.acknowledgements(n):
+            rows = self.rows.get(answer["webhook_id"] or "", [])
+            if not rows and answer["said"] == ACCEPTED and webhook["right"]["fate"] == "effect":
+                self.note("lost", f"{webhook['class']}: {answer['webhook_id']} was accepted and is not in the archive", n)
+            for row in rows:
+                if row["sha256"] != sent[answer["copy"], answer["attempt"]]:
+                    self.note("altered", f"{answer['webhook_id']}: the archive has other bytes than were sent", n)
+
+    def judge_fate(self, n: int, webhook: dict[str, Any]) -> None:
+        fate = webhook["right"]["fate"]
+        reason = {"conflict": "conflicting_facts", "too_old": "too_old_to_tell"}.get(fate)
+        accepted = [line for line in self.acknowledgements(n) if line["said"] == ACCEPTED or fate == "conflict"]
+        if not reason or not accepted or (fate == "conflict" and not self.comes_after(n, webhook)):
+            return
+        reasons = {self.dead[line["webhook_id"]]["reason"] for line in accepted if line["webhook_id"] in self.dead}
+        if reasons != {reason}:
+            self.note("lost", f"{webhook['class']}: it is set aside as {reasons or 'nothing'}, where {reason} was right", n)
+
+    # An event.
+
+    def judge_event(self, key: Key, due: Due) -> None:
+        is_acknowledged = any(self.acknowledgements(n) for n in due.webhooks)
+        has_traces = bool(self.bus[key] or self.records[key])
+        if not is_acknowledged and not has_traces:
+            return
+        if not has_traces and not any(reading["alone"] for reading in due.readings):
+            # Another reading of it took effect, which is judged as the event that it is.
+            others = {self_key for self_key, other in self.due.items() if set(other.webhooks) & set(due.webhooks)}
+            if any(self.bus[other] for other in others):
+                return
+        state = self.evidence.ledger.get("#".join(key), {}).get("state")
+        if state != "processed":
+            self.note("lost", f"the ledger says {state or 'nothing'}", event=key)
+        if len(self.records[key]) != 1:
+            kind = "effects twice" if self.records[key] else "lost"
+            self.note(kind, f"{len(self.records[key])} records among the transactions", event=key)
+        if not self.bus[key]:
+            self.note("lost", "it is not on the bus", event=key)
+        self.judge_facts(key, due)
+        self.judge_routes(key, due)
+
+    def judge_facts(self, key: Key, due: Due) -> None:
+        copies = self.bus[key] + [record["event"] for record in self.records[key]]
+        copies += [event for row in self.archived(due) for event in row["events"] if event["provider_event_id"] == key[1]]
+        if len({event["id"] for event in copies}) > 1:
+            self.note("effects twice", f"it has several ids: {sorted({event['id'] for event in copies})}", event=key)
+        for event in copies:
+            differences = [different(event, reading) for reading in due.readings]
+            if all(differences):
+                self.note("altered", f"{event['id']}: {min(differences, key=len)}", event=key)
+                return
+        facts = {json.dumps([event[name] for name in ("type", "amount", "transaction_id", "effect_id", "restates", "occurred_at")])
+                 for event in copies}
+        if len(facts) > 1:
+            self.note("altered", f"its copies differ: {sorted(facts)}", event=key)
+        if not any(event["id"] == copy["id"] for row in self.archived(due) for event in row["events"] for copy in self.bus[key]):
+            self.note("lost", "no row of the archive has it", event=key)
+
+    def archived(self, due: Due) -> list[dict[str, Any]]:
+        known = {line["webhook_id"] for n in due.webhooks for line in self.answers(n)} | {
+            event["webhook_id"] for key in self.keys_of(due) for event in self.bus[key]}
+        return [row for webhook_id in known for row in self.rows.get(webhook_id or "", [])]
+
+    def keys_of(self, due: Due) -> list[Key]:
+        return [(self.evidence.webhooks[n]["endpoint"], reading["id"]) for n in due.webhooks for reading in due.readings]
+
+    def judge_routes(self, key: Key, due: Due) -> None:
+        for event in self.bus[key][:1]:
+            queue = QUEUES.get(event["category"])
+            found = {name for name in CONSUMERS for one in self.evidence.consumers[name] if one["id"] == event["id"]}
+            if event["restates"] is None and queue and found != {queue}:
+                self.note("lost", f"{event['id']} is in the queues {sorted(found)}, and not in {queue} alone", event=key)
+            if event["restates"] and found:
+                self.note("effects twice", f"{event['id']} restates another event, and is in the queues {sorted(found)}", event=key)
+            is_planned = any(reading.get("effect") for reading in due.readings)
+            if event["restates"] and not is_planned and not self.is_told_beside(key, due, event):
+                self.note("lost", f"{event['id']} restates {event['restates']}, and tells another effect", event=key)
+
+    def is_told_beside(self, key: Key, due: Due, event: dict[str, Any]) -> bool:
+        """Whether another event of the same delivery has the effect that it restates."""
+        beside = {other for other, one in self.due.items() if other != key and set(one.webhooks) & set(due.webhooks)}
+        return any(event["restates"] == one["id"] for other in beside for one in self.bus[other])
+
+    # An effect.
+
+    def judge_effects(self) -> None:
+        by_id: dict[str, set[str]] = defaultdict(set)
+        for name in CONSUMERS:
+            for event in self.evidence.consumers[name]:
+                by_id[event["effect_id"]].add(event["id"])
+        for effect, ids in by_id.items():
+            if len(ids) > 1:
+                self.note("effects twice", f"{effect} is at a consumer by {sorted(ids)}")
+        planned: dict[str, set[Key]] = defaultdict(set)
+        for key, due in self.due.items():
+            for reading in due.readings:
+                if reading.get("effect"):
+                    planned[reading["effect"]].add(key)
+        for name, keys in planned.items():
+            told = {event["id"]: event for key in keys for event in self.bus[key]}
+            firsts = [event["id"] for event in told.values() if event["restates"] is None]
+            if told and (len(firsts) != 1 or any(event["restates"] not in (None, *firsts) for event in told.values())):
+                self.note("effects twice" if len(firsts) > 1 else "lost", f"{name}: of {sorted(told)} the first are {firsts}")
+            if len({event["effect_id"] for event in told.values()}) > 1:
+                self.note("effects twice", f"{name}: its events have several effects")
+
+    # What nobody planned.
+
+    def judge_strangers(self) -> None:
+        for key in {*self.bus, *self.records} - set(self.due):
+            # What the fraud rules flag is an event of ours about one of theirs.
+            if all(event["type"] == "payment.flagged" for event in self.bus.get(key, [])) and not self.records.get(key):
+                continue
+            self.note("forged accepted", "an event that no webhook of the plan may have made", event=key)
+        sent = {line["sha256"] for lines in self.evidence.journal.values() for line in lines if line["j"] == "try"}
+        for row in self.evidence.archive:
+            # An unread message is archived as it was found in a queue.
+            if row["endpoint"] and row["sha256"] not in sent:
+                self.note("forged accepted", f"{row['webhook_id']} is in the archive, and nobody sent it")
+
+    def judge_leaks(self) -> None:
+        wanted = [("planted", text) for text in self.evidence.plan["planted"]]
+        wanted += [(f"key of {name}", key) for name, key in self.evidence.secrets()]
+        for place, text in self.evidence.texts():
+            for what, needle in wanted:
+                # As it is, and as JSON in a text of JSON has it.
+                if needle in text or json.dumps(needle)[1:-1] in text:
+                    # A key is not repeated here.
+                    self.note("leaked", f"{what if what != 'planted' else repr(needle)} stands in {place}")
+
+    def counts(self) -> dict[str, int]:
+        found = Counter(anomaly.kind for anomaly in self.anomalies)
+        return {kind: found[kind] for kind in KINDS}
+
+
+def moment(text: str) -> datetime:
+    # Nanoseconds are more than datetime holds.
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00")))
+
+
+def written(amount: dict[str, Any] | None) -> str:
+    """An amount as the plan writes it."""
+    if amount is None:
+        return "-"
+    if amount["value"] is None:
+        return f"{amount['minor_units']} minor units of {amount['currency']}"
+    return f"{amount['value']} {amount['currency']}"
+
+
+def different(event: dict[str, Any], reading: dict[str, Any]) -> list[str]:
+    """What an event says otherwise than a reading of it."""
+    found = [f"{name} {event[name]!r}, and not {reading[name]!r}" for name in ("type",) if event[name] != reading[name]]
+    if written(event["amount"]) != reading["amount"]:
+        found.append(f"amount {written(event['amount'])}, and not {reading['amount']}")
+    for name in ("transaction", "movement"):
+        if reading.get(name) and event[f"{name}_id"] != reading[name]:
+            found.append(f"{name} {event[f'{name}_id']}, and not {reading[name]}")
+    if reading.get("occurred_at") and moment(event["occurred_at"]) != moment(reading["occurred_at"]):
+        found.append(f"at {event['occurred_at']}, and not {reading['occurred_at']}")
+    return found
