@@ -1,7 +1,10 @@
 //! What a request asks for, and of whom.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tollgate_testkit::aws::entry_count;
 
 use crate::http::Whole;
 
@@ -34,6 +37,7 @@ pub struct Call {
     pub has_older: bool,
     target: String,
     body: bytes::Bytes,
+    entries: OnceLock<usize>,
 }
 
 impl Call {
@@ -51,6 +55,7 @@ impl Call {
             has_older: false,
             target: request.target().to_owned(),
             body: request.body.clone(),
+            entries: OnceLock::new(),
         }
     }
 
@@ -66,6 +71,7 @@ impl Call {
             has_older: false,
             target: request.target().to_owned(),
             body: request.body.clone(),
+            entries: OnceLock::new(),
         };
         let event = call.json();
         let records = event.get("Records").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -87,6 +93,18 @@ impl Call {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// The entries of a batch call to AWS that can be answered in part; none of another call.
+    pub fn entries(&self) -> usize {
+        *self.entries.get_or_init(|| match self.operation.as_str() {
+            "BatchExecuteStatement"
+            | "BatchGetItem"
+            | "BatchWriteItem"
+            | "PutEvents"
+            | "SendMessageBatch" => entry_count(&self.operation, &self.json()),
+            _ => 0,
+        })
+    }
+
     /// The same for each call that asks for the same.
     pub fn key(&self) -> Vec<u8> {
         [self.operation.as_bytes(), b" ", self.target.as_bytes(), b" ", &self.body].concat()
@@ -94,9 +112,8 @@ impl Call {
 
     /// Whether its path or its body has this text.
     pub fn contains(&self, text: &str) -> bool {
-        let text = text.as_bytes();
-        let is_in = |all: &[u8]| !text.is_empty() && all.windows(text.len()).any(|part| part == text);
-        is_in(self.target.as_bytes()) || is_in(&self.body)
+        let is_in = |all: &[u8]| memchr::memmem::find(all, text.as_bytes()).is_some();
+        !text.is_empty() && (is_in(self.target.as_bytes()) || is_in(&self.body))
     }
 }
 

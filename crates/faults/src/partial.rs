@@ -7,7 +7,7 @@ use hyper::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
 use serde_json::{Value, json};
-use tollgate_testkit::aws::{LeftOut, UNDONE, entry_count};
+use tollgate_testkit::aws::{LeftOut, UNDONE};
 
 use crate::{
     call::Call,
@@ -21,12 +21,11 @@ const ONE_IN: u64 = 3;
 /// Whether AWS may do a part of this call. Of an item alone DynamoDB says an error instead ("BatchGetItem" and
 /// "BatchWriteItem", API reference: if none of the items can be processed, the call fails).
 pub fn is_possible(call: &Call) -> bool {
-    let least = match call.operation.as_str() {
-        "BatchGetItem" | "BatchWriteItem" => 2,
-        "BatchExecuteStatement" | "PutEvents" | "SendMessageBatch" => 1,
-        _ => return false,
-    };
-    entry_count(&call.operation, &call.json()) >= least
+    call.entries() >= if does_some(call) { 2 } else { 1 }
+}
+
+fn does_some(call: &Call) -> bool {
+    matches!(call.operation.as_str(), "BatchGetItem" | "BatchWriteItem")
 }
 
 /// A batch call without some of its entries.
@@ -40,17 +39,15 @@ pub struct Rest {
 
 /// Leaves out some of the entries, one at least.
 pub fn leave_out(call: &Call, one_in: Option<u64>, dice: &mut Dice) -> Rest {
-    let request = call.json();
-    let count = entry_count(&call.operation, &request);
+    let count = call.entries();
     let mut places: Vec<usize> = (0..count).collect();
     dice.shuffle(&mut places);
     let more = places.iter().skip(1).filter(|_| dice.below(one_in.unwrap_or(ONE_IN)) == 0).count();
-    let most =
-        if matches!(call.operation.as_str(), "BatchGetItem" | "BatchWriteItem") { count - 1 } else { count };
+    let most = if does_some(call) { count - 1 } else { count };
     places.truncate((more + 1).min(most));
     let count = places.len();
     let places = places.into_iter().map(|place| (place, UNDONE)).collect();
-    Rest { entries: LeftOut::of(&call.operation, &request, places), count }
+    Rest { entries: LeftOut::of(&call.operation, &call.json(), places), count }
 }
 
 impl Rest {
