@@ -120,7 +120,7 @@ impl<P: ProcessPorts> Process<P> {
             let known = keys.iter().zip(&roots).find(|(key, root)| key != root).map(|(_, root)| root);
             let Some(root) = known.or_else(|| roots.first()).cloned() else { continue };
             for alias in roots {
-                if alias != root && names.root(&alias, by) != root {
+                if names.root(&alias, by) != root {
                     learned.push((event, names.learn(alias, root.clone(), by)));
                 }
             }
