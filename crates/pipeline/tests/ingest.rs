@@ -455,6 +455,26 @@ async fn no_failure_of_any_call_loses_what_was_acknowledged() {
     }
 }
 
+/// The body is at the limit, so that it goes by way of S3.
+#[tokio::test]
+async fn while_anything_is_away_nothing_is_promised_and_the_repeat_is_taken() {
+    let mut body = payment("evt_1").body("stripe").unwrap().into_bytes();
+    body.resize(LIMIT, b' ');
+    for away in ["endpoints.endpoints", "secrets.keys", "ledger.claim", "payloads.put", "intake.send"] {
+        let (world, faults) = (world(), Faults::away(away));
+        let intake = world.intake(&faults);
+        let webhook = sender("stripe", "stripe").sign("", &body, noon());
+        for _ in 0..3 {
+            let taken = world.take_on(&intake, Some("stripe"), &webhook).await;
+            assert!(matches!(taken, Err(Rejection::Unavailable(_))), "{away}: {taken:?}");
+            assert!(world.queued(Delivery::Fast).is_empty(), "{away}");
+        }
+        let taken = world.take(Some("stripe"), &webhook).await;
+        assert!(taken.is_ok(), "{away}: {taken:?}");
+        assert_eq!(world.queued(Delivery::Fast).len(), 1, "{away}");
+    }
+}
+
 #[tokio::test]
 async fn concurrent_copies_are_one_acceptance() {
     for seed in 0..64 {

@@ -55,6 +55,8 @@ enum Plan {
     Nth(usize, Fault),
     /// So many calls in a thousand, by a generator's state.
     Chance(u64, u64),
+    /// Every call of this name.
+    Away(&'static str),
     /// Each call waits for its turn.
     ByHand,
 }
@@ -87,6 +89,11 @@ impl Faults {
     /// `fault` at the call of number `nth`, counted from 0 over all ports.
     pub fn nth(nth: usize, fault: Fault) -> Self {
         Self::new(Plan::Nth(nth, fault), false)
+    }
+
+    /// Every call of `call`, a `port.call`, fails and has had no effect.
+    pub fn away(call: &'static str) -> Self {
+        Self::new(Plan::Away(call), false)
     }
 
     /// Any fault at so many calls in a thousand, and tasks interleaved at the calls; the same for the same seed.
@@ -159,6 +166,7 @@ impl Faults {
                 let fault = Fault::ALL.get(usize::try_from(drawn >> 32).unwrap_or(0) % Fault::ALL.len());
                 (fault.copied().filter(|_| drawn % 1_000 < *per_thousand), draw(state) % 4)
             }
+            Plan::Away(away) => ((*away == name).then_some(Fault::Before), 0),
             Plan::ByHand => (None, 0),
         };
         if self.is_by_hand {

@@ -18,7 +18,7 @@ use tollgate_testkit::{
     webhook::{Payment, adyen, adyen_event_id},
 };
 
-use crate::{noon, payment, process, sender, spoil, take, take_payment, world};
+use crate::{noon, payment, process, process_with, sender, spoil, take, take_payment, world};
 
 /// Longer than the intakes' visibility timeout, in milliseconds.
 const LATER_MS: i64 = 361_000;
@@ -76,6 +76,50 @@ async fn the_last_failure_of_a_message_sets_it_aside_and_its_group_goes_on() {
     let outcomes = archived(&world);
     assert_eq!(outcomes[0], (Outcome::SetAside, Some("bus_unavailable".to_owned()), 0));
     assert!(outcomes[1..].iter().all(|row| *row == (Outcome::Processed, None, 1)), "{outcomes:?}");
+}
+
+/// What is away stays so for two receives; then the queue is worked off. Each is published again after what failed behind it.
+#[tokio::test]
+async fn after_an_outage_each_payment_is_worked_off_in_its_order() {
+    let taken: Vec<(String, &str)> =
+        (0..24).map(|number| (format!("e{number:02}"), ["A", "B", "C"][number * 7 % 3])).collect();
+    for away in [
+        "endpoints.endpoints",
+        "ledger.known",
+        "effects.claim",
+        "transactions.latest",
+        "transactions.record",
+        "bus.publish",
+        "archive_queue.send",
+        "ledger.mark",
+    ] {
+        let world = world();
+        for (id, transaction) in &taken {
+            take_payment(&world, "lined-up", "stripe", &Payment::new(id, *transaction, noon())).await;
+        }
+        for _ in 0..2 {
+            // The others stand behind these in their groups.
+            assert_eq!(
+                process_with(&world, Delivery::Ordered, &Faults::away(away)).await.len(),
+                10,
+                "{away}"
+            );
+            assert_eq!(world.queued(Delivery::Ordered).len(), taken.len(), "{away}");
+            world.clock.advance_ms(LATER_MS);
+        }
+        while !world.queued(Delivery::Ordered).is_empty() {
+            assert!(process(&world, Delivery::Ordered).await.is_empty(), "{away}");
+        }
+        assert!(world.intake.quarantine().messages().is_empty(), "{away}");
+        let mut seen = BTreeSet::new();
+        let first = published(&world).into_iter().filter(|id| seen.insert(id.clone())).collect::<Vec<_>>();
+        for payment in ["A", "B", "C"] {
+            let sent = |id: &String| taken.iter().any(|(taken, of)| taken == id && *of == payment);
+            let in_order = taken.iter().filter(|(_, of)| *of == payment).map(|(id, _)| id);
+            assert!(first.iter().filter(|id| sent(id)).eq(in_order), "{away}, {payment}: {first:?}");
+        }
+        assert_eq!(seen.len(), taken.len(), "{away}");
+    }
 }
 
 /// On the last day of a week in the queue: a failure at the last try, poison, and a contradiction.
