@@ -5,18 +5,19 @@ use tollgate_core::EventType;
 use tollgate_pipeline::ports::{Document, EventBus, PortError, PortResult};
 
 use crate::{
-    batch::{Item, Limits, batched},
+    batch::{Budget, Item, Limits, batched},
     error::port_error,
     prepared::PreparedItems,
 };
 
 const SERVICE: &str = "eventbridge";
+static BUDGET: Budget = Budget::full();
 /// The `source` of every entry.
 pub const SOURCE: &str = "tollgate";
 /// Of an entry, its time's part.
 const TIME_BYTES: usize = 14;
 /// PutEvents: 10 entries and 1 MB a call.
-const LIMITS: Limits = Limits { service: SERVICE, items: 10, bytes: 1_000_000 };
+static LIMITS: Limits = Limits { service: SERVICE, items: 10, bytes: 1_000_000, budget: &BUDGET };
 
 /// The bus `payment-events`.
 #[derive(Debug, Clone)]

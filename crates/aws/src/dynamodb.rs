@@ -10,16 +10,17 @@ use aws_sdk_dynamodb::{
 use tollgate_pipeline::ports::{PortError, PortResult};
 
 use crate::{
-    batch::{Item, Limits},
+    batch::{Budget, Item, Limits},
     error::{build_error, port_error},
 };
 
 pub(crate) const SERVICE: &str = "dynamodb";
+pub(crate) static BUDGET: Budget = Budget::full();
 
 /// BatchGetItem: 100 keys a call, and 16 MB of answer, which 100 of our small items never reach (API reference).
-pub(crate) const READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX };
+pub(crate) static READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX, budget: &BUDGET };
 /// BatchWriteItem: 25 items and 16 MB a call (API reference).
-pub(crate) const WRITE: Limits = Limits { service: SERVICE, items: 25, bytes: 16_000_000 };
+pub(crate) static WRITE: Limits = Limits { service: SERVICE, items: 25, bytes: 16_000_000, budget: &BUDGET };
 
 /// An item as the SDK has it.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;

@@ -13,7 +13,7 @@ use tollgate_pipeline::{
 use tracing::error;
 
 use crate::{
-    error::port_error,
+    error::{in_time, port_error},
     names::{ENDPOINTS_KEY, is_own_secret},
 };
 
@@ -76,7 +76,7 @@ impl S3Endpoints {
 
 impl EndpointSource for S3Endpoints {
     async fn endpoints(&self, known: Option<&str>) -> PortResult<Option<Listing>> {
-        let stored = match self.find(known).await? {
+        let stored = match in_time(SERVICE, self.find(known)).await? {
             Found::Same => return Ok(None),
             Found::Document(stored) => stored,
             Found::Nothing => {
@@ -98,7 +98,7 @@ impl EndpointSource for S3Endpoints {
 
 impl EndpointStore for S3Endpoints {
     async fn load(&self) -> PortResult<Option<StoredEndpoints>> {
-        match self.find(None).await? {
+        match in_time(SERVICE, self.find(None)).await? {
             Found::Document(stored) => Ok(Some(stored)),
             Found::Nothing => Ok(None),
             Found::Same => Err(PortError::permanent(SERVICE, "unchanged, and never read")),

@@ -1,7 +1,9 @@
 //! SDK errors as port errors.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use tollgate_pipeline::ports::PortError;
+use tollgate_pipeline::ports::{PortError, PortResult};
+
+use crate::LONGEST_CALL;
 
 /// Error codes of permanent failures: the request is wrong, or what it names is not there. Every other error is
 /// retryable: a wrong "permanent" gives up a webhook that could pass, a wrong "retryable" costs one more receive. Calls
@@ -36,6 +38,15 @@ pub fn port_error<E: ProvideErrorMetadata, R>(service: &'static str, error: &Sdk
     } else {
         PortError::retryable(service, code)
     }
+}
+
+/// `call`, or a failure once a call has taken as long as it may. The SDK's own bound ends where an answer's body begins.
+pub(crate) async fn in_time<T>(
+    service: &'static str,
+    call: impl Future<Output = PortResult<T>>,
+) -> PortResult<T> {
+    let late = |_| Err(PortError::retryable(service, "not answered in time"));
+    tokio::time::timeout(LONGEST_CALL, call).await.unwrap_or_else(late)
 }
 
 /// Whether an error of [`port_error`] says that the call is not permitted: it stays so until a policy changes.

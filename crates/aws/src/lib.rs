@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aws_config::{
-    BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
-    timeout::TimeoutConfig,
+    BehaviorVersion, ConfigLoader, SdkConfig, environment::EnvironmentVariableCredentialsProvider,
+    retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_dynamodb::config::ProvideCredentials;
 
@@ -29,7 +29,9 @@ pub mod secrets;
 mod statements;
 pub mod transactions;
 
-/// Attempts for each call, the first included. The SDK's standard mode backs off with jitter between them.
+/// Attempts for each call, the first included. The SDK's standard mode backs off with jitter between them, and has a budget
+/// for the retries of a service in one process: 500, of which a retry costs 5 (10 after a timeout or a 5xx) and a call that
+/// passes gives back 1 or what it took (`TokenBucket` of aws-smithy-runtime). A service that is away gets 50 to 100 retries.
 const MAX_ATTEMPTS: u32 = 3;
 /// A connection inside a region takes a few milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,7 +44,18 @@ pub const LONGEST_CALL: Duration = batch::PATIENCE;
 
 /// The configuration that every client is made from: credentials, region and endpoint from the environment.
 pub async fn sdk_config() -> SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let loader = config_loader();
+    // Lambda's credentials. The SDK's chain of providers looks at them first, too, but is long to set up.
+    let environment = EnvironmentVariableCredentialsProvider::new();
+    match environment.provide_credentials().await {
+        Ok(_) => loader.credentials_provider(environment).load().await,
+        Err(_) => loader.load().await,
+    }
+}
+
+/// The configuration of [`sdk_config`], before anything of the environment: how calls are made, repeated and given up.
+pub fn config_loader() -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http::SharedHttps::default())
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(
@@ -51,13 +64,7 @@ pub async fn sdk_config() -> SdkConfig {
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .operation_timeout(OPERATION_TIMEOUT)
                 .build(),
-        );
-    // Lambda's credentials. The SDK's chain of providers looks at them first, too, but is long to set up.
-    let environment = EnvironmentVariableCredentialsProvider::new();
-    match environment.provide_credentials().await {
-        Ok(_) => loader.credentials_provider(environment).load().await,
-        Err(_) => loader.load().await,
-    }
+        )
 }
 
 /// An S3 client. A custom endpoint means a local server, which has no host name for each bucket.

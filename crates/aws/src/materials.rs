@@ -22,7 +22,7 @@ use tollgate_pipeline::ports::{MaterialStore, Materials, PortError, PortResult, 
 use tollgate_providers::{KeyRequest, Material, MaterialRequest};
 use tracing::error;
 
-use crate::error::port_error;
+use crate::error::{in_time, port_error};
 
 const SERVICE: &str = "materials";
 /// A certificate chain is some 6 KB of PEM, a key half a kilobyte of JSON.
@@ -112,11 +112,13 @@ impl HttpsMaterials {
 
 impl Materials for HttpsMaterials {
     async fn fetch(&self, request: &MaterialRequest) -> PortResult<Material> {
-        let bytes = match request {
-            MaterialRequest::Certificate { url } => self.certificate(url).await,
-            MaterialRequest::JsonWebKey(request) => self.json_web_key(request).await,
+        let fetch = async {
+            match request {
+                MaterialRequest::Certificate { url } => self.certificate(url).await,
+                MaterialRequest::JsonWebKey(request) => self.json_web_key(request).await,
+            }
         };
-        bytes.map(Material)
+        in_time(SERVICE, fetch).await.map(Material)
     }
 }
 
@@ -145,22 +147,25 @@ impl S3Materials {
 
 impl MaterialStore for S3Materials {
     async fn load(&self, endpoint: &EndpointId) -> PortResult<Vec<StoredMaterial>> {
-        let key = format!("{PREFIX}{endpoint}.json");
-        let object = self.client().get_object().bucket(&self.bucket).key(key).send().await;
-        let object = match object.map_err(|problem| port_error("s3", &problem)) {
-            Ok(object) => object,
-            Err(PortError::Permanent { detail, .. }) if detail == "NoSuchKey" => return Ok(Vec::new()),
-            // The bucket's old objects are archived. What nobody wrote for so long is not missed.
-            Err(PortError::Retryable { detail, .. }) if detail == "InvalidObjectState" => {
-                return Ok(Vec::new());
-            }
-            Err(problem) => return Err(problem),
-        };
-        let bytes = object.body.collect().await.map_err(|_| PortError::retryable("s3", "body cut off"))?;
-        Ok(serde_json::from_slice(&bytes.into_bytes()).unwrap_or_else(|problem| {
-            error!(%endpoint, line = problem.line(), column = problem.column(), "stored materials cannot be read");
-            Vec::new()
-        }))
+        in_time("s3", async {
+            let key = format!("{PREFIX}{endpoint}.json");
+            let object = self.client().get_object().bucket(&self.bucket).key(key).send().await;
+            let object = match object.map_err(|problem| port_error("s3", &problem)) {
+                Ok(object) => object,
+                Err(PortError::Permanent { detail, .. }) if detail == "NoSuchKey" => return Ok(Vec::new()),
+                // The bucket's old objects are archived. What nobody wrote for so long is not missed.
+                Err(PortError::Retryable { detail, .. }) if detail == "InvalidObjectState" => {
+                    return Ok(Vec::new());
+                }
+                Err(problem) => return Err(problem),
+            };
+            let bytes = object.body.collect().await.map_err(|_| PortError::retryable("s3", "body cut off"))?;
+            Ok(serde_json::from_slice(&bytes.into_bytes()).unwrap_or_else(|problem| {
+                error!(%endpoint, line = problem.line(), column = problem.column(), "stored materials cannot be read");
+                Vec::new()
+            }))
+        })
+        .await
     }
 
     async fn save(&self, endpoint: &EndpointId, materials: &[StoredMaterial]) -> PortResult<()> {

@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use tollgate_pipeline::ports::{PayloadSource, PayloadStore, PortError, PortResult};
 
-use crate::error::port_error;
+use crate::error::{in_time, port_error};
 
 const SERVICE: &str = "s3";
 
@@ -46,9 +46,12 @@ impl PayloadStore for S3Payloads {
 
 impl PayloadSource for S3Payloads {
     async fn get(&self, key: &str) -> PortResult<Vec<u8>> {
-        let object = self.client().get_object().bucket(&self.bucket).key(key).send().await;
-        let object = object.map_err(|problem| port_error(SERVICE, &problem))?;
-        let bytes = object.body.collect().await;
-        Ok(bytes.map_err(|_| PortError::retryable(SERVICE, "body cut off"))?.to_vec())
+        let read = async {
+            let object = self.client().get_object().bucket(&self.bucket).key(key).send().await;
+            let object = object.map_err(|problem| port_error(SERVICE, &problem))?;
+            let bytes = object.body.collect().await;
+            Ok(bytes.map_err(|_| PortError::retryable(SERVICE, "body cut off"))?.to_vec())
+        };
+        in_time(SERVICE, read).await
     }
 }

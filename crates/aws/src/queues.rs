@@ -16,12 +16,15 @@ use tollgate_pipeline::{
 };
 
 use crate::{
-    batch::{Item, Limits, batched},
+    batch::{Budget, Item, Limits, batched},
     error::{build_error, port_error},
     prepared::PreparedItems,
 };
 
 const SERVICE: &str = "sqs";
+static BUDGET: Budget = Budget::full();
+/// SendMessageBatch: 10 messages and 1 MiB a call.
+static LIMITS: Limits = Limits { service: SERVICE, items: 10, bytes: MAX_MESSAGE_BYTES, budget: &BUDGET };
 
 /// Both intake queues, as the validator sends to them.
 #[derive(Debug, Clone)]
@@ -105,11 +108,9 @@ impl SqsArchiveQueue {
 
 impl ArchiveQueue for SqsArchiveQueue {
     async fn send(&self, messages: Vec<String>) -> Vec<PortResult<()>> {
-        // SendMessageBatch: 10 messages and 1 MiB a call.
-        let limits = Limits { service: SERVICE, items: 10, bytes: MAX_MESSAGE_BYTES };
         let sizes: Vec<usize> = messages.iter().map(String::len).collect();
         let bodies = PreparedItems::new(&messages, false, String::clone);
-        batched(limits, &sizes, async |chunk| self.send_batch(bodies.take(chunk)).await).await
+        batched(LIMITS, &sizes, async |chunk| self.send_batch(bodies.take(chunk)).await).await
     }
 }
 

@@ -9,13 +9,13 @@ use tollgate_pipeline::ports::{PortError, PortResult};
 
 use crate::{
     batch::{Item, Limits, batched},
-    dynamodb::SERVICE,
+    dynamodb::{BUDGET, SERVICE},
     error::{build_error, port_error},
     prepared::PreparedItems,
 };
 
 /// BatchExecuteStatement: 25 statements a call (API reference). Ours are some 500 bytes.
-const EXECUTE: Limits = Limits { service: SERVICE, items: 25, bytes: usize::MAX };
+static EXECUTE: Limits = Limits { service: SERVICE, items: 25, bytes: usize::MAX, budget: &BUDGET };
 
 /// What a statement did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

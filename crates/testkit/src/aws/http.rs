@@ -42,6 +42,10 @@ pub(super) struct Request {
     pub(super) body: Value,
 }
 
+/// Errors that AWS answers with 500 or 503 ("Common errors" of the API references).
+const OF_THE_SERVICE: [&str; 4] =
+    ["InternalFailure", "InternalServerError", "InternalException", "ServiceUnavailable"];
+
 /// A server that refuses what AWS refuses and answers the rest as a test says. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -51,7 +55,7 @@ pub struct Server {
 
 impl Server {
     /// Has `answer` called with each operation's name and its request, without the entries that AWS would refuse. An answer
-    /// with a `__type` is an error.
+    /// with a `__type` is an error: of the service where it is one of `OF_THE_SERVICE`, and of the caller otherwise.
     pub fn start(mut answer: impl FnMut(&str, &Value) -> Value + Send + 'static) -> Self {
         Self::listen(move |Request { operation, body, .. }: &Request| {
             let left_out = LeftOut::of(operation, body, bad_entries(operation, body));
@@ -113,7 +117,11 @@ fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
             Ok(answer) => ("200 OK", answer, String::new()),
             // SQS names its errors here ("Making Query API requests", developer guide).
             Err(Failure { code, body }) => {
-                ("400 Bad Request", body, format!("x-amzn-query-error: {code};Sender\r\n"))
+                let (status, whose) = match OF_THE_SERVICE.contains(&code.as_str()) {
+                    true => ("500 Internal Server Error", "Receiver"),
+                    false => ("400 Bad Request", "Sender"),
+                };
+                (status, body, format!("x-amzn-query-error: {code};{whose}\r\n"))
             }
         };
         let body = body.to_string();
