@@ -33,6 +33,9 @@ class Evidence:
     # Messages in dead-letter queues and quarantines: `queue`, `reason`, `webhook_id`, `body`.
     dead: list[dict[str, Any]]
     archive: list[dict[str, Any]]
+    # What the proxy did, and what the campaign did, each with its time.
+    faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    moments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Everything that must hold no card number and no key, by where it is."""
@@ -104,7 +107,8 @@ def read(folder: Path) -> Evidence:
         folder, plan, webhooks, journal, ledger, transactions,
         [published(line) for line in lines(folder / "bus.jsonl")],
         {name: [published(line) for line in lines(folder / f"{name}.jsonl")] for name in CONSUMERS},
-        alerts, [dead_letter(line) for line in lines(folder / "dead.jsonl")], list(lines(folder / "archive.jsonl")))
+        alerts, [dead_letter(line) for line in lines(folder / "dead.jsonl")], list(lines(folder / "archive.jsonl")),
+        list(lines(folder / "faults.jsonl")), list(lines(folder / "moments.jsonl")))
 
 
 def body_of(row: dict[str, Any]) -> bytes:

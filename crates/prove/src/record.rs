@@ -27,6 +27,9 @@ pub(crate) struct Faults {
 pub(crate) enum Operation {
     /// A new key; the one before it still verifies.
     Rotate { endpoint: String },
+    /// Other settings, under which the bodies of its webhooks are read otherwise (`revision`): for some seconds some copies
+    /// of the functions have them and others do not, as with a canary.
+    Reconfigure { endpoint: String },
     /// New processes of a function.
     Redeploy { function: String },
 }

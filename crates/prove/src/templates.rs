@@ -16,8 +16,9 @@ const YEAR: &str = "2026";
 const UNIX: [&str; 3] = ["176", "177", "178"];
 /// Whose webhooks nobody else can sign: their keys are fetched from the provider.
 const UNSIGNABLE: [&str; 2] = ["paypal", "plaid"];
-/// What they show depends on how their ids end, or their amount is a part of an id.
-const EXCLUDED: [(&str, &str); 4] = [
+/// What they show depends on how their ids end, their amount is a part of an id, or they are signed already.
+const EXCLUDED: [(&str, &str); 5] = [
+    ("nuvei", "a sale"),
     ("midtrans", "the three others"),
     ("paystack", "a refund under way has no reference"),
     ("paystack", "the same refund, a step on"),

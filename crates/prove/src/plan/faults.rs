@@ -11,7 +11,8 @@ const MOMENTS_APART_MS: u64 = 6_000;
 const CALM: u64 = 10;
 
 /// What may be on the way of one webhook, by function: each is an await between two effects.
-const AWAITS: [(&str, &str, &str); 14] = [
+const AWAITS: [(&str, &str, &str); 16] = [
+    ("validator", "secretsmanager", "GetSecretValue"),
     ("validator", "dynamodb", "PutItem"),
     ("validator", "dynamodb", "UpdateItem"),
     ("validator", "sqs", "SendMessage"),
@@ -19,6 +20,7 @@ const AWAITS: [(&str, &str, &str); 14] = [
     ("processor", "dynamodb", "BatchGetItem"),
     ("processor", "dynamodb", "BatchExecuteStatement"),
     ("processor", "dynamodb", "BatchWriteItem"),
+    ("processor", "s3", "GetObject"),
     ("processor", "events", "PutEvents"),
     ("processor", "sqs", "SendMessageBatch"),
     ("processor", "sqs", "SendMessage"),
@@ -27,6 +29,12 @@ const AWAITS: [(&str, &str, &str); 14] = [
     ("fraud-detector", "dynamodb", "PutItem"),
     ("fraud-detector", "events", "PutEvents"),
 ];
+/// Whose settings change under load.
+const RECONFIGURED: [&str; 2] = ["prove-stripe", "prove-square-ordered"];
+/// A campaign of five minutes and more has an outage of the bus, for as long as messages come back thrice: they are set aside.
+/// In milliseconds.
+const LONG: u64 = 300_000;
+const OUTAGE: u64 = 110_000;
 const KILLS: [&str; 3] = ["kill_before", "kill_after", "kill_answered"];
 
 /// What a moment is about.
@@ -83,6 +91,15 @@ pub(super) fn lines(choices: &mut Choices, rotated: &[String], millis: u64) -> V
         let rules = rules(theme, choices);
         lines.push(Line::Faults(Faults { at_ms: moment * length, theme: format!("{theme:?}"), rules }));
     }
+    if millis >= LONG {
+        let begins = until / 3;
+        lines.retain(
+            |line| !matches!(line, Line::Faults(faults) if (begins..begins + OUTAGE).contains(&faults.at_ms)),
+        );
+        let rules =
+            vec![rule("away", "aws", json!({"function": "processor", "service": "events", "chance": 1.0}))];
+        lines.push(Line::Faults(Faults { at_ms: begins, theme: "Outage".to_owned(), rules }));
+    }
     lines.push(Line::Faults(Faults { at_ms: until, theme: "calm".to_owned(), rules: Vec::new() }));
     lines.extend(operations(rotated, millis));
     lines
@@ -101,8 +118,9 @@ fn shuffled(choices: &mut Choices) -> Vec<Theme> {
 fn operations(rotated: &[String], millis: u64) -> Vec<Line> {
     let functions = ["validator", "processor", "archival", "fraud-detector"];
     let rotate = rotated.iter().map(|endpoint| Operation::Rotate { endpoint: endpoint.clone() });
+    let reconfigure = RECONFIGURED.map(|endpoint| Operation::Reconfigure { endpoint: endpoint.to_owned() });
     let redeploy = functions.iter().map(|function| Operation::Redeploy { function: (*function).to_owned() });
-    let all: Vec<Operation> = rotate.chain(redeploy).collect();
+    let all: Vec<Operation> = rotate.chain(reconfigure).chain(redeploy).collect();
     let count = all.len() as u64;
     let line = |(index, what): (usize, Operation)| Line::Operation {
         at_ms: (index as u64 + 1) * millis / (count + 2),
@@ -123,12 +141,14 @@ fn rules(theme: Theme, choices: &mut Choices) -> Vec<Value> {
             .collect(),
         Theme::Partial => vec![rule("partial", "aws", json!({"chance": 0.5, "params": {"one_in": 3}}))],
         Theme::Away(service) => vec![rule("away", "aws", json!({"service": service, "chance": 1.0}))],
-        Theme::Deliveries => [("twice", 0.3), ("again", 0.2), ("shuffle", 0.3), ("late", 0.1)]
-            .iter()
-            .map(|(kind, chance)| {
-                rule(kind, "invoke", json!({"service": "sqs", "chance": chance, "limit": 15}))
-            })
-            .collect(),
+        Theme::Deliveries => {
+            [("twice", 0.2), ("repeat", 0.2), ("again", 0.2), ("shuffle", 0.3), ("split", 0.2), ("late", 0.1)]
+                .iter()
+                .map(|(kind, chance)| {
+                    rule(kind, "invoke", json!({"service": "sqs", "chance": chance, "limit": 15}))
+                })
+                .collect()
+        }
         Theme::Unheard => vec![
             rule("gateway_timeout", "invoke", json!({"service": "http", "chance": 0.2, "limit": 100})),
             rule("kill", "invoke", json!({"chance": 0.1, "limit": 20})),

@@ -127,7 +127,8 @@ impl Planner<'_> {
     pub(super) fn refused(&mut self) -> anyhow::Result<()> {
         let kind = self.choices.below(12);
         let endpoint = match kind {
-            0..4 => self.endpoint(is_forged)?,
+            0 => self.endpoint(|endpoint| UNSIGNABLE.contains(&endpoint.provider().as_str()))?,
+            1..4 => self.endpoint(is_forged)?,
             4..6 => self.endpoint(|endpoint| {
                 is_forged(endpoint) && tollgate_samples::BUILT_IN.contains(&endpoint.provider().as_str())
             })?,

@@ -224,16 +224,19 @@ fn refused() -> Right {
 mod tests {
     use std::{collections::BTreeMap, sync::LazyLock};
 
+    use tollgate_providers::Received;
+
     use super::*;
 
+    static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
+        let folder = std::env::temp_dir().join(format!("tollgate-prove-{}", std::process::id()));
+        endpoints::write(&folder).unwrap();
+        let endpoints = endpoints::read(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        endpoints
+    });
+
     fn plan(seed: &str) -> Vec<Line> {
-        static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
-            let folder = std::env::temp_dir().join(format!("tollgate-prove-{}", std::process::id()));
-            endpoints::write(&folder).unwrap();
-            let endpoints = endpoints::read(&folder).unwrap();
-            std::fs::remove_dir_all(&folder).unwrap();
-            endpoints
-        });
         assert!(ENDPOINTS.len() >= 40, "{}", ENDPOINTS.len());
         lines(&ENDPOINTS, seed, 2_000, 60, "2026-11-30T01:02:03Z".parse().unwrap()).unwrap()
     }
@@ -243,6 +246,28 @@ mod tests {
         let plan_7 = plan("7");
         assert_eq!(plan_7, plan("7"));
         assert_ne!(plan_7, plan("8"));
+    }
+
+    #[test]
+    fn what_is_signed_for_a_good_webhook_verifies() {
+        let now = "2026-11-30T01:02:03Z".parse().unwrap();
+        let mut templates = templates::read().unwrap();
+        keep_signable(&mut templates, &ENDPOINTS, now).unwrap();
+        for endpoint in ENDPOINTS.iter().filter(|one| !UNSIGNABLE.contains(&one.provider().as_str())) {
+            let row = catalogue::find(endpoint.provider().as_str()).unwrap();
+            let ring = endpoint.keys(endpoints::forgers_key(endpoint).unwrap()).unwrap();
+            for template in templates.iter().filter(|one| one.provider == row.normaliser()) {
+                let filled = template.fill(1, now).unwrap();
+                let headers: Headers = filled.headers.iter().map(|(name, value)| (name, value)).collect();
+                let (query, body) = (&filled.query, filled.body.as_bytes());
+                let signed =
+                    endpoint.sign(ToSign { headers: &headers, query, body, url: None }, &ring, now).unwrap();
+                let received =
+                    Received { headers: &signed.headers, query: &signed.query, body: &signed.body };
+                let verified = endpoint.verify(received, &ring, None, now);
+                assert!(verified.is_ok(), "{}: {}: {:?}", template.provider, template.name, verified.err());
+            }
+        }
     }
 
     #[test]
