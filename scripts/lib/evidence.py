@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 # Read for what must not be in them, too.
-TABLES = ("ledger.jsonl", "transactions.jsonl")
+TABLES = ("ledger.jsonl", "ledger-later.jsonl", "transactions.jsonl")
 EVENTS = ("bus.jsonl", "payments.jsonl", "refunds.jsonl", "disputes.jsonl", "alerts.jsonl")
 CONSUMERS = ("payments", "refunds", "disputes")
 
@@ -22,7 +22,7 @@ class Evidence:
     webhooks: dict[int, dict[str, Any]]
     # Of each webhook its lines in the journal, in their order.
     journal: dict[int, list[dict[str, Any]]]
-    # By `event_key`.
+    # By `event_key`, before a month went by.
     ledger: dict[str, dict[str, Any]]
     transactions: list[dict[str, Any]]
     # What the bus delivered to the tap: the events themselves, each with `_at`, when it was taken.

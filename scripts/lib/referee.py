@@ -71,6 +71,7 @@ class Referee:
             self.judge_event(key, due)
         self.judge_effects()
         self.judge_strangers()
+        self.judge_poison()
         self.judge_leaks()
         return self.anomalies
 
@@ -269,6 +270,13 @@ class Referee:
             # An unread message is archived as it was found in a queue.
             if row["endpoint"] and row["sha256"] not in sent:
                 self.note("forged accepted", f"{row['webhook_id']} is in the archive, and nobody sent it")
+
+    def judge_poison(self) -> None:
+        """Each is set aside for what it is, once."""
+        found = Counter((letter["body"], letter["reason"]) for letter in self.evidence.dead)
+        for body in (one["poison"] for one in self.evidence.moments if "poison" in one):
+            if found[body, "not_an_intake_message"] < 1:
+                self.note("lost", f"{body}: it is not among the dead letters, as no message of ours")
 
     def judge_leaks(self) -> None:
         wanted = [("planted", text) for text in self.evidence.plan["planted"]]

@@ -30,6 +30,8 @@ pub(crate) enum Operation {
     /// Other settings, under which the bodies of its webhooks are read otherwise (`revision`): for some seconds some copies
     /// of the functions have them and others do not, as with a canary.
     Reconfigure { endpoint: String },
+    /// Messages in the intake queues that are none, among good ones.
+    Poison { messages: u32 },
     /// New processes of a function.
     Redeploy { function: String },
 }

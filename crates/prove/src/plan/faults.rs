@@ -30,7 +30,7 @@ const AWAITS: [(&str, &str, &str); 16] = [
     ("fraud-detector", "events", "PutEvents"),
 ];
 /// Whose settings change under load.
-const RECONFIGURED: [&str; 2] = ["prove-stripe", "prove-square-ordered"];
+pub(super) const RECONFIGURED: [&str; 2] = ["prove-stripe", "prove-square-ordered"];
 /// A campaign of five minutes and more has an outage of the bus, for as long as messages come back thrice: they are set aside.
 /// In milliseconds.
 const LONG: u64 = 300_000;
@@ -120,7 +120,8 @@ fn operations(rotated: &[String], millis: u64) -> Vec<Line> {
     let rotate = rotated.iter().map(|endpoint| Operation::Rotate { endpoint: endpoint.clone() });
     let reconfigure = RECONFIGURED.map(|endpoint| Operation::Reconfigure { endpoint: endpoint.to_owned() });
     let redeploy = functions.iter().map(|function| Operation::Redeploy { function: (*function).to_owned() });
-    let all: Vec<Operation> = rotate.chain(reconfigure).chain(redeploy).collect();
+    let poison = [3, 5, 8].map(|messages| Operation::Poison { messages });
+    let all: Vec<Operation> = rotate.chain(reconfigure).chain(poison).chain(redeploy).collect();
     let count = all.len() as u64;
     let line = |(index, what): (usize, Operation)| Line::Operation {
         at_ms: (index as u64 + 1) * millis / (count + 2),
