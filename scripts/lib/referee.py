@@ -23,6 +23,8 @@ ACCEPTED = "Event validated and queued for processing"
 DUPLICATE = "Duplicate event"
 # How long keys are used before they are read again, at the peer, with some time for a slow machine; in seconds.
 REREAD = 30
+# What the copies of one event have in common, beside its transaction.
+SHARED = ("type", "amount", "effect_id", "restates", "occurred_at")
 Key = tuple[str, str]
 
 
@@ -49,6 +51,8 @@ class Referee:
         self.evidence = evidence
         self.anomalies: list[Anomaly] = []
         self.due: dict[Key, Due] = {}
+        # By endpoint and transaction, the other ids that some event links to it.
+        self.aliases: dict[Key, set[str]] = defaultdict(set)
         self.bus: dict[Key, list[dict[str, Any]]] = defaultdict(list)
         for event in evidence.bus:
             self.bus[event["endpoint"], event["provider_event_id"]].append(event)
@@ -109,6 +113,7 @@ class Referee:
                     for reading in readings:
                         due = self.due.setdefault((webhook["endpoint"], reading["id"]), Due([], []))
                         due.readings.append({**reading, "alone": len(readings) == 1})
+                        self.aliases[webhook["endpoint"], reading.get("transaction") or ""].update(reading.get("aliases", []))
                         due.webhooks.append(n)
 
     def readings(self, event: dict[str, Any], sha256: str) -> Iterable[dict[str, Any]]:
@@ -184,9 +189,12 @@ class Referee:
         state = self.evidence.ledger.get("#".join(key), {}).get("state")
         if state != "processed":
             self.note("lost", f"the ledger says {state or 'nothing'}", event=key)
-        if len(self.records[key]) != 1:
-            kind = "effects twice" if self.records[key] else "lost"
-            self.note(kind, f"{len(self.records[key])} records among the transactions", event=key)
+        # After a crash, an event whose link was learned meanwhile may be recorded under both ids (docs/SEMANTICS.md, 5.11).
+        under = [self.transaction(key[0], due, record["event"]) for record in self.records[key]]
+        stored = {record["event"]["transaction_id"] for record in self.records[key]}
+        if len(set(under)) != 1 or len(stored) != len(under):
+            kind = "effects twice" if under else "lost"
+            self.note(kind, f"{len(under)} records among the transactions, under {sorted(stored)}", event=key)
         if not self.bus[key]:
             self.note("lost", "it is not on the bus", event=key)
         self.judge_facts(key, due)
@@ -198,16 +206,27 @@ class Referee:
         if len({event["id"] for event in copies}) > 1:
             self.note("effects twice", f"it has several ids: {sorted({event['id'] for event in copies})}", event=key)
         for event in copies:
-            differences = [different(event, reading) for reading in due.readings]
+            differences = [different(event, self.linked(key[0], reading, event)) for reading in due.readings]
             if all(differences):
                 self.note("altered", f"{event['id']}: {min(differences, key=len)}", event=key)
                 return
-        facts = {json.dumps([event[name] for name in ("type", "amount", "transaction_id", "effect_id", "restates", "occurred_at")])
-                 for event in copies}
+        facts = {json.dumps([self.transaction(key[0], due, event), *(event[name] for name in SHARED)]) for event in copies}
         if len(facts) > 1:
             self.note("altered", f"its copies differ: {sorted(facts)}", event=key)
         if not any(event["id"] == copy["id"] for row in self.archived(due) for event in row["events"] for copy in self.bus[key]):
             self.note("lost", "no row of the archive has it", event=key)
+
+    def linked(self, endpoint: str, reading: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+        """A reading whose transaction another event of the plan links to that of `event`, which names both
+        (docs/SEMANTICS.md, 5.11)."""
+        own, other = reading.get("transaction"), event["transaction_id"]
+        is_linked = own in self.aliases.get((endpoint, other), ()) and own in event.get("transaction_aliases", ())
+        return {**reading, "transaction": other} if is_linked else reading
+
+    def transaction(self, endpoint: str, due: Due, event: dict[str, Any]) -> str:
+        """The event's transaction, by the name that its link leads from."""
+        is_linked = any(self.linked(endpoint, reading, event) is not reading for reading in due.readings)
+        return due.readings[0]["transaction"] if is_linked else event["transaction_id"]
 
     def archived(self, due: Due) -> list[dict[str, Any]]:
         known = {line["webhook_id"] for n in due.webhooks for line in self.answers(n)} | {

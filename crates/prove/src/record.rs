@@ -195,6 +195,9 @@ pub(crate) struct Event {
     pub(crate) transaction: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) movement: Option<String>,
+    /// Other ids of the transaction, which the event links to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) aliases: Vec<String>,
     /// As `49.90 EUR`, or `5 minor units of usdc`; `-` where there is none.
     pub(crate) amount: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

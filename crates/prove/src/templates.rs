@@ -207,6 +207,12 @@ impl Template {
                 kind: columns.kind.to_owned(),
                 transaction: known(columns.transaction),
                 movement: columns.get("movement").map(str::to_owned),
+                aliases: columns
+                    .get("alias")
+                    .into_iter()
+                    .flat_map(|all| all.split(", "))
+                    .map(str::to_owned)
+                    .collect(),
                 amount: columns.amount.to_owned(),
                 occurred_at: known(columns.time),
                 effect: None,
