@@ -253,11 +253,13 @@ fn is_time(part: &str) -> bool {
     part.chars().all(is_of_time)
 }
 
-/// `id` for webhook `serial`: nine digits behind it, or in the place of its last ones where it is a long number.
+/// `id` for webhook `serial`: nine digits behind it, or in the place of its last ones where it is a long number. Where it has
+/// letters it ends in one: of Midtrans' ids the last digits could be those of the status code behind them.
 fn own(id: &str, serial: u64) -> String {
     let is_long = id.len() > 9 && id.bytes().all(|byte| byte.is_ascii_digit());
     let kept = if is_long { id.get(..id.len() - 9).unwrap_or_default() } else { id };
-    format!("{kept}{:09}", 100_000_000 + serial)
+    let end = if id.bytes().any(|byte| byte.is_ascii_alphabetic()) { "x" } else { "" };
+    format!("{kept}{:09}{end}", 100_000_000 + serial)
 }
 
 /// `text` with `new` for each `old` that stands alone.
