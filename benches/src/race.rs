@@ -16,6 +16,7 @@ use std::{hint::black_box, io::BufRead, time::Instant};
 
 use jiff::Timestamp;
 use tollgate_aws::ledger;
+use tollgate_pipeline::ports::LedgerEntry;
 
 use crate::{
     allocations,
@@ -43,8 +44,13 @@ pub fn main() {
 
 fn write_claims(file: &str, batches: &[&str]) {
     let entries = batches.iter().flat_map(|batch| batch::claims(&std::fs::read(batch).expect("the batch")));
-    let items: serde_json::Map<String, serde_json::Value> =
-        entries.map(|entry| (entry.key.to_string(), outputs::item(&ledger::item(&entry)))).collect();
+    let item = |entry: LedgerEntry| {
+        let mut item = outputs::item(&ledger::item(&entry));
+        // A batch is always of the same day, and the processor goes by the clock: these claims never expire.
+        item["expires_at"] = serde_json::json!({"N": i64::MAX.to_string()});
+        (entry.key.to_string(), item)
+    };
+    let items: serde_json::Map<String, serde_json::Value> = entries.map(item).collect();
     std::fs::write(file, serde_json::Value::Object(items).to_string()).expect("the claims are written");
 }
 
