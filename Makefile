@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test attack prove race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
+.PHONY: help demo up down status test attack prove soak race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params $(or $(wildcard infra/params/$(ENV).json),$(error infra/params/$(ENV).json is missing: copy dev.json))
@@ -29,6 +29,9 @@ attack: ## Attack the real functions on a platform of their own, and say what ca
 
 prove: ## Send webhooks while everything fails that may fail, and have a referee count where each ended (SEED=TEXT QUICK=1)
 	@scripts/prove/prove $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick)
+
+soak: ## Send webhooks at a steady rate for half an hour: are memory, open files and latency flat? (MINUTES=30 RATE=N)
+	@scripts/local/soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
 
 race: ## The processor against its rivals on one batch, equal outputs asserted (benches/COMPARE.md)
 	@benches/drivers/race
