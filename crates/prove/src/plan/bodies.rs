@@ -5,20 +5,11 @@ use tollgate_core::{Currency, Money};
 use tollgate_providers::Endpoint;
 use tollgate_samples::{Draft, Kind, Sample};
 
-use super::Planner;
+use super::{
+    Planner,
+    planted::{FIELD, NOTE},
+};
 use crate::record::{Body, Content, Event};
-
-/// What is planted in bodies, and may be in queues and the archive alone. The name is where no event has a field for it.
-pub(crate) const PLANTED: [&str; 5] = [
-    "4242 4242 4242 4242",
-    "4242424242424242",
-    "4000056655665556",
-    "zebulon@planted.example",
-    "Zebulon Quarterstaff",
-];
-const NOTE: &str = "paid with 4242 4242 4242 4242 by zebulon@planted.example";
-const FIELD: &str =
-    r#","planted":{"pan":"4000056655665556","holder":"Zebulon Quarterstaff","card":"4242424242424242"}}"#;
 
 /// From the least to the most minor units of a tier: below the medium threshold, up to the high one, above it
 /// (`infra/tollgate.yaml`, parameters `MediumValue…` and `HighValue…`).

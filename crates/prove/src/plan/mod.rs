@@ -4,6 +4,7 @@ mod bodies;
 mod faults;
 mod good;
 mod hostile;
+mod planted;
 
 use anyhow::{Context, bail};
 use tollgate_core::Timestamp;
@@ -15,8 +16,6 @@ use crate::{
     record::{Content, Event, Fate, Line, Plan, Right, Signing, Webhook, Wire},
     templates::{self, Template},
 };
-
-pub(crate) use bodies::PLANTED;
 
 /// Ids of different seeds differ by this much.
 const APART: u64 = 1_000_000;
@@ -60,7 +59,7 @@ pub(crate) fn lines(
         webhooks: planner.webhooks.len() as u64,
         seconds,
         now: now.to_string(),
-        planted: PLANTED.map(str::to_owned).to_vec(),
+        planted: planted::PLANTED.map(str::to_owned).to_vec(),
     };
     let webhooks = planner.webhooks.into_iter().map(|webhook| Line::Webhook(Box::new(webhook)));
     Ok(std::iter::once(Line::Plan(plan)).chain(faults).chain(webhooks).collect())

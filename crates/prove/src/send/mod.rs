@@ -12,9 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -264,9 +262,4 @@ impl Campaign {
 fn pause(attempt: u32, asked: Option<u64>) -> Duration {
     let pause = FIRST_PAUSE.saturating_mul(1 << attempt.min(10));
     pause.max(Duration::from_secs(asked.unwrap_or_default())).min(LONGEST_PAUSE)
-}
-
-/// What came back, of what is read by hand.
-fn answer(status: u16, body: &Bytes) -> Answer {
-    Answer { status, retry_after: None, body: serde_json::from_slice(body).unwrap_or(Value::Null) }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -50,7 +51,7 @@ pub(super) async fn whole(method: &str, parcel: &Parcel, takes: Duration) -> any
     // It may come in chunks: the JSON is what stands between braces.
     let json =
         body.find('{').zip(body.rfind('}')).and_then(|(from, to)| body.get(from..=to)).unwrap_or_default();
-    Ok(super::answer(status, &Bytes::copy_from_slice(json.as_bytes())))
+    Ok(Answer { status, retry_after: None, body: serde_json::from_str(json).unwrap_or(Value::Null) })
 }
 
 async fn begun(method: &str, parcel: &Parcel) -> anyhow::Result<TcpStream> {
