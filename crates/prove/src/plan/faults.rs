@@ -5,8 +5,10 @@ use tollgate_samples::Choices;
 
 use crate::record::{Faults, Line, Operation};
 
-/// A moment has one theme, of which one in so many webhooks' ways has something.
-const MOMENTS_APART_MS: u64 = 6_000;
+/// A moment has one theme, for so long at most; in a short campaign for less, so that each has its turn. In milliseconds.
+const MOMENT: u64 = 6_000;
+/// Each death waits for its call: it has so many moments.
+const OF_DEATH: u64 = 3;
 /// The last part of sending has no faults of its own, so that what is away comes back under load.
 const CALM: u64 = 10;
 
@@ -58,6 +60,12 @@ enum Theme {
     Stale,
 }
 
+impl Theme {
+    fn moments(self) -> u64 {
+        if matches!(self, Self::Death(_)) { OF_DEATH } else { 1 }
+    }
+}
+
 const THEMES: [Theme; 14] = [
     Theme::Death(0),
     Theme::Answers(&["throttle", "internal", "unavailable"]),
@@ -78,18 +86,19 @@ const THEMES: [Theme; 14] = [
 /// The faults of a campaign that sends for so long, and what operators do meanwhile.
 pub(super) fn lines(choices: &mut Choices, rotated: &[String], millis: u64) -> Vec<Line> {
     let until = millis * (100 - CALM) / 100;
-    let moments = (until / MOMENTS_APART_MS).max(THEMES.len() as u64);
-    let length = until / moments;
+    let moments: u64 = THEMES.iter().map(|theme| theme.moments()).sum();
+    let moment = MOMENT.min(until / moments);
     // Each theme once before any comes again, in an order of the seed's.
     let mut order: Vec<Theme> = Vec::new();
-    let mut lines = Vec::new();
-    for moment in 0..moments {
+    let (mut lines, mut at_ms) = (Vec::new(), 0);
+    while at_ms + moment <= until {
         if order.is_empty() {
             order = shuffled(choices);
         }
         let Some(theme) = order.pop() else { break };
         let rules = rules(theme, choices);
-        lines.push(Line::Faults(Faults { at_ms: moment * length, theme: format!("{theme:?}"), rules }));
+        lines.push(Line::Faults(Faults { at_ms, theme: format!("{theme:?}"), rules }));
+        at_ms += moment * theme.moments();
     }
     if millis >= LONG {
         let begins = until / 3;
@@ -166,7 +175,7 @@ fn deaths(half: usize, choices: &mut Choices) -> Vec<Value> {
         .map(|(kind, function, service, operation)| {
             let more = json!({
                 "function": function, "service": service, "operation": operation,
-                "chance": 1.0, "limit": 1, "skip": choices.below(12),
+                "chance": 1.0, "limit": 1, "skip": choices.below(4),
             });
             rule(kind, "aws", more)
         })
