@@ -181,6 +181,21 @@ fn each_function_is_given_the_variables_that_it_reads() {
     }
 }
 
+/// `make bench-function` starts them as Lambda does, and ends at a setting that it does not know.
+#[test]
+fn the_bench_of_the_functions_gives_them_what_they_cannot_start_without() {
+    let given = read("benches/drivers/functions");
+    for function in &FUNCTIONS {
+        let settings = code(&format!("crates/{}/src/settings.rs", function.name));
+        let wanted: Vec<&str> =
+            settings.split(r#"reader.text(""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(!wanted.is_empty(), "{}", function.name);
+        for name in wanted {
+            assert!(given.contains(&format!(r#""{name}": "#)), "{}: {name}", function.name);
+        }
+    }
+}
+
 /// Otherwise SQS would move a message that the processor has not set aside yet, without a reason.
 /// Who reads messages of a new form is released before who writes them (docs/deploy.md, Releases).
 #[test]
