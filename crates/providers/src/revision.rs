@@ -9,7 +9,8 @@ use tollgate_core::EndpointConfig;
 const READING: &str = env!("TOLLGATE_READING");
 
 /// The revision of an endpoint's reading: another one may read other facts of the same body. It is made of the sources
-/// that this program was built of, and of the settings that a normaliser sees; as text 16 lower-case hex digits.
+/// that this program was built of, and of the settings that decide what a
+/// normaliser reads; as text 16 lower-case hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(u64);
 
@@ -21,7 +22,6 @@ impl Revision {
             normaliser,
             parameters,
             notification_url,
-            metadata,
             ids_hold_no_cards,
             id: _,
             secret: _,
@@ -30,9 +30,10 @@ impl Revision {
             tolerance_seconds: _,
             require_signed_time: _,
             quiet_after_hours: _,
+            // What is kept of it is no fact that is compared.
+            metadata: _,
         } = config;
-        let settings =
-            (READING, scheme, normaliser, parameters, notification_url, metadata, ids_hold_no_cards);
+        let settings = (READING, scheme, normaliser, parameters, notification_url, ids_hold_no_cards);
         // Text, lists and maps of text: there is always a JSON of them.
         let text = serde_json::to_string(&settings).unwrap_or_default();
         let digest = Sha256::digest(text.as_bytes());
@@ -67,17 +68,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_normaliser_sees_is_in_the_revision_and_nothing_else() {
+    fn what_decides_the_compared_facts_is_in_the_revision_and_nothing_else() {
         let plain = of(r#""scheme":"generic""#);
         assert_eq!(
             plain,
             of(r#""scheme":"generic","delivery":"ordered","on_duplicate":"conflict","quiet_after_hours":5"#)
         );
+        assert_eq!(
+            plain,
+            of(r#""scheme":"generic","metadata":["cart"]"#),
+            "else another amount would pass for a repeat"
+        );
         for other in [
             r#""scheme":"stripe""#,
             r#""scheme":"generic","normaliser":"stripe""#,
             r#""scheme":"generic","parameters":{"default_currency":"EUR"}"#,
-            r#""scheme":"generic","metadata":["cart"]"#,
             r#""scheme":"generic","ids_hold_no_cards":true"#,
         ] {
             assert_ne!(plain, of(other), "{other}");
