@@ -46,7 +46,8 @@ pub(crate) async fn in_time<T>(
     call: impl Future<Output = PortResult<T>>,
 ) -> PortResult<T> {
     let late = |_| Err(PortError::retryable(service, "not answered in time"));
-    tokio::time::timeout(LONGEST_CALL, call).await.unwrap_or_else(late)
+    // An SDK's call is large, and a worker's stack of 2 MiB holds a few of its moves: in a box it is moved no more.
+    tokio::time::timeout(LONGEST_CALL, Box::pin(call)).await.unwrap_or_else(late)
 }
 
 /// Whether an error of [`port_error`] says that the call is not permitted: it stays so until a policy changes.
