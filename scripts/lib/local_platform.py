@@ -64,6 +64,8 @@ class Options:
     parameters: Sequence[str]
     # Whether the programs are built first.
     builds: bool
+    # Where the functions' programs are.
+    functions: Path
     # The files of endpoints that are applied.
     endpoints: Sequence[Path]
     # Other programs of ours that are built with them.
@@ -316,7 +318,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
                 engine.pull(image)
                 program = {"binary": str(ROOT / "scripts/local/run-image"), "arguments": [engine.name, str(self.home), image]}
             else:
-                program = {"binary": str(BINARIES / name)}
+                program = {"binary": str(options.functions / name)}
             body = {
                 **program, "copies": options.copies.get(name, COPIES[name] if not engine else 1),
                 "memory_mb": settings["MemorySize"], "timeout_seconds": settings["Timeout"],
