@@ -19,6 +19,8 @@ KINDS = ("lost", "effects twice", "forged accepted", "altered", "leaked")
 QUEUES = {"payment": "payments", "refund": "refunds", "dispute": "disputes"}
 # A longer provider's id is its SHA-256 in keys (docs/SEMANTICS.md, 6.8); no webhook of a plan has one.
 LONGEST_ID = 512
+# Two events of one call reach the tap in any order, within this many seconds.
+TIE = 2.0
 ACCEPTED = "Event validated and queued for processing"
 DUPLICATE = "Duplicate event"
 # How long keys are used before they are read again, at the peer, with some time for a slow machine; in seconds.
@@ -74,7 +76,9 @@ class Referee:
         for key, due in self.due.items():
             self.judge_event(key, due)
         self.judge_effects()
+        self.judge_order()
         self.judge_strangers()
+        self.judge_dead()
         self.judge_poison()
         self.judge_leaks()
         return self.anomalies
@@ -276,6 +280,20 @@ class Referee:
             if len({event["effect_id"] for event in told.values()}) > 1:
                 self.note("effects twice", f"{name}: its events have several effects")
 
+    def judge_order(self) -> None:
+        """A payment's events at an ordered endpoint, of which the second was sent when the first was acknowledged. What is set aside
+        holds its payment's queue up no longer."""
+        for n, webhook in self.evidence.webhooks.items():
+            if webhook["class"] != "in order" or not self.tries(n) or not self.comes_after(n, webhook):
+                continue
+            first = self.evidence.webhooks[webhook["after"]]
+            is_aside = any(row.get("outcome") == "set_aside" for answer in self.answers(first["n"])
+                           for row in self.rows.get(answer["webhook_id"] or "", []))
+            [before, after] = ([event["_at"] for told in one["right"]["events"] for event in self.bus[one["endpoint"], told["id"]]]
+                               for one in (first, webhook))
+            if before and after and not is_aside and min(after) + TIE < min(before):
+                self.note("altered", f"it is on the bus {min(before) - min(after):.0f} s before what came before it", n)
+
     # What nobody planned.
 
     def judge_strangers(self) -> None:
@@ -296,6 +314,14 @@ class Referee:
         for body in (one["poison"] for one in self.evidence.moments if "poison" in one):
             if found[body, "not_an_intake_message"] < 1:
                 self.note("lost", f"{body}: it is not among the dead letters, as no message of ours")
+
+    def judge_dead(self) -> None:
+        """The validator alone sends messages of ours, so that none is strange to the ledger; nor was one that was redriven since."""
+        aside = {(letter["webhook_id"], letter["reason"]) for letter in self.dead.values()}
+        aside |= {(row["webhook_id"], row.get("reason")) for row in self.evidence.archive}
+        for webhook_id, reason in sorted(aside, key=str):
+            if reason in ("unclaimed", "altered"):
+                self.note("lost", f"{webhook_id} was set aside as {reason}")
 
     def judge_leaks(self) -> None:
         wanted = [("planted", text) for text in self.evidence.plan["planted"]]

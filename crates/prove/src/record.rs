@@ -134,6 +134,8 @@ pub(crate) enum Signing {
     Forged,
     /// Well, and then a digit of the body is changed.
     Tampered,
+    /// Well, and then a space is put into the body, which as JSON says the same.
+    Respelled,
     /// Well, and then the signature is taken out: the header, or all headers that signing added.
     Unsigned,
     /// The very bytes and headers of webhook `of` as it was last sent, with these headers besides.

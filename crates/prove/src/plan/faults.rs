@@ -58,6 +58,8 @@ enum Theme {
     Unheard,
     /// Secrets and endpoints of before.
     Stale,
+    /// The processor has no body from S3: what is on the ordered queue behind such a message waits for it.
+    Bodies,
 }
 
 impl Theme {
@@ -66,7 +68,8 @@ impl Theme {
     }
 }
 
-const THEMES: [Theme; 14] = [
+const THEMES: [Theme; 15] = [
+    Theme::Bodies,
     Theme::Death(0),
     Theme::Answers(&["throttle", "internal", "unavailable"]),
     Theme::Death(1),
@@ -150,6 +153,11 @@ fn rules(theme: Theme, choices: &mut Choices) -> Vec<Value> {
             .map(|kind| rule(kind, "aws", json!({"chance": 0.04, "limit": 12, "params": {"ms": 6_000}})))
             .collect(),
         Theme::Partial => vec![rule("partial", "aws", json!({"chance": 0.5, "params": {"one_in": 3}}))],
+        Theme::Bodies => {
+            let of =
+                json!({"function": "processor", "service": "s3", "operation": "GetObject", "chance": 1.0});
+            vec![rule("away", "aws", of)]
+        }
         Theme::Away(service) => vec![rule("away", "aws", json!({"service": service, "chance": 1.0}))],
         Theme::Deliveries => {
             [("twice", 0.2), ("repeat", 0.2), ("again", 0.2), ("shuffle", 0.3), ("split", 0.2), ("late", 0.1)]

@@ -4,7 +4,13 @@ use anyhow::Context;
 use tollgate_providers::{Endpoint, catalogue};
 use tollgate_samples::{BUILT_IN, Kind};
 
-use super::{Planner, UNSIGNABLE, bodies, effect, faults::RECONFIGURED};
+use super::{
+    Planner, UNSIGNABLE,
+    bodies::{self, Made},
+    effect,
+    faults::RECONFIGURED,
+    hostile::BODY_LIMIT,
+};
 use crate::{
     endpoints::is_ordered,
     record::{Body, Content, Event, Fate, Right},
@@ -112,6 +118,26 @@ impl<'a> Planner<'a> {
     pub(super) fn reordered(&mut self) -> anyhow::Result<()> {
         let endpoint =
             self.endpoint(|endpoint| matches!(endpoint.provider().as_str(), "stripe" | "generic"))?;
+        let (payment, refund) = self.payment_and_refund(endpoint)?;
+        self.push("refund before its payment", endpoint, refund.content(), effect(refund.events()));
+        self.push("payment after its refund", endpoint, payment.content(), effect(payment.events()));
+        Ok(())
+    }
+
+    /// A payment, and its refund once that was answered, where the order of a payment's events is kept. The payment's body is too
+    /// large for a message, so that it can fail alone: it is read from S3.
+    pub(super) fn in_order(&mut self) -> anyhow::Result<()> {
+        let endpoint =
+            self.endpoint(|endpoint| endpoint.provider().as_str() == "stripe" && is_ordered(endpoint))?;
+        let (payment, refund) = self.payment_and_refund(endpoint)?;
+        let first = self.serial();
+        let content = Content { pad_to: Some(BODY_LIMIT - 100), ..payment.content() };
+        self.push("payment before its refund", endpoint, content, effect(payment.events()));
+        self.push("in order", endpoint, refund.content(), effect(refund.events())).after = Some(first);
+        Ok(())
+    }
+
+    fn payment_and_refund(&mut self, endpoint: &Endpoint) -> anyhow::Result<(Made, Made)> {
         let refund = self.made(endpoint, Some(Kind::Refund))?;
         let mut payment = refund.clone();
         payment.sample.kind = Kind::Payment;
@@ -121,9 +147,7 @@ impl<'a> Planner<'a> {
         let text = String::from_utf8_lossy(&payment.draft.body).replace(&old, &new);
         payment.draft.body = text.into_bytes();
         payment.draft.event_ids = vec![new];
-        self.push("refund before its payment", endpoint, refund.content(), effect(refund.events()));
-        self.push("payment after its refund", endpoint, payment.content(), effect(payment.events()));
-        Ok(())
+        Ok((payment, refund))
     }
 
     /// What happened before the ledger's memory begins.

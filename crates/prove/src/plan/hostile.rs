@@ -8,7 +8,7 @@ use super::{Planner, ROTATED, UNSIGNABLE, bodies, effect, refused, signs_time};
 use crate::record::{Body, Content, Event, Fate, Right, Signing, Wire};
 
 /// The body limit of the deployment, `MaxBodyBytes` in `infra/tollgate.yaml`, in bytes.
-const BODY_LIMIT: usize = 1_048_576;
+pub(super) const BODY_LIMIT: usize = 1_048_576;
 /// Past every scheme's window, half a day of PayPal's included, in seconds.
 const EXPIRED: i64 = 100_000;
 /// Whether somebody forges there.
@@ -125,7 +125,7 @@ impl Planner<'_> {
 
     /// What must not get in.
     pub(super) fn refused(&mut self) -> anyhow::Result<()> {
-        let kind = self.choices.below(12);
+        let kind = self.choices.below(13);
         let endpoint = match kind {
             0 => self.endpoint(|endpoint| UNSIGNABLE.contains(&endpoint.provider().as_str()))?,
             1..4 => self.endpoint(is_forged)?,
@@ -164,7 +164,8 @@ impl Planner<'_> {
             4..6 => (webhook.class, webhook.signing) = ("another body".to_owned(), Signing::Tampered),
             6..8 => (webhook.class, webhook.signing) = ("unsigned".to_owned(), Signing::Unsigned),
             8..10 => (webhook.class, webhook.signing) = ("expired".to_owned(), Signing::Aged(EXPIRED)),
-            10 => {
+            10 => (webhook.class, webhook.signing) = ("another spelling".to_owned(), Signing::Respelled),
+            11 => {
                 (webhook.class, webhook.endpoint) = ("stray".to_owned(), "prove-nobody".to_owned());
                 webhook.right.statuses = vec![404];
             }

@@ -125,7 +125,8 @@ impl<'a> Planner<'a> {
             880..890 => self.large(),
             890..900 => self.given_up(),
             900..930 => self.on_the_wire(),
-            930..990 => self.refused(),
+            930..980 => self.refused(),
+            980..990 => self.in_order(),
             _ => self.replayed(),
         }
     }

@@ -51,5 +51,8 @@ pub(super) fn signed(
     if webhook.signing == Signing::Tampered {
         Signer::new(Endpoint::new(endpoint.config().clone())?, keys)?.tamper(&mut signed, at)?;
     }
+    if webhook.signing == Signing::Respelled {
+        signed.body.insert(signed.body.len().min(1), b' ');
+    }
     Ok(signed)
 }
