@@ -41,15 +41,12 @@ pub struct Call {
 }
 
 impl Call {
-    /// What a function asks AWS for.
-    pub fn to_aws(function: &str, request: &Whole) -> Self {
-        let target = request.header("x-amz-target");
-        let operation = target.and_then(|target| target.rsplit('.').next());
+    fn new(side: Side, function: &str, service: &str, operation: &str, request: &Whole) -> Self {
         Self {
-            side: Side::Aws,
+            side,
             function: function.to_owned(),
-            service: signed_service(request).unwrap_or("unknown").to_owned(),
-            operation: operation.unwrap_or_else(|| s3_operation(request)).to_owned(),
+            service: service.to_owned(),
+            operation: operation.to_owned(),
             records: 0,
             is_ordered: false,
             has_older: false,
@@ -59,20 +56,17 @@ impl Call {
         }
     }
 
+    /// What a function asks AWS for.
+    pub fn to_aws(function: &str, request: &Whole) -> Self {
+        let target = request.header("x-amz-target");
+        let operation = target.and_then(|target| target.rsplit('.').next());
+        let service = signed_service(request).unwrap_or("unknown");
+        Self::new(Side::Aws, function, service, operation.unwrap_or_else(|| s3_operation(request)), request)
+    }
+
     /// What a function is invoked with.
     pub fn invocation(function: &str, request: &Whole) -> Self {
-        let mut call = Self {
-            side: Side::Invoke,
-            function: function.to_owned(),
-            service: "other".to_owned(),
-            operation: "invoke".to_owned(),
-            records: 0,
-            is_ordered: false,
-            has_older: false,
-            target: request.target().to_owned(),
-            body: request.body.clone(),
-            entries: OnceLock::new(),
-        };
+        let mut call = Self::new(Side::Invoke, function, "other", "invoke", request);
         let event = call.json();
         let records = event.get("Records").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let text = |name: &str| records.first()?.get(name)?.as_str();
