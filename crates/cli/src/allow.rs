@@ -12,13 +12,9 @@ use tollgate_pipeline::{
     ports::{Allowance, Allowances, Ledger, LedgerState},
 };
 
-use crate::{
-    aws::{Aws, Target},
-    clock,
-    dead_letters::DeadLetters,
-    status::queue_url,
-    table::Table,
-};
+use tollgate_operate::{aws::Aws, dead_letters::DeadLetters, queues};
+
+use crate::{clock, table::Table, target::Target};
 
 /// The reason of the messages that can be allowed.
 const REASON: &str = "too_old_to_tell";
@@ -152,7 +148,7 @@ fn show(asides: &[Aside], as_json: bool) -> anyhow::Result<()> {
 async fn look(aws: &Aws, queue: Queue) -> anyhow::Result<Vec<Message>> {
     let sqs = aws_sdk_sqs::Client::new(&aws.config);
     let name = aws.names.dead_letters(queue);
-    let url = queue_url(&sqs, &name).await?;
+    let url = queues::url(&sqs, &name).await?;
     let (mut letters, mut messages) = (DeadLetters::new(&sqs, &url), Vec::new());
     let mut all = Ok(());
     while messages.len() < MOST {

@@ -9,10 +9,8 @@
 pub mod out;
 
 mod allow;
-pub mod aws;
 mod catalogue;
 pub mod clock;
-mod dead_letters;
 #[cfg(test)]
 mod documents;
 pub mod endpoints;
@@ -21,11 +19,12 @@ mod load;
 pub mod progress;
 mod provider_cells;
 mod providers_page;
-pub mod redrive;
+mod redrive;
 mod send;
 pub mod signer;
-pub mod status;
+mod status;
 pub mod table;
+pub mod target;
 mod verify;
 
 use std::process::ExitCode;

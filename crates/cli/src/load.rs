@@ -16,12 +16,12 @@ use tollgate_core::{Currency, Money};
 use tollgate_samples::{BUILT_IN, Kind, Sample};
 
 use crate::{
-    aws::{Platform, Target},
     clock,
     http::{Parcel, Sender},
     progress::progress,
     signer::Signer,
     table::Table,
+    target::Target,
 };
 
 /// Latencies are recorded from 1 µs to 10 minutes with three significant digits.
@@ -62,7 +62,7 @@ struct Outcome {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let platform = args.target.platform.as_ref().map(Platform::read).transpose()?;
+    let platform = args.target.platform()?;
     let url = args.url.clone().or_else(|| platform.map(|platform| platform.api_url));
     let url = url.context("where to? --url, or --platform with the file that `make up` wrote")?;
     let signers = signers(&args).await?;

@@ -9,10 +9,10 @@ use tollgate_providers::Headers;
 use tollgate_samples::{BUILT_IN, Draft, Kind, Sample};
 
 use crate::{
-    aws::Target,
     clock,
     http::{Answer, Parcel, Sender},
     signer::{KeySource, Signer, ad_hoc},
+    target::Target,
 };
 
 /// How old an `--expired` webhook is, in seconds: past every scheme's window.
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn resolve(args: &Args) -> anyhow::Result<(Signer, String)> {
     let key = args.key.read()?;
-    let platform = args.target.platform.as_ref().map(crate::aws::Platform::read).transpose()?;
+    let platform = args.target.platform()?;
     let url = args.url.clone().or_else(|| platform.map(|platform| platform.api_url));
     let url = url.context("where to? --url, or --platform with the file that `make up` wrote")?;
     let signer = match (&args.scheme, key) {

@@ -8,10 +8,9 @@ use tollgate_core::{EndpointConfig, Timestamp};
 use tollgate_providers::{Endpoint, KeyRing, Received, SignedWebhook, ToSign};
 use tollgate_samples::Draft;
 
-use crate::{
-    aws::Aws,
-    endpoints::{self, KeyStore, KeyText, Reference},
-};
+use tollgate_operate::aws::Aws;
+
+use crate::endpoints::{self, KeyStore, KeyText, Reference};
 
 /// Where a signing key comes from when it is not the environment's own.
 #[derive(Debug, Clone, Default, clap::Args)]

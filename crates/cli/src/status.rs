@@ -3,15 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use tollgate_core::Queue;
-
-use crate::{
-    aws::{Aws, Target},
-    table::Table,
+use tollgate_operate::{
+    aws::Aws,
+    queues::{self, Depth},
 };
+
+use crate::{table::Table, target::Target};
 
 /// Calls at once.
 const AT_ONCE: usize = 8;
@@ -28,24 +27,9 @@ pub(crate) struct Args {
 /// What an environment holds. Counts of AWS's own are approximate where AWS's are.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Status {
-    pub(crate) queues: Vec<QueueStatus>,
+    pub(crate) queues: Vec<Depth>,
     pub(crate) tables: Vec<Count>,
     pub(crate) buckets: Vec<Count>,
-}
-
-/// One queue.
-#[derive(Debug, Clone, Serialize)]
-pub struct QueueStatus {
-    /// The whole name.
-    pub name: String,
-    /// Whether it is a dead-letter queue.
-    pub dead_letters: bool,
-    /// Waiting.
-    pub visible: u64,
-    /// Being worked on.
-    pub in_flight: u64,
-    /// Not to be received yet.
-    pub delayed: u64,
 }
 
 /// So many of something.
@@ -88,31 +72,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks for every queue's depth.
-///
-/// # Errors
-///
-/// When a queue is missing or AWS does not answer.
-pub async fn queues(aws: &Aws) -> anyhow::Result<Vec<QueueStatus>> {
-    let mut queues: Vec<(String, bool)> = Vec::new();
-    for queue in Queue::ALL {
-        queues.push((aws.names.queue(*queue), false));
-        queues.push((aws.names.dead_letters(*queue), true));
-    }
-    queues.push((aws.names.eventbridge_dead_letters(), true));
-    queues.push((aws.names.workflow_dead_letters(), true));
-    queues.push((aws.names.functions_dead_letters(), true));
-    let sqs = aws_sdk_sqs::Client::new(&aws.config);
-    stream::iter(queues)
-        .map(|(name, dead_letters)| queue(&sqs, name, dead_letters))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
-}
-
 /// Asks for everything.
 async fn read(aws: &Aws) -> anyhow::Result<Status> {
-    let queues = queues(aws).await?;
+    let queues = queues::depths(aws).await?;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws.config);
     let tables = [aws.names.ledger_table(), aws.names.transactions_table()];
     let tables =
@@ -122,42 +84,6 @@ async fn read(aws: &Aws) -> anyhow::Result<Status> {
     let buckets = [aws.names.archive_bucket(&account), aws.names.payload_bucket(&account)];
     let buckets = stream::iter(buckets).map(|name| bucket(&s3, name)).buffered(AT_ONCE).try_collect().await?;
     Ok(Status { queues, tables, buckets })
-}
-
-/// The URL of a queue.
-///
-/// # Errors
-///
-/// When there is no queue of that name or AWS does not answer.
-pub async fn queue_url(sqs: &aws_sdk_sqs::Client, name: &str) -> anyhow::Result<String> {
-    let answer = sqs.get_queue_url().queue_name(name).send().await.map_err(aws_sdk_sqs::Error::from);
-    let answer = answer.with_context(|| format!("queue {name}"))?;
-    answer.queue_url.with_context(|| format!("queue {name} has no URL"))
-}
-
-pub(crate) async fn queue(
-    sqs: &aws_sdk_sqs::Client,
-    name: String,
-    dead_letters: bool,
-) -> anyhow::Result<QueueStatus> {
-    let url = queue_url(sqs, &name).await?;
-    let asked = [
-        Attribute::ApproximateNumberOfMessages,
-        Attribute::ApproximateNumberOfMessagesNotVisible,
-        Attribute::ApproximateNumberOfMessagesDelayed,
-    ];
-    let answer =
-        sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(asked.to_vec())).send().await;
-    let answer = answer.map_err(aws_sdk_sqs::Error::from).with_context(|| format!("queue {name}"))?;
-    let of = |attribute: &Attribute| {
-        answer
-            .attributes()
-            .and_then(|all| all.get(attribute)?.parse::<u64>().ok())
-            .with_context(|| format!("queue {name} does not say its {attribute}"))
-    };
-    let [visible, in_flight, delayed] = &asked;
-    let (visible, in_flight, delayed) = (of(visible)?, of(in_flight)?, of(delayed)?);
-    Ok(QueueStatus { name, dead_letters, visible, in_flight, delayed })
 }
 
 /// DynamoDB's own count, which is up to six hours old ("DescribeTable", API reference, ItemCount). To count now would take the

@@ -10,10 +10,10 @@ use tollgate_core::{Timestamp, id::hex_sha256};
 use tollgate_providers::{Endpoint, Headers, Material, Received};
 
 use crate::{
-    aws::Target,
     clock,
     endpoints::{self, KeyStore, KeyText, Reference},
     signer::{KeySource, ad_hoc},
+    target::Target,
 };
 
 #[derive(Debug, clap::Args)]

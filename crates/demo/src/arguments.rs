@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tollgate_cli::aws::Target;
+use tollgate_cli::target::Target;
 
 /// The fewest webhooks that show what is to be shown.
 const LEAST_WEBHOOKS: u64 = 300;

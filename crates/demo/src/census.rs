@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use tollgate_core::Queue;
 
-use tollgate_cli::{aws::Aws, status};
+use tollgate_operate::{aws::Aws, queues};
 
 /// Between two looks at a queue that is not complete yet.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -115,7 +115,7 @@ impl Census {
         let sqs = aws_sdk_sqs::Client::new(&aws.config);
         let all_effects = &wanted.effects;
         for queue in consumers() {
-            let url = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
+            let url = queues::url(&sqs, &aws.names.queue(queue)).await?;
             loop {
                 let bodies = receive_all(&sqs, &url).await?;
                 for body in bodies {
@@ -132,7 +132,7 @@ impl Census {
                 sleep(PAUSE).await;
             }
         }
-        let url = status::queue_url(&sqs, &aws.names.alerts_tap()).await?;
+        let url = queues::url(&sqs, &aws.names.alerts_tap()).await?;
         loop {
             for body in receive_all(&sqs, &url).await? {
                 self.alert(&body, example);

@@ -4,10 +4,10 @@ use aws_sdk_sqs::Client;
 use tollgate_core::Queue;
 use tollgate_pipeline::intake::attribute;
 
-use tollgate_cli::{
+use tollgate_operate::{
     aws::Aws,
+    queues,
     redrive::{Bounds, Onward, send_back},
-    status,
 };
 
 /// Sends back what was dead-lettered by too many receives; what was quarantined with a reason stays. How many.
@@ -15,8 +15,8 @@ pub(crate) async fn redrive(aws: &Aws) -> anyhow::Result<u64> {
     let sqs = Client::new(&aws.config);
     let mut moved = 0;
     for &queue in Queue::ALL.iter().filter(|queue| !queue.is_for_consumers()) {
-        let from = status::queue_url(&sqs, &aws.names.dead_letters(queue)).await?;
-        let url = status::queue_url(&sqs, &aws.names.queue(queue)).await?;
+        let from = queues::url(&sqs, &aws.names.dead_letters(queue)).await?;
+        let url = queues::url(&sqs, &aws.names.queue(queue)).await?;
         let bounds = Bounds { most: u64::MAX, rate: 500 };
         let done = send_back(&sqs, &from, bounds, |message| {
             let attributes = message.message_attributes();

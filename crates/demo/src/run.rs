@@ -10,16 +10,12 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
-use tollgate_cli::{
-    aws::{Aws, Platform},
-    clock, endpoints,
-    http::Sender,
-    progress::progress,
-    say,
-    signer::Signer,
-    status,
-};
+use tollgate_cli::{clock, endpoints, http::Sender, progress::progress, say, signer::Signer};
 use tollgate_core::{Queue, RiskTier};
+use tollgate_operate::{
+    aws::{Aws, Platform},
+    queues,
+};
 use tollgate_providers::Endpoint;
 use tollgate_samples::{BUILT_IN, Kind};
 
@@ -173,7 +169,7 @@ async fn wait(
     let end = Instant::now() + patience;
     let mut empty_since = None;
     loop {
-        let queues = status::queues(aws).await?;
+        let queues = queues::depths(aws).await?;
         let left: u64 = queues
             .iter()
             .filter(|queue| own.contains(&queue.name))
@@ -240,7 +236,7 @@ async fn count(
     census.drain(aws, &wanted, example, deadline).await?;
     census.count_runs(aws, &wanted.high, example, deadline).await?;
     census.count_tables(aws, example).await?;
-    let dead = status::queues(aws).await?.into_iter().filter(|queue| queue.dead_letters && queue.visible > 0);
+    let dead = queues::depths(aws).await?.into_iter().filter(|queue| queue.dead_letters && queue.visible > 0);
     census.dead_letters = dead.map(|queue| (queue.name, queue.visible)).collect();
     let folder = tempfile::tempdir().context("a folder for the archive")?;
     census.read_archive(aws, &args.archive_reader, folder.path(), example).await?;

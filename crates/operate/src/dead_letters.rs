@@ -1,4 +1,4 @@
-//! Dead letters, received one batch after the other: what `tollgate redrive` and `tollgate allow` share.
+//! Dead letters, received one batch after the other: what a redrive and an allowance share.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,12 @@ const TOGETHER: usize = 10;
 /// How long a receive waits. One that waits asks every server of the queue, so that an empty answer is one.
 const WAIT_SECONDS: i32 = 2;
 /// How long a received message is kept from others, at least: ten messages at one a second, and their calls.
-pub(crate) const HIDDEN_SECONDS: i32 = 120;
+pub const HIDDEN_SECONDS: i32 = 120;
 
 /// A queue's dead letters while they are looked at. Whoever stops it loses nothing: they are there again after
 /// [`HIDDEN_SECONDS`].
-pub(crate) struct DeadLetters<'a> {
+#[derive(Debug)]
+pub struct DeadLetters<'a> {
     sqs: &'a Client,
     url: &'a str,
     /// The newest receipt of each message that was received and not deleted, by the message's id.
@@ -25,20 +26,26 @@ pub(crate) struct DeadLetters<'a> {
 }
 
 /// What one receive brought.
-pub(crate) struct Batch {
+#[derive(Debug)]
+pub struct Batch {
     /// Messages that were not received before, by their ids.
-    pub(crate) fresh: Vec<(String, Message)>,
+    pub fresh: Vec<(String, Message)>,
     /// How many came once more, since nobody has taken them meanwhile.
-    pub(crate) again: usize,
+    pub again: usize,
 }
 
 impl<'a> DeadLetters<'a> {
-    pub(crate) fn new(sqs: &'a Client, url: &'a str) -> Self {
+    /// The dead letters of the queue with this URL. No call is made yet.
+    pub fn new(sqs: &'a Client, url: &'a str) -> Self {
         Self { sqs, url, receipts: BTreeMap::new() }
     }
 
     /// Receives `most` messages at most. Of a FIFO group those that come first.
-    pub(crate) async fn receive(&mut self, most: u64) -> anyhow::Result<Batch> {
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn receive(&mut self, most: u64) -> anyhow::Result<Batch> {
         let room = usize::try_from(most).unwrap_or(TOGETHER).min(TOGETHER);
         let answer = self
             .sqs
@@ -65,7 +72,11 @@ impl<'a> DeadLetters<'a> {
     }
 
     /// Deletes a message that was received.
-    pub(crate) async fn delete(&mut self, id: &str) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When it was not received, or AWS does not answer.
+    pub async fn delete(&mut self, id: &str) -> anyhow::Result<()> {
         let receipt = self.receipts.remove(id).context("a message that was not received")?;
         let deleted = self.sqs.delete_message().queue_url(self.url).receipt_handle(receipt).send().await;
         deleted.map_err(aws_sdk_sqs::Error::from).context("deleting what was sent")?;
@@ -74,7 +85,11 @@ impl<'a> DeadLetters<'a> {
 
     /// Shows to others what was not deleted. What cannot be shown is there again by itself: one whose time is over is already,
     /// and SQS refuses its receipt ("ChangeMessageVisibility", API reference).
-    pub(crate) async fn give_back(self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn give_back(self) -> anyhow::Result<()> {
         let receipts: Vec<String> = self.receipts.into_values().collect();
         for chunk in receipts.chunks(TOGETHER) {
             let entries = chunk.iter().enumerate().map(|(index, receipt)| {

@@ -20,7 +20,7 @@ use tollgate_providers::{
     catalogue::{self, KeyMaker},
 };
 
-use crate::aws::Aws;
+use tollgate_operate::aws::Aws;
 
 /// Where an endpoint's key is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

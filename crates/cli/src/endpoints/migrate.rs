@@ -6,7 +6,7 @@ use anyhow::Context;
 use tollgate_core::EndpointConfig;
 
 use super::store::Store;
-use crate::aws::Aws;
+use tollgate_operate::aws::Aws;
 
 /// Copies every parameter whose endpoint the document lacks. The parameters stay: a version before reads them.
 pub(super) async fn run(aws: &Aws) -> anyhow::Result<ExitCode> {

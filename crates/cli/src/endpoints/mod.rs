@@ -13,10 +13,9 @@ use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
 use self::store::Store;
-use crate::{
-    aws::{Aws, Target},
-    table::Table,
-};
+use tollgate_operate::aws::Aws;
+
+use crate::{table::Table, target::Target};
 
 pub(crate) use file::read as from_text;
 pub(crate) use keys::{KeyStore, KeyText, Reference, random as random_key};

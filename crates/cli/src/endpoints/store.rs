@@ -10,7 +10,7 @@ use tollgate_pipeline::{
     ports::{EndpointStore, PortError, PortResult, StoredEndpoints},
 };
 
-use crate::aws::Aws;
+use tollgate_operate::aws::Aws;
 
 /// Between looks for a bucket that a deployment is about to make.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -1,28 +1,27 @@
 //! Which AWS to talk to: an account, or a local peer that speaks its protocol.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_ssm::config::Credentials;
+use aws_sdk_sqs::config::Credentials;
 use serde::Deserialize;
 use tollgate_aws::names::Names;
 
-/// Where the environment is.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Target {
-    /// Environment suffix of the resources' names [default: the platform file's, else dev]
-    #[arg(long, env = "TOLLGATE_SUFFIX")]
-    pub(crate) suffix: Option<String>,
-    /// AWS endpoint instead of Amazon's (a local peer)
-    #[arg(long, value_name = "URL")]
-    pub(crate) endpoint_url: Option<String>,
-    /// AWS region [default: the platform file's, else the environment's, else us-east-1]
-    #[arg(long)]
-    pub(crate) region: Option<String>,
-    /// The file that `scripts/local/platform up` writes; says all of the above
-    #[arg(long, value_name = "FILE", env = "TOLLGATE_PLATFORM")]
-    pub(crate) platform: Option<PathBuf>,
+/// Where an environment is. What is not said is the platform file's, else the AWS profile's, else `dev` in us-east-1.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The environment's suffix.
+    pub suffix: Option<String>,
+    /// An AWS endpoint instead of Amazon's.
+    pub endpoint_url: Option<String>,
+    /// The AWS region.
+    pub region: Option<String>,
+    /// What `scripts/local/platform up` said.
+    pub platform: Option<Platform>,
 }
 
 /// What `scripts/local/platform up` says of the local platform.
@@ -61,25 +60,30 @@ pub struct Aws {
 }
 
 impl Platform {
-    pub(crate) fn read(path: &PathBuf) -> anyhow::Result<Self> {
+    /// Reads the file that `scripts/local/platform up` writes.
+    ///
+    /// # Errors
+    ///
+    /// When it does not read, or is none.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no platform file", path.display()))
     }
 }
 
-impl Target {
-    /// Reads the platform file and the SDK's own configuration. No call is made yet.
+impl Place {
+    /// Reads the SDK's own configuration. No call is made yet.
     ///
     /// # Errors
     ///
-    /// When the platform file does not read, or the suffix fits no resource's name.
-    pub async fn connect(&self) -> anyhow::Result<Aws> {
-        let platform = self.platform.as_ref().map(Platform::read).transpose()?;
+    /// When the suffix fits no resource's name.
+    pub async fn connect(self) -> anyhow::Result<Aws> {
+        let Self { suffix, endpoint_url, region, platform } = self;
         let from_platform = |f: fn(&Platform) -> &String| platform.as_ref().map(f).cloned();
-        let suffix = self.suffix.clone().or_else(|| from_platform(|p| &p.suffix));
+        let suffix = suffix.or_else(|| from_platform(|p| &p.suffix));
         let names = Names::new(suffix.unwrap_or_else(|| "dev".to_owned()))?;
-        let endpoint = self.endpoint_url.clone().or_else(|| from_platform(|p| &p.aws_endpoint));
-        let region = self.region.clone().or_else(|| from_platform(|p| &p.region));
+        let endpoint = endpoint_url.or_else(|| from_platform(|p| &p.aws_endpoint));
+        let region = region.or_else(|| from_platform(|p| &p.region));
 
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = region {
@@ -119,7 +123,7 @@ impl Aws {
 }
 
 /// Whether a URL's host is this machine.
-pub(crate) fn is_loopback(url: &str) -> bool {
+pub fn is_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

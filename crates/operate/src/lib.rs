@@ -1,0 +1,6 @@
+//! What an operator can find and do in an environment: the same for the command line and the console. Nothing here prints.
+
+pub mod aws;
+pub mod dead_letters;
+pub mod queues;
+pub mod redrive;
