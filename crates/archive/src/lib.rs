@@ -9,6 +9,8 @@ mod archiver;
 mod columns;
 mod entry;
 mod object;
+#[cfg(feature = "read")]
+pub mod read;
 
 pub use archiver::{Archived, Archiver, MAX_OBJECT_BODY_BYTES, Message, Object};
 pub use columns::{SCHEMA, schema};

@@ -1,0 +1,164 @@
+//! Rows are found, and of what is not looked for little is read.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use tollgate_archive::{
+    Entry, encode,
+    read::{ArchivedRow, Finder, Next, Wanted},
+};
+use tollgate_core::{
+    Authenticity, EndpointId, EventType, Facts, PaymentEvent, ProviderId, Receipt, RiskTier, Timestamp,
+    WebhookId, event::Arrival, id::hex_sha256,
+};
+use tollgate_pipeline::{
+    archive::{Line, Outcome, Row, UnreadMessage},
+    intake::{Encoding, RequestParts},
+};
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::from_fn(|| Some(next())).flatten().take(length).collect()
+}
+
+fn webhook_id(second: i64) -> WebhookId {
+    WebhookId::new(Timestamp::from_second(1_767_000_000 + second).unwrap(), 7)
+}
+
+fn webhook(second: i64, body: Vec<u8>) -> Entry {
+    let id = webhook_id(second);
+    let (endpoint, provider) = (EndpointId::new("acme").unwrap(), ProviderId::new("generic").unwrap());
+    let facts = Facts {
+        transaction_id: Some(format!("order-{second}").into()),
+        movement_id: Some(format!("refund-{second}").into()),
+        ..Facts::new(format!("event-{second}"), "refunded", EventType::RefundSucceeded)
+    };
+    let arrival = Arrival {
+        webhook_id: &id,
+        endpoint: &endpoint,
+        provider: &provider,
+        authenticity: Authenticity::Verified,
+        received_at: id.arrived_at(),
+    };
+    let event = PaymentEvent::new(facts, arrival, RiskTier::Low);
+    let row = Row {
+        webhook_id: id,
+        received_at: id.arrived_at(),
+        source_ip: "192.0.2.1".to_owned(),
+        request: RequestParts { headers: [("X-A", "b")].into_iter().collect(), query: "q=1".to_owned() },
+        encoding: Encoding::Text,
+        body: String::new(),
+        receipt: Receipt {
+            body_sha256: hex_sha256(&body),
+            endpoint,
+            provider,
+            authenticity: Authenticity::Verified,
+            key_id: "current".to_owned(),
+            signed_at: Some(id.arrived_at()),
+            verified_at: id.arrived_at(),
+        },
+        only_transaction: None,
+        events: vec![event],
+        outcome: Outcome::Processed,
+        reason: None,
+        part: 0,
+    };
+    Entry { line: Line::Webhook(Box::new(row)), body }
+}
+
+fn unread(of: &str) -> Entry {
+    let message = UnreadMessage {
+        message_id: "0f3a2b1c-0000-4000-8000-000000000000".to_owned(),
+        set_aside_at: Timestamp::from_second(1_767_000_003).unwrap(),
+        attributes: vec![
+            ("endpoint".to_owned(), "acme".to_owned()),
+            ("webhook_id".to_owned(), of.to_owned()),
+        ],
+        encoding: Encoding::Text,
+        body: String::new(),
+        reason: "conflicting_facts".to_owned(),
+    };
+    Entry { line: Line::Unread(message), body: b"{}".to_vec() }
+}
+
+/// The rows, and how many bytes were read.
+fn find(object: &[u8], wanted: Wanted) -> (Vec<ArchivedRow>, usize) {
+    let (length, bytes) = (object.len() as u64, Bytes::copy_from_slice(object));
+    let get = |range: &Range<u64>| bytes.slice(range.start as usize..range.end as usize);
+    let mut finder = Finder::new(length, Arc::new(wanted)).unwrap();
+    let tail = Finder::tail(length);
+    let (mut rows, mut read) = (Vec::new(), 0);
+    let mut give = |finder: &mut Finder, range: Range<u64>| {
+        read += (range.end - range.start) as usize;
+        finder.give(range.clone(), get(&range)).unwrap();
+    };
+    give(&mut finder, tail);
+    loop {
+        match finder.next().unwrap() {
+            Next::Needs(ranges) => ranges.into_iter().for_each(|range| give(&mut finder, range)),
+            Next::Rows(more) => rows.extend(more),
+            Next::Nothing => return (rows, read),
+        }
+    }
+}
+
+#[test]
+fn a_row_is_found_by_each_of_its_ids() {
+    let big = noise(300_000);
+    let other = webhook_id(9).to_string();
+    let entries = [webhook(1, b"{\"a\":1}".to_vec()), webhook(2, big.clone()), unread(&other)];
+    let object = encode(&entries).unwrap();
+    let ids = &["provider_event_id", "transaction_id", "movement_id"];
+    let event = |text: &str| Wanted::Event { fields: ids, text: text.to_owned() };
+    for wanted in
+        [Wanted::Webhook(webhook_id(2).to_string()), event("event-2"), event("order-2"), event("refund-2")]
+    {
+        let (rows, _) = find(&object, wanted.clone());
+        let [row] = <[ArchivedRow; 1]>::try_from(rows).unwrap();
+        assert_eq!(row.webhook_id, webhook_id(2).to_string(), "{wanted:?}");
+        assert_eq!(
+            (row.received_at, row.signed_at),
+            (webhook_id(2).arrived_at(), Some(webhook_id(2).arrived_at()))
+        );
+        assert_eq!((row.endpoint.as_str(), row.outcome.as_str(), row.part), ("acme", "processed", 0));
+        assert_eq!(row.headers, [("X-A".to_owned(), "b".to_owned())]);
+        assert_eq!(row.body, big);
+        let event: PaymentEvent<'_> = serde_json::from_str(&row.events[0]).unwrap();
+        assert_eq!(event.movement_id, "refund-2");
+    }
+    let (rows, _) = find(&object, Wanted::Webhook(other));
+    assert_eq!(rows.len(), 1, "a message that could not be read says whose it is");
+    assert_eq!((rows[0].reason.as_deref(), rows[0].events.len()), (Some("conflicting_facts"), 0));
+}
+
+#[test]
+fn of_an_object_that_has_no_such_row_the_bodies_are_not_read() {
+    let object = encode(&[webhook(1, noise(300_000)), webhook(2, noise(300_000))]).unwrap();
+    assert!(object.len() > 300_000);
+    let event = Wanted::Event { fields: &["id"], text: "evt_none".to_owned() };
+    // Between the two by its id, past both, and by an event.
+    for wanted in
+        [Wanted::Webhook(format!("{}0", webhook_id(1))), Wanted::Webhook(webhook_id(3).to_string()), event]
+    {
+        let (rows, read) = find(&object, wanted.clone());
+        assert_eq!(rows, [], "{wanted:?}");
+        assert!(read < 100_000, "{read} bytes for {wanted:?}");
+    }
+}
+
+#[test]
+fn what_is_no_object_is_said_to_be_none() {
+    let length = 100;
+    let mut finder = Finder::new(length, Arc::new(Wanted::Webhook("wh_".to_owned()))).unwrap();
+    finder.give(0..length, Bytes::from(vec![7; 100])).unwrap();
+    assert!(finder.next().is_err());
+}
