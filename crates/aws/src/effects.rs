@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, BatchStatementRequest},
 };
 use tollgate_core::{EventId, Timestamp, WebhookId};
-use tollgate_pipeline::ports::{EffectClaim, Effects, PortError, PortResult};
+use tollgate_pipeline::ports::{EffectClaim, Effects, PortError, PortResult, Subject};
 
 use crate::{
     batch::batched,
@@ -48,8 +48,8 @@ impl DynamoEffects {
         Statements { client: &self.client, is_parallel: self.is_parallel }
     }
 
-    /// The claims that are there instead of these.
-    async fn standing(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+    /// The claims of these subjects that are there, forgotten ones included, in the order asked. Each is asked for once.
+    pub async fn claims_of(&self, subjects: &[Subject]) -> Vec<PortResult<Option<EffectClaim>>> {
         let read = Read {
             client: &self.client,
             table: &self.table,
@@ -57,17 +57,30 @@ impl DynamoEffects {
             projection: "event_key, event_id, webhook_id, claimed_at",
             names: &[],
         };
-        let key = |claim: &EffectClaim| HashMap::from([(KEY.to_owned(), string(claim.subject.to_string()))]);
-        let wanted = PreparedItems::new(claims, false, key);
-        let found =
-            batched(READ, &vec![1; claims.len()], async |chunk| read.call(wanted.take(chunk), holder).await)
-                .await;
-        let claim = |(claim, found): (&EffectClaim, PortResult<Option<Holder>>)| {
-            let gone = || PortError::retryable(SERVICE, "a claim that was there is gone");
-            let Holder { event_id, webhook_id, claimed_at } = found?.ok_or_else(gone)?;
-            Ok(EffectClaim { subject: claim.subject, event_id, webhook_id, claimed_at })
+        let key = |subject: &Subject| HashMap::from([(KEY.to_owned(), string(subject.to_string()))]);
+        let wanted = PreparedItems::new(subjects, false, key);
+        let found = batched(READ, &vec![1; subjects.len()], async |chunk| {
+            read.call(wanted.take(chunk), holder).await
+        })
+        .await;
+        let claim = |(&subject, found): (&Subject, PortResult<Option<Holder>>)| {
+            let of = |Holder { event_id, webhook_id, claimed_at }| EffectClaim {
+                subject,
+                event_id,
+                webhook_id,
+                claimed_at,
+            };
+            Ok(found?.map(of))
         };
-        claims.iter().zip(found).map(claim).collect()
+        subjects.iter().zip(found).map(claim).collect()
+    }
+
+    /// The claims that are there instead of these.
+    async fn standing(&self, claims: &[EffectClaim]) -> Vec<PortResult<EffectClaim>> {
+        let subjects: Vec<Subject> = claims.iter().map(|claim| claim.subject).collect();
+        let gone = || PortError::retryable(SERVICE, "a claim that was there is gone");
+        let found = self.claims_of(&subjects).await;
+        found.into_iter().map(|found| found?.ok_or_else(gone)).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
-use tollgate_core::{PaymentEvent, Timestamp};
+use tollgate_core::{EventId, PaymentEvent, Timestamp};
 use tollgate_pipeline::ports::{Decisions, History, PortError, PortResult, Recent, decision_sort_key};
 use tollgate_risk::Decision;
 
@@ -69,7 +69,64 @@ impl History for DynamoHistory {
     }
 }
 
+/// What the table has of a transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Each event's JSON, in the order of events.
+    pub events: Vec<String>,
+    /// The decisions on them.
+    pub decisions: Vec<Decided>,
+    /// There is more than was asked for.
+    pub is_cut: bool,
+}
+
+/// A fraud decision that was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The event that was assessed.
+    pub event_id: EventId,
+    /// The decision.
+    pub decision: Decision,
+    /// When.
+    pub at: Timestamp,
+}
+
 impl DynamoHistory {
+    /// What the table has of a transaction, `most` items at most.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`]; permanent where a decision cannot be read.
+    pub async fn past(&self, transaction_key: &str, most: usize) -> PortResult<Past> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("transaction_id = :transaction")
+            .expression_attribute_values(":transaction", text(transaction_key))
+            .consistent_read(true)
+            .limit(PAGE);
+        let mut pages = query.into_paginator().send();
+        let (mut past, mut read_items) = (Past::default(), 0);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|problem| port_error(SERVICE, &problem))?;
+            for item in page.items.unwrap_or_default() {
+                if read_items == most {
+                    past.is_cut = true;
+                    return Ok(past);
+                }
+                read_items += 1;
+                if let Some(event) = item.get("event").and_then(|event| event.as_s().ok()) {
+                    past.events.push(event.clone());
+                } else if item.contains_key("fraud_decision") {
+                    let unreadable = || PortError::permanent(SERVICE, "recorded decision cannot be read");
+                    past.decisions.push(decided(&item).ok_or_else(unreadable)?);
+                }
+            }
+        }
+        Ok(past)
+    }
+
     fn key(event: &PaymentEvent<'_>, sort_key: String) -> HashMap<String, AttributeValue> {
         HashMap::from([
             ("transaction_id".to_owned(), text(event.transaction_key())),
@@ -127,6 +184,15 @@ impl Decisions for DynamoHistory {
             _ => Err(port_error(SERVICE, &problem)),
         }
     }
+}
+
+fn decided(item: &HashMap<String, AttributeValue>) -> Option<Decided> {
+    let text = |name: &str| item.get(name)?.as_s().ok();
+    Some(Decided {
+        event_id: EventId::parse(text("event_id")?)?,
+        decision: read(item)?,
+        at: text("fraud_at")?.parse().ok()?,
+    })
 }
 
 fn read(item: &HashMap<String, AttributeValue>) -> Option<Decision> {

@@ -59,6 +59,56 @@ impl DynamoLedger {
     }
 }
 
+/// What was noted of a delivery that told an event with other payment facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The event.
+    pub key: LedgerKey,
+    /// The delivery.
+    pub webhook_id: WebhookId,
+    /// The facts that it told.
+    pub fingerprint: String,
+}
+
+/// No endpoint's name holds a colon, so this is no event's key.
+fn conflict_key(key: &LedgerKey, webhook_id: &WebhookId) -> String {
+    format!("conflict:{key}:{webhook_id}")
+}
+
+impl DynamoLedger {
+    /// Which of these deliveries is noted to contradict the event that stands beside it, in the order asked; `None` where
+    /// nothing is noted, or no longer.
+    pub async fn contradictions(
+        &self,
+        asked: &[(LedgerKey, WebhookId)],
+        now: Timestamp,
+    ) -> Vec<PortResult<Option<Contradiction>>> {
+        let read = Read {
+            client: &self.client,
+            table: &self.table,
+            key: KEY,
+            projection: "event_key, fingerprint, expires_at",
+            names: &[],
+        };
+        let item_key = |(key, webhook_id): &(LedgerKey, WebhookId)| {
+            HashMap::from([(KEY.to_owned(), string(conflict_key(key, webhook_id)))])
+        };
+        let wanted = PreparedItems::new(asked, false, item_key);
+        let noted = |item: &Attributes| {
+            Ok(text(item, FINGERPRINT).filter(|_| !is_expired(item, now)).map(str::to_owned))
+        };
+        let sizes = vec![1; asked.len()];
+        let found = batched(READ, &sizes, async |chunk| read.call(wanted.take(chunk), noted).await).await;
+        let one =
+            |((key, webhook_id), found): (&(LedgerKey, WebhookId), PortResult<Option<Option<String>>>)| {
+                let of =
+                    |fingerprint| Contradiction { key: key.clone(), webhook_id: *webhook_id, fingerprint };
+                Ok(found?.flatten().map(of))
+            };
+        asked.iter().zip(found).map(one).collect()
+    }
+}
+
 /// The most seals that give way for one to be added, where others add theirs at the same moment.
 const ROUNDS: usize = 4;
 
@@ -173,12 +223,10 @@ impl Claims for DynamoLedger {
     }
 
     async fn conflict(&self, key: &LedgerKey, webhook_id: &WebhookId, fingerprint: &str) -> PortResult<()> {
-        // No endpoint's name holds a colon, so this is no event's key.
-        let conflict_key = format!("conflict:{key}:{webhook_id}");
         self.client
             .put_item()
             .table_name(&self.table)
-            .item(KEY, string(conflict_key))
+            .item(KEY, string(conflict_key(key, webhook_id)))
             .item(STATE, string("conflict"))
             .item("of", string(key.as_str()))
             .item("webhook_id", string(webhook_id.as_str()))
