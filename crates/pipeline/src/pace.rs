@@ -4,7 +4,8 @@ use tollgate_core::Timestamp;
 
 /// Each fruitless try makes the wait for the next one this many times as long.
 const GROWTH: i64 = 4;
-/// A wait that is lengthened is at least this long, in milliseconds, though the first one may be none.
+/// A wait that is lengthened is at least this long, in milliseconds, though the first one may be none, and though settings may
+/// say 0.
 const LEAST_MS: i64 = 1_000;
 /// A longer wait is shortened by up to this part of it, so that instances do not try all at once.
 const JITTER_PART: i64 = 4;
@@ -13,6 +14,8 @@ const JITTER_PART: i64 = 4;
 #[derive(Debug)]
 pub(crate) struct Pace {
     first_ms: i64,
+    /// What a first wait that is none grows to.
+    second_ms: i64,
     most_ms: i64,
     wait_ms: i64,
     tried_at: Timestamp,
@@ -25,11 +28,18 @@ impl Pace {
         let first_ms = i64::from(first_seconds) * 1_000;
         Self {
             first_ms,
+            second_ms: LEAST_MS,
             most_ms: first_ms.max(i64::from(most_seconds) * 1_000),
             wait_ms: first_ms,
             tried_at: Timestamp::MIN,
             asked_at: Timestamp::MIN,
         }
+    }
+
+    /// Waits not at all, then `second_seconds`, and up to `most_seconds`.
+    pub(crate) fn at_once(second_seconds: u32, most_seconds: u32) -> Self {
+        let second_ms = LEAST_MS.max(i64::from(second_seconds) * 1_000);
+        Self { second_ms, most_ms: second_ms.max(i64::from(most_seconds) * 1_000), ..Self::new(0, 0) }
     }
 
     /// Whether a try may be made now, where the value was last read at `read_at`. It is then taken for fruitless, until
@@ -60,7 +70,7 @@ impl Pace {
     }
 
     fn lengthen(&mut self, now: Timestamp) {
-        let longer = self.wait_ms.saturating_mul(GROWTH).max(LEAST_MS).min(self.most_ms);
+        let longer = self.wait_ms.saturating_mul(GROWTH).max(self.second_ms).min(self.most_ms);
         // The clock's microseconds are the chance: instances do not have the same.
         let chance = i64::from(now.subsec_nanosecond() / 1_000 % 1_000);
         self.wait_ms = (longer - longer / JITTER_PART * chance / 1_000).max(self.first_ms);
@@ -89,6 +99,14 @@ mod tests {
     fn fruitless_tries_grow_rarer_up_to_a_bound() {
         let mut pace = Pace::new(10, 300);
         assert_eq!(tries(&mut pace, 0..1_000), [10, 50, 210, 510, 810]);
+    }
+
+    #[test]
+    fn the_first_try_can_be_made_at_once() {
+        let mut pace = Pace::at_once(10, 300);
+        assert_eq!(tries(&mut pace, 0..1_000), [0, 10, 50, 210, 510, 810]);
+        pace.restore();
+        assert_eq!(tries(&mut pace, 1_000..1_020), [1_000, 1_010]);
     }
 
     #[test]
