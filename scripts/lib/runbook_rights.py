@@ -36,7 +36,7 @@ ITEMS = tuple(f"dynamodb:{one}" for one in ("BatchWriteItem", "DeleteItem", "Get
 TABLE_KEY = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom")
 # The files that make the calls of a subcommand of the tool (infra/policies/calls.toml).
 SUBCOMMANDS = {
-    "status": "status.rs", "redrive": "redrive.rs", "allow": "dead_letters.rs", "verify": "keys.rs",
+    "status": "status.rs", "redrive": "redrive.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "verify": "keys.rs",
     "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
     "endpoints apply": "keys.rs", "endpoints rotate": "keys.rs", "endpoints migrate": "migrate.rs",
 }

@@ -12,7 +12,13 @@ use tollgate_pipeline::{
     ports::{Allowance, Allowances, Ledger, LedgerState},
 };
 
-use tollgate_operate::{aws::Aws, dead_letters::DeadLetters, queues};
+use serde_json::json;
+use tollgate_operate::{
+    audit::{Act, Reason},
+    aws::Aws,
+    dead_letters::DeadLetters,
+    queues,
+};
 
 use crate::{clock, table::Table, target::Target};
 
@@ -20,8 +26,6 @@ use crate::{clock, table::Table, target::Target};
 const REASON: &str = "too_old_to_tell";
 /// The most dead letters of a queue that are looked at.
 const MOST: usize = 10_000;
-/// The longest reason, in characters.
-const MAX_REASON: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +34,7 @@ pub(crate) struct Args {
     webhooks: Vec<String>,
     /// Why they may take effect; it is kept with the decision
     #[arg(long, requires = "yes")]
-    reason: Option<String>,
+    reason: Option<Reason>,
     /// Record the decision; otherwise they are only shown
     #[arg(long, requires = "reason")]
     yes: bool,
@@ -57,15 +61,11 @@ struct Aside {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let reason = args.reason.unwrap_or_default();
-    if args.yes && (reason.trim().is_empty() || reason.chars().count() > MAX_REASON) {
-        bail!("--reason takes 1 to {MAX_REASON} characters");
-    }
     let aws = args.target.connect().await?;
     let mut asides = Vec::new();
     for (queue, name) in [(Queue::Intake, "fast"), (Queue::IntakeOrdered, "ordered")] {
         for message in look(&aws, queue).await? {
-            asides.extend(read(&message, name, &reason));
+            asides.extend(read(&message, name, args.reason.as_ref()));
         }
     }
     if !args.webhooks.is_empty() {
@@ -84,14 +84,27 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         aside.is_claimed = is_claimed(&ledger, aside).await?;
     }
     show(&asides, args.json)?;
-    if args.yes {
+    if let Some(reason) = args.reason.filter(|_| args.yes) {
         if let Some(aside) = asides.iter().find(|aside| !aside.is_claimed) {
             bail!("no claim admits the message of {}: it can have no effect any more", aside.webhook_id);
         }
+        // A webhook may be set aside more than once.
+        let ids: BTreeSet<String> = asides.iter().map(|aside| aside.webhook_id.clone()).collect();
+        let details = serde_json::to_value(&asides)?;
+        let act = Act::begin(&aws, clock::now(), "allow", reason, ids.into_iter().collect(), details).await?;
+        let mut allowed = BTreeSet::new();
+        let mut done = Ok(());
         for aside in &asides {
             let recorded = ledger.allow(&aside.allowance).await;
-            recorded.with_context(|| format!("allowing {}", aside.webhook_id))?;
+            done = recorded.with_context(|| format!("allowing {}", aside.webhook_id));
+            if done.is_err() {
+                break;
+            }
+            allowed.insert(aside.webhook_id.clone());
         }
+        let problem = done.as_ref().err().map(|problem| format!("{problem:#}"));
+        let ended = act.end(clock::now(), allowed.into_iter().collect(), json!({ "error": problem })).await;
+        done.and(ended)?;
     }
     if !args.json {
         match (asides.len(), args.yes) {
@@ -168,7 +181,7 @@ async fn look(aws: &Aws, queue: Queue) -> anyhow::Result<Vec<Message>> {
 }
 
 /// A dead letter, where it can be allowed.
-fn read(message: &Message, queue: &'static str, reason: &str) -> Option<Aside> {
+fn read(message: &Message, queue: &'static str, reason: Option<&Reason>) -> Option<Aside> {
     let attributes = message.message_attributes()?;
     let attributes: Vec<(&str, &str)> =
         attributes.iter().filter_map(|(name, value)| Some((name.as_str(), value.string_value()?))).collect();
@@ -185,7 +198,7 @@ fn read(message: &Message, queue: &'static str, reason: &str) -> Option<Aside> {
         allowance: Allowance {
             seal: queued.seal(),
             webhook_id,
-            reason: reason.to_owned(),
+            reason: reason.map(Reason::to_string).unwrap_or_default(),
             allowed_at: clock::now(),
         },
     })

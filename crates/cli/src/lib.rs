@@ -9,6 +9,7 @@
 pub mod out;
 
 mod allow;
+mod audit;
 mod catalogue;
 pub mod clock;
 #[cfg(test)]
@@ -56,6 +57,8 @@ enum Command {
     Normalize(catalogue::NormalizeArgs),
     /// Let what was set aside as too old take effect
     Allow(allow::Args),
+    /// List who did what to which ids, and why
+    Audit(audit::Args),
     /// Count what is in queues, tables and buckets
     Status(status::Args),
     /// Send dead letters back to where they were to go
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
             Command::Providers(args) => catalogue::providers(&args),
             Command::Normalize(args) => catalogue::normalize(&args),
             Command::Allow(args) => allow::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Redrive(args) => redrive::run(args).await,
         }

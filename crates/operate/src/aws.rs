@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::Credentials;
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use serde::Deserialize;
 use tollgate_aws::names::Names;
 
@@ -115,10 +116,21 @@ impl Aws {
         if let Some(platform) = &self.platform {
             return Ok(platform.account_id.clone());
         }
+        self.identity().await?.account.context("AWS does not say the account's number")
+    }
+
+    /// Who asks, as AWS knows the credentials: an ARN. Of a role it has the session's name.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not say it.
+    pub async fn actor(&self) -> anyhow::Result<String> {
+        self.identity().await?.arn.context("AWS does not say whose credentials these are")
+    }
+
+    async fn identity(&self) -> anyhow::Result<GetCallerIdentityOutput> {
         let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
-        let identity =
-            identity.map_err(aws_sdk_sts::Error::from).context("asking for the account's number")?;
-        identity.account.context("AWS does not say the account's number")
+        identity.map_err(aws_sdk_sts::Error::from).context("asking whose credentials these are")
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an operator can find and do in an environment: the same for the command line and the console. Nothing here prints.
 
+pub mod audit;
 pub mod aws;
 pub mod dead_letters;
 pub mod queues;

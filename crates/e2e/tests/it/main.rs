@@ -6,6 +6,7 @@
 
 mod answers;
 mod archive;
+mod audit;
 mod canary;
 mod claim_check;
 mod cloud;

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use aws_sdk_sqs::types::MessageAttributeValue;
+use serde_json::{Value, json};
 use tollgate_core::Timestamp;
 use tollgate_testkit::webhook::Payment;
 
@@ -29,7 +30,7 @@ async fn what_is_too_old_takes_effect_once_an_operator_allows_it() {
         let listed = allow(&[webhook_id, "--json"]);
         listed.status.success().then(|| String::from_utf8(listed.stdout).unwrap())
     });
-    let listed: serde_json::Value = serde_json::from_str(&listed.await).unwrap();
+    let listed: Value = serde_json::from_str(&listed.await).unwrap();
     assert_eq!((&listed["webhook_id"], &listed["endpoint"]), (&webhook_id.into(), &endpoint.into()));
     // To look is not to allow.
     send_back(&platform, &aside).await;
@@ -46,6 +47,14 @@ async fn what_is_too_old_takes_effect_once_an_operator_allows_it() {
             allowed.status.success().then_some(())
         })
         .await;
+    let records = recorded(webhook_id);
+    let steps: Vec<&Value> = records.iter().map(|record| &record["step"]).collect();
+    assert_eq!(steps, ["begun", "ended"], "{records:?}");
+    for record in &records {
+        assert_eq!(record["reason"], "the provider was down for weeks");
+        assert_eq!((&record["action"], &record["ids"]), (&"allow".into(), &json!([webhook_id])));
+        assert!(record["actor"].as_str().unwrap().starts_with("arn:"), "{record}");
+    }
     send_back(&platform, &aside).await;
     platform
         .until("it takes effect", async || {
@@ -53,6 +62,14 @@ async fn what_is_too_old_takes_effect_once_an_operator_allows_it() {
             events.iter().any(|event| event.transaction_id == id).then_some(())
         })
         .await;
+}
+
+/// What the audit has of an id.
+fn recorded(id: &str) -> Vec<Value> {
+    let output = tollgate(&["audit", "--json", "--id", id]);
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn is_of(message: &Peeked, webhook_id: &str) -> bool {
@@ -81,7 +98,11 @@ async fn send_back(platform: &Platform, message: &Peeked) {
 }
 
 fn allow(arguments: &[&str]) -> Output {
+    tollgate(&[&["allow"], arguments].concat())
+}
+
+fn tollgate(arguments: &[&str]) -> Output {
     let test = std::env::current_exe().unwrap();
     let binary = test.ancestors().nth(2).unwrap().join("tollgate");
-    Command::new(binary).arg("allow").args(arguments).output().expect("`make test` builds the tool")
+    Command::new(binary).args(arguments).output().expect("`make test` builds the tool")
 }
