@@ -17,6 +17,7 @@ mod documents;
 pub mod endpoints;
 pub mod http;
 mod load;
+mod manual;
 pub mod progress;
 mod provider_cells;
 mod providers_page;
@@ -33,7 +34,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version, about = "Payment webhooks: configure, send, verify, watch")]
+#[command(
+    name = "tollgate",
+    version,
+    about = "Payment webhooks: configure, send, verify, watch",
+    after_long_help = "Exit codes: 0 done or valid; 1 the answer is no; 2 there is no answer."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -63,6 +69,10 @@ enum Command {
     Status(status::Args),
     /// Send dead letters back to where they were to go
     Redrive(redrive::Args),
+    /// Print the completions of a shell
+    Completions(manual::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(manual::ManArgs),
 }
 
 /// The whole tool: reads the command line, does what it says, and says how the process ends.
@@ -97,6 +107,8 @@ pub fn run() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Redrive(args) => redrive::run(args).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         }
     });
     done.unwrap_or_else(|problem| refuse(&problem))

@@ -1,0 +1,95 @@
+//! `tollgate completions` and `tollgate man`: written from the command line's own description, so that neither can be out of date.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::Cli;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell that reads it
+    shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Where tollgate.1 and a page of each command are written; made where it is not there
+    folder: PathBuf,
+}
+
+pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    show!("{}", script(args.shell)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn script(shell: Shell) -> anyhow::Result<String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut script);
+    String::from_utf8(script).context("the script is no text")
+}
+
+pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    let folder = args.folder.display();
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("making {folder}"))?;
+    clap_mangen::generate_to(Cli::command(), &args.folder).with_context(|| format!("writing to {folder}"))?;
+    say!("tollgate.1 and a page of each command are in {folder}: man -l {folder}/tollgate.1");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use clap::ValueEnum;
+
+    use super::*;
+
+    /// Every command with its parents' names before its own, and its options.
+    fn commands() -> Vec<(Vec<String>, Vec<String>)> {
+        fn collect(command: &clap::Command, parents: &[String], found: &mut Vec<(Vec<String>, Vec<String>)>) {
+            let path = [parents, &[command.get_name().to_owned()]].concat();
+            let options = command.get_arguments().filter(|one| !one.is_hide_set());
+            found.push((path.clone(), options.filter_map(|one| one.get_long()).map(str::to_owned).collect()));
+            command.get_subcommands().for_each(|one| collect(one, &path, found));
+        }
+        let mut found = Vec::new();
+        collect(&Cli::command(), &[], &mut found);
+        found
+    }
+
+    #[test]
+    fn every_shell_completes_every_command_and_option() {
+        for shell in Shell::value_variants() {
+            let script = script(*shell).unwrap();
+            for (path, options) in commands() {
+                for word in path.iter().chain(&options) {
+                    assert!(script.contains(word), "{shell}: {path:?} {word}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_its_script() {
+        let ask = "COMP_WORDS=(tollgate endpoints ap); COMP_CWORD=2; _tollgate tollgate ap endpoints; echo ${COMPREPLY[@]}";
+        let output = Command::new("bash").arg("-c").arg(script(Shell::Bash).unwrap() + ask).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "apply\n", "{output:?}");
+    }
+
+    #[test]
+    fn every_command_has_a_page_with_its_options() {
+        let folder = tempfile::tempdir().unwrap();
+        man(&ManArgs { folder: folder.path().join("man1") }).unwrap();
+        for (path, options) in commands() {
+            let page = std::fs::read_to_string(folder.path().join(format!("man1/{}.1", path.join("-"))));
+            let page = page.unwrap_or_else(|problem| panic!("{path:?}: {problem}"));
+            for option in options {
+                let written = option.replace('-', "\\-");
+                assert!(page.contains(&format!("\\-\\-{written}")), "{path:?}: --{option}");
+            }
+        }
+    }
+}
