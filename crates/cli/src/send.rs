@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tollgate_core::{Currency, Money, Timestamp};
-use tollgate_providers::Headers;
+use tollgate_providers::{Headers, Received, SignedWebhook, Trusted};
 use tollgate_samples::{BUILT_IN, Draft, Kind, Sample};
 
 use crate::{
@@ -93,13 +93,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if args.tamper {
             signer.tamper(&mut signed, now)?;
         }
+        let events = event_ids(&signer, &draft, &signed);
         let parcel = Parcel::new(&url, &signer.endpoint, signed)?;
         let answer = sender.send(&parcel).await?;
-        say!("{}", line(&answer, &draft));
+        say!("{}", line(&answer, &events));
         refused += u64::from(!answer.is_success());
         if args.duplicate {
             let again = sender.send(&parcel).await?;
-            say!("{}", line(&again, &draft));
+            say!("{}", line(&again, &events));
             refused += u64::from(!again.is_success() && !again.is_duplicate());
         }
     }
@@ -163,13 +164,45 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|name| name.parse::<Kind>())
 }
 
-fn line(answer: &Answer, draft: &Draft) -> String {
+/// The provider's event ids: those of a built-in body are known, those of others are what the endpoint's normaliser reads.
+/// None where it reads nothing, as the endpoint itself will.
+fn event_ids(signer: &Signer, draft: &Draft, signed: &SignedWebhook) -> Vec<String> {
+    if !draft.event_ids.is_empty() {
+        return draft.event_ids.clone();
+    }
+    let received = Received { headers: &signed.headers, query: &signed.query, body: &signed.body };
+    let facts = signer.endpoint.normalise(Trusted::for_inspection(received)).unwrap_or_default();
+    facts.into_iter().map(|facts| facts.event_id.into_owned()).collect()
+}
+
+/// One answer. The event's id is the answer's, else what the body says, and `-` where neither has one.
+fn line(answer: &Answer, events: &[String]) -> String {
     let said = answer.text("message").or_else(|| answer.text("error")).unwrap_or("no reason given");
     let webhook = answer.text("webhook_id").unwrap_or("-");
-    let event = draft.event_ids.first().map_or("-", String::as_str);
-    let more = match draft.event_ids.len() {
+    let event = answer.text("event_id").or(events.first().map(String::as_str)).unwrap_or("-");
+    let more = match events.len() {
         0 | 1 => String::new(),
-        events => format!(" and {} more", events - 1),
+        count => format!(" and {} more", count - 1),
     };
     format!("{}  {said}  webhook {webhook}  event {event}{more}", answer.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_events_of_the_answer_or_of_the_body() {
+        let of = |body: Value, events: &[&str]| {
+            let events: Vec<String> = events.iter().map(|id| (*id).to_owned()).collect();
+            line(&Answer { status: 200, retry_after: None, body }, &events)
+        };
+        let taken = json!({"message": "taken", "webhook_id": "wh_1", "event_id": "e-1"});
+        assert_eq!(of(taken.clone(), &[]), "200  taken  webhook wh_1  event e-1");
+        assert_eq!(of(taken, &["e-1", "e-2"]), "200  taken  webhook wh_1  event e-1 and 1 more");
+        assert_eq!(of(json!({"error": "no"}), &["e-1"]), "200  no  webhook -  event e-1");
+        assert_eq!(of(Value::Null, &[]), "200  no reason given  webhook -  event -");
+    }
 }
