@@ -15,7 +15,7 @@ use crate::{
             Declared,
             spec::{SchemeSpec, SpecError},
         },
-        interface::{Scheme, SchemeInfo},
+        interface::{Coded, Scheme, SchemeInfo},
     },
 };
 
@@ -178,20 +178,32 @@ impl Provider {
     }
 
     /// Its scheme for an endpoint with these `parameters`.
+    ///
+    /// # Errors
+    ///
+    /// The first parameter without which it cannot be made. Those that nobody reads are for [`check_parameters`].
     pub(crate) fn scheme(&self, parameters: &BTreeMap<String, String>) -> Result<Box<dyn Scheme>, SpecError> {
-        match (&self.scheme, self.coded.as_deref()) {
+        match (&self.scheme, self.coded()) {
             (Some(spec), None) => {
-                check_parameters(parameters, &[])?;
-                Ok(Box::new(Declared::new(spec.clone())?))
+                let declared = Declared::new(spec.clone());
+                let first = |mistakes: Vec<SpecError>| mistakes.into_iter().next();
+                let declared = declared.map_err(|mistakes| {
+                    first(mistakes).unwrap_or_else(|| SpecError::new("scheme", "it cannot be used"))
+                });
+                Ok(Box::new(declared?))
             }
-            (None, Some(name)) => {
-                let coded = coded::find(name);
-                let coded = coded.ok_or_else(|| SpecError::new("coded", "no scheme in code is called so"))?;
-                check_parameters(parameters, coded.parameters)?;
-                (coded.build)(parameters)
-            }
+            (None, Some(coded)) => (coded.build)(parameters),
             _ => Err(SpecError::new("scheme", "exactly one of scheme and coded is wanted")),
         }
+    }
+
+    /// The parameters that its scheme reads.
+    pub(crate) fn parameters(&self) -> &'static [&'static str] {
+        self.coded().map_or(&[], |coded| coded.parameters)
+    }
+
+    fn coded(&self) -> Option<&'static Coded> {
+        self.coded.as_deref().and_then(coded::find)
     }
 
     /// The name of the normaliser.
@@ -200,18 +212,17 @@ impl Provider {
     }
 }
 
-/// Whether all of `parameters` are read, by the normalisers or (`known`) by the scheme, and can be used.
-pub(crate) fn check_parameters(
-    parameters: &BTreeMap<String, String>,
-    known: &[&str],
-) -> Result<(), SpecError> {
-    normalise::check_parameters(parameters)
-        .map_err(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem))?;
+/// What is wrong with `parameters`: those that are read neither by the normalisers nor (`known`) by the scheme, and values that
+/// cannot be used.
+pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>, known: &[&str]) -> Vec<SpecError> {
+    let bad = normalise::check_parameters(parameters)
+        .map(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem));
     let is_known = |name: &str| known.contains(&name) || normalise::PARAMETERS.contains(&name);
-    match parameters.keys().find(|name| !is_known(name)) {
-        Some(name) => Err(SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter")),
-        None => Ok(()),
-    }
+    let unknown = parameters
+        .keys()
+        .filter(|name| !is_known(name))
+        .map(|name| SpecError::new(format!("parameters.{name}"), "this scheme has no such parameter"));
+    bad.chain(unknown).collect()
 }
 
 /// Every provider, in the order of the file, without rows that cannot be read, of which the tests say there is none.

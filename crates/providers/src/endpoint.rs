@@ -10,14 +10,14 @@ use tollgate_core::{
 };
 
 use crate::{
-    catalogue,
+    catalogue::{self, Provider},
     headers::Headers,
     key::{
         algorithm::Strength,
         ring::{KeyError, KeyMaterial, KeyRing},
     },
     material::{Material, MaterialRequest},
-    normalise::{ContentError, Normaliser},
+    normalise::{self, ContentError, Normaliser},
     refusal::Refusal,
     request::Received,
     revision::Revision,
@@ -28,6 +28,7 @@ use crate::{
         interface::{HandshakeReply, Request, Scheme, SchemeInfo},
         sign::{SignError, SignedWebhook, ToSign},
     },
+    settings::{self, Reading},
     text::kept_fields,
     trusted::{Trusted, Verified},
 };
@@ -81,47 +82,73 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// The first setting that cannot serve.
+    /// The first setting that cannot serve; [`check`](Self::check) tells every one.
     pub fn new(config: EndpointConfig) -> Result<Self, ConfigError> {
-        let fail = |field: &str, problem: &str| ConfigError {
-            endpoint: config.id.to_string(),
-            field: field.to_owned(),
-            problem: problem.to_owned(),
+        let endpoint = config.id.to_string();
+        Self::check(config).map_err(|mistakes| {
+            let first = mistakes.into_iter().next();
+            let SpecError { at: field, problem } =
+                first.unwrap_or_else(|| SpecError::new("scheme", "it cannot serve"));
+            ConfigError { endpoint, field, problem }
+        })
+    }
+
+    /// Checks the configuration whole.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that cannot serve, as far as one can be judged beside the others: nothing is said of a key's window
+    /// where the scheme is not known.
+    pub fn check(config: EndpointConfig) -> Result<Self, Vec<SpecError>> {
+        let found = match config.scheme.as_str() {
+            Some(name) => of_catalogue(name, &config),
+            None => custom(&config),
         };
-        let spec_error = |error: SpecError| fail(&error.at, &error.problem);
-        let mut cards_in_ids = CardsInIds::Any;
-        let (name, scheme, normaliser) = match config.scheme.as_str() {
-            Some(name) => {
-                let row = catalogue::find(name).ok_or_else(|| {
-                    fail(
-                        "scheme",
-                        &format!("no provider is called {name:?}: `tollgate providers` lists them"),
-                    )
-                })?;
-                let scheme = row.scheme(&config.parameters).map_err(spec_error)?;
-                if row.numeric_ids.is_some() && config.normaliser.is_none() {
-                    cards_in_ids = CardsInIds::NotNumbers;
-                }
-                (row.name.clone(), scheme, Normaliser::named(row.normaliser()))
+        Self::with(found, config)
+    }
+
+    /// Reads the settings as somebody wrote them, and checks them whole.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that cannot be read or cannot serve. What is written as the secret is not repeated: people paste keys.
+    pub fn read(settings: serde_json::Value) -> Result<Self, Vec<SpecError>> {
+        let Reading { value, mut mistakes } = Reading::<EndpointConfig>::of(settings, settings::ENDPOINT);
+        for mistake in mistakes.iter_mut().filter(|mistake| mistake.at == "secret") {
+            "a text is wanted, which says where the key is".clone_into(&mut mistake.problem);
+        }
+        let Some(config) = value else { return Err(mistakes) };
+        let is_known = |at: &str| mistakes.iter().any(|mistake| mistake.at == at);
+        let checked =
+            if is_known("scheme") { Self::with(Err(Vec::new()), config) } else { Self::check(config) };
+        match checked {
+            Ok(endpoint) if mistakes.is_empty() => Ok(endpoint),
+            Ok(_) => Err(mistakes),
+            Err(mut more) => {
+                more.retain(|mistake| !is_known(&mistake.at));
+                mistakes.append(&mut more);
+                Err(mistakes)
             }
-            None => {
-                let (name, scheme) = custom(&config.scheme)
-                    .map_err(|error| fail(&joined("scheme", &error.at), &error.problem))?;
-                catalogue::check_parameters(&config.parameters, &[]).map_err(spec_error)?;
-                (name, scheme, None)
-            }
-        };
-        let provider = ProviderId::new(name).map_err(|error| fail("scheme.name", &error.to_string()))?;
-        let own = normaliser;
+        }
+    }
+
+    fn with(found: Result<Found, Vec<SpecError>>, config: EndpointConfig) -> Result<Self, Vec<SpecError>> {
+        let mut mistakes = Vec::new();
+        let found = found.map_err(|more| mistakes.extend(more)).ok();
         let normaliser = match config.normaliser.as_deref() {
-            Some(name) => Some(
-                Normaliser::named(name)
-                    .ok_or_else(|| fail("normaliser", &format!("no normaliser is called {name:?}")))?,
-            ),
-            None => normaliser,
+            Some(name) => Normaliser::named(name).or_else(|| {
+                let problem = format!(
+                    "no normaliser is called {name:?}: it is a provider's name (`tollgate providers`)"
+                );
+                mistakes.push(SpecError::new("normaliser", problem));
+                None
+            }),
+            None => found.as_ref().and_then(|found| found.normaliser),
         };
-        let info = scheme.info();
-        check_settings(&config, &info).map_err(|(field, problem)| fail(field, problem))?;
+        let info = found.as_ref().map(|found| found.scheme.info());
+        mistakes.extend(check_settings(&config, info.as_ref()));
+        let (Some(found), Some(info), []) = (found, info, mistakes.as_slice()) else { return Err(mistakes) };
+        let Found { provider, scheme, normaliser: own, mut cards_in_ids } = found;
         // A provider's own normaliser knows what its scheme signs. Another scheme signs what it says.
         let reads_unsigned = normaliser != own && normaliser.is_some_and(|it| !is_signed(it, &info));
         let mut kept = info.headers.clone();
@@ -132,6 +159,44 @@ impl Endpoint {
         }
         let revision = Revision::of(&config);
         Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept, cards_in_ids, revision })
+    }
+
+    /// Settings that serve, and hardly as they are meant: which, and what comes of it.
+    pub fn warnings(&self) -> Vec<SpecError> {
+        let Self { config, info, normaliser, .. } = self;
+        let mut warnings = Vec::new();
+        let mut warn = |at: &str, what: &str| warnings.push(SpecError::new(at, what));
+        if normaliser.is_none() {
+            warn(
+                "normaliser",
+                "nothing reads its bodies, so each webhook becomes payment.unrecognized; normaliser = \"generic\" is for \
+                 senders of our own schema, another provider's name for senders of its bodies",
+            );
+        }
+        if self.reads_unsigned {
+            warn(
+                "normaliser",
+                "it reads headers or a query that this scheme does not sign, so events are authenticated at most, and \
+                 named after their bodies",
+            );
+        }
+        if !config.parameters.is_empty() && normaliser.is_none_or(|it| !it.reads_settings()) {
+            let read_by_the_scheme = catalogue_parameters(config);
+            for name in config.parameters.keys().filter(|name| !read_by_the_scheme.contains(&name.as_str())) {
+                warn(&format!("parameters.{name}"), "nothing reads it here");
+            }
+        }
+        if config.notification_url.is_some() && !info.signs_url {
+            warn("notification_url", "this scheme does not sign it, so it is not used");
+        }
+        let is_of_a_provider = config.scheme.is_string() && !self.is_generic();
+        if is_of_a_provider && config.on_duplicate == Some(OnDuplicate::Conflict) {
+            warn(
+                "on_duplicate",
+                "providers repeat what is not answered 2xx, and each repeat is answered 409",
+            );
+        }
+        warnings
     }
 
     /// Its name.
@@ -390,23 +455,77 @@ impl Endpoint {
     }
 }
 
+/// What the setting `scheme` says.
+struct Found {
+    provider: ProviderId,
+    scheme: Box<dyn Scheme>,
+    /// The scheme's own.
+    normaliser: Option<Normaliser>,
+    cards_in_ids: CardsInIds,
+}
+
+/// The parameters that the scheme itself reads.
+fn catalogue_parameters(config: &EndpointConfig) -> &'static [&'static str] {
+    config.scheme.as_str().and_then(catalogue::find).map_or(&[], Provider::parameters)
+}
+
+/// A scheme of the catalogue.
+fn of_catalogue(name: &str, config: &EndpointConfig) -> Result<Found, Vec<SpecError>> {
+    let Some(row) = catalogue::find(name) else {
+        let problem = format!("no provider is called {name:?}: `tollgate providers` lists them");
+        let mut mistakes = vec![SpecError::new("scheme", problem)];
+        mistakes.extend(
+            normalise::check_parameters(&config.parameters)
+                .map(|(name, problem)| SpecError::new(format!("parameters.{name}"), problem)),
+        );
+        return Err(mistakes);
+    };
+    let mut mistakes = catalogue::check_parameters(&config.parameters, row.parameters());
+    let scheme = row.scheme(&config.parameters).map_err(|mistake| mistakes.push(mistake)).ok();
+    let provider = ProviderId::new(row.name.clone());
+    let provider = provider.map_err(|error| mistakes.push(SpecError::new("scheme", error.to_string()))).ok();
+    let (Some(scheme), Some(provider), []) = (scheme, provider, mistakes.as_slice()) else {
+        return Err(mistakes);
+    };
+    let is_read_as_its_own = row.numeric_ids.is_some() && config.normaliser.is_none();
+    let cards_in_ids = if is_read_as_its_own { CardsInIds::NotNumbers } else { CardsInIds::Any };
+    Ok(Found { provider, scheme, normaliser: Normaliser::named(row.normaliser()), cards_in_ids })
+}
+
 /// A scheme given in the configuration: the table of a catalogue row's scheme, with a `name` beside it.
-fn custom(table: &serde_json::Value) -> Result<(String, Box<dyn Scheme>), SpecError> {
-    let mut table = table.clone();
+fn custom(config: &EndpointConfig) -> Result<Found, Vec<SpecError>> {
+    let mut mistakes = Vec::new();
+    let mut note = |at: &str, problem: String| mistakes.push(SpecError::new(joined("scheme", at), problem));
+    let mut table = config.scheme.clone();
     let Some(fields) = table.as_object_mut() else {
-        return Err(SpecError::new("", "a provider's name or a table is wanted"));
+        note("", "a provider's name or a table is wanted".to_owned());
+        return Err(mistakes);
     };
     let name = match fields.remove("name") {
         None => CUSTOM.to_owned(),
-        Some(serde_json::Value::String(name)) if catalogue::find(&name).is_none() => name,
-        Some(serde_json::Value::String(_)) => {
-            return Err(SpecError::new("name", "it is a provider's in the catalogue"));
+        Some(serde_json::Value::String(name)) => name,
+        Some(_) => {
+            note("name", "a text is wanted".to_owned());
+            CUSTOM.to_owned()
         }
-        Some(_) => return Err(SpecError::new("name", "a text is wanted")),
     };
-    let scheme = Declared::new(SchemeSpec::read(&table)?)?;
-    scheme.check_custom()?;
-    Ok((name, Box::new(scheme)))
+    if catalogue::find(&name).is_some() {
+        note("name", "it is a provider's in the catalogue".to_owned());
+    }
+    let provider = ProviderId::new(name).map_err(|error| note("name", error.to_string())).ok();
+    let scheme = match Reading::<SchemeSpec>::of(table, settings::SCHEME) {
+        // What the rules say of a stand-in says nothing of the scheme.
+        Reading { value: Some(spec), mistakes } if mistakes.is_empty() => Declared::custom(spec),
+        Reading { mistakes, .. } => Err(mistakes),
+    };
+    let scheme = scheme.map_err(|more| more.into_iter().for_each(|it| note(&it.at, it.problem))).ok();
+    mistakes.extend(catalogue::check_parameters(&config.parameters, &[]));
+    match (provider, scheme, mistakes.as_slice()) {
+        (Some(provider), Some(scheme), []) => {
+            Ok(Found { provider, scheme: Box::new(scheme), normaliser: None, cards_in_ids: CardsInIds::Any })
+        }
+        _ => Err(mistakes),
+    }
 }
 
 /// Whether the scheme signs all that the normaliser reads besides the body.
@@ -431,35 +550,35 @@ fn joined(field: &str, at: &str) -> String {
     if at.is_empty() { field.to_owned() } else { format!("{field}.{at}") }
 }
 
-fn check_settings(config: &EndpointConfig, scheme: &SchemeInfo) -> Result<(), (&'static str, &'static str)> {
-    if let Some(seconds) = config.tolerance_seconds {
-        if !(1..=MAX_TOLERANCE_SECONDS).contains(&seconds) {
-            return Err(("tolerance_seconds", "1 to 604,800 are wanted"));
-        }
-        if !scheme.signs_time {
-            return Err(("tolerance_seconds", "this scheme signs no timestamp"));
-        }
+/// What is wrong with the settings beside `scheme`, which is what they are held against where it is known.
+fn check_settings(config: &EndpointConfig, scheme: Option<&SchemeInfo>) -> Vec<SpecError> {
+    let mut mistakes = Vec::new();
+    let mut note = |at: &str, problem: &str| mistakes.push(SpecError::new(at, problem));
+    if config.tolerance_seconds.is_some_and(|seconds| !(1..=MAX_TOLERANCE_SECONDS).contains(&seconds)) {
+        note("tolerance_seconds", "1 to 604,800 are wanted");
     }
     if config.metadata.iter().flatten().any(|key| names_verification_data(key)) {
-        return Err(("metadata", "one of the keys names card verification data, which is never kept"));
-    }
-    if config.require_signed_time {
-        let has_window = scheme.window.is_some() || config.tolerance_seconds.is_some();
-        if !scheme.signs_time || !has_window {
-            return Err(("require_signed_time", "this scheme signs no timestamp that has a window"));
-        }
+        note("metadata", "one of the keys names card verification data, which is never kept");
     }
     if config.quiet_after_hours.is_some_and(|hours| hours > MAX_QUIET_HOURS) {
-        return Err(("quiet_after_hours", "0 to 2,016 are wanted"));
+        note("quiet_after_hours", "0 to 2,016 are wanted");
     }
     let url = config.notification_url.as_deref();
-    if scheme.signs_url && url.is_none_or(str::is_empty) {
-        return Err(("notification_url", "this scheme signs it, so it is wanted"));
-    }
     if url.is_some_and(|url| url.chars().any(|c| c.is_control() || c.is_whitespace())) {
-        return Err(("notification_url", "white space or control characters in it"));
+        note("notification_url", "white space or control characters in it");
     }
-    Ok(())
+    let Some(scheme) = scheme else { return mistakes };
+    if config.tolerance_seconds.is_some() && !scheme.signs_time {
+        note("tolerance_seconds", "this scheme signs no timestamp");
+    }
+    let has_window = scheme.window.is_some() || config.tolerance_seconds.is_some();
+    if config.require_signed_time && !(scheme.signs_time && has_window) {
+        note("require_signed_time", "this scheme signs no timestamp that has a window");
+    }
+    if scheme.signs_url && url.is_none_or(str::is_empty) {
+        note("notification_url", "this scheme signs it, so it is wanted");
+    }
+    mistakes
 }
 
 #[cfg(test)]

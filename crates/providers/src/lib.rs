@@ -21,6 +21,7 @@ mod material;
 mod refusal;
 mod request;
 mod revision;
+mod settings;
 mod text;
 mod trusted;
 
@@ -32,7 +33,7 @@ pub use normalise::ContentError;
 pub use refusal::Refusal;
 pub use request::Received;
 pub use revision::Revision;
-pub use scheme::{Explanation, HandshakeReply, SignError, SignedWebhook, ToSign};
+pub use scheme::{Explanation, HandshakeReply, SignError, SignedWebhook, SpecError, ToSign};
 pub use tollgate_core::{EndpointConfig, Timestamp};
 pub use trusted::{Trusted, Verified};
 

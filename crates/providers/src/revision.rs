@@ -118,8 +118,18 @@ mod tests {
         assert!(files.len() > 50, "{files:?}");
         // These decide whether a webhook is taken and for whom, and not what is read of it. The endpoint and the catalogue
         // choose among the schemes too.
-        let others =
-            ["refusal", "endpoint", "queue", "key", "material", "revision", "scheme", "mac", "asymmetric"];
+        let others = [
+            "refusal",
+            "endpoint",
+            "queue",
+            "key",
+            "material",
+            "revision",
+            "scheme",
+            "settings",
+            "mac",
+            "asymmetric",
+        ];
         for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
             let source = fs::read_to_string(file).unwrap();
             let root = if file.starts_with("../core") { "../core/src" } else { "src" };

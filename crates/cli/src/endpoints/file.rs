@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use tollgate_aws::names::Names;
 use tollgate_core::EndpointConfig;
-use tollgate_providers::Endpoint;
+use tollgate_providers::{Endpoint, SpecError};
 
 use super::keys::Reference;
 
@@ -25,10 +25,9 @@ pub(crate) fn read(text: &str, suffix: &str) -> Result<Vec<Endpoint>, Vec<String
     for (index, row) in file.endpoints.into_iter().enumerate() {
         let id = row.get("id").and_then(toml::Value::as_str).map(str::to_owned);
         let name = id.clone().unwrap_or_else(|| format!("number {}", index + 1));
-        match check(row, &names) {
+        match check(&row, &names) {
             Ok(endpoint) => endpoints.push(endpoint),
-            Err(problem) if problem.starts_with("endpoint ") => problems.push(problem),
-            Err(problem) => problems.push(format!("endpoint {name}: {problem}")),
+            Err(found) => problems.extend(found.iter().map(|problem| format!("endpoint {name}: {problem}"))),
         }
         if !seen.insert(name.clone()) {
             problems.push(format!("endpoint {name}: described twice"));
@@ -40,23 +39,39 @@ pub(crate) fn read(text: &str, suffix: &str) -> Result<Vec<Endpoint>, Vec<String
     if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
 }
 
-fn check(row: toml::Value, names: &Names) -> Result<Endpoint, String> {
-    let config: EndpointConfig =
-        row.try_into().map_err(|problem: toml::de::Error| problem.message().to_owned())?;
-    check_config(config, names)
+/// The endpoint of a row, or everything that is wrong with it.
+fn check(row: &toml::Value, names: &Names) -> Result<Endpoint, Vec<String>> {
+    let secret = row.get("secret").and_then(toml::Value::as_str).and_then(|it| secret_problem(it, names));
+    let row = serde_json::to_value(row).map_err(|problem| vec![problem.to_string()])?;
+    with(secret, Endpoint::read(row))
 }
 
-/// The endpoint, if the environment's functions take it, or why they do not.
-pub(super) fn check_config(config: EndpointConfig, names: &Names) -> Result<Endpoint, String> {
-    Reference::parse(&config.secret).map_err(|problem| format!("secret: {problem}"))?;
-    if !names.is_own_secret(&config.secret) {
-        // The text is not repeated: people paste keys.
-        let suffix = names.suffix();
-        return Err(format!(
-            "secret: not the platform's: secretsmanager:tollgate/{suffix}/NAME or ssm:/tollgate/{suffix}/secrets/NAME"
-        ));
+/// The endpoint, if the environment's functions take it, or everything for which they do not.
+pub(super) fn check_config(config: EndpointConfig, names: &Names) -> Result<Endpoint, Vec<String>> {
+    let secret = secret_problem(&config.secret, names);
+    with(secret, Endpoint::check(config))
+}
+
+fn with(secret: Option<String>, checked: Result<Endpoint, Vec<SpecError>>) -> Result<Endpoint, Vec<String>> {
+    let mut problems = Vec::from_iter(secret);
+    match checked {
+        Ok(endpoint) if problems.is_empty() => return Ok(endpoint),
+        Ok(_) => {}
+        Err(mistakes) => problems.extend(mistakes.iter().map(ToString::to_string)),
     }
-    Endpoint::new(config).map_err(|problem| problem.to_string())
+    Err(problems)
+}
+
+/// What is wrong with where a key is kept. The text is not repeated: people paste keys.
+fn secret_problem(secret: &str, names: &Names) -> Option<String> {
+    let suffix = names.suffix();
+    match Reference::parse(secret) {
+        Err(problem) => Some(format!("secret: {problem}")),
+        Ok(_) if names.is_own_secret(secret) => None,
+        Ok(_) => Some(format!(
+            "secret: not the platform's: secretsmanager:tollgate/{suffix}/NAME or ssm:/tollgate/{suffix}/secrets/NAME"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -91,13 +106,15 @@ mod tests {
             scheme = "stripe"
             secret = "secretsmanager:tollgate/dev/a"
             on_duplcate = "conflict"
+            delivery = "slow"
         "#;
         let problems = read(text, "dev").unwrap_err();
-        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert_eq!(problems.len(), 5, "{problems:#?}");
         assert!(problems[0].contains("Shop"));
         assert!(problems[1].contains("secret") && !problems[1].contains("whsec_"));
         assert!(problems[2].contains("on_duplcate"));
-        assert!(problems[3].contains("twice"));
+        assert!(problems[3].contains("delivery") && problems[3].contains("`slow`"));
+        assert!(problems[4].contains("twice"));
         assert!(read("", "dev").is_err());
     }
 

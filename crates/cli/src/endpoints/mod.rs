@@ -114,7 +114,7 @@ async fn apply(
             for problem in &problems {
                 complain!("{}: {problem}", file.display());
             }
-            complain!("nothing was written: {} of the endpoints' settings are wrong", problems.len());
+            complain!("nothing was written: {} mistakes", problems.len());
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -144,6 +144,11 @@ async fn apply(
         store.put(&endpoints.iter().map(Endpoint::config).collect::<Vec<_>>()).await?;
     }
     show!("{table}");
+    for endpoint in &endpoints {
+        for warning in endpoint.warnings() {
+            complain!("warning: endpoint {}: {warning}", endpoint.id());
+        }
+    }
     say!(
         "{} endpoints {} in {}",
         endpoints.len(),
@@ -252,10 +257,18 @@ async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {
         let (id, secret) = (config.id.to_string(), config.secret.clone());
         let delivery = serde_json::to_value(config.delivery)?.as_str().unwrap_or_default().to_owned();
         let (provider, state) = match file::check_config(config, &aws.names) {
-            Ok(endpoint) => (endpoint.provider().to_string(), "ok".to_owned()),
-            Err(problem) => {
+            Ok(endpoint) => {
+                let warnings: Vec<String> = endpoint.warnings().iter().map(ToString::to_string).collect();
+                let state = if warnings.is_empty() {
+                    "ok".to_owned()
+                } else {
+                    format!("warning: {}", warnings.join("; "))
+                };
+                (endpoint.provider().to_string(), state)
+            }
+            Err(problems) => {
                 exit = ExitCode::FAILURE;
-                (String::new(), problem)
+                (String::new(), problems.join("; "))
             }
         };
         table.row([id, provider, delivery, secret, keys, state]);

@@ -76,19 +76,18 @@ pub use self::{content::ContentError, event_types::EventTypes, normaliser::Norma
 /// `amount_unit`, `major` or `minor`, for senders of integers whose unit their scheme does not say.
 pub(crate) const PARAMETERS: [&str; 2] = ["default_currency", "amount_unit"];
 
-/// Checks the values of [`PARAMETERS`]; the name and the problem of the first bad one.
+/// Checks the values of [`PARAMETERS`]; the name and the problem of each bad one.
 pub(crate) fn check_parameters(
     parameters: &std::collections::BTreeMap<String, String>,
-) -> Result<(), (&'static str, &'static str)> {
-    let value = |name: &str| parameters.get(name).map(String::as_str);
-    if value("default_currency").is_some_and(|code| !Currency::new(code).is_ok_and(|known| known.is_known()))
-    {
-        return Err(("default_currency", "is not an ISO 4217 currency"));
-    }
-    if value("amount_unit").is_some_and(|unit| !matches!(unit, "major" | "minor")) {
-        return Err(("amount_unit", "is neither major nor minor"));
-    }
-    Ok(())
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let is_bad = |name: &str, is_good: fn(&str) -> bool| {
+        parameters.get(name).is_some_and(|value| !is_good(value.as_str()))
+    };
+    let currency = is_bad("default_currency", |code| Currency::new(code).is_ok_and(|known| known.is_known()));
+    let unit = is_bad("amount_unit", |unit| matches!(unit, "major" | "minor"));
+    let currency = currency.then_some(("default_currency", "is not an ISO 4217 currency"));
+    let unit = unit.then_some(("amount_unit", "is neither major nor minor"));
+    currency.into_iter().chain(unit)
 }
 
 /// Every provider's normaliser.

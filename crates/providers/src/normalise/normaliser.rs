@@ -64,6 +64,11 @@ impl Normaliser {
         matches!(self.read, Read::Request(_) | Read::RequestAndSettings(_))
     }
 
+    /// Whether it reads the endpoint's parameters.
+    pub(crate) fn reads_settings(&self) -> bool {
+        matches!(self.read, Read::BodyAndSettings(_) | Read::RequestAndSettings(_))
+    }
+
     /// The webhook's facts: at least one event.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Schemes given in an endpoint's configuration.
 
 use serde_json::{Value, json};
-use tollgate_providers::{Endpoint, Refusal};
+use tollgate_providers::{Endpoint, Refusal, catalogue};
 
 use crate::providers::{Case, JSON, NOW, config, received, ring, sign};
 
@@ -213,5 +213,123 @@ fn a_scheme_that_cannot_serve_says_what_and_where() {
         let error = Endpoint::new(config(scheme.clone())).unwrap_err();
         assert_eq!((error.endpoint.as_str(), error.field.as_str()), ("test", *field), "{error}");
         assert!(error.problem.contains(problem), "{error}, wanted: {problem}");
+    }
+}
+
+/// The places of all that is wrong, in the order in which it is told.
+fn places(settings: Value) -> Vec<String> {
+    let mistakes = Endpoint::read(settings).err().unwrap_or_default();
+    mistakes.into_iter().map(|mistake| mistake.at).collect()
+}
+
+#[test]
+fn every_mistake_of_an_endpoint_is_told() {
+    let good = json!({ "id": "test", "scheme": scheme(), "secret": "ssm:x" });
+    assert_eq!(places(good.clone()), [] as [&str; 0]);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut settings = good.clone();
+        change(&mut settings);
+        places(settings)
+    };
+    // What cannot be read, wherever it stands, and what is missing.
+    assert_eq!(places(json!({})), ["id", "scheme", "secret"]);
+    let unread = with(&|it| {
+        it["id"] = json!("No Name");
+        it["secrte"] = json!("x");
+        it["delivery"] = json!("slow");
+        it["metadata"] = json!(["cart", 5]);
+        it["normaliser"] = json!("nobody");
+        it["scheme"]["signature"]["entr"] = json!("x");
+        it["scheme"]["algorithm"] = json!("md5");
+        it["scheme"]["timestamp"]["unit"] = json!("minutes");
+        it["scheme"].as_object_mut().unwrap().remove("encoding");
+    });
+    let mut sorted = unread.clone();
+    sorted.sort();
+    let wanted = [
+        "delivery",
+        "id",
+        "metadata[1]",
+        "normaliser",
+        "scheme.algorithm",
+        "scheme.encoding",
+        "scheme.signature.entr",
+        "scheme.timestamp.unit",
+        "secrte",
+    ];
+    assert_eq!(sorted, wanted);
+    // What can be read and contradicts itself.
+    let contradictory = with(&|it| {
+        it["tolerance_seconds"] = json!(0);
+        it["quiet_after_hours"] = json!(9999);
+        it["parameters"] = json!({ "default_currency": "euro", "webhook_id": "x" });
+        it["scheme"]["name"] = json!("stripe");
+        it["scheme"]["signature"]["separator"] = Value::Null;
+        it["scheme"]["signed"] = json!("{body");
+        it["scheme"]["key"] = json!({ "min_bytes": 1 });
+    });
+    assert_eq!(
+        contradictory,
+        [
+            "scheme.name",
+            "scheme.signature.separator",
+            "scheme.signed",
+            "scheme.key.min_bytes",
+            "parameters.default_currency",
+            "parameters.webhook_id",
+            "tolerance_seconds",
+            "quiet_after_hours",
+        ]
+    );
+    // What rests on a mistake is not judged, and families make one mistake together.
+    let unknown = json!({ "id": "test", "scheme": "nobody", "secret": "ssm:x", "require_signed_time": true });
+    assert_eq!(places(unknown), ["scheme"]);
+    let unread = json!({ "id": "test", "scheme": "square", "secret": "ssm:x", "notification_url": 5 });
+    assert_eq!(places(unread), ["notification_url"]);
+    let of_families = with(&|it| {
+        it["scheme"]["families"] = json!(["a-", "b-"]);
+        it["scheme"]["signed"] = json!("{body}");
+    });
+    assert_eq!(of_families, ["scheme.signed"]);
+    // People paste keys.
+    let pasted = json!({ "id": "test", "scheme": "stripe", "secret": ["whsec_c2VjcmV0"] });
+    let told = format!("{:?}", Endpoint::read(pasted).unwrap_err());
+    assert!(!told.contains("whsec_"), "{told}");
+}
+
+#[test]
+fn what_serves_and_is_hardly_meant_so_is_warned_of() {
+    let warned = |settings: &str| -> Vec<String> {
+        let mut row = json!({ "id": "test", "secret": "ssm:x", "scheme": scheme() });
+        let more: Value = serde_json::from_str(settings).unwrap();
+        row.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
+        let endpoint = Endpoint::read(row).unwrap_or_else(|mistakes| panic!("{settings}: {mistakes:?}"));
+        endpoint.warnings().into_iter().map(|warning| warning.at).collect()
+    };
+    for (settings, wanted) in [
+        ("{}", vec!["normaliser"]),
+        (r#"{"normaliser":"generic"}"#, vec![]),
+        (r#"{"normaliser":"generic","parameters":{"default_currency":"EUR"}}"#, vec![]),
+        (
+            r#"{"normaliser":"stripe","parameters":{"default_currency":"EUR"}}"#,
+            vec!["parameters.default_currency"],
+        ),
+        // It reads a header that the scheme does not sign.
+        (r#"{"normaliser":"standard_webhooks"}"#, vec!["normaliser"]),
+        (r#"{"normaliser":"stripe","notification_url":"https://h/"}"#, vec!["notification_url"]),
+        (r#"{"scheme":"square","notification_url":"https://h/"}"#, vec![]),
+        (r#"{"scheme":"stripe","on_duplicate":"conflict"}"#, vec!["on_duplicate"]),
+        (r#"{"scheme":"generic","on_duplicate":"conflict"}"#, vec![]),
+        (r#"{"scheme":"plaid","parameters":{"environment":"sandbox"}}"#, vec![]),
+    ] {
+        assert_eq!(warned(settings), wanted, "{settings}");
+    }
+    for row in catalogue::providers() {
+        let mut config = config(row.name.as_str());
+        if !row.info().unwrap().signs_url {
+            config.notification_url = None;
+        }
+        let warnings = Endpoint::new(config).unwrap().warnings();
+        assert!(warnings.is_empty(), "{}: {warnings:?}", row.name);
     }
 }

@@ -60,16 +60,13 @@ impl Declared {
     ///
     /// # Errors
     ///
-    /// The first setting that contradicts itself or another.
-    pub(crate) fn new(spec: SchemeSpec) -> Result<Self, SpecError> {
-        check_spec(&spec)?;
-        let plain = [String::new()];
-        let families = if spec.families.is_empty() { &plain[..] } else { &spec.families };
-        let variants =
-            families.iter().map(|family| Variant::new(&spec, family)).collect::<Result<Vec<_>, _>>()?;
-        for variant in &variants {
-            variant.check_content(&spec)?;
-        }
+    /// Every setting that contradicts itself or another.
+    pub(crate) fn new(spec: SchemeSpec) -> Result<Self, Vec<SpecError>> {
+        let (variants, mistakes) = Self::variants(&spec);
+        if mistakes.is_empty() { Ok(Self::of(spec, variants)) } else { Err(mistakes) }
+    }
+
+    fn of(spec: SchemeSpec, variants: Vec<Variant>) -> Self {
         let binds = |template: &Template| template.parts().any(|part| *part == Part::Body);
         let body_is_signed = variants.iter().all(|variant| {
             binds(&variant.signed) && variant.signed_without_timestamp.as_ref().is_none_or(binds)
@@ -77,21 +74,46 @@ impl Declared {
         let can_be_lengthened = variants.iter().any(Variant::can_be_lengthened);
         let is_verified = body_is_signed && !can_be_lengthened;
         let authenticity = if is_verified { Authenticity::Verified } else { Authenticity::Authenticated };
-        Ok(Self { spec, variants, authenticity })
+        Self { spec, variants, authenticity }
     }
 
-    /// What is asked of a scheme that nobody has set yet: that its content is of the webhook and can be split in one
-    /// place only, that no signature of it is made without the key, that its time has a window and its keys a length.
-    pub(crate) fn check_custom(&self) -> Result<(), SpecError> {
-        check_custom_spec(&self.spec)?;
-        if self.is_static() && self.variants.iter().any(|variant| variant.source.header().is_none()) {
-            return Err(SpecError::new(
+    /// Compiles a scheme that nobody has set yet. More is asked of it: that its content is of the webhook and can be split
+    /// in one place only, that no signature of it is made without the key, that its time has a window and its keys a length.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that cannot serve.
+    pub(crate) fn custom(spec: SchemeSpec) -> Result<Self, Vec<SpecError>> {
+        let (variants, mut mistakes) = Self::variants(&spec);
+        mistakes.extend(check_custom_spec(&spec));
+        let is_static = variants.iter().any(Variant::is_static);
+        if is_static && variants.iter().any(|variant| variant.source.header().is_none()) {
+            mistakes.push(SpecError::new(
                 "signature",
                 "nothing of the webhook is signed, so the signature is as good as the key, and bodies are archived as \
                  they are: a header is wanted",
             ));
         }
-        self.variants.iter().try_for_each(|variant| variant.check_custom(&self.spec))
+        mistakes.extend(variants.iter().flat_map(|variant| variant.check_custom(&spec)));
+        once_each(&mut mistakes);
+        if mistakes.is_empty() { Ok(Self::of(spec, variants)) } else { Err(mistakes) }
+    }
+
+    /// One for each family of header names, as far as they can be compiled, and what is wrong.
+    fn variants(spec: &SchemeSpec) -> (Vec<Variant>, Vec<SpecError>) {
+        let mut mistakes = check_spec(spec);
+        let plain = [String::new()];
+        let families = if spec.families.is_empty() { &plain[..] } else { &spec.families };
+        let mut variants = Vec::with_capacity(families.len());
+        for family in families {
+            match Variant::new(spec, family) {
+                Ok(variant) => variants.push(variant),
+                Err(more) => mistakes.extend(more),
+            }
+        }
+        mistakes.extend(variants.iter().flat_map(|variant| variant.check_content(spec)));
+        once_each(&mut mistakes);
+        (variants, mistakes)
     }
 
     /// Whether a signature is good for any other webhook too, because nothing of the webhook is signed: a static token, a
@@ -479,6 +501,17 @@ impl Scheme for Declared {
         let candidates = self.read(received).map(|reading| reading.candidates).unwrap_or_default();
         candidates.into_iter().filter_map(|candidate| candidate.key_id).collect()
     }
+}
+
+/// Families of header names make the same mistakes.
+fn once_each(mistakes: &mut Vec<SpecError>) {
+    let mut seen = Vec::new();
+    mistakes.retain(|mistake| {
+        !seen.contains(mistake) && {
+            seen.push(mistake.clone());
+            true
+        }
+    });
 }
 
 /// The content for a person to look at, without the secret.

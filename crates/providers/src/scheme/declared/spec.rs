@@ -132,7 +132,7 @@ pub struct TimestampSpec {
     pub optional: bool,
 }
 
-/// A custom scheme that cannot serve: which setting, and what is wrong with it.
+/// A setting that cannot serve, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {problem}")]
 pub struct SpecError {
@@ -145,20 +145,5 @@ pub struct SpecError {
 impl SpecError {
     pub(crate) fn new(at: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { at: at.into(), problem: problem.into() }
-    }
-}
-
-impl SchemeSpec {
-    /// Reads a scheme from the table in an endpoint's configuration.
-    ///
-    /// # Errors
-    ///
-    /// The first setting that cannot be read, by its path.
-    pub fn read(table: &serde_json::Value) -> Result<Self, SpecError> {
-        serde_path_to_error::deserialize(table).map_err(|error| {
-            let path = error.path().to_string();
-            let problem = error.inner().to_string();
-            SpecError::new(if path == "." { String::new() } else { path }, problem)
-        })
     }
 }

@@ -45,7 +45,12 @@ pub(super) enum TimestampSource {
 }
 
 impl Variant {
-    pub(super) fn new(spec: &SchemeSpec, family: &str) -> Result<Self, SpecError> {
+    /// Compiles `spec` with the names of `family`.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that cannot be read.
+    pub(super) fn new(spec: &SchemeSpec, family: &str) -> Result<Self, Vec<SpecError>> {
         let named = |name: &String| match name.strip_prefix('*') {
             Some(rest) => format!("{family}{rest}"),
             None => name.clone(),
@@ -54,35 +59,38 @@ impl Variant {
             Template::parse(text, family).map_err(|error| SpecError::new(at, error.to_string()))
         };
         let signature = &spec.signature;
+        let mut mistakes = Vec::new();
         let source = match (&signature.header, &signature.form, &signature.json) {
-            (Some(name), None, None) => Source::Header(named(name)),
-            (None, Some(name), None) => Source::Form(name.clone()),
-            (None, None, Some(name)) => Source::Json(name.clone()),
-            _ => return Err(SpecError::new("signature", "exactly one of header, form and json is wanted")),
+            (Some(name), None, None) => Ok(Source::Header(named(name))),
+            (None, Some(name), None) => Ok(Source::Form(name.clone())),
+            (None, None, Some(name)) => Ok(Source::Json(name.clone())),
+            _ => Err(SpecError::new("signature", "exactly one of header, form and json is wanted")),
         };
+        let source = or_noted(source, &mut mistakes);
         let is_authorization =
-            matches!(&source, Source::Header(name) if name.eq_ignore_ascii_case("Authorization"));
-        let entries = signature
-            .entry
-            .iter()
-            .map(|text| {
-                let pattern = Pattern::parse(text, "signature");
-                if is_authorization { pattern.map(Pattern::in_authorization) } else { pattern }
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|problem| SpecError::new("signature.entry", problem))?;
-        if entries.is_empty() {
-            return Err(SpecError::new("signature.entry", "at least one is wanted"));
+            matches!(&source, Some(Source::Header(name)) if name.eq_ignore_ascii_case("Authorization"));
+        let mut entries = Vec::new();
+        for text in signature.entry.iter() {
+            let pattern = Pattern::parse(text, "signature")
+                .map_err(|problem| SpecError::new("signature.entry", problem));
+            let pattern = or_noted(pattern, &mut mistakes);
+            entries.extend(pattern.map(|it| if is_authorization { it.in_authorization() } else { it }));
+        }
+        if signature.entry.iter().next().is_none() {
+            mistakes.push(SpecError::new("signature.entry", "at least one is wanted"));
         }
         if signature.key_id_header.is_some() && entries.iter().any(Pattern::has_key_id) {
-            return Err(SpecError::new("signature.key_id_header", "the entry names the key already"));
+            mistakes.push(SpecError::new("signature.key_id_header", "the entry names the key already"));
         }
-        let signed = template(&spec.signed, "signed")?;
-        let signed_without_timestamp = spec
-            .signed_without_timestamp
-            .as_deref()
-            .map(|text| template(text, "signed_without_timestamp"))
-            .transpose()?;
+        let signed = or_noted(template(&spec.signed, "signed"), &mut mistakes);
+        let untimed = spec.signed_without_timestamp.as_deref();
+        let untimed = untimed.map(|text| template(text, "signed_without_timestamp"));
+        let signed_without_timestamp = untimed.and_then(|untimed| or_noted(untimed, &mut mistakes));
+        let timestamp = spec.timestamp.as_ref().map(|spec| timestamp_source(spec, named));
+        let timestamp = timestamp.and_then(|timestamp| or_noted(timestamp, &mut mistakes));
+        let (Some(source), Some(signed), []) = (source, signed, mistakes.as_slice()) else {
+            return Err(mistakes);
+        };
         let starts_with_body =
             signed_without_timestamp.as_ref().is_some_and(|it| it.first() == Some(&Part::Body));
         let timed_start = spec
@@ -100,7 +108,7 @@ impl Variant {
                 .chain(spec.require_in_family.get(family).into_iter().flatten())
                 .map(named)
                 .collect(),
-            timestamp: spec.timestamp.as_ref().map(|spec| timestamp_source(spec, named)).transpose()?,
+            timestamp,
             signed,
             signed_without_timestamp,
             timed_start,
@@ -190,27 +198,27 @@ impl Variant {
     }
 
     /// What a provider may do and a new scheme must not.
-    pub(super) fn check_custom(&self, spec: &SchemeSpec) -> Result<(), SpecError> {
+    pub(super) fn check_custom(&self, spec: &SchemeSpec) -> Vec<SpecError> {
+        let mut mistakes = Vec::new();
         for (at, template) in self.templates() {
+            let mut note = |problem: &str| mistakes.push(SpecError::new(at, problem));
             if template.can_be_lengthened() {
-                return Err(SpecError::new(
-                    at,
+                note(
                     "who has one such hash can make another one without the key (length extension): use hmac-sha256 or \
                      hmac-sha512, or write {secret} last if the sender does so",
-                ));
+                );
             }
             if spec.algorithm != Algorithm::Token && !template.has_any_of_the_webhook() {
-                return Err(SpecError::new(
-                    at,
+                note(
                     "it holds nothing of the webhook, so that one signature is good for all: write {body} in it, or use \
                      the algorithm token for a text that is always the same",
-                ));
+                );
             }
             if let Some(problem) = template.ambiguity(is_bounded(spec)) {
-                return Err(SpecError::new(at, problem));
+                note(problem);
             }
         }
-        Ok(())
+        mistakes
     }
 
     /// Every part of what is signed, with a timestamp and without.
@@ -248,47 +256,47 @@ impl Variant {
     }
 
     /// What contradicts itself between the parts of a scheme.
-    pub(super) fn check_content(&self, spec: &SchemeSpec) -> Result<(), SpecError> {
+    pub(super) fn check_content(&self, spec: &SchemeSpec) -> Vec<SpecError> {
+        let mut mistakes = Vec::new();
+        let mut note = |at: &str, problem: &str| mistakes.push(SpecError::new(at, problem));
         if !is_bounded(spec) && self.signed.runs_together() {
-            return Err(SpecError::new(
+            note(
                 "timestamp",
                 "its end cannot be told from what follows it, so a window and one unit are wanted",
-            ));
+            );
         }
         if self.forms_coincide() {
-            return Err(SpecError::new(
+            note(
                 "signed_without_timestamp",
                 "a content with a timestamp could be one without: begin them with texts of their own, or write \
                  {timestamp}, a text and {body}, and {body} alone",
-            ));
+            );
         }
         for (at, template) in self.templates() {
             for part in template.parts() {
-                if let Part::Header(name) = part {
-                    check_header(at, name)?;
+                if let Part::Header(name) = part
+                    && let Some(problem) = header_problem(name)
+                {
+                    note(at, &problem);
                 }
             }
             let has = |wanted: &Part| template.parts().any(|part| part == wanted);
             if has(&Part::Secret) != spec.algorithm.takes_secret_in_content() {
-                return Err(SpecError::new(
-                    at,
-                    "{secret} belongs in it exactly when the algorithm is sha256, sha512 or token",
-                ));
+                note(at, "{secret} belongs in it exactly when the algorithm is sha256, sha512 or token");
             }
             let token = spec.algorithm == Algorithm::Token;
             if token && template.parts().any(|part| *part != Part::Secret) {
-                return Err(SpecError::new(at, "a token signs nothing: it must be {secret} alone"));
+                note(at, "a token signs nothing: it must be {secret} alone");
             }
             let timed = spec.timestamp.is_some() && at == "signed";
             if timed != template.required().any(|part| *part == Part::Timestamp) {
-                return Err(SpecError::new(
+                note(
                     at,
-                    "{timestamp} belongs in it exactly when there is a timestamp: an unsigned one proves \
-                         nothing",
-                ));
+                    "{timestamp} belongs in it exactly when there is a timestamp: an unsigned one proves nothing",
+                );
             }
         }
-        Ok(())
+        mistakes
     }
 }
 
@@ -343,19 +351,20 @@ impl<'a> Iterator for Entries<'a, '_> {
 const MIN_KEY_BYTES: usize = 8;
 
 /// What a provider may leave open and a new scheme must not.
-pub(super) fn check_custom_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
+pub(super) fn check_custom_spec(spec: &SchemeSpec) -> Vec<SpecError> {
+    let mut mistakes = Vec::new();
     if spec.timestamp.as_ref().is_some_and(|timestamp| timestamp.window.is_none()) {
-        return Err(SpecError::new(
+        mistakes.push(SpecError::new(
             "timestamp.window",
             "a window in seconds is wanted: without one a webhook that was seen once could be sent again at any time",
         ));
     }
     for (at, bytes) in [("key.min_bytes", Some(spec.key.min_bytes)), ("key.bytes", spec.key.bytes)] {
         if bytes.is_some_and(|bytes| bytes < MIN_KEY_BYTES) {
-            return Err(SpecError::new(at, "at least 8 are wanted: shorter keys can be guessed"));
+            mistakes.push(SpecError::new(at, "at least 8 are wanted: shorter keys can be guessed"));
         }
     }
-    Ok(())
+    mistakes
 }
 
 /// The longest timestamp that any unit reads, in bytes.
@@ -367,13 +376,16 @@ fn is_bounded(spec: &SchemeSpec) -> bool {
     timestamp.is_none_or(|timestamp| timestamp.window.is_some() && timestamp.unit != Unit::Either)
 }
 
-/// RFC 9110's token.
-fn check_header(at: &str, name: &str) -> Result<(), SpecError> {
+/// What keeps `name` from being a header's: RFC 9110's token.
+fn header_problem(name: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if !name.is_empty() && name.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(SpecError::new(at, format!("{name:?} is not a header's name: letters, digits and !#$%&'*+-.^_`|~")))
+    let is_name = !name.is_empty() && name.bytes().all(plain);
+    (!is_name).then(|| format!("{name:?} is not a header's name: letters, digits and !#$%&'*+-.^_`|~"))
+}
+
+/// The value, or nothing and one mistake more.
+fn or_noted<T>(read: Result<T, SpecError>, mistakes: &mut Vec<SpecError>) -> Option<T> {
+    read.map_err(|mistake| mistakes.push(mistake)).ok()
 }
 
 fn timestamp_source(
@@ -393,32 +405,30 @@ fn timestamp_source(
 }
 
 /// What can be said against a scheme before it is compiled.
-pub(super) fn check_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
-    let fail = |at: &str, problem: &str| Err(SpecError::new(at, problem));
+pub(super) fn check_spec(spec: &SchemeSpec) -> Vec<SpecError> {
+    let mut mistakes = Vec::new();
+    let mut note = |at: &str, problem: &str| mistakes.push(SpecError::new(at, problem));
     if spec.signature.separator.as_deref() == Some("") {
-        return fail("signature.separator", "it is empty");
+        note("signature.separator", "it is empty");
     }
     let listed = spec.signature.separator.is_some();
     if let Some(timestamp) = &spec.timestamp {
         if (timestamp.entry.is_some() || timestamp.first) && !listed {
-            return fail(
-                "signature.separator",
-                "the timestamp is in the same list, so a separator is wanted",
-            );
+            note("signature.separator", "the timestamp is in the same list, so a separator is wanted");
         }
         if timestamp.window.is_some_and(|window| !(1..=86_400).contains(&window)) {
-            return fail("timestamp.window", "1 to 86,400 seconds are wanted");
+            note("timestamp.window", "1 to 86,400 seconds are wanted");
         }
         if timestamp.optional && timestamp.header.is_none() {
-            return fail("timestamp.optional", "only a timestamp with a header of its own can be absent");
+            note("timestamp.optional", "only a timestamp with a header of its own can be absent");
         }
     }
     let optional = spec.timestamp.as_ref().is_some_and(|timestamp| timestamp.optional);
     if optional != spec.signed_without_timestamp.is_some() {
-        return fail("signed_without_timestamp", "it is wanted exactly when timestamp.optional is true");
+        note("signed_without_timestamp", "it is wanted exactly when timestamp.optional is true");
     }
     if spec.encoding == Encoding::Text && spec.algorithm != Algorithm::Token {
-        return fail("encoding", "text is for tokens only");
+        note("encoding", "text is for tokens only");
     }
     let timestamp = spec.timestamp.iter().filter_map(|timestamp| timestamp.header.as_ref());
     let headers = (spec.signature.header.iter().map(|name| ("signature.header", name)))
@@ -427,20 +437,20 @@ pub(super) fn check_spec(spec: &SchemeSpec) -> Result<(), SpecError> {
         .chain(spec.require.iter().map(|name| ("require", name)))
         .chain(spec.require_in_family.values().flatten().map(|name| ("require_in_family", name)));
     for (at, name) in headers {
-        match name.strip_prefix('*') {
+        let names = match name.strip_prefix('*') {
             Some(_) if spec.families.is_empty() => {
-                return fail("families", "a header's name begins with '*', so at least one family is wanted");
+                note("families", "a header's name begins with '*', so at least one family is wanted");
+                continue;
             }
-            Some(rest) => {
-                for family in &spec.families {
-                    check_header(at, &format!("{family}{rest}"))?;
-                }
-            }
-            None => check_header(at, name)?,
+            Some(rest) => spec.families.iter().map(|family| format!("{family}{rest}")).collect(),
+            None => vec![name.clone()],
+        };
+        for problem in names.iter().filter_map(|name| header_problem(name)) {
+            note(at, &problem);
         }
     }
     if spec.require_in_family.keys().any(|family| !spec.families.contains(family)) {
-        return fail("require_in_family", "it names a family that is not in families");
+        note("require_in_family", "it names a family that is not in families");
     }
-    Ok(())
+    mistakes
 }
