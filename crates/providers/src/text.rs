@@ -47,6 +47,18 @@ impl Encoding {
         }
     }
 
+    /// What a text of `bytes` bytes looks like; of any number of them for `None`.
+    pub(crate) fn in_words(self, bytes: Option<usize>) -> String {
+        let count = bytes.map(|bytes| format!("{} ", self.encoded_len(bytes))).unwrap_or_default();
+        match self {
+            Self::Hex => format!("{count}hexadecimal digits in lower case"),
+            Self::HexUpper => format!("{count}hexadecimal digits"),
+            Self::Base64 => format!("{count}characters of base64 with padding (the standard alphabet)"),
+            Self::Base64Url => format!("{count}characters of base64url without padding"),
+            Self::Text => "the key itself".to_owned(),
+        }
+    }
+
     /// Length of the spelling of `bytes` bytes.
     pub(crate) fn encoded_len(self, bytes: usize) -> usize {
         match self {
@@ -127,6 +139,15 @@ impl Unit {
             Self::Seconds => at.as_second().to_string(),
             Self::Milliseconds | Self::Either => at.as_millisecond().to_string(),
             Self::Rfc3339 => format!("{at:.3}"),
+        }
+    }
+
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Seconds => "unix seconds in digits",
+            Self::Milliseconds => "unix milliseconds in digits",
+            Self::Either => "unix seconds or milliseconds in digits",
+            Self::Rfc3339 => "RFC 3339 as 2026-01-02T03:04:05Z",
         }
     }
 

@@ -96,6 +96,13 @@ impl Scheme for Adyen {
         Ok(out.into_signed())
     }
 
+    fn form(&self) -> String {
+        format!(
+            "a JSON body with notificationItems; additionalData.hmacSignature of each item is {}",
+            Encoding::Base64.in_words(ALGORITHM.signature_len())
+        )
+    }
+
     fn steps(&self, request: Request<'_>, _keys: &KeyRing) -> Steps {
         let contents = read(request.received.body)
             .and_then(|items| items.iter().map(signed_content).collect::<Result<Vec<_>, _>>());

@@ -82,6 +82,14 @@ impl Scheme for Braintree {
         Err(if known_id { Refusal::Mismatch } else { Refusal::UnknownKeyId })
     }
 
+    fn form(&self) -> String {
+        format!(
+            "form field bt_payload (base64) and form field bt_signature: pairs joined by `&`, each `{{public key}}|{{signature}}`, where \
+             {{signature}} is {}",
+            Encoding::Hex.in_words(ALGORITHM.signature_len())
+        )
+    }
+
     fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
         let mut steps = Steps {
             checks: Vec::new(),

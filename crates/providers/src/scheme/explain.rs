@@ -36,6 +36,8 @@ pub struct Explanation {
     /// The content that should have been signed, at most 2,000 bytes of it; bytes that are not UTF-8 are replaced,
     /// and a secret within it stands as `{secret}`.
     pub signed_content: Option<String>,
+    /// The form that the scheme wants, where the webhook's is another.
+    pub wanted: Option<String>,
     /// What most likely happened.
     pub likely_cause: Option<String>,
 }
@@ -50,6 +52,7 @@ pub(crate) fn explain(scheme: &dyn Scheme, request: Request<'_>, keys: &KeyRing)
         reason: verdict.as_ref().err().map(ToString::to_string),
         checks: Vec::new(),
         signed_content: content.map(shown),
+        wanted: verdict.as_ref().err().filter(|refusal| is_of_form(refusal)).map(|_| scheme.form()),
         likely_cause: verdict.as_ref().err().and_then(plain_cause),
     };
     let mut all_passed = true;
@@ -82,6 +85,19 @@ impl Explanation {
         self.checks.push(Check { name, passed: Some(passed), detail });
         passed
     }
+}
+
+/// Whether the webhook is not written as its scheme wants it.
+fn is_of_form(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::HeaderMissing
+            | Refusal::Missing(_)
+            | Refusal::Duplicate(_)
+            | Refusal::DuplicateTimestamp
+            | Refusal::Malformed(_)
+            | Refusal::TooManyCandidates
+    )
 }
 
 fn plain_cause(refusal: &Refusal) -> Option<String> {

@@ -35,6 +35,9 @@ pub(crate) trait Scheme: fmt::Debug + Send + Sync {
     /// Makes a key of its text.
     fn decode_key(&self, secret: &Secret, strength: Strength) -> Result<Key, &'static str>;
 
+    /// How the signature, and what else the scheme reads beside the body, is written: for a person whose webhook is not so.
+    fn form(&self) -> String;
+
     /// The checks of [`verify`](Self::verify) one by one, for a person to look at.
     fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps;
 

@@ -155,6 +155,12 @@ impl Scheme for Plaid {
         Ok(Proof { authenticity: Authenticity::Verified, key_id: &named.id, signed_at: Some(issued) })
     }
 
+    fn form(&self) -> String {
+        format!(
+            "header {HEADER}: a JSON Web Token with alg ES256, a kid, and the claims iat and request_body_sha256"
+        )
+    }
+
     fn steps(&self, request: Request<'_>, _keys: &KeyRing) -> Steps {
         let token = Token::read(request.received);
         let content = token.as_ref().ok().map(|token| token.signed.as_bytes().to_vec());

@@ -352,3 +352,66 @@ fn an_explanation_names_the_likely_cause() {
     assert!(told.signed_content.unwrap().starts_with("{secret}-{"));
     assert_eq!(told.key_id.as_deref(), Some("1"));
 }
+
+#[test]
+fn a_signature_in_another_form_is_told_the_form_that_is_wanted() {
+    let wanted = |name: &str, change: fn(&mut Case)| {
+        let mut case = if name == "paypal" { crate::paypal::case() } else { row_case(name) };
+        change(&mut case);
+        case.endpoint.explain(received(&case.signed), &case.keys, None, now()).wanted
+    };
+    // A bare signature, as a new sender writes it.
+    let bare = |case: &mut Case| {
+        let value = case.signed.headers.get("X-Webhook-Signature").unwrap().to_owned();
+        case.signed.headers.remove("X-Webhook-Signature");
+        case.signed.headers.push("X-Webhook-Signature", value.strip_prefix("sha256=").unwrap());
+    };
+    assert_eq!(
+        wanted("generic", bare).as_deref(),
+        Some(
+            "header X-Webhook-Signature: `sha256={signature}`, where {signature} is 64 hexadecimal digits in lower case; \
+             header X-Webhook-Timestamp (it may be absent): unix seconds in digits"
+        )
+    );
+    for (name, form) in [
+        (
+            "stripe",
+            "header Stripe-Signature: one `t={timestamp}` and `v1={signature}`, with `,` between, where {timestamp} is unix \
+             seconds in digits and {signature} is 64 hexadecimal digits in lower case",
+        ),
+        ("adyen", "hmacSignature of each item is 44 characters of base64 with padding"),
+        ("braintree", "bt_signature: pairs joined by `&`"),
+        (
+            "paypal",
+            "PAYPAL-TRANSMISSION-TIME (RFC 3339 as 2026-01-02T03:04:05Z), PAYPAL-AUTH-ALGO (SHA256withRSA)",
+        ),
+        ("plaid", "header Plaid-Verification: a JSON Web Token with alg ES256"),
+        (
+            "midtrans",
+            "field signature_key of the JSON body: `{signature}`, where {signature} is 128 hexadecimal digits",
+        ),
+        ("standard_webhooks", "; header webhook-timestamp: unix seconds in digits; header webhook-id"),
+        ("flutterwave_v3", "{signature} is the key itself"),
+    ] {
+        let told = wanted(name, |case| {
+            case.signed.headers = Headers::new();
+            case.signed.body = b"{}".to_vec();
+        });
+        assert!(told.as_deref().unwrap_or_default().contains(form), "{name}: {told:?}");
+    }
+    for row in catalogue::providers() {
+        assert_eq!(wanted(&row.name, |_| ()), None, "{}: it is in its form", row.name);
+        let told = wanted(&row.name, |case| {
+            case.signed.headers = Headers::new();
+            case.signed.query.clear();
+            case.signed.body.clear();
+        });
+        let told = told.unwrap_or_else(|| panic!("{}: no form", row.name));
+        let place = row.info().unwrap().location;
+        assert!(
+            place.split(", ").all(|place| told.contains(place.split(" of each").next().unwrap())),
+            "{}: {told}",
+            row.name
+        );
+    }
+}

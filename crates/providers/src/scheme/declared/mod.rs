@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use tollgate_core::{Authenticity, Timestamp, id::hex_sha256};
 
 use self::{
-    spec::{SchemeSpec, SpecError},
+    spec::{SchemeSpec, SpecError, TimestampSpec},
     template::{Case, Part, Template},
     variant::{Entries, Source, TimestampSource, Variant, check_custom_spec, check_spec},
 };
@@ -187,8 +187,7 @@ impl Declared {
     fn location(&self) -> String {
         match self.variants.first().map(|variant| &variant.source) {
             Some(Source::Header(name)) => name.clone(),
-            Some(Source::Form(name)) => format!("form field {name}"),
-            Some(Source::Json(name)) => format!("field {name} of the JSON body"),
+            Some(source) => source.in_words(),
             None => String::new(),
         }
     }
@@ -454,6 +453,51 @@ impl Scheme for Declared {
 
     fn decode_key(&self, secret: &Secret, strength: Strength) -> Result<Key, &'static str> {
         Key::decode(secret.expose(), &self.spec.key, self.spec.algorithm, strength)
+    }
+
+    fn form(&self) -> String {
+        let SchemeSpec { signature, timestamp, algorithm, encoding, require_body, require_json, .. } =
+            &self.spec;
+        let entries: Vec<String> = signature.entry.iter().map(|entry| format!("`{entry}`")).collect();
+        let mut entries = entries.join(" or ");
+        let mut values = format!("{{signature}} is {}", encoding.in_words(algorithm.signature_len()));
+        match timestamp {
+            Some(TimestampSpec { entry: Some(entry), unit, .. }) => {
+                entries = format!("one `{entry}` and {entries}");
+                values = format!("{{timestamp}} is {} and {values}", unit.in_words());
+            }
+            Some(TimestampSpec { first: true, unit, .. }) => {
+                entries = format!("first the timestamp and then {entries}");
+                values = format!("the timestamp is {} and {values}", unit.in_words());
+            }
+            _ => {}
+        }
+        if let Some(separator) = &signature.separator {
+            entries = format!("{entries}, with `{separator}` between");
+        }
+        let places: Vec<String> = self.variants.iter().map(|variant| variant.source.in_words()).collect();
+        let mut form = format!("{}: {entries}, where {values}", places.join(" or "));
+        let Some(variant) = self.variants.first() else { return form };
+        if let (Some(TimestampSource::Header(name)), Some(spec)) = (&variant.timestamp, timestamp) {
+            let optional = if spec.optional { " (it may be absent)" } else { "" };
+            form += &format!("; header {name}{optional}: {}", spec.unit.in_words());
+        }
+        for name in variant.key_id_header.iter().map(String::as_str).chain(variant.wanted_headers()) {
+            form += &format!("; header {name}");
+        }
+        for part in variant.signed.required() {
+            form += &match part {
+                Part::Query(name) | Part::QueryAnyCase(name) => format!("; {name} in the query"),
+                Part::Form(name) => format!("; form field {name}"),
+                Part::Json(name) => format!("; field {name} of the JSON body"),
+                _ => continue,
+            };
+        }
+        match (require_json, require_body) {
+            (true, _) => form + "; a body that is a JSON object",
+            (false, true) => form + "; a body",
+            _ => form,
+        }
     }
 
     fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {

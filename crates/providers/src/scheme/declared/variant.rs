@@ -301,6 +301,14 @@ impl Variant {
 }
 
 impl Source {
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::Header(name) => format!("header {name}"),
+            Self::Form(name) => format!("form field {name}"),
+            Self::Json(name) => format!("field {name} of the JSON body"),
+        }
+    }
+
     /// The header's name, where it is one.
     pub(super) fn header(&self) -> Option<&str> {
         match self {

@@ -243,6 +243,15 @@ impl Scheme for PayPal {
         Err(Refusal::Mismatch)
     }
 
+    fn form(&self) -> String {
+        format!(
+            "PAYPAL-TRANSMISSION-ID (without `|`), PAYPAL-TRANSMISSION-TIME ({}), PAYPAL-AUTH-ALGO ({ALGORITHM}), \
+             PAYPAL-CERT-URL and PAYPAL-TRANSMISSION-SIG ({})",
+            Unit::Rfc3339.in_words(),
+            Encoding::Base64.in_words(None)
+        )
+    }
+
     fn steps(&self, request: Request<'_>, keys: &KeyRing) -> Steps {
         let mut steps = Steps {
             checks: Vec::new(),
