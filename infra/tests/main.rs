@@ -4,5 +4,6 @@
 
 mod monitoring;
 mod queues;
+mod rules;
 mod runbook;
 mod template;

@@ -11,6 +11,7 @@ mod inline;
 pub mod money;
 mod queue;
 pub mod receipt;
+pub mod rule;
 pub mod sensitive;
 
 pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
@@ -21,3 +22,4 @@ pub use jiff::Timestamp;
 pub use money::{Currency, Money, MoneyError};
 pub use queue::{Queue, Reader};
 pub use receipt::{Authenticity, Receipt};
+pub use rule::{Rule, RuleTarget};
