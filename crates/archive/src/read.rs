@@ -143,7 +143,7 @@ impl Finder {
     /// # Errors
     ///
     /// [`ReadError`]
-    pub fn next(&mut self) -> Result<Next, ReadError> {
+    pub fn advance(&mut self) -> Result<Next, ReadError> {
         loop {
             let next = match &mut self.state {
                 State::Footer(decoder) => match decoder.try_decode()? {

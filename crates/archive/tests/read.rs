@@ -103,7 +103,7 @@ fn find(object: &[u8], wanted: Wanted) -> (Vec<ArchivedRow>, usize) {
     };
     give(&mut finder, tail);
     loop {
-        match finder.next().unwrap() {
+        match finder.advance().unwrap() {
             Next::Needs(ranges) => ranges.into_iter().for_each(|range| give(&mut finder, range)),
             Next::Rows(more) => rows.extend(more),
             Next::Nothing => return (rows, read),
@@ -160,5 +160,5 @@ fn what_is_no_object_is_said_to_be_none() {
     let length = 100;
     let mut finder = Finder::new(length, Arc::new(Wanted::Webhook("wh_".to_owned()))).unwrap();
     finder.give(0..length, Bytes::from(vec![7; 100])).unwrap();
-    assert!(finder.next().is_err());
+    assert!(finder.advance().is_err());
 }

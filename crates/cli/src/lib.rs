@@ -16,6 +16,7 @@ pub mod clock;
 mod documents;
 pub mod endpoints;
 pub mod http;
+mod inspect;
 mod load;
 mod manual;
 pub mod progress;
@@ -61,6 +62,8 @@ enum Command {
     Providers(catalogue::ProvidersArgs),
     /// Print the payment events that a body holds
     Normalize(catalogue::NormalizeArgs),
+    /// Show the whole way of one webhook, event or payment, and where it stopped
+    Inspect(inspect::Args),
     /// Let what was set aside as too old take effect
     Allow(allow::Args),
     /// List who did what to which ids, and why
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
             Command::Vectors(args) => catalogue::vectors(&args),
             Command::Providers(args) => catalogue::providers(&args),
             Command::Normalize(args) => catalogue::normalize(&args),
+            Command::Inspect(args) => inspect::run(args).await,
             Command::Allow(args) => allow::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,

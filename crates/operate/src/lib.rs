@@ -3,5 +3,7 @@
 pub mod audit;
 pub mod aws;
 pub mod dead_letters;
+pub mod masked;
 pub mod queues;
 pub mod redrive;
+pub mod way;

@@ -14,6 +14,7 @@ mod consumers;
 mod contracts;
 mod duplicates;
 mod fraud;
+mod inspect;
 mod instances;
 mod kills;
 mod logs;
