@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use tollgate_core::{EndpointId, EventId, Timestamp};
 use tollgate_operate::{
+    audit::{Act, Reason},
+    aws::Aws,
     masked::masked,
     way::{self, ClaimOf, Named, Payment, Question, Step, Way, Webhook},
 };
@@ -27,6 +30,12 @@ pub(crate) struct Args {
     /// Also print the bodies that are archived, without card numbers, verification data and addresses
     #[arg(long)]
     raw: bool,
+    /// Print the bodies as they came
+    #[arg(long, requires_all = ["raw", "reason"])]
+    reveal: bool,
+    /// Why the bodies are revealed; it is recorded, with who reveals them
+    #[arg(long, requires = "reveal")]
+    reason: Option<Reason>,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -52,7 +61,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let question = Question { id: args.id, endpoint: args.endpoint, days, now };
     let way = way::look(&aws, &question).await?;
-    let bodies = args.raw.then(|| way.webhooks.iter().map(masked_body).collect::<Vec<_>>());
+    let bodies = match args.reason.filter(|_| args.reveal) {
+        Some(reason) => Some(revealed(&aws, reason, &way).await?),
+        None => args.raw.then(|| way.webhooks.iter().map(masked_body).collect::<Vec<_>>()),
+    };
     if args.json {
         let mut value = serde_json::to_value(&way)?;
         if let (Some(bodies), Some(webhooks)) =
@@ -69,6 +81,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         show(&way, bodies.as_deref());
     }
     Ok(if way.is_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The bodies as they came, once it is recorded that they are shown, and to whom.
+async fn revealed(aws: &Aws, reason: Reason, way: &Way) -> anyhow::Result<Vec<Option<String>>> {
+    let archived = way.webhooks.iter().filter(|webhook| webhook.body.is_some());
+    let ids: Vec<String> = archived.map(|webhook| webhook.webhook_id.to_string()).collect();
+    let details = json!({ "asked": way.asked });
+    let act = Act::begin(aws, clock::now(), "inspect reveal", reason, ids.clone(), details).await?;
+    // Nobody can take it back: what is about to be printed counts as shown.
+    act.end(clock::now(), ids, json!({ "error": null })).await?;
+    Ok(way.webhooks.iter().map(|webhook| webhook.body.as_deref().map(as_it_came)).collect())
+}
+
+/// A text, or base64 of what is none.
+fn as_it_came(body: &[u8]) -> String {
+    match std::str::from_utf8(body) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("base64:{}", STANDARD.encode(body)),
+    }
 }
 
 fn masked_body(webhook: &Webhook) -> Option<String> {

@@ -18,6 +18,16 @@ fn tool(arguments: &[&str]) -> Output {
     Command::new(binary).arg("inspect").args(arguments).output().expect("`make test` builds the tool")
 }
 
+/// What is recorded of acts on a webhook.
+fn records(webhook_id: &str) -> Vec<Value> {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
+    let listed = Command::new(binary).args(["audit", "--id", webhook_id, "--json"]).output().unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    let lines = String::from_utf8(listed.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// What it finds of an id.
 fn inspect(id: &str) -> Value {
     let output = tool(&[id, "--json"]);
@@ -171,6 +181,23 @@ async fn a_payment_and_its_refund_are_shown_whole_by_each_of_their_ids() {
     let shown = tool(&[&paid_webhook, "--raw"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("411111******1111") && !shown.contains(CARD), "{shown}");
+    // As it came it is shown for a reason alone, which is recorded before.
+    for short in [
+        &[&paid_webhook, "--reveal"][..],
+        &[&paid_webhook, "--raw", "--reveal"],
+        &[&paid_webhook, "--reason", "x"],
+    ] {
+        assert_eq!(tool(short).status.code(), Some(2), "{short:?}");
+    }
+    let reason = id("the cardholder disputes it");
+    let shown = tool(&[&paid_webhook, "--raw", "--reveal", "--reason", &reason, "--json"]);
+    let way: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let body: Value = serde_json::from_str(delivery(&way, &paid_webhook)["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["metadata"]["note"], format!("card {CARD}"));
+    let records = records(&paid_webhook);
+    let steps: Vec<&Value> = records.iter().map(|record| &record["step"]).collect();
+    assert_eq!(steps, ["begun", "ended"], "{records:#?}");
+    assert!(records.iter().all(|record| record["reason"] == reason && record["action"] == "inspect reveal"));
     // Where nothing is found the answer is no.
     assert_eq!(tool(&[&id("none")]).status.code(), Some(1));
 }
