@@ -1,42 +1,17 @@
 //! What each endpoint heard, by hour: the validator's metric `webhooks` in CloudWatch, read with GetMetricData.
 //!
-//! The SDK's client of CloudWatch would bring a dozen crates for this one call, CBOR and compression among them. The call is
-//! made of what every client of the SDK is made of: its signer, its retries, its time-outs, in the service's JSON protocol.
+//! The SDK's client of CloudWatch would bring a dozen crates for this one call, CBOR and compression among them.
 
 use aws_config::SdkConfig;
-use aws_runtime::{
-    auth::{
-        SigV4OperationSigningConfig, SigningOptions,
-        sigv4::{SCHEME_ID, SigV4AuthScheme},
-    },
-    retries::classifiers::AwsErrorCodeClassifier,
-};
-use aws_smithy_runtime::client::{
-    identity::IdentityCache,
-    orchestrator::operation::Operation,
-    retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
-};
-use aws_smithy_runtime_api::{
-    box_error::BoxError,
-    client::{
-        auth::{
-            AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
-            static_resolver::StaticAuthSchemeOptionResolver,
-        },
-        identity::SharedIdentityResolver,
-        orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
-        runtime_components::RuntimeComponentsBuilder,
-        runtime_plugin::StaticRuntimePlugin,
-    },
-};
-use aws_smithy_types::{body::SdkBody, config_bag::Layer, error::ErrorMetadata, retry::RetryConfig};
-use aws_types::{SigningName, region::SigningRegion};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use tollgate_core::{EndpointId, Timestamp};
 use tollgate_pipeline::ports::{Hearing, PortError, PortResult};
 
-use crate::error::{build_error, port_error};
+use crate::{
+    error::{build_error, port_error},
+    json_service::{Call, JsonService},
+};
 
 const SERVICE: &str = "cloudwatch";
 /// The metric, as the validator's handler emits it: one for each endpoint, outcome and reason.
@@ -54,8 +29,8 @@ const MAX_QUERIES: usize = 500;
 const MAX_POINTS: usize = 100_800;
 /// Pages of one call. One that has no end is a failure.
 const MAX_PAGES: usize = 100;
-/// In the service's JSON protocol: its name before Smithy and the version of its interface (its public model, `targetPrefix`).
-const TARGET: &str = "GraniteServiceVersion20100801.GetMetricData";
+/// In the service's JSON protocol: its name before Smithy and the version of its interface.
+const TARGET: &str = "GraniteServiceVersion20100801";
 /// What a series says of itself: all points were given, or more follow on the next page (MetricDataResult, API reference).
 const COMPLETE: &str = "Complete";
 const PARTIAL: &str = "PartialData";
@@ -63,12 +38,9 @@ const PARTIAL: &str = "PartialData";
 /// The metrics of one environment.
 #[derive(Debug, Clone)]
 pub struct CloudWatchHearing {
-    config: SdkConfig,
-    url: String,
+    service: JsonService,
     environment: String,
 }
-
-type GetMetricData = Operation<String, Page, ErrorMetadata>;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -136,64 +108,21 @@ struct Series {
 impl CloudWatchHearing {
     /// The metrics of `environment`, at CloudWatch's `url` of the region, unless the configuration has an endpoint of its own.
     pub fn new(config: SdkConfig, url: impl Into<String>, environment: impl Into<String>) -> Self {
-        Self { config, url: url.into(), environment: environment.into() }
-    }
-
-    /// The call, made when it is needed: once an hour.
-    fn call(&self) -> PortResult<GetMetricData> {
-        let config = &self.config;
-        let missing = |what| PortError::permanent(SERVICE, what);
-        let region = config.region().cloned().ok_or_else(|| missing("no region"))?;
-        let credentials = config.credentials_provider().ok_or_else(|| missing("no credentials"))?;
-        let mut signing = Layer::new(SERVICE);
-        signing.store_put(SigV4OperationSigningConfig {
-            region: Some(SigningRegion::from(region)),
-            region_set: None,
-            name: Some(SigningName::from_static("monitoring")),
-            signing_options: SigningOptions::default(),
-        });
-        signing.store_put(AuthSchemeOptionResolverParams::new(()));
-        let scheme = StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]);
-        let components = RuntimeComponentsBuilder::new(SERVICE)
-            .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
-            .with_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(scheme)))
-            .with_identity_cache(Some(IdentityCache::lazy().build()))
-            .with_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(credentials))
-            .with_retry_classifier(HttpStatusCodeClassifier::default())
-            .with_retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
-            .with_retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new());
-        let plugin =
-            StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components);
-        let retries = config.retry_config().cloned().unwrap_or_else(RetryConfig::disabled);
-        let mut call = Operation::builder()
-            .service_name(SERVICE)
-            .operation_name("GetMetricData")
-            .endpoint_url(config.endpoint_url().unwrap_or(&self.url))
-            .standard_retry(&retries)
-            .with_connection_poisoning()
-            .runtime_plugin(plugin);
-        if let Some(version) = config.behavior_version() {
-            call = call.behavior_version(version);
-        }
-        if let Some(client) = config.http_client() {
-            call = call.http_client(client);
-        }
-        if let Some(timeouts) = config.timeout_config() {
-            call = call.timeout_config(timeouts.clone());
-        }
-        if let Some(sleep) = config.sleep_impl() {
-            call = call.sleep_impl(sleep);
-        }
-        if let Some(time) = config.time_source() {
-            call = call.time_source(time);
-        }
-        Ok(call.serializer(serialize).deserializer(deserialize).build())
+        let service = JsonService {
+            config,
+            name: SERVICE,
+            signing_name: "monitoring",
+            target: TARGET,
+            json_version: "1.0",
+            url: url.into(),
+        };
+        Self { service, environment: environment.into() }
     }
 
     /// Adds what the endpoints of one call heard from `from` on to their hours.
     async fn add(
         &self,
-        call: &GetMetricData,
+        call: &Call<Page>,
         endpoints: &[EndpointId],
         from: i64,
         heard: &mut [Vec<u64>],
@@ -300,7 +229,7 @@ impl Hearing for CloudWatchHearing {
         from: Timestamp,
         hours: usize,
     ) -> PortResult<Vec<Vec<u64>>> {
-        let call = self.call()?;
+        let call = self.service.call("GetMetricData")?;
         let mut heard = vec![vec![0; hours]; endpoints.len()];
         let queries = (MAX_POINTS / hours.max(1)).min(MAX_QUERIES);
         let size = (queries / OUTCOMES.len()).max(1);
@@ -321,33 +250,4 @@ fn whole(number: &Number) -> Option<i64> {
 
 fn unusable(what: &str) -> PortError {
     PortError::permanent(SERVICE, what)
-}
-
-/// The request, before it is signed (AWS JSON 1.0 protocol, Smithy).
-fn serialize(body: String) -> Result<HttpRequest, BoxError> {
-    let mut request = HttpRequest::new(SdkBody::from(body));
-    request.set_method("POST")?;
-    request.set_uri("/")?;
-    let headers = request.headers_mut();
-    headers.insert("content-type", "application/x-amz-json-1.0");
-    headers.insert("x-amz-target", TARGET);
-    Ok(request)
-}
-
-/// A page, or the error's code (the same protocol, "Operation error serialization").
-fn deserialize(response: &HttpResponse) -> Result<Page, OrchestratorError<ErrorMetadata>> {
-    #[derive(Deserialize)]
-    struct Problem {
-        #[serde(rename = "__type")]
-        kind: String,
-    }
-    let body = response.body().bytes().unwrap_or_default();
-    if response.status().is_success() {
-        return serde_json::from_slice(body)
-            .map_err(|_| OrchestratorError::response("not a page of metric data".into()));
-    }
-    let problem = serde_json::from_slice::<Problem>(body).ok();
-    let kind = problem.as_ref().map(|problem| problem.kind.as_str());
-    let code = kind.and_then(|kind| kind.rsplit('#').next()).unwrap_or("service error");
-    Err(OrchestratorError::operation(ErrorMetadata::builder().code(code).build()))
 }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod hearing;
 pub mod history;
 mod http;
+pub mod json_service;
 pub mod ledger;
 pub mod materials;
 pub mod names;
