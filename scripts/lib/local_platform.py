@@ -29,6 +29,7 @@ from machine import (
     answers,
     aws_json,
     base_environment,
+    duckdb,
     free_port,
     install,
     logical,
@@ -159,6 +160,7 @@ class Platform:
     def start_runner_and_peer(self, options: Options, init_timeout: int) -> tuple[str, str]:
         peer = install("ministack")
         install("awscli")
+        duckdb()
         if options.builds:
             build([*options.programs, *([] if options.faults is None else [FAULTS])])
         runner_url = self.start_runner(init_timeout)
@@ -350,6 +352,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             "suffix": self.suffix, "aws_endpoint": endpoint, "region": REGION, "account_id": ACCOUNT,
             "api_url": api_url(endpoint, outputs), "runner_url": runner_url, "log_dir": str(self.home / "logs"),
             "outputs": outputs,
+            "duckdb": str(duckdb()),
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
             **self.faults_settings(),
         })

@@ -112,6 +112,12 @@ def install(tool: str) -> Path:
     return home / "bin"
 
 
+def duckdb() -> Path:
+    """DuckDB's command line. What the package puts among the programs is a wrapper in Python."""
+    home = install("duckdb-cli").parent
+    return next(home.glob("lib/python*/site-packages/duckdb_cli/duckdb"))
+
+
 def once(tool: str, wanted: str, commands: Sequence[list[str | Path]]) -> None:
     """Installs a tool, unless it is what is wanted."""
     home = LOCAL / "tools" / tool

@@ -126,6 +126,17 @@ impl Names {
         is_own_secret(&self.suffix, reference)
     }
 
+    /// The database of the archive's table, which Athena reads. Its names know no `-` ("Name databases, tables, and columns",
+    /// Athena user guide), and a suffix no `_`.
+    pub fn archive_database(&self) -> String {
+        format!("tollgate_{}", self.suffix.replace('-', "_"))
+    }
+
+    /// The work group of an operator's queries.
+    pub fn query_work_group(&self) -> String {
+        self.named("tollgate-archive")
+    }
+
     /// The SSM parameter that holds the ARN of the deployment's KMS key, where it has one of its own.
     pub fn key_parameter(&self) -> String {
         format!("/tollgate/{}/key", self.suffix)

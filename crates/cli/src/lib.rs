@@ -23,6 +23,7 @@ pub mod progress;
 mod provider_cells;
 mod providers_page;
 mod redrive;
+mod search;
 mod send;
 pub mod signer;
 mod status;
@@ -72,6 +73,8 @@ enum Command {
     Status(status::Args),
     /// Send dead letters back to where they were to go
     Redrive(redrive::Args),
+    /// Find webhooks and events in the archive and the tables
+    Search(Box<search::Args>),
     /// Print the completions of a shell
     Completions(manual::CompletionsArgs),
     /// Write the manual pages into a folder
@@ -111,6 +114,7 @@ pub fn run() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Redrive(args) => redrive::run(args).await,
+            Command::Search(args) => search::run(*args).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args),
         }

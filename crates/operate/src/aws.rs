@@ -44,6 +44,9 @@ pub struct Platform {
     /// Where the functions' logs are.
     #[serde(default)]
     pub log_dir: Option<PathBuf>,
+    /// DuckDB's command line, for `tollgate search`.
+    #[serde(default)]
+    pub duckdb: Option<PathBuf>,
     /// Functions' names in AWS by their logical names.
     #[serde(default)]
     pub functions: BTreeMap<String, String>,
@@ -107,6 +110,14 @@ impl Place {
 }
 
 impl Aws {
+    /// Where a service is in the region. A client with an endpoint of its own does not ask.
+    pub fn url_of(&self, service: &str) -> String {
+        let region = self.config.region().map_or("us-east-1", |region| region.as_ref());
+        // China's partition alone has another domain ("AWS service endpoints", AWS general reference).
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("https://{service}.{region}.{domain}")
+    }
+
     /// The account's number, which bucket names hold.
     ///
     /// # Errors

@@ -6,4 +6,5 @@ pub mod dead_letters;
 pub mod masked;
 pub mod queues;
 pub mod redrive;
+pub mod search;
 pub mod way;

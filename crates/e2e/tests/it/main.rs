@@ -25,6 +25,7 @@ mod redrive;
 mod rejected;
 mod rotation;
 mod routing;
+mod search;
 mod shapes;
 mod silence;
 mod too_old;

@@ -1,0 +1,347 @@
+//! Finding webhooks and their events: in the archive by one SQL text, which Athena runs on AWS and DuckDB on this machine, and by
+//! an id in the tables, which know it before the archive does.
+
+pub mod athena;
+pub mod duckdb;
+mod objects;
+mod query;
+pub mod saved;
+mod sql;
+mod tables;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, ensure};
+use jiff::ToSpan;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tollgate_core::{PaymentEvent, Queue, Timestamp, WebhookId, id::to_hex};
+
+pub use objects::{Object, Objects};
+pub use query::{Filters, Query};
+pub use sql::{Position, TABLE};
+
+use self::query::Id;
+use crate::{aws::Aws, queues};
+
+/// An event of a webhook, or a webhook without one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "docs/archive.md describes each")]
+pub struct Found {
+    pub webhook_id: String,
+    pub received_at: String,
+    pub endpoint: String,
+    pub provider: String,
+    /// As in the archive; `received` of an event that the ledger knows and nobody has processed.
+    pub outcome: String,
+    pub reason: Option<String>,
+    pub authenticity: String,
+    /// Of which row of the webhook it is: the payment of an ordered delivery of several, and the part.
+    #[serde(skip)]
+    pub part: String,
+    pub event_id: Option<String>,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub provider_event_id: Option<String>,
+    pub provider_event_type: Option<String>,
+    pub transaction_id: Option<String>,
+    pub movement_id: Option<String>,
+    pub amount: Option<String>,
+    pub currency: Option<String>,
+    pub occurred_at: Option<String>,
+    pub customer_id: Option<String>,
+    pub restates: Option<String>,
+    /// Where it was found.
+    pub source: Source,
+}
+
+/// Where something was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// In the archive.
+    #[default]
+    Archive,
+    /// In the history of its transaction; the archive has not got it yet, or the search left out its time.
+    Transactions,
+    /// In the ledger alone.
+    Ledger,
+}
+
+/// A page of what was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The newest first.
+    pub found: Vec<Found>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<String>,
+}
+
+/// What a search cannot see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Unseen {
+    /// Messages of many webhooks each, on their way to the archive.
+    pub waiting: u64,
+    /// Those that the archive could not take.
+    pub dead_letters: u64,
+    /// Objects of the searched days in Glacier.
+    pub frozen: u64,
+}
+
+impl Query {
+    /// Narrows the time to what the tables say of an id, and gives what they have of it. A query without such an id is left as
+    /// it is.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn look_up(
+        &mut self,
+        aws: &Aws,
+        filters: &Filters,
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<Found>> {
+        let Some(Id::Other(id)) = &self.id else { return Ok(Vec::new()) };
+        let found = tables::found(aws, id, &self.endpoints, now).await?;
+        if filters.from.is_none() && filters.to.is_none() {
+            let deliveries = found.iter().filter_map(|one| WebhookId::parse(&one.webhook_id));
+            if let Some(first) = deliveries.map(|id| id.arrived_at()).min() {
+                self.from = first;
+                self.to = self.to.max(first.checked_add(1.millisecond())?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The statement for a page of `limit`, behind `after`: one more, so that it is known whether there is another page.
+    ///
+    /// # Errors
+    ///
+    /// When `after` is no page's end of this query.
+    pub fn page_sql(&self, limit: usize, after: Option<&str>) -> anyhow::Result<String> {
+        let after = after.map(|cursor| Position::read(cursor)).transpose()?;
+        Ok(self.sql(limit.saturating_add(1), after.as_ref()))
+    }
+}
+
+impl Page {
+    /// Of the rows of [`Query::page_sql`].
+    ///
+    /// # Errors
+    ///
+    /// When a row is not as it was asked for.
+    pub fn of(rows: Vec<Map<String, Value>>, limit: usize) -> anyhow::Result<Self> {
+        let mut page = Self::default();
+        let is_cut = rows.len() > limit;
+        let mut last = None;
+        for row in rows.iter().take(limit) {
+            let found = Found::of_row(row)?;
+            last = Some(Position {
+                received_at: text(row, "received_at")?,
+                webhook_id: found.webhook_id.clone(),
+                part: found.part.clone(),
+                event_id: found.event_id.clone().unwrap_or_default(),
+            });
+            page.found.push(found);
+        }
+        page.next = last.filter(|_| is_cut).map(|position| position.written()).transpose()?;
+        Ok(page)
+    }
+
+    /// Puts before it what the tables have and the archive has not.
+    pub fn add(&mut self, of_tables: Vec<Found>) {
+        let known: BTreeSet<(String, Option<String>)> =
+            self.found.iter().map(|one| (one.webhook_id.clone(), one.event_id.clone())).collect();
+        let mut others: Vec<Found> = of_tables
+            .into_iter()
+            .filter(|one| !known.contains(&(one.webhook_id.clone(), one.event_id.clone())))
+            .collect();
+        others.sort_by(|one, other| other.received_at.cmp(&one.received_at));
+        self.found.splice(0..0, others);
+    }
+}
+
+impl Position {
+    fn written(&self) -> anyhow::Result<String> {
+        Ok(to_hex(&serde_json::to_vec(self)?))
+    }
+
+    fn read(cursor: &str) -> anyhow::Result<Self> {
+        let wrong = "--after is not where a page ended";
+        ensure!(cursor.is_ascii() && cursor.len().is_multiple_of(2), wrong);
+        let pairs = cursor.as_bytes().chunks(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        let bytes: Vec<u8> = pairs.collect::<Option<_>>().context(wrong)?;
+        serde_json::from_slice(&bytes).context(wrong)
+    }
+}
+
+impl Unseen {
+    /// Asks what is on its way.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn of(aws: &Aws, objects: &Objects) -> anyhow::Result<Self> {
+        let sqs = aws_sdk_sqs::Client::new(&aws.config);
+        let alive = queues::depth(&sqs, aws.names.queue(Queue::Archive), false).await?;
+        let dead = queues::depth(&sqs, aws.names.dead_letters(Queue::Archive), true).await?;
+        let waiting = alive.visible + alive.in_flight + alive.delayed;
+        Ok(Self { waiting, dead_letters: dead.visible, frozen: objects.frozen })
+    }
+}
+
+impl Found {
+    fn of_row(row: &Map<String, Value>) -> anyhow::Result<Self> {
+        let optional = |name: &str| match row.get(name) {
+            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        Ok(Self {
+            webhook_id: text(row, "webhook_id")?,
+            received_at: moment(&text(row, "received_at")?),
+            endpoint: text(row, "endpoint")?,
+            provider: text(row, "provider")?,
+            outcome: text(row, "outcome")?,
+            reason: optional("reason"),
+            authenticity: text(row, "authenticity")?,
+            part: text(row, "part")?,
+            event_id: optional("event_id"),
+            kind: optional("type"),
+            provider_event_id: optional("provider_event_id"),
+            provider_event_type: optional("provider_event_type"),
+            transaction_id: optional("transaction_id"),
+            movement_id: optional("movement_id"),
+            amount: optional("amount"),
+            currency: optional("currency"),
+            occurred_at: optional("occurred_at").map(|at| moment(&at)),
+            customer_id: optional("customer_id"),
+            restates: optional("restates"),
+            source: Source::Archive,
+        })
+    }
+
+    fn of_event(event: &PaymentEvent<'_>) -> Self {
+        let amount = event.amount.as_ref();
+        Self {
+            webhook_id: event.webhook_id.to_string(),
+            received_at: event.received_at.to_string(),
+            endpoint: event.endpoint.to_string(),
+            provider: event.provider.to_string(),
+            outcome: "processed".to_owned(),
+            reason: None,
+            authenticity: event.authenticity.as_str().to_owned(),
+            part: String::new(),
+            event_id: Some(event.id.to_string()),
+            kind: Some(event.kind.as_str().to_owned()),
+            provider_event_id: Some(event.provider_event_id.to_string()),
+            provider_event_type: Some(event.provider_event_type.to_string()),
+            transaction_id: Some(event.transaction_id.to_string()),
+            movement_id: Some(event.movement_id.to_string()).filter(|id| !id.is_empty()),
+            amount: amount.and_then(|amount| amount.to_decimal()),
+            currency: amount.map(|amount| amount.currency().code().to_owned()),
+            occurred_at: Some(event.occurred_at.to_string()),
+            customer_id: event.customer.id.as_deref().map(str::to_owned),
+            restates: event.restates.as_ref().map(ToString::to_string),
+            source: Source::Transactions,
+        }
+    }
+}
+
+fn text(row: &Map<String, Value>, name: &str) -> anyhow::Result<String> {
+    let text = row.get(name).and_then(Value::as_str).map(str::to_owned);
+    text.with_context(|| format!("the answer has no {name}"))
+}
+
+/// A time as the engines write it (`2026-01-31 12:00:00.5+00`, or without its zone, which is UTC), as RFC 3339 has it.
+fn moment(text: &str) -> String {
+    let time = text.strip_suffix("+00").or_else(|| text.strip_suffix(" UTC")).unwrap_or(text);
+    let time = time.replacen(' ', "T", 1) + "Z";
+    time.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |at| at.to_string())
+}
+
+/// What reading so many bytes costs at most, in millionths of a dollar of the price list's region: Athena bills the columns that
+/// are read, of 10 MB at least ("Amazon Athena pricing").
+pub fn cost_micros(bytes: u64) -> anyhow::Result<u64> {
+    #[derive(Deserialize)]
+    struct Prices {
+        price: std::collections::BTreeMap<String, Price>,
+    }
+    #[derive(Deserialize)]
+    struct Price {
+        usd: f64,
+    }
+    let prices: Prices =
+        toml::from_str(include_str!("../../../../infra/prices.toml")).context("the price list")?;
+    let price = prices.price.get("athena_gb").context("the price list has no athena_gb")?;
+    // Digits, since money is never counted in binary fractions here.
+    let per_gb: u64 = format!("{:.6}", price.usd).replace('.', "").parse().context("a price")?;
+    Ok(u64::try_from(u128::from(bytes.max(LEAST_BILLED)) * u128::from(per_gb) / 1_000_000_000)?)
+}
+
+const LEAST_BILLED: u64 = 10_000_000;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(webhook_id: &str, received_at: &str) -> Map<String, Value> {
+        let mut row: Map<String, Value> =
+            sql::COLUMNS.iter().map(|name| ((*name).to_owned(), json!("x"))).collect();
+        row.insert("webhook_id".to_owned(), json!(webhook_id));
+        row.insert("received_at".to_owned(), json!(received_at));
+        row.insert("amount".to_owned(), Value::Null);
+        row
+    }
+
+    #[test]
+    fn a_page_says_where_the_next_begins() {
+        let rows = || vec![row("wh_2", "2026-01-31 12:00:00.5+00"), row("wh_1", "2026-01-31 12:00:00+00")];
+        let whole = Page::of(rows(), 2).unwrap();
+        assert_eq!((whole.found.len(), &whole.next), (2, &None));
+        assert_eq!(whole.found[0].received_at, "2026-01-31T12:00:00.5Z");
+        assert_eq!(whole.found[0].amount, None);
+        let cut = Page::of(rows(), 1).unwrap();
+        assert_eq!(cut.found.len(), 1);
+        let position = Position::read(&cut.next.unwrap()).unwrap();
+        assert_eq!(
+            (position.webhook_id.as_str(), position.received_at.as_str()),
+            ("wh_2", "2026-01-31 12:00:00.5+00")
+        );
+        for wrong in ["", "zz", "7b7d", "abc", "é"] {
+            assert!(Position::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_of_both_engines_are_the_same() {
+        for text in ["2026-01-31 12:00:00.25+00", "2026-01-31 12:00:00.250", "2026-01-31 12:00:00.250000 UTC"]
+        {
+            assert_eq!(moment(text), "2026-01-31T12:00:00.25Z");
+        }
+    }
+
+    #[test]
+    fn what_the_archive_has_is_not_told_twice() {
+        let of = |webhook_id: &str, source| Found {
+            webhook_id: webhook_id.to_owned(),
+            event_id: Some("evt".to_owned()),
+            source,
+            ..Found::default()
+        };
+        let mut page = Page { found: vec![of("wh_1", Source::Archive)], next: None };
+        page.add(vec![of("wh_1", Source::Transactions), of("wh_2", Source::Ledger)]);
+        let sources: Vec<Source> = page.found.iter().map(|one| one.source).collect();
+        assert_eq!(sources, [Source::Ledger, Source::Archive]);
+    }
+
+    #[test]
+    fn a_scan_costs_what_the_price_list_says() {
+        assert_eq!(cost_micros(1_000_000_000_000).unwrap(), 5_000_000);
+        assert_eq!(cost_micros(0).unwrap(), cost_micros(LEAST_BILLED).unwrap(), "the least that is billed");
+    }
+}
