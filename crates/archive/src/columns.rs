@@ -248,6 +248,43 @@ mod tests {
         }
     }
 
+    /// As the template has them: in their order, one a line, the fields of events one a line, too.
+    #[test]
+    fn the_template_has_the_columns() {
+        let template = include_str!("../../../infra/tollgate.yaml");
+        let fields = |fields: &Fields| -> Vec<String> {
+            fields
+                .iter()
+                .map(|field| {
+                    format!(
+                        "{}:{}",
+                        field.name(),
+                        athena(field.data_type()).replace(": ", ":").replace(", ", ",")
+                    )
+                })
+                .collect()
+        };
+        let mut columns = String::from("Columns:\n");
+        for (field, column) in schema().fields().iter().zip(fields(schema().fields())) {
+            let (name, kind) = column.split_once(':').unwrap();
+            columns += &match name {
+                "events" => {
+                    let fields: Vec<String> =
+                        fields(&event_fields()).iter().map(|field| format!("- \"{field},\"\n")).collect();
+                    let mut fields = fields.join("");
+                    fields.truncate(fields.len() - 3);
+                    format!("- Name: {name}\nType: !Join\n- \"\"\n- - array<struct<\n{fields}\"\n- \">>\"\n")
+                }
+                _ if matches!(field.data_type(), DataType::List(_)) => {
+                    format!("- {{ Name: {name}, Type: \"{kind}\" }}\n")
+                }
+                _ => format!("- {{ Name: {name}, Type: {kind} }}\n"),
+            };
+        }
+        let template: Vec<&str> = template.lines().map(str::trim_start).collect();
+        assert!(template.join("\n").contains(&columns), "infra/tollgate.yaml lacks: {columns}");
+    }
+
     #[test]
     fn the_page_has_the_columns() {
         let page = include_str!("../../../docs/archive.md")
@@ -260,7 +297,7 @@ mod tests {
             .iter()
             .map(|field| format!("{} {}", field.name(), athena(field.data_type())))
             .collect();
-        let ddl = format!("CREATE EXTERNAL TABLE tollgate_archive ( {} ) PARTITIONED BY", columns.join(", "));
+        let ddl = format!("CREATE EXTERNAL TABLE archive ( {} ) PARTITIONED BY", columns.join(", "));
         assert!(page.contains(&ddl), "docs/archive.md lacks: {ddl}");
         for fields in [schema().fields(), &event_fields()] {
             for field in fields {

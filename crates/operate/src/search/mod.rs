@@ -119,7 +119,7 @@ impl Query {
     ///
     /// When `after` is no page's end of this query.
     pub fn page_sql(&self, limit: usize, after: Option<&str>) -> anyhow::Result<String> {
-        let after = after.map(|cursor| Position::read(cursor)).transpose()?;
+        let after = after.map(Position::read).transpose()?;
         Ok(self.sql(limit.saturating_add(1), after.as_ref()))
     }
 }
