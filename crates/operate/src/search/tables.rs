@@ -11,7 +11,7 @@ use tollgate_pipeline::{
     ports::{EndpointStore, Ledger, LedgerState},
 };
 
-use super::Found;
+use super::found::{Found, Source};
 use crate::aws::Aws;
 
 /// Events of one transaction that are read. A payment has some tens.
@@ -57,7 +57,7 @@ pub(super) async fn found(
                 outcome: if is_processed { "processed" } else { "received" }.to_owned(),
                 event_id: Some(key.event_id().to_string()),
                 provider_event_id: Some(id.to_owned()),
-                source: super::Source::Ledger,
+                source: Source::Ledger,
                 ..Found::default()
             });
         }
