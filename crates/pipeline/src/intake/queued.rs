@@ -1,6 +1,6 @@
 //! The message as the processor reads it.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref};
+use std::{borrow::Cow, collections::BTreeSet, fmt, marker::PhantomData, ops::Deref};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,7 +8,7 @@ use serde::{
 };
 #[cfg(test)]
 use tollgate_core::Authenticity;
-use tollgate_core::{EndpointId, ProviderId, Timestamp, WebhookId, id::hex_sha256};
+use tollgate_core::{EndpointId, LedgerKey, ProviderId, Timestamp, WebhookId, id::hex_sha256};
 use tollgate_providers::{Endpoint, Received, Trusted};
 
 use super::{
@@ -90,6 +90,13 @@ impl<'a> QueuedMessage<'a> {
             request: self.request,
         }
         .seal()
+    }
+
+    /// The claims of its events, as the validator made them, each once; none where they are too many for a message.
+    pub fn claimed_keys(&self) -> Vec<LedgerKey> {
+        let ids = self.notes.claimed.split('\n').filter(|id| !id.is_empty());
+        let keys: BTreeSet<LedgerKey> = ids.map(|id| LedgerKey::new(&self.endpoint, id)).collect();
+        keys.into_iter().collect()
     }
 
     /// The webhook's exact body, or its claim check.

@@ -11,6 +11,7 @@ mod admit;
 mod answers;
 mod assemble;
 mod decode;
+mod foresee;
 mod open;
 mod parallel;
 mod record;
@@ -38,6 +39,7 @@ use self::{
 use crate::ports::ProcessPorts;
 
 pub use self::{
+    foresee::{Before, End, Foreseen, Looking, Nobody, ReadOnly, Told},
     parallel::{PARALLEL_FROM, init_thread_pool},
     record::{Receives, Record},
     use_case::Process,

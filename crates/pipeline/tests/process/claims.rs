@@ -54,7 +54,7 @@ fn assert_no_effect(world: &World, case: &str) {
 }
 
 /// As the queue hands it out at its last try.
-async fn process_batch(world: &World, batch: &[Message]) -> Vec<String> {
+pub(crate) async fn process_batch(world: &World, batch: &[Message]) -> Vec<String> {
     process_receive(world, batch, LAST_TRY).await
 }
 
