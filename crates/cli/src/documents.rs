@@ -81,10 +81,11 @@ fn every_command_of_a_document_is_one() {
 #[test]
 fn a_command_that_is_none_is_noticed() {
     for (text, is_one) in [
-        ("`tollgate redrive payments-queue-dlq --yes`", true),
-        ("```\n   tollgate redrive x [--yes] [--rate 5 | --limit 3]\n```", true),
+        ("`tollgate dlq redrive --queue payments-queue-dlq --yes --reason mended`", true),
+        ("```\n   tollgate dlq redrive [--all] [--rate 5 | --limit 3]\n```", true),
         ("```\ntarget/release/tollgate status --suffix $S | head\n```", true),
-        ("`tollgate redrive payments-queue-dlq --rate 0`", false),
+        ("`tollgate dlq redrive --rate 0`", false),
+        ("`tollgate dlq redrive --yes`", false),
         ("```\ntollgate endpoints apply FILE \\\n  --no-such-option\n```", false),
     ] {
         let found = commands(text);

@@ -12,6 +12,7 @@ mod allow;
 mod audit;
 mod catalogue;
 pub mod clock;
+mod dlq;
 #[cfg(test)]
 mod documents;
 pub mod endpoints;
@@ -22,7 +23,6 @@ mod manual;
 pub mod progress;
 mod provider_cells;
 mod providers_page;
-mod redrive;
 mod search;
 mod send;
 pub mod signer;
@@ -71,14 +71,16 @@ enum Command {
     Audit(audit::Args),
     /// Count what is in queues, tables and buckets
     Status(status::Args),
-    /// Send dead letters back to where they were to go
-    Redrive(redrive::Args),
     /// Find webhooks and events in the archive and the tables
     Search(Box<search::Args>),
     /// Print the completions of a shell
     Completions(manual::CompletionsArgs),
     /// Write the manual pages into a folder
     Man(manual::ManArgs),
+    /// Look at dead letters, and send them back
+    Dlq(dlq::Args),
+    /// The former name of `dlq redrive --queue QUEUE`
+    Redrive(dlq::Former),
 }
 
 /// The whole tool: reads the command line, does what it says, and says how the process ends.
@@ -113,10 +115,11 @@ pub fn run() -> ExitCode {
             Command::Allow(args) => allow::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,
-            Command::Redrive(args) => redrive::run(args).await,
             Command::Search(args) => search::run(*args).await,
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args),
+            Command::Dlq(args) => dlq::run(args).await,
+            Command::Redrive(args) => dlq::former(args).await,
         }
     });
     done.unwrap_or_else(|problem| refuse(&problem))

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     show!("{table}");
     let stranded: u64 = dead.iter().map(|queue| queue.visible).sum();
     if stranded > 0 {
-        say!("\n{stranded} dead-lettered: `tollgate redrive` sends them back, docs/runbook.md says when");
+        say!("\n{stranded} dead-lettered: `tollgate dlq list` says why, docs/runbook.md what to do");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,8 @@
 pub mod audit;
 pub mod aws;
 pub mod dead_letters;
+pub mod dlq;
 pub mod masked;
 pub mod queues;
-pub mod redrive;
 pub mod search;
 pub mod way;

@@ -24,21 +24,21 @@ const NEAR: u64 = 64 * 1024;
 
 /// A row, and where it is.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub(super) key: String,
     pub(super) row: ArchivedRow,
 }
 
 /// What was found, and what was not looked through.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) rows: Vec<Found>,
+pub(crate) struct Findings {
+    pub(crate) rows: Vec<Found>,
     pub(super) notes: Vec<String>,
 }
 
 /// The archive's bucket.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     s3: Client,
     bucket: String,
 }
@@ -51,14 +51,14 @@ struct Object {
 }
 
 impl Archive {
-    pub(super) async fn of(aws: &Aws) -> anyhow::Result<Self> {
+    pub(crate) async fn of(aws: &Aws) -> anyhow::Result<Self> {
         let bucket = aws.names.archive_bucket(&aws.account().await?);
         Ok(Self { s3: tollgate_aws::s3_client(&aws.config), bucket })
     }
 
     /// The rows of a webhook, and messages that could not be read and say that they are of it. Its id says when it arrived, so
     /// the objects of that day are looked through from there backwards, and an hour forwards.
-    pub(super) async fn of_webhook(&self, webhook_id: &WebhookId) -> anyhow::Result<Findings> {
+    pub(crate) async fn of_webhook(&self, webhook_id: &WebhookId) -> anyhow::Result<Findings> {
         let at = webhook_id.arrived_at();
         let until = at.as_second() + UNTIL_SET_ASIDE_SECONDS;
         let until = Timestamp::from_second(until).unwrap_or(at);

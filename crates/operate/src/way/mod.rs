@@ -3,7 +3,7 @@
 //! The tables are asked by their keys, and the archive by the day that a webhook's id says; nothing is scanned. What waits in a
 //! queue is counted and never taken. Dead letters are looked at and given back.
 
-mod archived;
+pub(crate) mod archived;
 mod arrival;
 mod letters;
 mod model;

@@ -106,7 +106,7 @@ pub(super) fn undelivered(names: &Names, event: &PaymentEvent<'_>, letters: &[Le
             letter.kept_until
         ),
         cause: Some(
-            "the target's policy or key: mend it, then `tollgate redrive eventbridge-dlq` (docs/runbook.md, Dead letters EventBridge)"
+            "the target's policy or key: mend it, then `tollgate dlq redrive --queue eventbridge-dlq` (docs/runbook.md, Dead letters EventBridge)"
                 .to_owned(),
         ),
     }

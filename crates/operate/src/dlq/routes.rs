@@ -4,9 +4,7 @@
 //! could not deliver is in none: its messages say their targets in attributes ("Using dead-letter queues", EventBridge user
 //! guide). So each message is received, sent and then deleted here, whichever queue it is in.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 use aws_sdk_sqs::{
     Client,
     types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Attribute},
@@ -14,28 +12,8 @@ use aws_sdk_sqs::{
 use serde::Deserialize;
 use tollgate_core::{Category, Queue};
 
-use crate::{aws::Aws, dead_letters::DeadLetters, queues};
-
-/// Messages a second, at most: as many as SQS's own move task allows.
-pub const FASTEST: u32 = 500;
-
-/// Bounds of a redrive.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Messages that are looked at.
-    pub most: u64,
-    /// Messages that are sent in a second, from 1.
-    pub rate: u32,
-}
-
-/// What became of the messages.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Sent and deleted, by the URL of the queue that they were sent to.
-    pub sent: BTreeMap<String, u64>,
-    /// Left where they are, by the reason.
-    pub left: BTreeMap<String, u64>,
-}
+use super::Source;
+use crate::{aws::Aws, queues};
 
 /// Where a message goes, or why it stays.
 pub type Destination = Result<Onward, String>;
@@ -49,47 +27,6 @@ pub struct Onward {
     pub with_attributes: bool,
 }
 
-/// The whole name of a dead-letter queue, and the queue whose dead letters it has. `None` where each message says it.
-///
-/// # Errors
-///
-/// When it is none, or its messages were in no queue.
-pub fn source(aws: &Aws, given: &str) -> anyhow::Result<(String, Option<Queue>)> {
-    let suffix = format!("-{}", aws.names.suffix());
-    let is = |name: &str| {
-        let short = name.replacen(&suffix, "", 1);
-        [name, &short, short.trim_end_matches(".fifo")].contains(&given)
-    };
-    let mut known = Vec::new();
-    for &queue in Queue::ALL {
-        let name = aws.names.dead_letters(queue);
-        if is(&name) {
-            return Ok((name, Some(queue)));
-        }
-        known.push(name);
-    }
-    let name = aws.names.eventbridge_dead_letters();
-    if is(&name) {
-        return Ok((name, None));
-    }
-    known.push(name);
-    for (name, instead) in [
-        (
-            aws.names.workflow_dead_letters(),
-            "start the workflow again with each (docs/runbook.md, Dead letters workflow)",
-        ),
-        (
-            aws.names.functions_dead_letters(),
-            "nothing of the platform put them there (docs/runbook.md, Dead letters functions)",
-        ),
-    ] {
-        if is(&name) {
-            bail!("the messages of {name} were in no queue: {instead}");
-        }
-    }
-    bail!("{given} is no dead-letter queue of {}: there are {}", aws.names.suffix(), known.join(", "))
-}
-
 /// Where the messages of a dead-letter queue go.
 #[derive(Debug, Clone)]
 pub enum Routes {
@@ -100,15 +37,16 @@ pub enum Routes {
 }
 
 impl Routes {
-    /// Asks for the queues that messages of `source` may go to.
+    /// Asks for the queues that messages of `source` may go to. `None`: they were in no queue.
     ///
     /// # Errors
     ///
     /// When a queue is missing or AWS does not answer.
-    pub async fn find(aws: &Aws, sqs: &Client, source: Option<Queue>) -> anyhow::Result<Self> {
+    pub async fn find(aws: &Aws, sqs: &Client, source: Source) -> anyhow::Result<Option<Self>> {
         Ok(match source {
-            Some(queue) => Self::One(queues::url(sqs, &aws.names.queue(queue)).await?),
-            None => Self::Targets(consumers_queues(aws, sqs).await?),
+            Source::Of(queue) => Some(Self::One(queues::url(sqs, &aws.names.queue(queue)).await?)),
+            Source::EventBridge => Some(Self::Targets(consumers_queues(aws, sqs).await?)),
+            Source::Workflow | Source::Functions => None,
         })
     }
 
@@ -185,45 +123,12 @@ fn of_the_bus<'a>(queues: &'a [ConsumersQueue], body: &str) -> Result<&'a Consum
     queue.ok_or_else(|| "no queue is for its category: nothing was to take it but logs and alerts".to_owned())
 }
 
-/// Sends messages on, one after the other, and deletes each when it is sent. Whoever stops it loses nothing: at most one message
-/// was sent and is still there. A message that comes back meanwhile is left for another run.
+/// Sends a message on. Whether it is deleted is the caller's to do.
 ///
 /// # Errors
 ///
-/// When AWS does not answer or refuses. What was not sent is there again after two minutes.
-pub async fn send_back(
-    sqs: &Client,
-    from: &str,
-    bounds: Bounds,
-    destination: impl Fn(&Message) -> Destination,
-) -> anyhow::Result<Moved> {
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / bounds.rate.max(1));
-    let (mut moved, mut letters) = (Moved::default(), DeadLetters::new(sqs, from));
-    let mut looked_at = 0;
-    while looked_at < bounds.most {
-        let batch = letters.receive(bounds.most - looked_at).await?;
-        let received = batch.fresh.len() + batch.again;
-        if received == 0 {
-            break;
-        }
-        looked_at += u64::try_from(received)?;
-        for (id, message) in batch.fresh {
-            match destination(&message) {
-                Ok(onward) => {
-                    pace.tick().await;
-                    send(sqs, &onward, &message).await?;
-                    letters.delete(&id).await?;
-                    *moved.sent.entry(onward.url).or_default() += 1;
-                }
-                Err(reason) => *moved.left.entry(reason).or_default() += 1,
-            }
-        }
-    }
-    letters.give_back().await?;
-    Ok(moved)
-}
-
-async fn send(sqs: &Client, onward: &Onward, message: &Message) -> anyhow::Result<()> {
+/// When AWS does not answer or refuses.
+pub(super) async fn send(sqs: &Client, onward: &Onward, message: &Message) -> anyhow::Result<()> {
     let known = |name: &System| message.attributes().and_then(|all| all.get(name)).cloned();
     let group = known(&System::MessageGroupId).filter(|_| onward.url.ends_with(".fifo"));
     // Within five minutes the queue would swallow a message with the id that it had before. Sent twice, it is one.

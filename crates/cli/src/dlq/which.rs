@@ -1,0 +1,68 @@
+//! What the commands share: which dead letters are meant, and how one is stopped.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tollgate_core::Timestamp;
+use tollgate_operate::{
+    aws::Aws,
+    dlq::{Filter, Source},
+};
+
+/// Which dead letters.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Which {
+    /// Of this dead-letter queue, with or without the environment's suffix (payments-queue-dlq, …) [default: of all]
+    #[arg(long = "queue", value_name = "QUEUE")]
+    pub(super) queues: Vec<String>,
+    /// That are there for this reason, as `dlq list` has it
+    #[arg(long = "for", value_name = "CAUSE")]
+    pub(super) cause: Option<String>,
+    /// Of this endpoint
+    #[arg(long)]
+    pub(super) endpoint: Option<String>,
+    /// Sent from this moment on (2026-01-31T00:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<Timestamp>,
+    /// Sent before this moment
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<Timestamp>,
+    /// That have or name this id, of a message, a webhook, an event or a payment
+    #[arg(long = "id", value_name = "ID")]
+    pub(super) ids: Vec<String>,
+}
+
+impl Which {
+    pub(super) fn filter(&self, aws: &Aws) -> anyhow::Result<Filter> {
+        let queues = self.queues.iter().map(|name| Source::named(aws, name)).collect::<Result<_, _>>()?;
+        let Self { queues: _, cause, endpoint, since, until, ids } = self.clone();
+        Ok(Filter { queues, reason: cause, endpoint, since, until, ids })
+    }
+}
+
+/// So many whole days from one moment to another; none where it is past.
+pub(super) fn days_left(now: Timestamp, at: Timestamp) -> i64 {
+    (at.as_second() - now.as_second()).max(0) / (24 * 60 * 60)
+}
+
+/// To the second.
+pub(super) fn brief(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
+
+/// Ctrl-C has it end where nothing is lost; a second one ends it at once.
+pub(super) fn stop_on_signals() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if told.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            complain!("stopping; what was not sent stays where it is");
+        }
+    });
+    stop
+}
