@@ -1,7 +1,7 @@
 # `make` lists what there is; each target is a script that can be called by itself.
 SUFFIX ?= dev
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test attack prove soak race bench bench-function bench-images bench-parsers lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
+.PHONY: help demo up down status test attack prove soak race bench bench-function bench-images bench-parsers bench-search lint fuzz advisories fmt images peers push preflight deploy diff outputs destroy
 # Of an environment in AWS, or of what `make peers push deploy ENV=local` made here.
 environment = $(if $(filter local,$(ENV)),--platform .local/run/local/platform.json,--suffix $(or $(ENV),$(error ENV is missing: ENV=dev)))
 params = --params $(or $(wildcard infra/params/$(ENV).json),$(error infra/params/$(ENV).json is missing: copy dev.json))
@@ -47,6 +47,9 @@ bench-images: ## Sizes of the images as they are deployed, compressed (arm64, pr
 
 bench-parsers: ## Instructions on arm64 and x86-64, and time, of three JSON parsers over every body (Debian 12, amd64)
 	@benches/drivers/parsers
+
+bench-search: ## A search of an archive of a million webhooks, in DuckDB (the first time it makes the archive: minutes, 450 MB)
+	@benches/drivers/search
 
 fuzz: ## Fuzz every reader of what others send (TIME=60 seconds each; TARGET=event runs one)
 	@scripts/check/fuzz $(or $(TIME),60) $(TARGET)

@@ -116,7 +116,7 @@ impl DuckDb {
     fn prelude(&self, objects: &[Object]) -> anyhow::Result<String> {
         let temporary = self.folder.join("temporary");
         let mut script = format!(
-            "SET TimeZone = 'UTC';\nSET memory_limit = '{MEMORY}';\nSET temp_directory = {};\n\
+            "SET TimeZone = 'UTC';\nSET parquet_metadata_cache = true;\nSET memory_limit = '{MEMORY}';\nSET temp_directory = {};\n\
              CREATE MACRO from_utf8(b) AS coalesce(try(decode(b)), CAST(b AS VARCHAR));\n\
              CREATE VIEW {TABLE} AS SELECT * FROM read_parquet([",
             path(&temporary)?
