@@ -20,9 +20,7 @@ An *own* event id is the provider's for each event. A *composite* one is made of
 which its event's type, movement and amount are decided.
 
 A provider that is not here and signs by a rule like these can be set up without a new image: `scheme` takes the rule
-itself, in the form of the tables in crates/providers/catalogue.toml, and says at `apply` what is wrong with it. It must
-sign something of the webhook, by an HMAC, a public key or a hash with the key at its end; a timestamp has a window, and a
-key at least 8 bytes.
+itself ([custom-schemes.md](custom-schemes.md)). Those who send to `generic` read [senders.md](senders.md).
 
 ";
 

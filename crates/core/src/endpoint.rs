@@ -110,13 +110,15 @@ pub struct EndpointConfig {
     /// [`MAX_QUIET_HOURS`]); 0: never. Without it that is learned from its past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_after_hours: Option<u32>,
-    /// The normaliser, when it is not the scheme's own.
+    /// Whose bodies are read: `generic` for our own schema, or a provider's name. Default the scheme's own; a custom scheme has
+    /// none, and without it each webhook becomes `payment.unrecognized`.
     #[serde(default)]
     pub normaliser: Option<String>,
     /// The URL that the provider calls, where the scheme signs it (Square), exactly as registered there.
     #[serde(default)]
     pub notification_url: Option<String>,
-    /// What only one scheme needs (PayPal's webhook id, …), by name.
+    /// What only some schemes and normalisers read, by name: `default_currency` and `amount_unit` (`major` or `minor`) for
+    /// senders that name none, and what a provider's set-up names.
     #[serde(default)]
     pub parameters: std::collections::BTreeMap<String, String>,
 }

@@ -1,7 +1,7 @@
 //! What the tests of the other crates are built from: [`memory`] has every port in memory, [`failure`] makes any
 //! port fail at any call, [`aws`] refuses what AWS refuses, [`webhook`] makes signed webhooks, [`contract`] is what every implementation of a port
 //! must do, [`schema`] checks published events,
-//! [`events_page`] writes their documentation, and [`sample_events`] those that the consumers' packages are tested with.
+//! [`events_page`] writes their documentation, [`schemes_page`] that of endpoints' settings, and [`sample_events`] those that the consumers' packages are tested with.
 //! A dev-dependency only.
 
 #![allow(
@@ -19,4 +19,5 @@ pub mod failure;
 pub mod memory;
 pub mod sample_events;
 pub mod schema;
+pub mod schemes_page;
 pub mod webhook;

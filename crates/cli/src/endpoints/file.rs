@@ -112,10 +112,23 @@ mod tests {
         assert_eq!(problems.len(), 5, "{problems:#?}");
         assert!(problems[0].contains("Shop"));
         assert!(problems[1].contains("secret") && !problems[1].contains("whsec_"));
-        assert!(problems[2].contains("on_duplcate"));
-        assert!(problems[3].contains("delivery") && problems[3].contains("`slow`"));
+        assert!(problems[2].contains("delivery") && problems[2].contains("`slow`"));
+        assert!(problems[3].contains("on_duplcate"));
         assert!(problems[4].contains("twice"));
         assert!(read("", "dev").is_err());
+    }
+
+    #[test]
+    fn every_example_of_the_page_of_custom_schemes_applies() {
+        let page = include_str!("../../../../docs/custom-schemes.md");
+        let examples = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let examples: Vec<&str> = examples.collect();
+        assert!(examples.len() > 3, "only {} examples were found", examples.len());
+        for example in examples {
+            let endpoints = read(example, "dev").unwrap_or_else(|problems| panic!("{problems:?}\n{example}"));
+            let warnings = endpoints.iter().flat_map(Endpoint::warnings).collect::<Vec<_>>();
+            assert!(warnings.is_empty(), "{warnings:?}\n{example}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod file;
 mod keys;
 mod migrate;
+mod new;
 mod store;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -44,6 +45,8 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Write the row of one endpoint, of options or of answers on a terminal
+    New(Box<new::Args>),
     /// List the endpoints of an environment
     List {
         /// One JSON object a line
@@ -85,6 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let how = Apply { generate: generate_secrets, dry_run, new };
             apply(&file, how, &target).await
         }
+        Command::New(args) => new::run(*args),
         Command::List { json, target } => list(json, &target.connect().await?).await,
         Command::Rotate { id, secret_file, revoke, target } => {
             rotate(&id, secret_file.as_deref(), revoke, &target.connect().await?).await
