@@ -376,8 +376,10 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
     def show(self) -> None:
         platform = json.loads(self.file.read_text())
         say(f"state and logs in {self.home.relative_to(ROOT)}; the API is {platform['api_url']}")
-        say("try it (401, since it is not signed; `tollgate send` signs):")
+        say("try it: 401, since it is not signed; then signed; docs/senders.md sends to an endpoint of your own")
         print(f"  curl -i -d '{{}}' {platform['api_url']}/webhook/stripe-eu")
+        tool, file = (os.path.relpath(path, ROOT) for path in (BINARIES / "tollgate", self.file))
+        print(f"  {tool} send --endpoint stripe-eu --platform {file}")
 
     def run(self, options: Options, command: Sequence[str]) -> int:
         self.home.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ mod rejected;
 mod rotation;
 mod routing;
 mod search;
+mod setting_up;
 mod shapes;
 mod silence;
 mod too_old;

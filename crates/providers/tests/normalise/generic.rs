@@ -97,3 +97,43 @@ fn status_decides_among_the_types() {
     }
     check(&body(&[("transaction_type", Some(r#""dispute""#))]), "dispute.opened");
 }
+
+/// The texts in backquotes of each cell of each row of the page's tables.
+fn rows(page: &str) -> Vec<Vec<Vec<&str>>> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.map(|row| row.split(" | ").map(|cell| cell.split('`').skip(1).step_by(2).collect()).collect())
+        .collect()
+}
+
+#[test]
+fn the_page_for_senders_has_every_field_and_status() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let page = std::fs::read_to_string(format!("{root}/docs/senders.md")).unwrap();
+    let source = include_str!("../../src/normalise/generic.rs");
+    let rows = rows(&page);
+    let within = |from: &str, to: &str| source.split(from).nth(1).unwrap().split(to).next().unwrap();
+    let fields = within("struct Body<'a> {", "\n}").lines().filter_map(|line| line.trim().split_once(": "));
+    for (field, _) in fields {
+        assert!(rows.iter().any(|row| row[0].contains(&field)), "{field} is not on the page");
+    }
+    let mut told = 0;
+    for row in rows
+        .iter()
+        .filter(|row| row.len() == 3 && !row[1].is_empty() && row[2].iter().any(|it| it.contains('.')))
+    {
+        let (kind, statuses, event_type) = (row[0][0], &row[1], row[2][0]);
+        for status in statuses {
+            let (kind, status) = (format!("{kind:?}"), format!("{status:?}"));
+            check(&body(&[("transaction_type", Some(&kind)), ("status", Some(&status))]), event_type);
+            told += 1;
+        }
+        if statuses.contains(&"succeeded") {
+            check(&body(&[("transaction_type", Some(&format!("{kind:?}")))]), event_type);
+        }
+    }
+    let statuses = within("status.unwrap_or(", "_) => return Err").lines();
+    let statuses =
+        statuses.filter(|line| line.contains("=>")).flat_map(|line| line.split('"').skip(3).step_by(2));
+    let known = statuses.count();
+    assert_eq!(told, known, "a status is not on the page");
+}
