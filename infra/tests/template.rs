@@ -133,7 +133,7 @@ const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
 /// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The one call that is made without its service's client: its file, and how it names it.
-const BY_NAME: (&str, &str) = ("hearing.rs", r#".operation_name("GetMetricData")"#);
+const BY_NAME: (&str, &str) = ("hearing.rs", r#".call("GetMetricData")"#);
 /// The calls of each adapter's file, as the SDK names them.
 const CALLS: [(&str, &[&str]); 13] = [
     ("archive.rs", &["put_object"]),
@@ -277,7 +277,7 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
     let known: BTreeSet<String> =
         CALLS.iter().filter(|(_, calls)| !calls.is_empty()).map(|(file, _)| (*file).to_owned()).collect();
     assert_eq!(files, known, "files with calls");
-    let by_name = |name: &String| code(&format!("crates/aws/src/{name}")).matches(".operation_name(").count();
+    let by_name = |name: &String| code(&format!("crates/aws/src/{name}")).matches(r#".call(""#).count();
     let files = fs::read_dir(root().join("crates/aws/src")).unwrap();
     let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let files: Vec<(String, usize)> =

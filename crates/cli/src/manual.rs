@@ -3,10 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
-
-use crate::Cli;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
@@ -20,21 +18,21 @@ pub(crate) struct ManArgs {
     folder: PathBuf,
 }
 
-pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
-    show!("{}", script(args.shell)?);
+pub(crate) fn completions(args: &CompletionsArgs, tool: Command) -> anyhow::Result<ExitCode> {
+    show!("{}", script(args.shell, tool)?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn script(shell: Shell) -> anyhow::Result<String> {
+fn script(shell: Shell, mut tool: Command) -> anyhow::Result<String> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut script);
+    clap_complete::generate(shell, &mut tool, "tollgate", &mut script);
     String::from_utf8(script).context("the script is no text")
 }
 
-pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn man(args: &ManArgs, tool: Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder).with_context(|| format!("making {folder}"))?;
-    clap_mangen::generate_to(Cli::command(), &args.folder).with_context(|| format!("writing to {folder}"))?;
+    clap_mangen::generate_to(tool, &args.folder).with_context(|| format!("writing to {folder}"))?;
     say!("tollgate.1 and a page of each command are in {folder}: man -l {folder}/tollgate.1");
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +41,7 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
 mod tests {
     use std::process::Command;
 
-    use clap::ValueEnum;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
 
@@ -56,14 +54,14 @@ mod tests {
             command.get_subcommands().for_each(|one| collect(one, &path, found));
         }
         let mut found = Vec::new();
-        collect(&Cli::command(), &[], &mut found);
+        collect(&crate::Cli::command(), &[], &mut found);
         found
     }
 
     #[test]
     fn every_shell_completes_every_command_and_option() {
         for shell in Shell::value_variants() {
-            let script = script(*shell).unwrap();
+            let script = script(*shell, crate::Cli::command()).unwrap();
             for (path, options) in commands() {
                 for word in path.iter().chain(&options) {
                     assert!(script.contains(word), "{shell}: {path:?} {word}");
@@ -75,14 +73,18 @@ mod tests {
     #[test]
     fn a_shell_reads_its_script() {
         let ask = "COMP_WORDS=(tollgate endpoints ap); COMP_CWORD=2; _tollgate tollgate ap endpoints; echo ${COMPREPLY[@]}";
-        let output = Command::new("bash").arg("-c").arg(script(Shell::Bash).unwrap() + ask).output().unwrap();
+        let output = Command::new("bash")
+            .arg("-c")
+            .arg(script(Shell::Bash, crate::Cli::command()).unwrap() + ask)
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "apply\n", "{output:?}");
     }
 
     #[test]
     fn every_command_has_a_page_with_its_options() {
         let folder = tempfile::tempdir().unwrap();
-        man(&ManArgs { folder: folder.path().join("man1") }).unwrap();
+        man(&ManArgs { folder: folder.path().join("man1") }, crate::Cli::command()).unwrap();
         for (path, options) in commands() {
             let page = std::fs::read_to_string(folder.path().join(format!("man1/{}.1", path.join("-"))));
             let page = page.unwrap_or_else(|problem| panic!("{path:?}: {problem}"));

@@ -8,7 +8,6 @@ use tokio::time::sleep;
 
 use crate::{
     call::Call,
-    dice::Dice,
     http::{self, Answer, Reset, Whole, body},
     log::More,
     proxy::Proxy,
