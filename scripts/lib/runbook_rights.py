@@ -19,7 +19,8 @@ POLICIES = ROOT / "infra/policies"
 OPERATORS = "operators"
 DEPLOYER = tuple(f"deployer/{path.stem}" for path in sorted((POLICIES / "deployer").glob("*.json")))
 ROLES: dict[str, tuple[str, ...]] = {
-    OPERATORS: (OPERATORS,), "key-operators": ("key-operators",), "investigators": ("investigators",), "restorer": ("restorer",), "deployer": DEPLOYER,
+    OPERATORS: (OPERATORS,), "key-operators": ("key-operators",), "investigators": ("investigators",), "restorer": ("restorer",),
+    "deployer": DEPLOYER,
     "remover": (*DEPLOYER, "remover"),
 }
 NAMED = re.compile(r"in\s+the\s+role\s+of\s+`([\w-]+)(?:\.json|/\*\.json)`", re.IGNORECASE)
@@ -36,7 +37,9 @@ ITEMS = tuple(f"dynamodb:{one}" for one in ("BatchWriteItem", "DeleteItem", "Get
 TABLE_KEY = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom")
 # The files that make the calls of a subcommand of the tool (infra/policies/calls.toml).
 SUBCOMMANDS = {
-    "status": "status.rs", "dlq list": "dlq/source.rs", "dlq show": "dlq/source.rs", "dlq redrive": "dlq/redrive.rs", "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs", "search": "search/objects.rs", "verify": "keys.rs",
+    "status": "status.rs", "dlq list": "dlq/source.rs", "dlq show": "dlq/source.rs", "dlq redrive": "dlq/redrive.rs",
+    "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
+    "search": "search/objects.rs", "verify": "keys.rs",
     "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
     "endpoints apply": "keys.rs", "endpoints rotate": "keys.rs", "endpoints migrate": "migrate.rs",
 }
@@ -226,7 +229,8 @@ def of_tool(page: str, texts: Mapping[str, str]) -> Iterator[str]:
                      for who in ([row["who"]] if isinstance(row["who"], str) else row["who"])}
             if role not in whose:
                 yield f"docs/runbook.md, Roles: tollgate {one} is given to {role}, and calls.toml has its calls for {sorted(whose)}"
-    used = set(re.findall(r"(?<!/)\btollgate ((?:endpoints |dlq )?(?:status|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify))\b", page))
+    verbs = "status|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
+    used = set(re.findall(rf"(?<!/)\btollgate ((?:endpoints |dlq )?(?:{verbs}))\b", page))
     missing = used - set().union(*rows.values())
     if missing:
         yield f"docs/runbook.md, Roles: nobody is said to run tollgate {', '.join(sorted(missing))}"
