@@ -1,10 +1,13 @@
 //! What an operator can find and do in an environment: the same for the command line and the console. Nothing here prints.
 
+mod archived;
 pub mod audit;
 pub mod aws;
 pub mod dead_letters;
 pub mod dlq;
+mod endpoints;
 pub mod masked;
 pub mod queues;
 pub mod search;
+mod tables;
 pub mod way;

@@ -14,7 +14,7 @@ use tollgate_core::{Queue, WebhookId};
 use tollgate_pipeline::{archive::Line, archive::unpack, intake::attribute};
 
 use super::{Dead, Filter, Letter, NOTHING_NEW, Opened, Source, forecast::Clock, redrive::named};
-use crate::{audit::Act, aws::Aws, dead_letters::DeadLetters, way::archived::Archive};
+use crate::{archived::Archive, audit::Act, aws::Aws, dead_letters::DeadLetters};
 
 /// Messages that one record names before they are deleted.
 const TOGETHER: usize = 100;

@@ -282,22 +282,20 @@ impl Sorting {
         }
         let foreseen = forecaster.foresee(&wanted).await;
         let mut sorted = Vec::with_capacity(wanted.len());
+        let mut staying: HashSet<String> = HashSet::new();
         for ((dead, (letter, was_blocked)), (prediction, way)) in
             wanted.into_iter().zip(letters).zip(foreseen)
         {
-            let group = letter.group.clone();
-            let is_blocked = was_blocked
-                || group.as_ref().is_some_and(|group| {
-                    sorted.iter().any(|before: &Sorted| {
-                        before.letter.group.as_ref() == Some(group) && !before.prediction.is_sent(all)
-                    })
-                });
+            let is_blocked =
+                was_blocked || letter.group.as_ref().is_some_and(|group| staying.contains(group));
             let prediction =
                 if is_blocked && prediction.is_sent(all) { Prediction::Waits } else { prediction };
+            if !prediction.is_sent(all) {
+                staying.extend(letter.group.clone());
+            }
             sorted.push(Sorted { dead, letter, prediction, way });
         }
-        let stays = sorted.iter().filter(|one| !one.prediction.is_sent(all));
-        self.blocked.extend(stays.filter_map(|one| one.letter.group.clone()));
+        self.blocked.extend(staying);
         Ok(sorted)
     }
 }

@@ -4,18 +4,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use tollgate_aws::{endpoints::S3Endpoints, history::DynamoHistory, ledger::DynamoLedger};
-use tollgate_core::{EndpointId, LedgerKey, PaymentEvent, Timestamp, WebhookId};
-use tollgate_pipeline::{
-    endpoints::EndpointsDocument,
-    ports::{EndpointStore, Ledger, LedgerState},
-};
+use tollgate_core::{EndpointId, PaymentEvent, Timestamp, WebhookId, id::bounded};
+use tollgate_pipeline::ports::LedgerState;
 
 use super::found::{Found, Source};
-use crate::aws::Aws;
-
-/// Events of one transaction that are read. A payment has some tens.
-const MOST_EVENTS: usize = 1_000;
+use crate::{aws::Aws, endpoints, tables::Tables};
 
 /// What the tables have of an id, in every endpoint or in those that are named.
 ///
@@ -25,29 +18,27 @@ const MOST_EVENTS: usize = 1_000;
 pub(super) async fn found(
     aws: &Aws,
     id: &str,
-    endpoints: &[String],
+    named: &[String],
     now: Timestamp,
 ) -> anyhow::Result<Vec<Found>> {
-    let endpoints = if endpoints.is_empty() { all(aws).await? } else { endpoints.to_vec() };
-    // A name that is none is no endpoint's.
-    let endpoints: Vec<EndpointId> =
-        endpoints.iter().filter_map(|name| EndpointId::new(name.as_str()).ok()).collect();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws.config);
-    let history = DynamoHistory::new(dynamodb.clone(), aws.names.transactions_table());
+    let endpoints: Vec<EndpointId> = if named.is_empty() {
+        endpoints::all(aws).await?.into_iter().map(|endpoint| endpoint.id).collect()
+    } else {
+        // A name that is none is no endpoint's.
+        named.iter().filter_map(|name| EndpointId::new(name.as_str()).ok()).collect()
+    };
+    let tables = Tables::of(aws, now);
     let mut found = Vec::new();
-    for endpoint in &endpoints {
-        let past = history.past(&format!("{endpoint}#{id}"), MOST_EVENTS).await;
-        for event in past.context("reading the transactions")?.events {
+    for (endpoint, _) in tables.transaction(&endpoints, id).await? {
+        let past = tables.past(&PaymentEvent::transaction_key_of(&endpoint, &bounded(id.into()))).await?;
+        for event in past.events {
             let event: PaymentEvent<'_> =
                 serde_json::from_str(&event).context("an event of the history cannot be read")?;
             found.push(Found::of_event(&event));
         }
     }
-    let keys: Vec<LedgerKey> = endpoints.iter().map(|endpoint| LedgerKey::new(endpoint, id)).collect();
-    let ledger = DynamoLedger::new(dynamodb, aws.names.ledger_table());
     let known: BTreeSet<String> = found.iter().filter_map(|one| one.event_id.clone()).collect();
-    for ((endpoint, key), entry) in endpoints.iter().zip(&keys).zip(ledger.known(&keys, now).await) {
-        let Some(entry) = entry.context("reading the ledger")? else { continue };
+    for (endpoint, key, entry) in tables.provider_event(&endpoints, id).await? {
         if !known.contains(key.event_id().as_str()) {
             let is_processed = entry.state == LedgerState::Processed;
             found.push(Found {
@@ -63,13 +54,4 @@ pub(super) async fn found(
         }
     }
     Ok(found)
-}
-
-/// The names of every endpoint.
-async fn all(aws: &Aws) -> anyhow::Result<Vec<String>> {
-    let bucket = aws.names.endpoints_bucket(&aws.account().await?);
-    let stored = S3Endpoints::new(aws.config.clone(), bucket, aws.names.suffix()).load().await;
-    let Some(stored) = stored.context("reading the endpoints")? else { return Ok(Vec::new()) };
-    let document = EndpointsDocument::read(&stored.document).context("the endpoints' document")?;
-    Ok(document.endpoints().map(|(id, _)| id.to_string()).collect())
 }

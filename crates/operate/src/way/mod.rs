@@ -3,41 +3,37 @@
 //! The tables are asked by their keys, and the archive by the day that a webhook's id says; nothing is scanned. What waits in a
 //! queue is counted and never taken. Dead letters are looked at and given back.
 
-pub(crate) mod archived;
 mod arrival;
 mod letters;
 mod model;
 mod naming;
 mod reading;
 mod routes;
-mod tables;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use anyhow::Context;
-use tollgate_aws::{endpoints::S3Endpoints, history::Decided};
+use tollgate_aws::history::Decided;
 use tollgate_core::{EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId};
-use tollgate_pipeline::{
-    intake::Seal,
-    ports::{EndpointSource, Known},
-};
+use tollgate_pipeline::{intake::Seal, ports::Known};
 
 pub use self::model::{
     ClaimOf, Conflict, DecisionOf, EventOf, Named, Part, Payment, Progress, ReceiptOf, Step, Way, Webhook,
 };
 use self::{
-    archived::{Archive, Found},
     arrival::Arrival,
     letters::{Asked, Letter},
     naming::Hits,
     reading::Archived,
-    tables::{Tables, claim_of},
-    trace::{EventSeen, Seen, is_remembered},
+    trace::{EventSeen, Seen, claim_of, is_remembered},
 };
 use crate::{
+    archived::{Archive, Found},
     aws::Aws,
+    endpoints,
     queues::{self, Depth},
+    tables::Tables,
 };
 
 /// Deliveries whose way is shown.
@@ -64,7 +60,11 @@ pub struct Question {
 ///
 /// When AWS does not answer or does not allow it. What only the archive would say is left out with a note instead.
 pub async fn look(aws: &Aws, question: &Question) -> anyhow::Result<Way> {
-    let endpoints = endpoints(aws, question.endpoint).await?;
+    let mut endpoints = endpoints::all(aws).await?;
+    if let Some(only) = question.endpoint {
+        endpoints.retain(|endpoint| endpoint.id == only);
+        anyhow::ensure!(!endpoints.is_empty(), "no endpoint is called {only}: see `tollgate endpoints list`");
+    }
     let names: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
     let tables = Tables::of(aws, question.now);
     let archive = Archive::of(aws).await?;
@@ -85,19 +85,6 @@ pub async fn look(aws: &Aws, question: &Question) -> anyhow::Result<Way> {
         search.not_read(&problem);
     }
     search.run(question, hits).await
-}
-
-async fn endpoints(aws: &Aws, only: Option<EndpointId>) -> anyhow::Result<Vec<EndpointConfig>> {
-    let bucket = aws.names.endpoints_bucket(&aws.account().await?);
-    let source = S3Endpoints::new(aws.config.clone(), bucket, aws.names.suffix());
-    let listing = source.endpoints(None).await.context("reading the endpoints")?;
-    let mut endpoints: Vec<EndpointConfig> =
-        listing.into_iter().flat_map(|listing| listing.endpoints).flatten().collect();
-    if let Some(only) = only {
-        endpoints.retain(|endpoint| endpoint.id == only);
-        anyhow::ensure!(!endpoints.is_empty(), "no endpoint is called {only}: see `tollgate endpoints list`");
-    }
-    Ok(endpoints)
 }
 
 /// A search that is under way.

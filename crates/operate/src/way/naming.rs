@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use tollgate_core::{EffectId, EndpointId, EventId, LedgerKey, Timestamp, WebhookId, id::bounded};
 
-use super::{archived::Archive, model::Named, tables::Tables};
+use super::model::Named;
+use crate::{archived::Archive, tables::Tables};
 
 /// What an id led to.
 #[derive(Debug, Default)]

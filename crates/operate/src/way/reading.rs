@@ -10,7 +10,8 @@ use tollgate_core::{
 use tollgate_pipeline::intake::{Content, QueuedMessage};
 use tollgate_providers::{Endpoint, Headers, Received, Trusted};
 
-use super::{archived::Found, model::ReceiptOf};
+use super::model::ReceiptOf;
+use crate::archived::Found;
 
 /// A delivery, as far as it is archived.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use super::{
     letters::Letter,
     model::{DecisionOf, Part, Progress, Step},
 };
+use crate::dlq::Source;
 
 /// A step for each rule that takes the event. `is_published`: its claim says so.
 pub(super) fn targets(
@@ -49,9 +50,9 @@ fn target(
     if !is_published {
         return step(Progress::Waiting, None, format!("{arrow}, once it is published"), None);
     }
-    let of_target = |letter: &&&Letter| match (rule.target(), letter.of) {
-        (RuleTarget::Queue(queue), Some(of)) => queue == of,
-        (RuleTarget::Workflow, None) => letter.queue == names.workflow_dead_letters(),
+    let of_target = |letter: &&&Letter| match (rule.target(), letter.source) {
+        (RuleTarget::Queue(queue), Source::Of(of)) => queue == of,
+        (RuleTarget::Workflow, Source::Workflow) => true,
         _ => false,
     };
     if let Some(letter) = dead.iter().find(of_target) {
@@ -87,12 +88,8 @@ fn target_name(names: &Names, target: RuleTarget) -> String {
 }
 
 /// Where EventBridge could not deliver an event: one step for each.
-pub(super) fn undelivered(names: &Names, event: &PaymentEvent<'_>, letters: &[Letter]) -> Vec<Step> {
-    let of_bus = |letter: &&Letter| {
-        letter.of.is_none()
-            && letter.queue == names.eventbridge_dead_letters()
-            && letter.events.contains(&event.id)
-    };
+pub(super) fn undelivered(event: &PaymentEvent<'_>, letters: &[Letter]) -> Vec<Step> {
+    let of_bus = |letter: &&Letter| letter.source == Source::EventBridge && letter.events.contains(&event.id);
     let step = |letter: &Letter| {
         Step {
         part: Part::Target,

@@ -2,16 +2,18 @@
 
 use tollgate_aws::names::Names;
 use tollgate_core::{Delivery, EventId, LedgerKey, PaymentEvent, Queue, Timestamp, WebhookId};
-use tollgate_pipeline::{intake::Seal, ports::LEDGER_RETENTION_SECONDS};
+use tollgate_pipeline::{
+    intake::Seal,
+    ports::{Known, LEDGER_RETENTION_SECONDS, LedgerState},
+};
 
 use super::{
-    archived::Found,
     arrival::Arrival,
     letters::Letter,
     model::{ClaimOf, DecisionOf, Part, Progress, ReceiptOf, Step},
     routes,
 };
-use crate::queues::Depth;
+use crate::{archived::Found, queues::Depth};
 
 /// Within this time a message that was tried comes back and is tried for the last time: three receives, six minutes apart
 /// (docs/runbook.md, Stuck FIFO group).
@@ -58,6 +60,25 @@ pub(super) struct EventSeen {
 impl EventSeen {
     pub(super) fn id(&self) -> EventId {
         self.event.as_ref().map_or_else(|| self.key.event_id(), |event| event.id)
+    }
+}
+
+/// A claim as it is shown. `at`: when a delivery of the event arrived.
+pub(super) fn claim_of(
+    known: Option<&Known>,
+    at: Timestamp,
+    is_remembered: impl Fn(Timestamp) -> bool,
+) -> ClaimOf {
+    match known {
+        Some(known) => {
+            let (since, webhook_id) = (known.received_at, known.webhook_id);
+            match known.state {
+                LedgerState::Processed => ClaimOf::Processed { since, webhook_id },
+                LedgerState::Received => ClaimOf::Received { since, webhook_id, is_too_old: known.is_aside },
+            }
+        }
+        None if is_remembered(at) => ClaimOf::Missing,
+        None => ClaimOf::Forgotten,
     }
 }
 
@@ -365,7 +386,7 @@ impl Seen<'_> {
         };
         let decision = event.decision.as_ref();
         let mut steps = routes::targets(self.names, payment, is_published, decision, self.letters);
-        steps.extend(routes::undelivered(self.names, payment, self.letters));
+        steps.extend(routes::undelivered(payment, self.letters));
         steps
     }
 

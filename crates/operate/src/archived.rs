@@ -25,15 +25,15 @@ const NEAR: u64 = 64 * 1024;
 /// A row, and where it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
-    pub(super) key: String,
-    pub(super) row: ArchivedRow,
+    pub(crate) key: String,
+    pub(crate) row: ArchivedRow,
 }
 
 /// What was found, and what was not looked through.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) rows: Vec<Found>,
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// The archive's bucket.
@@ -95,7 +95,7 @@ impl Archive {
     }
 
     /// The rows of a day (UTC) that have an event with this text in one of these fields.
-    pub(super) async fn of_event(
+    pub(crate) async fn of_event(
         &self,
         on: Timestamp,
         fields: &'static [&'static str],

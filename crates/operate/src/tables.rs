@@ -14,21 +14,18 @@ use tollgate_core::{
     id::bounded,
 };
 use tollgate_pipeline::intake::Seal;
-use tollgate_pipeline::ports::{
-    EffectClaim, Known, Latest, Ledger, LedgerState, PortResult, Subject, Transactions,
-};
+use tollgate_pipeline::ports::{EffectClaim, Known, Latest, Ledger, PortResult, Subject, Transactions};
 
-use super::model::ClaimOf;
 use crate::aws::Aws;
 
 /// Events and decisions of a payment that are read.
-const MOST_OF_A_PAYMENT: usize = 500;
+const MOST_OF_A_PAYMENT: usize = 1_000;
 /// Claims of effects that a movement is looked for in: 80 calls.
 const MOST_EFFECTS: usize = 8_000;
 
 /// The tables.
 #[derive(Debug)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     ledger: DynamoLedger,
     effects: DynamoEffects,
     transactions: DynamoTransactions,
@@ -41,7 +38,7 @@ fn all<T>(answers: Vec<PortResult<T>>, what: &'static str) -> anyhow::Result<Vec
 }
 
 impl Tables {
-    pub(super) fn of(aws: &Aws, now: Timestamp) -> Self {
+    pub(crate) fn of(aws: &Aws, now: Timestamp) -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws.config);
         let (ledger, transactions) = (aws.names.ledger_table(), aws.names.transactions_table());
         Self {
@@ -54,14 +51,14 @@ impl Tables {
     }
 
     /// The claims of events: those that are there and not forgotten.
-    pub(super) async fn claims(&self, keys: &[LedgerKey]) -> anyhow::Result<BTreeMap<LedgerKey, Known>> {
+    pub(crate) async fn claims(&self, keys: &[LedgerKey]) -> anyhow::Result<BTreeMap<LedgerKey, Known>> {
         let known = all(self.ledger.known(keys, self.now).await, "reading the ledger")?;
         let pairs = keys.iter().cloned().zip(known);
         Ok(pairs.filter_map(|(key, known)| Some((key, known?))).collect())
     }
 
     /// The claims of a provider's event at each endpoint.
-    pub(super) async fn provider_event(
+    pub(crate) async fn provider_event(
         &self,
         endpoints: &[EndpointId],
         id: &str,
@@ -75,7 +72,7 @@ impl Tables {
     }
 
     /// Endpoints at which a payment has this id, or another one by this name; with what is known of it.
-    pub(super) async fn transaction(
+    pub(crate) async fn transaction(
         &self,
         endpoints: &[EndpointId],
         id: &str,
@@ -90,14 +87,14 @@ impl Tables {
     }
 
     /// What is known of one payment.
-    pub(super) async fn latest(&self, transaction_key: &str) -> anyhow::Result<Latest> {
+    pub(crate) async fn latest(&self, transaction_key: &str) -> anyhow::Result<Latest> {
         let latest = all(self.transactions.latest(&[transaction_key]).await, "reading the transactions")?;
         Ok(latest.into_iter().next().unwrap_or_default())
     }
 
     /// The claims of effects in which a movement may have been told: every state that it reaches once. `None`: these are more
     /// than are asked for.
-    pub(super) async fn movement(
+    pub(crate) async fn movement(
         &self,
         endpoints: &[EndpointId],
         id: &str,
@@ -122,19 +119,19 @@ impl Tables {
     }
 
     /// The claims of an effect.
-    pub(super) async fn effect(&self, effect: EffectId) -> anyhow::Result<Vec<EffectClaim>> {
+    pub(crate) async fn effect(&self, effect: EffectId) -> anyhow::Result<Vec<EffectClaim>> {
         let both = [Authenticity::Verified, Authenticity::Authenticated];
         let subjects = both.map(|authenticity| Subject::Effect(effect, authenticity));
         Ok(self.subjects(&subjects).await?.into_iter().flatten().collect())
     }
 
     /// The claim by which an event was told that restates another one.
-    pub(super) async fn telling(&self, event: EventId) -> anyhow::Result<Option<EffectClaim>> {
+    pub(crate) async fn telling(&self, event: EventId) -> anyhow::Result<Option<EffectClaim>> {
         Ok(self.subjects(&[Subject::Telling(event)]).await?.into_iter().flatten().next())
     }
 
     /// The first event of each event's effect, as far as that is remembered.
-    pub(super) async fn first_told(
+    pub(crate) async fn first_told(
         &self,
         events: &[PaymentEvent<'static>],
     ) -> anyhow::Result<BTreeMap<EventId, EventId>> {
@@ -157,7 +154,7 @@ impl Tables {
     }
 
     /// The deliveries of these that are noted to contradict the event that stands beside them.
-    pub(super) async fn contradictions(
+    pub(crate) async fn contradictions(
         &self,
         asked: &[(LedgerKey, WebhookId)],
     ) -> anyhow::Result<Vec<(LedgerKey, WebhookId)>> {
@@ -166,33 +163,14 @@ impl Tables {
     }
 
     /// Which of these messages an operator allows, though they are too old.
-    pub(super) async fn allowed(&self, seals: &[Seal]) -> anyhow::Result<Vec<Seal>> {
+    pub(crate) async fn allowed(&self, seals: &[Seal]) -> anyhow::Result<Vec<Seal>> {
         let allowed = all(self.ledger.allowed(seals, self.now).await, "reading the allowances")?;
         Ok(seals.iter().copied().zip(allowed).filter_map(|(seal, stands)| stands.then_some(seal)).collect())
     }
 
     /// The events of a payment and the decisions on them.
-    pub(super) async fn past(&self, transaction_key: &str) -> anyhow::Result<Past> {
+    pub(crate) async fn past(&self, transaction_key: &str) -> anyhow::Result<Past> {
         let past = self.history.past(transaction_key, MOST_OF_A_PAYMENT).await;
         past.with_context(|| format!("reading the history of {transaction_key}"))
-    }
-}
-
-/// A claim as it is shown. `at`: when a delivery of the event arrived.
-pub(super) fn claim_of(
-    known: Option<&Known>,
-    at: Timestamp,
-    is_remembered: impl Fn(Timestamp) -> bool,
-) -> ClaimOf {
-    match known {
-        Some(known) => {
-            let (since, webhook_id) = (known.received_at, known.webhook_id);
-            match known.state {
-                LedgerState::Processed => ClaimOf::Processed { since, webhook_id },
-                LedgerState::Received => ClaimOf::Received { since, webhook_id, is_too_old: known.is_aside },
-            }
-        }
-        None if is_remembered(at) => ClaimOf::Missing,
-        None => ClaimOf::Forgotten,
     }
 }
