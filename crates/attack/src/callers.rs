@@ -47,6 +47,8 @@ const IMPATIENT: [(&str, &str); 1] = [("SECRET_MIN_AGE_SECONDS", "1")];
 /// So that nothing is due while the requests are counted.
 const STEADY: [(&str, &str); 3] =
     [("SECRET_MIN_AGE_SECONDS", "300"), ("SECRET_TTL_SECONDS", "900"), ("ENDPOINTS_TTL_SECONDS", "900")];
+/// Calls of one reading of keys: the current version of the secret and the one before it.
+const A_READING: usize = 2;
 const FLOOD: Duration = Duration::from_secs(10);
 
 fn all(calls: &Calls) -> usize {
@@ -184,8 +186,13 @@ async fn rejected(ground: Ground) -> Verdict {
         })
         .await;
     twin(settled.is_some(), || "it never stops calling".to_owned())?;
-    let before = ground.log(&validator).len();
     let (_, webhook) = sender_and_webhook(&ground, ENDPOINT, "rejected").await;
+    // The first signature that fails may have the keys read: the endpoint's whole budget for the time of this attack.
+    let forged = SignedWebhook { body: b"{}".to_vec(), ..webhook.clone() };
+    ground.knock(&validator, &Knock::webhook(ENDPOINT, &forged)).await;
+    let spent = validator.calls();
+    held(all(&spent) <= A_READING, || format!("a forgery made these calls: {spent:?}"))?;
+    let before = ground.log(&validator).len();
     let long = "n".repeat(4_000);
     for number in 0..REQUESTS {
         let mut webhook = webhook.clone();
@@ -212,7 +219,9 @@ async fn rejected(ground: Ground) -> Verdict {
     serves(&ground, &validator).await?;
     let served = validator.calls().values().sum::<usize>();
     twin(served > 0, || "the proxy counts nothing".to_owned())?;
-    Ok(format!("no AWS call and {bytes} bytes of log each; an accepted one makes {served} calls"))
+    Ok(format!(
+        "one reading of keys by the first, no AWS call by the others, {bytes} bytes of log each; an accepted one makes {served} calls"
+    ))
 }
 
 /// The validator fetches through a proxy of the attacker's, which counts the tunnels that it is asked for and opens none.
