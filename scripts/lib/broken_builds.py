@@ -1,4 +1,4 @@
-"""Builds of the product with a fault in it, each made of a patch: what a check that judges the product must catch."""
+"""Builds of the product that differ by a patch: with a fault that a check must catch, or as another release would."""
 
 import os
 import re

@@ -27,9 +27,13 @@ pub(crate) struct Faults {
 pub(crate) enum Operation {
     /// A new key; the one before it still verifies.
     Rotate { endpoint: String },
-    /// Other settings, under which the bodies of its webhooks are read otherwise (`revision`): for some seconds some copies
-    /// of the functions have them and others do not, as with a canary.
+    /// Other settings, under which less of its webhooks' metadata is kept: for some seconds some copies of the functions have
+    /// them and others do not.
     Reconfigure { endpoint: String },
+    /// From now on every second process of the functions that read bodies is of a build whose normaliser reads otherwise.
+    Canary,
+    /// No process is of that build any more.
+    RollBack,
     /// Messages in the intake queues that are none, among good ones.
     Poison { messages: u32 },
     /// New processes of a function.

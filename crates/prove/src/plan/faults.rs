@@ -1,5 +1,7 @@
 //! When what fails. Rules are those of `tollgate-faults`; each moment's replace those before it.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 use tollgate_samples::Choices;
 
@@ -32,7 +34,9 @@ const AWAITS: [(&str, &str, &str); 16] = [
     ("fraud-detector", "events", "PutEvents"),
 ];
 /// Whose settings change under load.
-pub(super) const RECONFIGURED: [&str; 2] = ["prove-stripe", "prove-square-ordered"];
+const RECONFIGURED: [&str; 2] = ["prove-stripe", "prove-square-ordered"];
+/// When every second process reads bodies otherwise, in hundredths of the time.
+pub(super) const CANARY: Range<u64> = 40..60;
 /// A campaign of five minutes and more has an outage of the bus, for as long as messages come back thrice: they are set aside.
 /// In milliseconds.
 const LONG: u64 = 300_000;
@@ -126,7 +130,7 @@ fn shuffled(choices: &mut Choices) -> Vec<Theme> {
     themes
 }
 
-/// Rotations of keys, and a new process of every function, spread over the time.
+/// Rotations of keys, and a new process of every function, spread over the time; and a canary.
 fn operations(rotated: &[String], millis: u64) -> Vec<Line> {
     let functions = ["validator", "processor", "archival", "fraud-detector"];
     let rotate = rotated.iter().map(|endpoint| Operation::Rotate { endpoint: endpoint.clone() });
@@ -135,11 +139,11 @@ fn operations(rotated: &[String], millis: u64) -> Vec<Line> {
     let poison = [3, 5, 8].map(|messages| Operation::Poison { messages });
     let all: Vec<Operation> = rotate.chain(reconfigure).chain(poison).chain(redeploy).collect();
     let count = all.len() as u64;
-    let line = |(index, what): (usize, Operation)| Line::Operation {
-        at_ms: (index as u64 + 1) * millis / (count + 2),
-        what,
-    };
-    all.into_iter().enumerate().map(line).collect()
+    let spread =
+        all.into_iter().enumerate().map(|(index, what)| ((index as u64 + 1) * millis / (count + 2), what));
+    let canary = [(CANARY.start, Operation::Canary), (CANARY.end, Operation::RollBack)]
+        .map(|(percent, what)| (millis * percent / 100, what));
+    spread.chain(canary).map(|(at_ms, what)| Line::Operation { at_ms, what }).collect()
 }
 
 fn rules(theme: Theme, choices: &mut Choices) -> Vec<Value> {

@@ -8,7 +8,7 @@ use super::{
     Planner, UNSIGNABLE,
     bodies::{self, Made},
     effect,
-    faults::RECONFIGURED,
+    faults::CANARY,
     hostile::BODY_LIMIT,
 };
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// Older than the ledger's memory with a week to spare (docs/SEMANTICS.md, 3.9), in days.
 const OLD_DAYS: i64 = 25;
+/// What contradicts another webhook keeps so far from a canary, in hundredths of the campaign: senders try again.
+const APART_PERCENT: u64 = 10;
 /// The class of webhooks that are too old and that an operator lets take effect all the same (scripts/prove/campaign).
 const ALLOWED: &str = "too old, and allowed";
 
@@ -99,14 +101,16 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// An id that is known, with another amount. Razorpay's and Adyen's ids hold the amount. Not where the way of reading changes
-    /// meanwhile: facts that were read in another way are not compared (docs/SEMANTICS.md, 3.3).
+    /// An id that is known, with another amount. Razorpay's and Adyen's ids hold the amount. Not while there is a canary: facts
+    /// that were read in another way are not compared (docs/SEMANTICS.md, 3.3).
     pub(super) fn conflict(&mut self) -> anyhow::Result<()> {
         const OWN_IDS: [&str; 4] = ["stripe", "square", "generic", "standard_webhooks"];
-        let endpoint = self.endpoint(|endpoint| {
-            let (id, provider) = (endpoint.id().as_str(), endpoint.provider().as_str());
-            OWN_IDS.contains(&provider) && !RECONFIGURED.contains(&id)
-        })?;
+        // As late as it may be tried again.
+        let percent = self.serial() * 100 / self.planned;
+        if (CANARY.start - APART_PERCENT..CANARY.end + APART_PERCENT).contains(&percent) {
+            return self.case();
+        }
+        let endpoint = self.endpoint(|endpoint| OWN_IDS.contains(&endpoint.provider().as_str()))?;
         let made = self.made(endpoint, None)?;
         let other = made.of_another_amount(endpoint)?;
         let first = self.serial();
