@@ -19,6 +19,15 @@ use crate::entry::{Entry, dated};
 /// The archive's schema, which every object's metadata holds. A column is only ever added under one version.
 pub const SCHEMA: &str = "tollgate.archive/1";
 
+/// Fields of an event that hold an id of it. An object has a Bloom filter of each ("Parquet Bloom Filter" of the format), by which a
+/// reader leaves out objects that an id is not in.
+pub const IDS: [&str; 5] = ["id", "provider_event_id", "transaction_id", "movement_id", "effect_id"];
+
+/// The path of a field of `events` in the file's schema.
+pub(crate) fn of_event(field: &str) -> String {
+    format!("events.list.element.{field}")
+}
+
 /// Minor units: [`tollgate_core::money::MAX_MINOR_UNITS`] has 36 digits, and 38 is the widest that readers know.
 const AMOUNT: DataType = DataType::Decimal128(38, 0);
 

@@ -13,6 +13,6 @@ mod object;
 pub mod read;
 
 pub use archiver::{Archived, Archiver, MAX_OBJECT_BODY_BYTES, Message, Object};
-pub use columns::{SCHEMA, schema};
+pub use columns::{IDS, SCHEMA, schema};
 pub use entry::Entry;
 pub use object::{EncodeError, encode};

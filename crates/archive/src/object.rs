@@ -16,7 +16,7 @@ use parquet::{
 use tollgate_core::{Timestamp, id::hex_sha256};
 
 use crate::{
-    columns::{SCHEMA, record_batch, schema},
+    columns::{IDS, SCHEMA, of_event, record_batch, schema},
     entry::Entry,
 };
 
@@ -38,8 +38,9 @@ pub enum EncodeError {
 /// [`EncodeError`]; not to be expected of rows that were unpacked.
 pub fn encode(entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
     let batch = record_batch(entries)?;
+    let events = entries.iter().map(|entry| entry.events().len()).sum();
     let options = ArrowWriterOptions::new()
-        .with_properties(properties()?)
+        .with_properties(properties(events)?)
         // Arrow's own copy of the schema: Parquet's says all there is to say.
         .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema(), options)?;
@@ -98,7 +99,10 @@ const SEARCHABLE: [&str; 7] = [
     "events.list.element.occurred_at",
 ];
 
-fn properties() -> Result<WriterProperties, ParquetError> {
+/// The chance that a reader opens an object for an id that is not in it. A filter has some ten bits for each id then.
+const IN_VAIN: f64 = 0.01;
+
+fn properties(events: usize) -> Result<WriterProperties, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         // One row group: an object is at most tens of megabytes, which is what readers take a row group to be.
@@ -117,6 +121,13 @@ fn properties() -> Result<WriterProperties, ParquetError> {
     for column in SEARCHABLE {
         properties = properties.set_column_statistics_enabled(path(column), EnabledStatistics::Chunk);
     }
+    // What it is made for at first: of a million by default, which takes a megabyte for each column.
+    let most = u64::try_from(events).unwrap_or(u64::MAX).max(1);
+    for column in IDS.map(of_event) {
+        properties = properties
+            .set_column_bloom_filter_fpp(path(&column), IN_VAIN)
+            .set_column_bloom_filter_max_ndv(path(&column), most);
+    }
     Ok(properties.build())
 }
 
@@ -132,8 +143,9 @@ mod tests {
     fn settings_are_of_columns_that_exist() {
         let columns = parquet::arrow::ArrowSchemaConverter::new().convert(&schema()).unwrap();
         let columns: Vec<String> = columns.columns().iter().map(|column| column.path().string()).collect();
-        for column in REPETITIVE.iter().chain(&SEARCHABLE) {
-            assert!(columns.iter().any(|known| known == column), "{column}: {columns:?}");
+        let named = REPETITIVE.iter().chain(&SEARCHABLE).map(|&column| column.to_owned());
+        for column in named.chain(IDS.map(of_event)) {
+            assert!(columns.contains(&column), "{column}: {columns:?}");
         }
     }
 }

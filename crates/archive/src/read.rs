@@ -18,10 +18,15 @@ use parquet::{
         arrow_reader::{ArrowPredicateFn, RowFilter},
         push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder},
     },
+    bloom_filter::Sbbf,
     errors::ParquetError,
-    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
+    file::metadata::{
+        ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
+    },
 };
 use tollgate_core::Timestamp;
+
+use crate::columns::of_event;
 
 /// The end of an object that is read first: its footer, which is some 10 KB.
 const TAIL_BYTES: u64 = 64 * 1024;
@@ -98,11 +103,14 @@ pub enum Next {
 pub struct Finder {
     wanted: Arc<Wanted>,
     state: State,
+    /// What was given of the object's end: the filters are next to the footer, so that they mostly are in it.
+    end: Vec<(Range<u64>, Bytes)>,
 }
 
 #[derive(Debug)]
 enum State {
     Footer(Box<ParquetMetaDataPushDecoder>),
+    Filters(Box<Filters>),
     Rows(Box<ParquetPushDecoder>),
     Done,
 }
@@ -116,7 +124,7 @@ impl Finder {
     pub fn new(length: u64, wanted: Arc<Wanted>) -> Result<Self, ReadError> {
         let decoder = ParquetMetaDataPushDecoder::try_new(length)?;
         let decoder = decoder.with_page_index_policy(PageIndexPolicy::Skip);
-        Ok(Self { wanted, state: State::Footer(Box::new(decoder)) })
+        Ok(Self { wanted, state: State::Footer(Box::new(decoder)), end: Vec::new() })
     }
 
     /// The range that is best given first, of an object of `length` bytes.
@@ -131,7 +139,11 @@ impl Finder {
     /// [`ReadError`]: they are not as many as the range has.
     pub fn give(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), ReadError> {
         match &mut self.state {
-            State::Footer(decoder) => decoder.push_range(range, bytes)?,
+            State::Footer(decoder) => {
+                self.end.push((range.clone(), bytes.clone()));
+                decoder.push_range(range, bytes)?;
+            }
+            State::Filters(filters) => filters.given.push((range, bytes)),
             State::Rows(decoder) => decoder.push_range(range, bytes)?,
             State::Done => {}
         }
@@ -148,11 +160,18 @@ impl Finder {
             let next = match &mut self.state {
                 State::Footer(decoder) => match decoder.try_decode()? {
                     DecodeResult::NeedsData(ranges) => return Ok(Next::Needs(ranges)),
-                    DecodeResult::Data(metadata) => match rows(metadata, &self.wanted)? {
-                        Some(decoder) => State::Rows(Box::new(decoder)),
-                        None => State::Done,
-                    },
+                    DecodeResult::Data(metadata) => {
+                        match Filters::of(metadata, &self.wanted, std::mem::take(&mut self.end)) {
+                            Ok(filters) => State::Filters(Box::new(filters)),
+                            Err(metadata) => rows_or_done(metadata, &self.wanted)?,
+                        }
+                    }
                     DecodeResult::Finished => State::Done,
+                },
+                State::Filters(filters) => match filters.may_hold(&self.wanted)? {
+                    None => return Ok(Next::Needs(filters.missing())),
+                    Some(true) => rows_or_done(filters.metadata.clone(), &self.wanted)?,
+                    Some(false) => State::Done,
                 },
                 State::Rows(decoder) => match decoder.try_decode()? {
                     DecodeResult::NeedsData(ranges) => return Ok(Next::Needs(ranges)),
@@ -166,8 +185,75 @@ impl Finder {
     }
 }
 
+/// The Bloom filters of the ids that are looked for: the rows are read only if one of them may have it.
+#[derive(Debug)]
+struct Filters {
+    metadata: Arc<ParquetMetaData>,
+    wanted: Vec<Range<u64>>,
+    given: Vec<(Range<u64>, Bytes)>,
+}
+
+impl Filters {
+    /// The metadata back where a column that is looked through has none, as in objects from before they were written.
+    fn of(
+        metadata: ParquetMetaData,
+        wanted: &Wanted,
+        given: Vec<(Range<u64>, Bytes)>,
+    ) -> Result<Self, Arc<ParquetMetaData>> {
+        let metadata = Arc::new(metadata);
+        let Wanted::Event { fields, .. } = wanted else { return Err(metadata) };
+        let paths: Vec<String> = fields.iter().map(|field| of_event(field)).collect();
+        let chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+        let chunks = chunks.filter(|chunk| paths.contains(&chunk.column_path().string()));
+        let ranges: Option<Vec<Range<u64>>> = chunks.map(filter_of).collect();
+        match ranges.filter(|ranges| !ranges.is_empty()) {
+            Some(wanted) => Ok(Self { metadata, wanted, given }),
+            None => Err(metadata),
+        }
+    }
+
+    /// Whether a row may have it; `None` until every filter was given.
+    fn may_hold(&self, wanted: &Wanted) -> Result<Option<bool>, ReadError> {
+        let Wanted::Event { text, .. } = wanted else { return Ok(Some(true)) };
+        let filters: Option<Vec<&[u8]>> = self.wanted.iter().map(|range| self.bytes(range)).collect();
+        let Some(filters) = filters else { return Ok(None) };
+        for filter in filters {
+            if Sbbf::from_bytes(filter)?.check(text.as_str()) {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
+    }
+
+    fn missing(&self) -> Vec<Range<u64>> {
+        self.wanted.iter().filter(|range| self.bytes(range).is_none()).cloned().collect()
+    }
+
+    /// Of whatever range was given that has it.
+    fn bytes(&self, wanted: &Range<u64>) -> Option<&[u8]> {
+        self.given.iter().find_map(|(range, bytes)| {
+            let from = usize::try_from(wanted.start.checked_sub(range.start)?).ok()?;
+            let to = usize::try_from(wanted.end.checked_sub(range.start)?).ok()?;
+            bytes.get(from..to)
+        })
+    }
+}
+
+fn filter_of(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let from = u64::try_from(chunk.bloom_filter_offset()?).ok()?;
+    let length = u64::try_from(chunk.bloom_filter_length()?).ok()?;
+    Some(from..from.checked_add(length)?)
+}
+
+fn rows_or_done(metadata: Arc<ParquetMetaData>, wanted: &Arc<Wanted>) -> Result<State, ReadError> {
+    Ok(rows(metadata, wanted)?.map_or(State::Done, |decoder| State::Rows(Box::new(decoder))))
+}
+
 /// What reads the rows; none where the footer says that there are none.
-fn rows(metadata: ParquetMetaData, wanted: &Arc<Wanted>) -> Result<Option<ParquetPushDecoder>, ReadError> {
+fn rows(
+    metadata: Arc<ParquetMetaData>,
+    wanted: &Arc<Wanted>,
+) -> Result<Option<ParquetPushDecoder>, ReadError> {
     let columns: Vec<String> = match &**wanted {
         Wanted::Webhook(id) => {
             let (may_hold, has_unread) = of_footer(&metadata, id);
@@ -177,11 +263,9 @@ fn rows(metadata: ParquetMetaData, wanted: &Arc<Wanted>) -> Result<Option<Parque
             let unread = has_unread.then(|| "headers".to_owned());
             std::iter::once("webhook_id".to_owned()).chain(unread).collect()
         }
-        Wanted::Event { fields, .. } => {
-            fields.iter().map(|field| format!("events.list.element.{field}")).collect()
-        }
+        Wanted::Event { fields, .. } => fields.iter().map(|field| of_event(field)).collect(),
     };
-    let builder = ParquetPushDecoderBuilder::try_new_decoder(Arc::new(metadata))?;
+    let builder = ParquetPushDecoderBuilder::try_new_decoder(metadata)?;
     let searched = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
     let wanted = Arc::clone(wanted);
     let filter = ArrowPredicateFn::new(searched, move |batch| matches(&batch, &wanted));

@@ -5,8 +5,9 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use tollgate_archive::{
-    Entry, encode,
+    Entry, IDS, encode,
     read::{ArchivedRow, Finder, Next, Wanted},
 };
 use tollgate_core::{
@@ -90,6 +91,15 @@ fn unread(of: &str) -> Entry {
     Entry { line: Line::Unread(message), body: b"{}".to_vec() }
 }
 
+/// As objects were before their ids had filters.
+fn without_filters(object: &[u8]) -> Vec<u8> {
+    let rows = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(object)).unwrap();
+    let schema = rows.schema().clone();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
+    rows.build().unwrap().for_each(|rows| writer.write(&rows.unwrap()).unwrap());
+    writer.into_inner().unwrap()
+}
+
 /// The rows, and how many bytes were read.
 fn find(object: &[u8], wanted: Wanted) -> (Vec<ArchivedRow>, usize) {
     let (length, bytes) = (object.len() as u64, Bytes::copy_from_slice(object));
@@ -153,6 +163,27 @@ fn of_an_object_that_has_no_such_row_the_bodies_are_not_read() {
         assert_eq!(rows, [], "{wanted:?}");
         assert!(read < 100_000, "{read} bytes for {wanted:?}");
     }
+}
+
+#[test]
+fn an_object_without_an_id_is_told_by_its_end() {
+    let many: Vec<Entry> = (0..2_000).map(|second| webhook(second, b"{}".to_vec())).collect();
+    let object = encode(&many).unwrap();
+    let tail = object.len() - Finder::tail(object.len() as u64).start as usize;
+    let wanted = |text: &str| Wanted::Event { fields: &IDS, text: text.to_owned() };
+    let told: usize = (0..200)
+        .map(|number| {
+            let (rows, read) = find(&object, wanted(&format!("order-x{number}")));
+            assert_eq!(rows, []);
+            usize::from(read == tail)
+        })
+        .sum();
+    // Each of five filters is wrong of one in a hundred.
+    assert!(told > 170, "{told} of 200");
+    assert_eq!(find(&object, wanted("order-1234")).0.len(), 1);
+    let old = without_filters(&object);
+    assert_eq!(find(&old, wanted("order-1234")).0.len(), 1, "what has no filter is looked through");
+    assert_eq!(find(&old, wanted("order-x1")).0, []);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tollgate_operate::{
     aws::{Aws, is_loopback},
     search::{
-        Filters, Found, Objects, Page, Source, Unseen, athena::Athena, cost_micros, duckdb::DuckDb,
+        Filters, Found, Objects, Page, Query, Source, Unseen, athena::Athena, cost_micros, duckdb::DuckDb,
         saved::Saved,
     },
 };
@@ -142,7 +142,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sql = query.page_sql(limit, args.after.as_deref())?;
     let bucket = aws.names.archive_bucket(&aws.account().await?);
     let objects = Objects::of(&aws, &bucket, &query).await?;
-    let rows = args.rows(&aws, &bucket, &objects, &sql, limit + 1).await?;
+    let rows = args.rows(&aws, &bucket, &query, &objects, &sql, limit + 1).await?;
     let mut page = Page::of(rows, limit)?;
     if args.after.is_none() {
         page.add(of_tables);
@@ -191,6 +191,7 @@ impl Args {
         &self,
         aws: &Aws,
         bucket: &str,
+        query: &Query,
         objects: &Objects,
         sql: &str,
         most: usize,
@@ -225,7 +226,8 @@ impl Args {
                     duckdb.fetch(&s3, bucket, objects, |bytes| bar.inc(bytes)).await?;
                     bar.finish_and_clear();
                 }
-                duckdb.rows(sql, objects).await
+                let objects = duckdb.narrowed(query, objects.clone()).await?;
+                duckdb.rows(sql, &objects).await
             }
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail, ensure};
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+use tollgate_archive::{IDS, read::Wanted};
 use tollgate_core::{Timestamp, WebhookId};
 
 /// The days that are searched where nothing is said.
@@ -163,6 +164,14 @@ impl Query {
             ensure!(number <= MOST_VALUES, "a filter has {MOST_VALUES} values at most");
         }
         Ok(())
+    }
+
+    /// What an object must have in it for one of its rows to be found; `None` where the rows alone can say that.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        self.id.as_ref().map(|id| match id {
+            Id::Webhook(id) => Wanted::Webhook(id.to_string()),
+            Id::Other(id) => Wanted::Event { fields: &IDS, text: id.clone() },
+        })
     }
 
     /// The days, in UTC, that are looked at.
