@@ -133,7 +133,7 @@ const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
 /// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The one call that is made without its service's client: its file, and how it names it.
-const BY_NAME: (&str, &str) = ("hearing.rs", r#".call("GetMetricData")"#);
+const BY_NAME: (&str, &str) = ("cloudwatch.rs", r#".call("GetMetricData")"#);
 /// The calls of each adapter's file, as the SDK names them.
 const CALLS: [(&str, &[&str]); 13] = [
     ("archive.rs", &["put_object"]),

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::config::ProvideCredentials;
 pub mod archive;
 mod batch;
 pub mod bus;
+pub mod cloudwatch;
 mod dynamodb;
 pub mod effects;
 pub mod endpoints;

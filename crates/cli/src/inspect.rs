@@ -12,7 +12,11 @@ use tollgate_operate::{
     way::{self, ClaimOf, Named, Payment, Question, Step, Way, Webhook},
 };
 
-use crate::{clock, table::Table, target::Target};
+use crate::{
+    clock,
+    table::Table,
+    target::{Target, endpoint_id},
+};
 
 /// Steps of a webhook that are printed: one of many events has more.
 const MOST_STEPS: usize = 60;
@@ -22,7 +26,7 @@ pub(crate) struct Args {
     /// A webhook (wh_…), our id of an event (evt_…) or an effect (eff_…), a provider's event, a payment or a movement
     id: String,
     /// At this endpoint alone
-    #[arg(long, value_parser = endpoint)]
+    #[arg(long, value_parser = endpoint_id)]
     endpoint: Option<EndpointId>,
     /// A day (UTC) of the archive to look through for what no table knows; may be repeated [default: today and yesterday]
     #[arg(long = "date", value_name = "YYYY-MM-DD", value_parser = day)]
@@ -41,10 +45,6 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     target: Target,
-}
-
-fn endpoint(text: &str) -> Result<EndpointId, String> {
-    EndpointId::new(text).map_err(|problem| problem.to_string())
 }
 
 fn day(text: &str) -> Result<Timestamp, String> {

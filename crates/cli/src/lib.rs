@@ -20,6 +20,7 @@ pub mod http;
 mod inspect;
 mod load;
 mod manual;
+mod metrics;
 pub mod progress;
 mod provider_cells;
 mod providers_page;
@@ -71,6 +72,8 @@ enum Command {
     Audit(audit::Args),
     /// Count what is in queues, tables and buckets
     Status(status::Args),
+    /// Count webhooks by how they ended, and say how long each part takes and what waits
+    Metrics(metrics::Args),
     /// Find webhooks and events in the archive and the tables
     Search(Box<search::Args>),
     /// Print the completions of a shell
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
             Command::Allow(args) => allow::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Metrics(args) => metrics::run(args).await,
             Command::Search(args) => search::run(*args).await,
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tollgate_core::EndpointId;
 use tollgate_operate::aws::{Aws, Place, Platform};
 
 /// Where the environment is.
@@ -41,4 +42,9 @@ impl Target {
     pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
         self.platform.as_deref().map(Platform::read).transpose()
     }
+}
+
+/// An endpoint's name, as it is typed.
+pub(crate) fn endpoint_id(text: &str) -> Result<EndpointId, String> {
+    EndpointId::new(text).map_err(|problem| problem.to_string())
 }

@@ -12,7 +12,7 @@ use crate::aws::Aws;
 const AT_ONCE: usize = 8;
 
 /// How many messages a queue has. AWS counts them approximately.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Depth {
     /// The whole name.
     pub name: String,
@@ -24,6 +24,13 @@ pub struct Depth {
     pub in_flight: u64,
     /// Not to be received yet.
     pub delayed: u64,
+}
+
+impl Depth {
+    /// All of its messages.
+    pub fn all(&self) -> u64 {
+        self.visible.saturating_add(self.in_flight).saturating_add(self.delayed)
+    }
 }
 
 /// Asks for every queue's depth.

@@ -4,7 +4,7 @@
 //! What is usual is learned from the endpoint's own past, by hour and week: the hours in which nothing came are compared with
 //! the same hours of the week in the weeks before. So nights, weekends and daily batches are known for what they are.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tollgate_core::{EndpointId, Timestamp, endpoint::MAX_QUIET_HOURS};
 
 use crate::ports::{Clock, EndpointSource, Hearing, PortError, PortResult};
@@ -29,6 +29,12 @@ const TOLERANCE: usize = 1;
 const SETTLED_AFTER_SECONDS: i64 = 600;
 const HOUR_SECONDS: i64 = 3_600;
 
+/// The end of the last hour that is looked at, in seconds since the epoch.
+pub fn settled(now: Timestamp) -> i64 {
+    let settled = now.as_second() - SETTLED_AFTER_SECONDS;
+    settled - settled.rem_euclid(HOUR_SECONDS)
+}
+
 /// The payload of the invocation that looks for silence. The template has it: `{"task":"find-silence"}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +52,7 @@ pub fn is_task(payload: &[u8]) -> bool {
 }
 
 /// An endpoint's silence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Silence {
     /// Full hours without a genuine webhook until now: at most [`WINDOW_HOURS`], where there was none in all of them.
     pub hours: usize,
@@ -134,8 +140,7 @@ impl<E: EndpointSource, H: Hearing, C: Clock> SilenceCheck<E, H, C> {
             .iter()
             .map(|one| one.as_ref().map_or_else(|one| (one.id, None), |one| (one.id, one.quiet_after_hours)))
             .collect();
-        let settled = self.clock.now().as_second() - SETTLED_AFTER_SECONDS;
-        let end = settled - settled.rem_euclid(HOUR_SECONDS);
+        let end = settled(self.clock.now());
         let at = |second| Timestamp::from_second(second).map_err(|_| unreadable("clock is out of range"));
         let from = at(end - WINDOW_HOURS as i64 * HOUR_SECONDS)?;
         let ids: Vec<EndpointId> = configured.iter().map(|(id, _)| *id).collect();

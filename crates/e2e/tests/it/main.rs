@@ -19,6 +19,7 @@ mod inspect;
 mod instances;
 mod kills;
 mod logs;
+mod metrics;
 mod money;
 mod operators;
 mod poison;

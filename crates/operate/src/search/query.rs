@@ -1,12 +1,12 @@
 //! What is searched for, as people write it.
 
-use std::str::FromStr;
-
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use tollgate_archive::{IDS, read::Wanted};
 use tollgate_core::{Timestamp, WebhookId};
+
+use crate::times::moment;
 
 /// The days that are searched where nothing is said.
 const USUAL_DAYS: i64 = 7;
@@ -187,25 +187,6 @@ fn outcome(text: &str) -> anyhow::Result<&'static str> {
     let known = ["processed", "conflict", "duplicate", "set_aside"];
     let known = known.into_iter().find(|known| *known == text);
     known.context("an outcome is processed, conflict, duplicate or set_aside")
-}
-
-/// A time, a day of UTC (of an end the whole of it), or a span before now.
-fn moment(text: &str, now: Timestamp, is_end: bool) -> anyhow::Result<Timestamp> {
-    if let Ok(at) = Timestamp::from_str(text) {
-        return Ok(at);
-    }
-    if let Ok(day) = Date::from_str(text) {
-        let day = if is_end { day.tomorrow()? } else { day };
-        return Ok(day.to_zoned(TimeZone::UTC)?.timestamp());
-    }
-    let units = [("m", 1), ("h", 60), ("d", 24 * 60)];
-    for (unit, minutes) in units {
-        let number = text.strip_suffix(unit).and_then(|number| number.parse::<u32>().ok());
-        if let Some(number) = number {
-            return Ok(now.checked_sub((i64::from(number) * minutes).minutes())?);
-        }
-    }
-    bail!("{text}: a time is 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90m, 36h, 7d")
 }
 
 /// The bounds of an amount, both included.

@@ -107,7 +107,9 @@ fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
         reader.read_exact(&mut bytes).unwrap();
         let target = header(&headers, "x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let request = Request { operation, headers, body: serde_json::from_slice(&bytes).unwrap() };
+        // A GET of S3 has neither a name nor a body. Its answer names the object's version.
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let request = Request { operation, headers, body };
         // A panic of the answer is a call that fails.
         let answered = match refusal(&request.operation, &request.body) {
             Some(refusal) => Err(Failure::from(refusal)),
@@ -126,7 +128,7 @@ fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
         };
         let body = body.to_string();
         let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.0\r\n{error}Content-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.0\r\nETag: \"1\"\r\n{error}Content-Length: {}\r\n\r\n",
             body.len()
         );
         writer.write_all((head + &body).as_bytes()).unwrap();
