@@ -221,6 +221,7 @@ fn config(name: &str, is_fifo: bool) -> EndpointConfig {
         ids_hold_no_cards: false,
         require_signed_time: false,
         quiet_after_hours: None,
+        keep_rejected: None,
         normaliser: None,
         notification_url: (name == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: BTreeMap::new(),

@@ -40,6 +40,7 @@ const FUNCTIONS: [Function; 4] = [
                 &[("secretsmanager:GetSecretValue", "secret"), ("ssm:GetParameter", "parameter")],
             ),
             Adapter("DynamoLedger", &[("dynamodb:PutItem", "Ledger"), ("dynamodb:UpdateItem", "Ledger")]),
+            Adapter("DynamoRejected", &[("dynamodb:UpdateItem", "Ledger")]),
             Adapter(
                 "SqsIntake",
                 &[
@@ -135,7 +136,7 @@ const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
 /// The one call that is made without its service's client: its file, and how it names it.
 const BY_NAME: (&str, &str) = ("cloudwatch.rs", r#".call("GetMetricData")"#);
 /// The calls of each adapter's file, as the SDK names them.
-const CALLS: [(&str, &[&str]); 13] = [
+const CALLS: [(&str, &[&str]); 14] = [
     ("archive.rs", &["put_object"]),
     ("bus.rs", &["put_events"]),
     ("dynamodb.rs", &["batch_get_item", "batch_write_item"]),
@@ -146,6 +147,7 @@ const CALLS: [(&str, &[&str]); 13] = [
     ("materials.rs", &["get_object", "put_object"]),
     ("payloads.rs", &["get_object", "put_object"]),
     ("queues.rs", &["get_queue_attributes", "send_message", "send_message_batch"]),
+    ("rejected.rs", &["update_item"]),
     ("secrets.rs", &["get_parameter", "get_secret_value"]),
     ("statements.rs", &["batch_execute_statement"]),
     ("transactions.rs", &[]),

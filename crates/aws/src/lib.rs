@@ -27,6 +27,7 @@ pub mod names;
 pub mod payloads;
 pub mod prepared;
 pub mod queues;
+pub mod rejected;
 pub mod secrets;
 mod statements;
 pub mod transactions;

@@ -52,6 +52,19 @@ fn is_name(text: &str) -> bool {
 /// The most that `quiet_after_hours` can be: the twelve weeks that are looked at.
 pub const MAX_QUIET_HOURS: u32 = 12 * 7 * 24;
 
+/// The most refused webhooks that an endpoint may keep a day, and their bytes: each costs the validator one call.
+pub const MAX_KEPT: KeepRejected = KeepRejected { count: 10_000, bytes: 1_073_741_824 };
+
+/// How many refused webhooks an endpoint keeps in a day of UTC, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepRejected {
+    /// Webhooks, 1 to 10,000.
+    pub count: u32,
+    /// Their bodies together, in bytes, 1 to 1,073,741,824.
+    pub bytes: u64,
+}
+
 /// Which intake queue an endpoint's webhooks take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,6 +123,10 @@ pub struct EndpointConfig {
     /// [`MAX_QUIET_HOURS`]); 0: never. Without it that is learned from its past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_after_hours: Option<u32>,
+    /// Webhooks that are refused are kept for seven days, to be looked at and taken in once their cause is mended (`tollgate
+    /// rejected`). Not for schemes whose signature is as good as the key. Without it none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_rejected: Option<KeepRejected>,
     /// Whose bodies are read: `generic` for our own schema, or a provider's name. Default the scheme's own; a custom scheme has
     /// none, and without it each webhook becomes `payment.unrecognized`.
     #[serde(default)]
@@ -152,5 +169,6 @@ mod tests {
         let unset = serde_json::to_string(&serde_json::from_str::<EndpointConfig>(good).unwrap()).unwrap();
         assert!(!unset.contains("metadata") && !unset.contains("ids_hold_no_cards"), "{unset}");
         assert!(!unset.contains("quiet_after_hours"), "{unset}");
+        assert!(!unset.contains("keep_rejected"), "{unset}");
     }
 }

@@ -14,7 +14,7 @@ pub mod receipt;
 pub mod rule;
 pub mod sensitive;
 
-pub use endpoint::{Delivery, EndpointConfig, EndpointId, OnDuplicate, ProviderId};
+pub use endpoint::{Delivery, EndpointConfig, EndpointId, KeepRejected, OnDuplicate, ProviderId};
 pub use event::{Customer, Facts, PaymentEvent, PaymentMethod, RiskTier};
 pub use event_type::{Category, EventType};
 pub use id::{EffectId, EventId, Fingerprint, LedgerKey, WebhookId};

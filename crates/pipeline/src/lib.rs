@@ -1,5 +1,6 @@
 //! The use cases, free of AWS: [`ingest`] takes a webhook in, [`process`] turns intake batches into payment
-//! events, [`fraud`] assesses payments, [`silence`] finds endpoints that hear nothing. Each is given the [`ports`] it needs and no others. [`intake`] and [`archive`]
+//! events, [`fraud`] assesses payments, [`silence`] finds endpoints that hear nothing,
+//! [`rejected`] keeps what is refused. Each is given the [`ports`] it needs and no others. [`intake`] and [`archive`]
 //! are the messages between the functions, [`endpoints`] the document that configures them.
 
 pub mod archive;
@@ -17,4 +18,5 @@ mod normalising;
 mod pace;
 pub mod ports;
 pub mod process;
+pub mod rejected;
 pub mod silence;

@@ -439,6 +439,18 @@ pub trait PayloadStore: Send + Sync {
     fn put(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = PortResult<()>> + Send;
 }
 
+/// How many refused webhooks may be kept today.
+pub trait RejectedBudget: Send + Sync {
+    /// Takes one of the `parts` into which the endpoint's budget of the day of `now` (UTC) is divided, atomically; `false` where
+    /// all are taken.
+    fn take_part(
+        &self,
+        endpoint: &EndpointId,
+        parts: u32,
+        now: Timestamp,
+    ) -> impl Future<Output = PortResult<bool>> + Send;
+}
+
 /// Where such bodies are fetched from.
 pub trait PayloadSource: Send + Sync {
     /// The bytes under `key`.

@@ -61,6 +61,7 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
         ids_hold_no_cards: false,
         require_signed_time: false,
         quiet_after_hours: None,
+        keep_rejected: None,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

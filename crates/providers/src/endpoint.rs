@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use tollgate_core::{
-    Authenticity, Delivery, EndpointConfig, EndpointId, Facts, OnDuplicate, ProviderId, Timestamp,
-    endpoint::MAX_QUIET_HOURS,
+    Authenticity, Delivery, EndpointConfig, EndpointId, Facts, KeepRejected, OnDuplicate, ProviderId,
+    Timestamp,
+    endpoint::{MAX_KEPT, MAX_QUIET_HOURS},
     id::hex_sha256,
     sensitive::{CardInId, CardsInIds, Rules, cleanse, mask, names_verification_data},
 };
@@ -563,6 +564,12 @@ fn check_settings(config: &EndpointConfig, scheme: Option<&SchemeInfo>) -> Vec<S
     if config.quiet_after_hours.is_some_and(|hours| hours > MAX_QUIET_HOURS) {
         note("quiet_after_hours", "0 to 2,016 are wanted");
     }
+    let is_kept = |it: KeepRejected| {
+        (1..=MAX_KEPT.count).contains(&it.count) && (1..=MAX_KEPT.bytes).contains(&it.bytes)
+    };
+    if config.keep_rejected.is_some_and(|it| !is_kept(it)) {
+        note("keep_rejected", "a count of 1 to 10,000 and 1 to 1,073,741,824 bytes are wanted");
+    }
     let url = config.notification_url.as_deref();
     if url.is_some_and(|url| url.chars().any(|c| c.is_control() || c.is_whitespace())) {
         note("notification_url", "white space or control characters in it");
@@ -574,6 +581,10 @@ fn check_settings(config: &EndpointConfig, scheme: Option<&SchemeInfo>) -> Vec<S
     let has_window = scheme.window.is_some() || config.tolerance_seconds.is_some();
     if config.require_signed_time && !(scheme.signs_time && has_window) {
         note("require_signed_time", "this scheme signs no timestamp that has a window");
+    }
+    if config.keep_rejected.is_some() && !scheme.secret_headers.is_empty() {
+        let problem = "this scheme's signature is as good as its key, so it is not kept, and nothing could be verified again";
+        note("keep_rejected", problem);
     }
     if scheme.signs_url && url.is_none_or(str::is_empty) {
         note("notification_url", "this scheme signs it, so it is wanted");
@@ -639,6 +650,26 @@ mod tests {
         }
         let signed = r#"{"id":"it","scheme":"stripe","secret":"ssm:it","quiet_after_hours":-1}"#;
         assert!(serde_json::from_str::<EndpointConfig>(signed).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_no_setting() {
+        for (scheme, limits, can) in [
+            ("stripe", r#"{"count":100,"bytes":10000000}"#, true),
+            ("stripe", r#"{"count":10000,"bytes":1073741824}"#, true),
+            ("stripe", r#"{"count":10001,"bytes":1}"#, false),
+            ("stripe", r#"{"count":1,"bytes":1073741825}"#, false),
+            ("stripe", r#"{"count":0,"bytes":1}"#, false),
+            ("stripe", r#"{"count":1,"bytes":0}"#, false),
+            ("flutterwave_v3", r#"{"count":1,"bytes":1}"#, false),
+            ("stripe", "null", true),
+        ] {
+            let config =
+                format!(r#"{{"id":"it","scheme":"{scheme}","secret":"ssm:it","keep_rejected":{limits}}}"#);
+            let built = Endpoint::new(serde_json::from_str(&config).unwrap());
+            let wrong = built.err().map(|error| error.field);
+            assert_eq!(wrong.as_deref(), (!can).then_some("keep_rejected"), "{config}");
+        }
     }
 
     #[test]

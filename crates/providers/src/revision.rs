@@ -30,6 +30,7 @@ impl Revision {
             tolerance_seconds: _,
             require_signed_time: _,
             quiet_after_hours: _,
+            keep_rejected: _,
             // What is kept of it is no fact that is compared.
             metadata: _,
         } = config;

@@ -177,6 +177,7 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
         ids_hold_no_cards: false,
         require_signed_time: false,
         quiet_after_hours: None,
+        keep_rejected: None,
         normaliser: None,
         notification_url: vector.url.clone(),
         parameters,

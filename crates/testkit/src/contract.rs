@@ -7,8 +7,8 @@ mod samples;
 use std::sync::Arc;
 
 use tollgate_core::{
-    Authenticity, Category, Currency, Customer, EffectId, EventId, EventType, LedgerKey, Money, PaymentEvent,
-    Timestamp, WebhookId,
+    Authenticity, Category, Currency, Customer, EffectId, EndpointId, EventId, EventType, LedgerKey, Money,
+    PaymentEvent, Timestamp, WebhookId,
 };
 use tollgate_pipeline::{
     intake::Seal,
@@ -16,8 +16,8 @@ use tollgate_pipeline::{
         ASIDE_SECONDS, Allowance, Allowances, Archive, Claim, Claims, Decisions, Document,
         EFFECT_LEASE_SECONDS, EFFECT_RENEWAL_SECONDS, EFFECT_RETENTION_SECONDS, EffectClaim, Effects,
         History, Known, LEDGER_RETENTION_SECONDS, Latest, Ledger, LedgerEntry, LedgerState, Link, MAX_SEALS,
-        Mark, PayloadSource, PayloadStore, PortError, PortResult, Recent, Recorded, Sealing, State, Stored,
-        Subject, Terms, Transactions,
+        Mark, PayloadSource, PayloadStore, PortError, PortResult, Recent, Recorded, RejectedBudget, Sealing,
+        State, Stored, Subject, Terms, Transactions,
     },
 };
 use tollgate_providers::Revision;
@@ -442,6 +442,21 @@ pub async fn payloads<P: PayloadStore + PayloadSource>(payloads: P, unique: &str
     assert_eq!(payloads.get(&empty).await, Ok(Vec::new()));
     let missing = payloads.get(&format!("contract/{unique}-none")).await;
     assert!(matches!(missing, Err(PortError::Permanent { .. })), "{missing:?}");
+}
+
+/// A day's budget of an endpoint has so many parts, whoever takes them.
+pub async fn rejected_budget<B: RejectedBudget>(budget: B, unique: &str, now: Timestamp) {
+    let (one, other) = (EndpointId::new(unique).unwrap(), EndpointId::new(format!("{unique}-b")).unwrap());
+    let tomorrow = Timestamp::from_second(now.as_second() + 86_400).unwrap();
+    let take = async |endpoint, parts, at| budget.take_part(endpoint, parts, at).await;
+    assert_eq!(take(&one, 2, now).await, Ok(true));
+    assert_eq!(take(&one, 2, now).await, Ok(true));
+    assert_eq!(take(&one, 2, now).await, Ok(false));
+    assert_eq!(take(&one, 3, now).await, Ok(true), "the setting was changed");
+    for (endpoint, at) in [(&other, now), (&one, tomorrow)] {
+        assert_eq!(take(endpoint, 1, at).await, Ok(true));
+        assert_eq!(take(endpoint, 1, at).await, Ok(false));
+    }
 }
 
 /// A key is written once.

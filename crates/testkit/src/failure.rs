@@ -12,14 +12,14 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{LedgerKey, Timestamp, WebhookId};
+use tollgate_core::{EndpointId, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::{IntakeMessage, Seal},
     ports::{
         Answers, Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource,
         EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Listing, Mark, PayloadSource,
-        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, Sealing, Secrets, Stored,
-        Transactions,
+        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, RejectedBudget, Sealing, Secrets,
+        Stored, Transactions,
     },
 };
 use tollgate_providers::KeyMaterial;
@@ -334,6 +334,12 @@ impl<P: Answers> Answers for Failing<'_, P> {
 impl<P: PayloadStore> PayloadStore for Failing<'_, P> {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> PortResult<()> {
         self.faults.one("payloads.put", self.inner.put(key, bytes)).await
+    }
+}
+
+impl<P: RejectedBudget> RejectedBudget for Failing<'_, P> {
+    async fn take_part(&self, endpoint: &EndpointId, parts: u32, now: Timestamp) -> PortResult<bool> {
+        self.faults.one("rejected.take_part", self.inner.take_part(endpoint, parts, now)).await
     }
 }
 

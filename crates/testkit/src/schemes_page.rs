@@ -113,12 +113,13 @@ More is asked of it than of a provider's, which is as it is:
 "#;
 
 /// A type whose settings are listed: where it is, its heading, and what is said of it.
-const TYPES: [(&str, &str, &str); 8] = [
+const TYPES: [(&str, &str, &str); 9] = [
     (
         "EndpointConfig",
         "The row",
         "`[[endpoints]]`. `{suffix}` in its texts stands for the environment's suffix.",
     ),
+    ("KeepRejected", "`keep_rejected`", "How many refused webhooks are kept in a day of UTC, at most."),
     (
         "SchemeSpec",
         "`scheme`",
@@ -189,7 +190,7 @@ fn in_words(kind: &str, types: &[Listed]) -> String {
     let kind = kind.strip_prefix("Option<").and_then(|kind| kind.strip_suffix('>')).unwrap_or(kind);
     let words = match kind {
         "String" | "EndpointId" => "text",
-        "u32" | "usize" => "whole number",
+        "u32" | "u64" | "usize" => "whole number",
         "bool" => "true or false",
         "Vec<String>" => "list of texts",
         "OneOrMany" => "text, or a list of texts",
@@ -277,7 +278,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::json;
-    use tollgate_core::{Delivery, EndpointConfig, OnDuplicate};
+    use tollgate_core::{Delivery, EndpointConfig, KeepRejected, OnDuplicate};
     use tollgate_providers::scheme::{
         Algorithm, Encoding, KeyForm, KeySpec, SchemeSpec, SignatureSpec, TimestampSpec, Unit,
     };
@@ -302,6 +303,7 @@ mod tests {
             ("SchemeSpec", serde_json::from_value::<SchemeSpec>(field.clone()).err()),
             ("SignatureSpec", serde_json::from_value::<SignatureSpec>(field.clone()).err()),
             ("TimestampSpec", serde_json::from_value::<TimestampSpec>(field.clone()).err()),
+            ("KeepRejected", serde_json::from_value::<KeepRejected>(field.clone()).err()),
             ("KeySpec", serde_json::from_value::<KeySpec>(field).err()),
             ("Algorithm", serde_json::from_value::<Algorithm>(value.clone()).err()),
             ("Encoding", serde_json::from_value::<Encoding>(value.clone()).err()),

@@ -25,6 +25,7 @@ pub fn config(id: &str, scheme: &str) -> EndpointConfig {
         ids_hold_no_cards: false,
         require_signed_time: false,
         quiet_after_hours: None,
+        keep_rejected: None,
         normaliser: None,
         notification_url: (scheme == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: Default::default(),

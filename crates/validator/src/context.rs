@@ -8,6 +8,7 @@ use tollgate_aws::{
     materials::{HttpsMaterials, S3Materials},
     payloads::S3Payloads,
     queues::SqsIntake,
+    rejected::DynamoRejected,
     secrets::AwsSecrets,
 };
 use tollgate_lambda::{
@@ -20,6 +21,7 @@ use tollgate_pipeline::{
     keys::Keys,
     materials::KeptMaterials,
     ports::{IngestPorts, PortError},
+    rejected::Keeper,
 };
 
 use crate::settings::Settings;
@@ -39,10 +41,11 @@ impl IngestPorts for ValidatorPorts {
     type Payloads = S3Payloads;
 }
 
-/// The use case on its AWS ports, and the metrics.
+/// The use cases on their AWS ports, and the metrics.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) ingest: Arc<Ingest<ValidatorPorts>>,
+    pub(crate) keeper: Keeper<DynamoRejected, S3Payloads>,
     pub(crate) metrics: Metrics,
 }
 
@@ -62,6 +65,11 @@ impl Context {
         if !settings.is_on_demand_start {
             directory.warm().await?;
         }
+        let tables = aws_sdk_dynamodb::Client::new(&config);
+        let keeper = Keeper::new(
+            DynamoRejected::new(tables.clone(), settings.ledger_table.as_str()),
+            S3Payloads::new(config.clone(), settings.payload_bucket.as_str()),
+        );
         let ingest = Ingest {
             directory,
             keys: Keys::new(secrets, SYSTEM_CLOCK, settings.freshness),
@@ -70,7 +78,7 @@ impl Context {
                 S3Materials::new(config.clone(), settings.payload_bucket.clone()),
                 SYSTEM_CLOCK,
             ),
-            ledger: DynamoLedger::new(aws_sdk_dynamodb::Client::new(&config), settings.ledger_table),
+            ledger: DynamoLedger::new(tables, settings.ledger_table),
             queue: SqsIntake::new(
                 aws_sdk_sqs::Client::new(&config),
                 settings.intake_queue_url,
@@ -86,6 +94,6 @@ impl Context {
         // time-out and is made again.
         let beside = Arc::clone(&ingest);
         tokio::spawn(async move { beside.keep_current().await });
-        Ok(Self { ingest, metrics: Metrics::start("validator", settings.environment, clock::now()) })
+        Ok(Self { ingest, keeper, metrics: Metrics::start("validator", settings.environment, clock::now()) })
     }
 }

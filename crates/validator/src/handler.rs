@@ -11,6 +11,7 @@ use tollgate_lambda::{
     start::{Invocation, Payload},
 };
 use tollgate_pipeline::ingest::{Incoming, Rejection, Taken};
+use tollgate_providers::Endpoint;
 use tracing::{Instrument, Level, error_span, info, warn};
 
 use crate::{
@@ -24,6 +25,9 @@ const RETRY_AFTER_SECONDS: &str = "5";
 /// How long a health check waits: Route 53 wants an answer within two seconds of its connection ("How Amazon Route 53 determines
 /// whether a health check is healthy", developer guide).
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// How long whoever is refused waits for it to be kept. It is two calls at most.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is said when a dependency is down. The failure may be that of an answer: the webhook may be in the queue all the
 /// same, so that the sender must repeat it and not send another event in its place.
@@ -91,9 +95,25 @@ async fn respond(
         Err(rejection) => (None, Err(rejection)),
     };
     let answer = Answer::from_result(&taken);
+    let is_kept = match (&endpoint, &taken) {
+        (Some(endpoint), Err(rejection)) => keep(context, endpoint, &incoming, rejection).await,
+        _ => false,
+    };
     let endpoint = endpoint.as_ref().map_or(NO_ENDPOINT, |endpoint| endpoint.id().as_str());
-    log_and_count(context, &incoming, endpoint, &invocation.request_id, &taken, answer.status);
+    log_and_count(context, &incoming, endpoint, &invocation.request_id, &taken, is_kept, answer.status);
     answer
+}
+
+/// Keeps what was refused, where its endpoint asks for it. Its answer is decided, and waits for it: what is not done by the
+/// answer is done with the next invocation, or never.
+async fn keep(
+    context: &Context,
+    endpoint: &Endpoint,
+    incoming: &Incoming<'_>,
+    rejection: &Rejection,
+) -> bool {
+    let kept = context.keeper.keep(endpoint, incoming, rejection);
+    tokio::time::timeout(KEEP_TIMEOUT, kept).await.unwrap_or(false)
 }
 
 /// Writes the log line of a webhook, which has its metrics too. It is the only line, unless there is a warning.
@@ -103,6 +123,7 @@ fn log_and_count(
     endpoint: &str,
     request_id: &str,
     taken: &Result<Taken, Rejection>,
+    is_kept: bool,
     status: u16,
 ) {
     let (outcome, reason) = match taken {
@@ -127,6 +148,7 @@ fn log_and_count(
         }
         Err(_) => {
             fields.extend(error.as_deref().map(|error| ("error", error.into())));
+            fields.push(("kept", usize::from(is_kept).into()));
             Record { level: Level::WARN, message: "rejected", fields: &fields }
         }
     };

@@ -12,6 +12,7 @@ use tollgate_aws::{
     history::DynamoHistory,
     payloads::S3Payloads,
     queues::{SqsArchiveQueue, SqsIntake, SqsQuarantine},
+    rejected::DynamoRejected,
 };
 use tollgate_core::{Delivery, Timestamp};
 use tollgate_pipeline::ports::Secrets;
@@ -21,7 +22,7 @@ use tollgate_testkit::{
         archive::MemoryArchive,
         effects::MemoryEffects,
         ledger::MemoryLedger,
-        stores::{MemoryEndpoints, MemoryPayloadBucket, MemorySecrets},
+        stores::{MemoryEndpoints, MemoryPayloadBucket, MemoryRejected, MemorySecrets},
         transactions::MemoryTransactions,
     },
 };
@@ -41,6 +42,7 @@ async fn in_memory() {
     contract::decisions(&table, &table, "memory", noon()).await;
     contract::history(&table, &table, "memory", noon()).await;
     contract::payloads(&MemoryPayloadBucket::default(), "memory").await;
+    contract::rejected_budget(&MemoryRejected::default(), "memory", noon()).await;
     contract::archive(&MemoryArchive::default(), "memory").await;
     contract::endpoints(&MemoryEndpoints::default(), "ssm:").await;
     contract::endpoints_race(&*Box::leak(Box::<MemoryEndpoints>::default()), "ssm:").await;
@@ -69,6 +71,14 @@ async fn one_of_many_concurrent_claims_wins_on_dynamodb() {
         contract::effect_race(platform.effects(), &platform.unique(&format!("race{round}")), platform.now())
             .await;
     }
+}
+
+#[tokio::test]
+async fn budgets_for_keeping_on_dynamodb() {
+    let platform = Platform::open().await.strict();
+    let client = aws_sdk_dynamodb::Client::new(platform.config());
+    let budget = DynamoRejected::new(client, platform.output("LedgerTable"));
+    contract::rejected_budget(budget, &platform.unique("k"), platform.now()).await;
 }
 
 #[tokio::test]

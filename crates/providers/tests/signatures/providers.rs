@@ -57,6 +57,7 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
         ids_hold_no_cards: false,
         require_signed_time: false,
         quiet_after_hours: None,
+        keep_rejected: None,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),

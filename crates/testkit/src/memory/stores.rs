@@ -5,12 +5,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tollgate_core::{EndpointConfig, EndpointId};
+use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_pipeline::{
     endpoints::EndpointsDocument,
     ports::{
         EndpointSource, EndpointStore, Listing, MaterialStore, Materials, PayloadSource, PayloadStore,
-        PortError, PortResult, Secrets, StoredEndpoints, StoredMaterial,
+        PortError, PortResult, RejectedBudget, Secrets, StoredEndpoints, StoredMaterial,
     },
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Secret};
@@ -180,5 +180,20 @@ impl PayloadSource for &MemoryPayloadBucket {
     async fn get(&self, key: &str) -> PortResult<Vec<u8>> {
         let objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         objects.get(key).cloned().ok_or_else(|| PortError::permanent("s3", "NoSuchKey"))
+    }
+}
+
+/// The budgets for keeping refused webhooks: how many parts are taken, by endpoint and day.
+#[derive(Debug, Default)]
+pub struct MemoryRejected(Mutex<BTreeMap<(EndpointId, i64), u32>>);
+
+impl RejectedBudget for &MemoryRejected {
+    async fn take_part(&self, endpoint: &EndpointId, parts: u32, now: Timestamp) -> PortResult<bool> {
+        let day = now.as_second().div_euclid(86_400);
+        let mut days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = days.entry((*endpoint, day)).or_default();
+        let is_left = *taken < parts;
+        *taken += u32::from(is_left);
+        Ok(is_left)
     }
 }
