@@ -20,6 +20,7 @@ OPERATORS = "operators"
 DEPLOYER = tuple(f"deployer/{path.stem}" for path in sorted((POLICIES / "deployer").glob("*.json")))
 ROLES: dict[str, tuple[str, ...]] = {
     OPERATORS: (OPERATORS,), "key-operators": ("key-operators",), "investigators": ("investigators",), "restorer": ("restorer",),
+    "reconcilers": ("reconcilers",),
     "deployer": DEPLOYER,
     "remover": (*DEPLOYER, "remover"),
 }
@@ -39,7 +40,8 @@ TABLE_KEY = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt",
 SUBCOMMANDS = {
     "status": "status.rs", "dlq list": "dlq/source.rs", "dlq show": "dlq/source.rs", "dlq redrive": "dlq/redrive.rs",
     "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
-    "search": "search/objects.rs", "verify": "keys.rs", "metrics": "figures/cloudwatch.rs",
+    "search": "search/objects.rs", "reconcile": "reconcile/mod.rs", "endpoints api-key": "keys.rs", "verify": "keys.rs",
+    "metrics": "figures/cloudwatch.rs",
     "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
     "endpoints apply": "keys.rs", "endpoints rotate": "keys.rs", "endpoints migrate": "migrate.rs",
 }

@@ -11,6 +11,8 @@ mod entry;
 mod object;
 #[cfg(feature = "read")]
 pub mod read;
+#[cfg(feature = "read")]
+pub mod table;
 
 pub use archiver::{Archived, Archiver, MAX_OBJECT_BODY_BYTES, Message, Object};
 pub use columns::{IDS, SCHEMA, schema};

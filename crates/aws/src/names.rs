@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use tollgate_core::Queue;
+use tollgate_core::{EndpointId, Queue};
 
 /// The endpoints' document, in its bucket.
 pub const ENDPOINTS_KEY: &str = "endpoints.json";
@@ -126,6 +126,12 @@ impl Names {
         is_own_secret(&self.suffix, reference)
     }
 
+    /// The secret with an endpoint's key of its provider's API. Its name is not among those that the validator may read, and no
+    /// endpoint may name it as its signing secret.
+    pub fn api_secret(&self, endpoint: &EndpointId) -> String {
+        format!("tollgate-api/{}/{endpoint}", self.suffix)
+    }
+
     /// The database of the archive's table, which Athena reads. Its names know no `-` ("Name databases, tables, and columns",
     /// Athena user guide), and a suffix no `_`.
     pub fn archive_database(&self) -> String {
@@ -192,6 +198,7 @@ mod tests {
             "secretsmanager:prod/database",
             "secretsmanager:tollgate/prod/a",
             "secretsmanager:tollgate/device/a",
+            "secretsmanager:tollgate-api/dev/a",
             "secretsmanager:tollgate/dev/",
             "secretsmanager:tollgate/dev/../prod/a",
             "secretsmanager:tollgate/dev//a",

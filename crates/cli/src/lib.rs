@@ -24,6 +24,7 @@ mod metrics;
 pub mod progress;
 mod provider_cells;
 mod providers_page;
+mod reconcile;
 mod search;
 mod send;
 pub mod signer;
@@ -74,6 +75,8 @@ enum Command {
     Status(status::Args),
     /// Count webhooks by how they ended, and say how long each part takes and what waits
     Metrics(metrics::Args),
+    /// Ask an endpoint's provider what it sent, and say what of it is missing here
+    Reconcile(reconcile::Args),
     /// Find webhooks and events in the archive and the tables
     Search(Box<search::Args>),
     /// Print the completions of a shell
@@ -119,6 +122,7 @@ pub fn run() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Metrics(args) => metrics::run(args).await,
+            Command::Reconcile(args) => reconcile::run(args).await,
             Command::Search(args) => search::run(*args).await,
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),

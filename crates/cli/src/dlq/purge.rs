@@ -11,7 +11,7 @@ use tollgate_operate::{
     },
 };
 
-use super::which::{Which, stop_on_signals};
+use super::which::{STOPPING, Which, stop_on_signals};
 use crate::{clock, progress::progress, table::Table, target::Target};
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         complain!("tollgate: {} would be deleted, and not what --expect says: nothing was", found.count);
         return Ok(ExitCode::FAILURE);
     }
-    let stop = stop_on_signals();
+    let stop = stop_on_signals(STOPPING);
     let details = serde_json::to_value(&plan)?;
     let mut act =
         Act::begin(&aws, clock::now(), "dlq purge", reason, plan.filter.ids.clone(), details).await?;

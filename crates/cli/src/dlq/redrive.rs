@@ -12,7 +12,7 @@ use tollgate_operate::{
     },
 };
 
-use super::which::{Which, brief, days_left, stop_on_signals};
+use super::which::{STOPPING, Which, brief, days_left, stop_on_signals};
 use crate::{clock, progress::progress, table::Table, target::Target};
 
 /// How long is waited for what comes back, in seconds, where nothing is said. What fails by itself comes back only after three
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return foretell(&outlook, args.json);
     };
     let plan = Plan { filter, rate: args.how.rate, most: args.how.limit, all: args.how.all };
-    let stop = stop_on_signals();
+    let stop = stop_on_signals(STOPPING);
     let details = serde_json::to_value(&plan)?;
     let mut act =
         Act::begin(&aws, clock::now(), "dlq redrive", reason, plan.filter.ids.clone(), details).await?;

@@ -42,6 +42,9 @@ impl Which {
     }
 }
 
+/// What is said when a redrive or a purge is stopped.
+pub(super) const STOPPING: &str = "stopping; what was not sent stays where it is";
+
 /// So many whole days from one moment to another; none where it is past.
 pub(super) fn days_left(now: Timestamp, at: Timestamp) -> i64 {
     (at.as_second() - now.as_second()).max(0) / (24 * 60 * 60)
@@ -53,7 +56,7 @@ pub(super) fn brief(at: Timestamp) -> String {
 }
 
 /// Ctrl-C has it end where nothing is lost; a second one ends it at once.
-pub(super) fn stop_on_signals() -> Arc<AtomicBool> {
+pub(crate) fn stop_on_signals(told_as: &'static str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     tokio::spawn(async move {
@@ -61,7 +64,7 @@ pub(super) fn stop_on_signals() -> Arc<AtomicBool> {
             if told.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
-            complain!("stopping; what was not sent stays where it is");
+            complain!("{told_as}");
         }
     });
     stop

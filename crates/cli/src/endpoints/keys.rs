@@ -75,6 +75,11 @@ impl KeyText {
         Ok(Self::new(&text.with_context(|| format!("reading {}", path.display()))?))
     }
 
+    /// The text itself, which belongs in no output.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The keys in it: the bare text, or `{"keys":[{"id":"...","value":"..."}]}`.
     pub(crate) fn keys(&self, default_id: &str) -> Vec<KeyMaterial> {
         let listed: Option<Stored> = serde_json::from_str(&self.0).ok();

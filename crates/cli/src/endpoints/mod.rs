@@ -14,7 +14,7 @@ use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
 use self::store::Store;
-use tollgate_operate::aws::Aws;
+use tollgate_operate::{aws::Aws, provider_api::ApiKey, reconcile::Asked};
 
 use crate::{table::Table, target::Target};
 
@@ -68,6 +68,16 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Store the key of the provider's API by which `tollgate reconcile` asks; it verifies nothing
+    ApiKey {
+        /// The endpoint's name
+        id: String,
+        /// The key's text; - for stdin
+        #[arg(long, value_name = "FILE")]
+        secret_file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Take endpoints out of service; their keys are kept
     Remove {
         /// The endpoint's name
@@ -93,6 +103,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Rotate { id, secret_file, revoke, target } => {
             rotate(&id, secret_file.as_deref(), revoke, &target.connect().await?).await
         }
+        Command::ApiKey { id, secret_file, target } => {
+            api_key(&id, &secret_file, &target.connect().await?).await
+        }
         Command::Remove { id, target } => remove(&id, &target.connect().await?).await,
         Command::Migrate { target } => migrate::run(&target.connect().await?).await,
     }
@@ -103,6 +116,18 @@ struct Apply {
     generate: bool,
     dry_run: bool,
     new: bool,
+}
+
+async fn api_key(id: &str, file: &std::path::Path, aws: &Aws) -> anyhow::Result<ExitCode> {
+    let asked = Asked::of(aws, &EndpointId::new(id)?).await?;
+    let key = KeyText::from_file(file)?;
+    ApiKey::new(key.text()).with_context(|| format!("{} is {}", asked.api.name, asked.api.key_text))?;
+    let reference = Reference::SecretsManager(aws.names.api_secret(asked.endpoint.id()));
+    let store = KeyStore::new(aws);
+    store.restore(&reference).await?;
+    store.put(&reference, &key).await?;
+    say!("{id}: stored as {reference}");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn apply(

@@ -23,6 +23,7 @@ mod metrics;
 mod money;
 mod operators;
 mod poison;
+mod reconcile;
 mod rejected;
 mod rotation;
 mod routing;

@@ -1,0 +1,433 @@
+//! Asking a provider: within its limits, again where it says so, and never without end.
+
+use std::{collections::HashSet, fmt, pin::Pin, sync::Arc, time::Duration};
+
+use anyhow::{Context, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
+};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tollgate_core::Timestamp;
+
+use super::{
+    Auth, Item, ProviderApi, Subscriptions,
+    page::{Next, Page, member},
+};
+use crate::aws::is_loopback;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// A page of a hundred events has a megabyte or less.
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// How often one request is made.
+const TRIES: u32 = 6;
+/// The pause behind the first failure, doubled for each further one, where the provider says nothing.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Whoever asks for a longer pause is asked another time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// What is written as `%XX` in a path or a query: all but what is unreserved (RFC 3986, 2.3).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Pages of one list: ten million events.
+const MAX_PAGES: usize = 100_000;
+
+/// Why a provider could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// It takes the key for nothing, or not for this.
+    #[error("it refuses the key ({0}): is it the right one, of the right environment, and may it read this?")]
+    Refused(u16),
+    /// It answers with a failure each time.
+    #[error("it answers {0}")]
+    Status(u16),
+    /// It asks for a pause that nobody waits for.
+    #[error("it wants to be asked again in {0} s")]
+    Later(u64),
+    /// No whole answer came.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+    /// The answer is not as it is documented.
+    #[error("its answer is not as it is documented: {0}")]
+    NotAsDocumented(&'static str),
+    /// A list that repeats itself, or has no end.
+    #[error("its list does not end")]
+    Endless,
+}
+
+/// A key of a provider's API. Not printable.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a stored value's text; the line's end that editors add is no part of it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be part of a header.
+    pub fn new(text: &str) -> anyhow::Result<Self> {
+        let text = text.trim();
+        ensure!(!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()), "that is no key of an API");
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(..)")
+    }
+}
+
+/// The clock, and waiting.
+#[derive(Clone)]
+pub struct Timing {
+    /// Now.
+    pub now: fn() -> Timestamp,
+    /// Waits so long.
+    pub pause: Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+impl Timing {
+    /// Real waiting.
+    pub fn new(now: fn() -> Timestamp) -> Self {
+        let pause = |time| Box::pin(tokio::time::sleep(time)) as Pin<Box<_>>;
+        Self { now, pause: Arc::new(pause) }
+    }
+}
+
+impl fmt::Debug for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Timing")
+    }
+}
+
+/// A provider that is asked.
+#[derive(Debug)]
+pub struct Client {
+    api: &'static ProviderApi,
+    base: String,
+    key: ApiKey,
+    token: Option<String>,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timing: Timing,
+    is_first: bool,
+}
+
+impl Client {
+    /// A client without connections yet. `url` is asked instead of the provider's own; it must be of HTTPS, or this machine's.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is not such a one, or the system's TLS roots do not read.
+    pub fn new(
+        api: &'static ProviderApi,
+        key: ApiKey,
+        url: Option<&str>,
+        is_sandbox: bool,
+        timing: Timing,
+    ) -> anyhow::Result<Self> {
+        let own = if is_sandbox { api.sandbox_url.as_ref().unwrap_or(&api.url) } else { &api.url };
+        let base = url.unwrap_or(own).trim_end_matches('/').to_owned();
+        ensure!(base.starts_with("https://") || is_loopback(&base), "{base}: a key is sent by HTTPS alone");
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .context("reading the system's TLS roots")?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { api, base, key, token: None, http, timing, is_first: true })
+    }
+
+    /// How it is asked.
+    pub fn api(&self) -> &'static ProviderApi {
+        self.api
+    }
+
+    /// Lists the events of a time, a page at a time, in the provider's order. What it lists beside that time is left out.
+    /// `each` has a page, and says whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`]; and what `each` fails with.
+    pub async fn list(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        mut each: impl AsyncFnMut(&mut Self, Vec<Item>) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let list = &self.api.list;
+        let (mut next, mut seen, mut read) = (None, HashSet::new(), 0_u64);
+        for _ in 0..MAX_PAGES {
+            let (path, body) = self.listing(from, to, next.as_ref())?;
+            let answer = self.ask(&path, body).await?;
+            let page = match answer {
+                Some(answer) => Page::read(list, &answer, read)?,
+                None => Page::default(),
+            };
+            read = read.saturating_add(u64::try_from(page.items.len())?);
+            let mut items = page.items;
+            items.retain(|item| (from..to).contains(&item.at));
+            if !each(self, items).await? {
+                return Ok(());
+            }
+            let Some(following) = page.next else { return Ok(()) };
+            // A provider that names a page again would be asked for ever.
+            if !seen.insert(match &following {
+                Next::Field(_, value) => value.clone(),
+                Next::Path(path) => path.clone(),
+            }) {
+                return Err(ApiError::Endless.into());
+            }
+            next = Some(following);
+        }
+        Err(ApiError::Endless.into())
+    }
+
+    fn listing(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        next: Option<&Next>,
+    ) -> anyhow::Result<(String, Option<String>)> {
+        let list = &self.api.list;
+        let filled = |text: &str| {
+            text.replace("{from_seconds}", &from.as_second().to_string())
+                .replace("{to_seconds}", &to.as_second().to_string())
+                .replace("{from}", &from.to_string())
+                .replace("{to}", &to.to_string())
+        };
+        if let Some(Next::Path(path)) = next {
+            return Ok((path.clone(), None));
+        }
+        let mut query: Vec<(&str, String)> =
+            list.query.iter().map(|(name, value)| (name.as_str(), filled(value))).collect();
+        let mut body: Option<Value> = None;
+        if let Some(template) = &list.body {
+            body = Some(serde_json::from_str(&filled(template)).context("the request's body")?);
+        }
+        match (next, &mut body) {
+            (Some(Next::Field(name, value)), Some(body)) => {
+                let members = body.as_object_mut().context("the request's body is no object")?;
+                members.insert(name.clone(), value.as_str().into());
+            }
+            (Some(Next::Field(name, value)), None) => query.push((name, value.clone())),
+            _ => {}
+        }
+        let encoded = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
+        let query: Vec<String> =
+            query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let path =
+            if query.is_empty() { list.path.clone() } else { format!("{}?{}", list.path, query.join("&")) };
+        Ok((path, body.map(|body| body.to_string())))
+    }
+
+    /// An event by its id; `None` where the provider knows none.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn one(&mut self, id: &str) -> Result<Option<Item>, ApiError> {
+        let one = self.api.one.as_ref();
+        let one = one.ok_or(ApiError::NotAsDocumented("it tells no event by its id"))?;
+        let path = one.path.replace("{id}", &utf8_percent_encode(id, ENCODED).to_string());
+        let answer = match self.ask(&path, None).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) | Err(ApiError::Status(404)) => return Ok(None),
+            Err(problem) => return Err(problem),
+        };
+        let raw = serde_json::from_slice(&answer).map_err(|_| ApiError::NotAsDocumented("it is no JSON"))?;
+        let item = match &one.item {
+            Some(pointer) => member(raw, pointer).ok_or(ApiError::NotAsDocumented("it has no event"))?,
+            None => raw,
+        };
+        let item = Item::read(&self.api.list, item)?;
+        if item.id == id { Ok(Some(item)) } else { Err(ApiError::NotAsDocumented("it is another event")) }
+    }
+
+    /// The types that the webhook is sent whose URL ends in `/webhook/ENDPOINT`; `None` where these are all, and where the
+    /// provider does not say it.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`]; [`ApiError::NotAsDocumented`] also where it has no such webhook, or several.
+    pub async fn subscribed(&mut self, endpoint: &str) -> Result<Option<HashSet<String>>, ApiError> {
+        let Some(how) = &self.api.subscriptions else { return Ok(None) };
+        let answer = self.ask(&how.path, None).await?.unwrap_or_default();
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|_| ApiError::NotAsDocumented("it is no JSON"))?;
+        let webhooks = answer.pointer(&how.items).and_then(Value::as_array);
+        let webhooks = webhooks.ok_or(ApiError::NotAsDocumented("it has no list of webhooks"))?;
+        let of_ours = |webhook: &&Value| is_of(webhook, how, endpoint);
+        let mut ours = webhooks.iter().filter(of_ours);
+        let (Some(one), None) = (ours.next(), ours.next()) else {
+            return Err(ApiError::NotAsDocumented(
+                "it has not exactly one webhook that leads to this endpoint",
+            ));
+        };
+        let types = one.pointer(&how.types).and_then(Value::as_array);
+        let types = types.ok_or(ApiError::NotAsDocumented("a webhook has no list of types"))?;
+        let name = |one: &Value| {
+            let text = how.type_name.as_ref().map_or(Some(one), |pointer| one.pointer(pointer));
+            text.and_then(Value::as_str).map(str::to_owned)
+        };
+        let types: HashSet<String> = types.iter().filter_map(name).collect();
+        Ok((!types.contains("*")).then_some(types))
+    }
+
+    /// A GET, or a POST of JSON; `None` where the answer is 204.
+    async fn ask(&mut self, path: &str, body: Option<String>) -> Result<Option<Bytes>, ApiError> {
+        let authorization = self.authorization().await?;
+        let answer = self.answered(path, body.clone(), &authorization).await;
+        // A token ends while a long list is read.
+        if matches!(answer, Err(ApiError::Refused(401))) && self.token.take().is_some() {
+            let authorization = self.authorization().await?;
+            return self.answered(path, body, &authorization).await;
+        }
+        answer
+    }
+
+    async fn authorization(&mut self) -> Result<String, ApiError> {
+        let key = &self.key.0;
+        match &self.api.auth {
+            Auth::Bearer => Ok(format!("Bearer {key}")),
+            Auth::Plain => Ok(key.clone()),
+            Auth::ClientCredentials { token_path } => {
+                if let Some(token) = &self.token {
+                    return Ok(format!("Bearer {token}"));
+                }
+                let basic = format!("Basic {}", STANDARD.encode(key));
+                let form = "grant_type=client_credentials".to_owned();
+                let answer = self
+                    .tried(token_path, Some((form, "application/x-www-form-urlencoded")), &basic)
+                    .await?
+                    .unwrap_or_default();
+                let answer: Value = serde_json::from_slice(&answer)
+                    .map_err(|_| ApiError::NotAsDocumented("the token's answer is no JSON"))?;
+                let token = answer.get("access_token").and_then(Value::as_str);
+                let token = token.filter(|token| token.bytes().all(|b| b.is_ascii_graphic()));
+                let token = token.ok_or(ApiError::NotAsDocumented("it gives no token"))?.to_owned();
+                let authorization = format!("Bearer {token}");
+                self.token = Some(token);
+                Ok(authorization)
+            }
+        }
+    }
+
+    async fn answered(
+        &mut self,
+        path: &str,
+        body: Option<String>,
+        authorization: &str,
+    ) -> Result<Option<Bytes>, ApiError> {
+        self.tried(path, body.map(|body| (body, "application/json")), authorization).await
+    }
+
+    /// Asks until there is an answer that another try would not change.
+    async fn tried(
+        &mut self,
+        path: &str,
+        body: Option<(String, &'static str)>,
+        authorization: &str,
+    ) -> Result<Option<Bytes>, ApiError> {
+        let mut pause = FIRST_PAUSE;
+        let mut last = ApiError::NoAnswer("never asked".to_owned());
+        for attempt in 0..TRIES {
+            if !std::mem::take(&mut self.is_first) && attempt == 0 {
+                (self.timing.pause)(Duration::from_secs(1) / self.api.requests_a_second.max(1)).await;
+            }
+            let asked_to_wait = match self.once(path, body.as_ref(), authorization).await {
+                Ok((StatusCode::NO_CONTENT, ..)) => return Ok(None),
+                Ok((status, _, bytes)) if status.is_success() => return Ok(Some(bytes)),
+                Ok((status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), ..)) => {
+                    return Err(ApiError::Refused(status.as_u16()));
+                }
+                Ok((status, headers, _)) if is_for_a_while(status) => {
+                    last = ApiError::Status(status.as_u16());
+                    self.asked_to_wait(&headers)
+                }
+                Ok((status, ..)) => return Err(ApiError::Status(status.as_u16())),
+                Err(problem) => {
+                    last = problem;
+                    None
+                }
+            };
+            if attempt + 1 < TRIES {
+                let wait = asked_to_wait.unwrap_or(pause);
+                if wait > LONGEST_PAUSE {
+                    return Err(ApiError::Later(wait.as_secs()));
+                }
+                (self.timing.pause)(wait).await;
+                pause *= 2;
+            }
+        }
+        Err(last)
+    }
+
+    async fn once(
+        &self,
+        path: &str,
+        body: Option<&(String, &'static str)>,
+        authorization: &str,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiError> {
+        let failed = |problem: &dyn fmt::Display| ApiError::NoAnswer(problem.to_string());
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(AUTHORIZATION, authorization)
+            .header("accept", "application/json")
+            .header("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in &self.api.headers {
+            request = request.header(name, value);
+        }
+        let mut bytes = Bytes::new();
+        if let Some((body, kind)) = body {
+            request = request.header(CONTENT_TYPE, *kind);
+            bytes = Bytes::from(body.clone());
+        }
+        // Its error would show the key where the key makes it.
+        let request = request.body(Full::new(bytes)).map_err(|_| failed(&"the request cannot be made"))?;
+        let answer = async {
+            let answer = self.http.request(request).await.map_err(|problem| failed(&problem))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+            let body = body.map_err(|problem| failed(&format!("it broke off: {problem}")))?.to_bytes();
+            Ok((head.status, head.headers, body))
+        };
+        tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| failed(&"it took too long"))?
+    }
+
+    /// How long the provider asks to wait.
+    fn asked_to_wait(&self, headers: &HeaderMap) -> Option<Duration> {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let after = text(RETRY_AFTER.as_str());
+        let after = after.or_else(|| text(self.api.reset_header.as_deref()?))?;
+        if let Ok(seconds) = after.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = jiff::fmt::rfc2822::parse(after).ok()?.timestamp();
+        let seconds = until.as_second() - (self.timing.now)().as_second();
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+}
+
+fn is_of(webhook: &Value, how: &Subscriptions, endpoint: &str) -> bool {
+    let url = webhook.pointer(&how.url).and_then(Value::as_str).unwrap_or_default();
+    let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    path.strip_suffix(endpoint).is_some_and(|rest| rest.ends_with("/webhook/"))
+}
+
+/// Whether the same may be answered otherwise later (RFC 9110, 15.5 and 15.6; RFC 6585, 4).
+fn is_for_a_while(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+}

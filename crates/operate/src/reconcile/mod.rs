@@ -1,0 +1,275 @@
+//! What a provider says it sent, beside what the ledger has of it.
+
+mod compare;
+pub mod report;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, bail, ensure};
+use jiff::ToSpan;
+use serde::Serialize;
+use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
+use tollgate_pipeline::ports::LEDGER_RETENTION_SECONDS;
+use tollgate_providers::Endpoint;
+
+use self::compare::Comparison;
+use crate::{
+    aws::Aws,
+    endpoints,
+    provider_api::{self, ApiError, ApiKey, Client, ProviderApi, Timing},
+    tables::Tables,
+};
+
+/// What is younger is left out: it may be on its way, or the provider's first tries go on (Stripe, PayPal and Square try again within
+/// minutes).
+pub const SETTLED_AFTER_MINUTES: i64 = 15;
+
+/// Which events are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Of whom.
+    pub endpoint: EndpointId,
+    /// Created from this moment on, by the provider's clock.
+    pub from: Timestamp,
+    /// Before this moment.
+    pub to: Timestamp,
+    /// The provider's types; empty: those that its webhook is sent.
+    pub types: Vec<String>,
+}
+
+/// How an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It took effect, with the facts that the provider tells now.
+    Present,
+    /// Nothing of it is known.
+    Missing,
+    /// It was accepted, and has not taken effect: it waits, or is set aside.
+    Unfinished,
+    /// What is known under its id is another type, transaction or movement.
+    Conflicting,
+    /// What is known of it has another amount.
+    AmountDiffers,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Present, Self::Missing, Self::Unfinished, Self::Conflicting, Self::AmountDiffers];
+
+    /// Its text in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Missing => "missing",
+            Self::Unfinished => "unfinished",
+            Self::Conflicting => "conflicting",
+            Self::AmountDiffers => "amount_differs",
+        }
+    }
+}
+
+/// An event that was compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How it stands.
+    pub verdict: Verdict,
+    /// The provider's id of it.
+    pub provider_event_id: String,
+    /// What the provider calls it.
+    pub provider_event_type: String,
+    /// When it happened, by the provider's clock.
+    pub at: Timestamp,
+    /// Our type of it; `None` where the version cannot read it.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The payment.
+    pub transaction_id: Option<String>,
+    /// What the provider says was moved: exact decimals.
+    pub amount: Option<String>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// The amount that took effect, where it is another one.
+    pub our_amount: Option<String>,
+    /// The delivery that claimed it.
+    pub webhook_id: Option<String>,
+    /// More of it, for people.
+    pub note: Option<String>,
+}
+
+/// How many events there were.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// By verdict.
+    pub counts: BTreeMap<Verdict, u64>,
+    /// That the provider lists and its webhook is not sent.
+    pub not_subscribed: u64,
+    /// What was not asked, and why.
+    pub notes: Vec<String>,
+    /// It was stopped: the counts are of a part.
+    pub stopped: bool,
+}
+
+impl Summary {
+    /// How many have this verdict.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        self.counts.get(&verdict).copied().unwrap_or(0)
+    }
+
+    /// Whether each event that the provider sent took effect as the provider tells it.
+    pub fn is_whole(&self) -> bool {
+        !self.stopped && Verdict::ALL.into_iter().all(|one| one == Verdict::Present || self.count(one) == 0)
+    }
+}
+
+/// An endpoint and how its provider is asked.
+#[derive(Debug)]
+pub struct Asked {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// How its provider is asked.
+    pub api: &'static ProviderApi,
+}
+
+impl Asked {
+    /// Looks an endpoint up.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name, nobody knows how to ask its provider, or AWS does not answer.
+    pub async fn of(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Self> {
+        let all = endpoints::all(aws).await?;
+        let config: Option<EndpointConfig> = all.into_iter().find(|config| config.id == *endpoint);
+        let config = config.with_context(|| format!("no endpoint is called {endpoint}"))?;
+        let endpoint = Endpoint::new(config)?;
+        let api = provider_api::of(endpoint.provider().as_str())?;
+        Ok(Self { endpoint, api })
+    }
+
+    /// Whether the endpoint is of the provider's test environment.
+    pub fn is_sandbox(&self) -> bool {
+        self.endpoint.config().parameters.get("environment").is_some_and(|name| name == "sandbox")
+    }
+
+    /// A client of its provider, with the endpoint's key of the provider's API.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such key, or AWS does not give it.
+    pub async fn client(
+        &self,
+        aws: &Aws,
+        url: Option<&str>,
+        is_sandbox: bool,
+        timing: Timing,
+    ) -> anyhow::Result<Client> {
+        let name = aws.names.api_secret(self.endpoint.id());
+        let secrets = aws_sdk_secretsmanager::Client::new(&aws.config);
+        let answer = secrets.get_secret_value().secret_id(&name).send().await;
+        let value = match answer {
+            Ok(value) => value.secret_string,
+            Err(problem)
+                if problem
+                    .as_service_error()
+                    .is_some_and(|error| error.is_resource_not_found_exception()) =>
+            {
+                None
+            }
+            Err(problem) => {
+                return Err(aws_sdk_secretsmanager::Error::from(problem))
+                    .with_context(|| format!("reading {name}"));
+            }
+        };
+        let Some(value) = value else {
+            bail!(
+                "there is no key to ask {} with: store {} by tollgate endpoints api-key {} --secret-file FILE",
+                self.api.name,
+                self.api.key_text,
+                self.endpoint.id()
+            );
+        };
+        Client::new(self.api, ApiKey::new(&value)?, url, is_sandbox || self.is_sandbox(), timing)
+    }
+
+    /// The time that is asked for, without what is not settled yet.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is left of it, or neither the provider nor the ledger remembers its beginning.
+    pub fn plan(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        types: Vec<String>,
+        now: Timestamp,
+    ) -> anyhow::Result<Plan> {
+        let to = to.min(now.checked_sub(SETTLED_AFTER_MINUTES.minutes())?);
+        ensure!(
+            from < to,
+            "nothing is left of that time: what is younger than {SETTLED_AFTER_MINUTES} minutes may still be on its way"
+        );
+        let days = i64::from(self.api.reach_days).min(LEDGER_RETENTION_SECONDS / (24 * 60 * 60));
+        let first = now.checked_sub((days * 24).hours())?;
+        ensure!(
+            from >= first,
+            "{} and the ledger together remember {days} days: ask from {first} on",
+            self.api.name
+        );
+        Ok(Plan { endpoint: *self.endpoint.id(), from, to, types })
+    }
+
+    /// Compares what the provider lists with the ledger, a page at a time. `each` has every event that was compared.
+    ///
+    /// # Errors
+    ///
+    /// When the provider or AWS does not answer: then nothing is known of the whole.
+    pub async fn compare(
+        &self,
+        aws: &Aws,
+        client: &mut Client,
+        plan: &Plan,
+        now: Timestamp,
+        stop: &AtomicBool,
+        mut each: impl FnMut(Finding) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Summary> {
+        let mut summary = Summary::default();
+        let of_provider = |problem| anyhow::Error::from(problem).context(self.api.name.clone());
+        let types = match (&plan.types, client.subscribed(self.endpoint.id().as_str()).await) {
+            (types, _) if !types.is_empty() => Some(types.iter().cloned().collect::<HashSet<_>>()),
+            (_, Ok(types)) => types,
+            (_, Err(problem @ (ApiError::Refused(_) | ApiError::NotAsDocumented(_)))) => {
+                summary.notes.push(format!(
+                    "which types the webhook is sent is not known ({problem}): every event counts. --type says which do"
+                ));
+                None
+            }
+            (_, Err(problem)) => return Err(of_provider(problem)),
+        };
+        let tables = Tables::of(aws, now);
+        let comparison = Comparison { endpoint: &self.endpoint, tables: &tables, list: &self.api.list };
+        let listed = client.list(plan.from, plan.to, async |client, mut items| {
+            let all = items.len();
+            items.retain(|item| types.as_ref().is_none_or(|types| types.contains(&item.kind)));
+            summary.not_subscribed += u64::try_from(all - items.len())?;
+            if self.api.list.is_summary {
+                for item in &mut items {
+                    if let Some(whole) = client.one(&item.id).await? {
+                        *item = whole;
+                    }
+                }
+            }
+            for finding in comparison.page(items).await? {
+                *summary.counts.entry(finding.verdict).or_default() += 1;
+                each(finding)?;
+            }
+            summary.stopped = stop.load(Ordering::Relaxed);
+            Ok(!summary.stopped)
+        });
+        listed.await.with_context(|| format!("asking {} what it sent", self.api.name))?;
+        Ok(summary)
+    }
+}

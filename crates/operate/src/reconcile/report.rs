@@ -1,0 +1,90 @@
+//! Every event that was compared, as a Parquet file.
+
+use std::{fs::File, path::Path};
+
+use anyhow::Context;
+use tollgate_archive::table::TextTable;
+
+use super::Finding;
+
+/// Version of the columns. They are only ever added under one version.
+pub const FORM: &str = "tollgate.reconciliation/1";
+
+const COLUMNS: [&str; 12] = [
+    "endpoint",
+    "verdict",
+    "provider_event_id",
+    "provider_event_type",
+    "at",
+    "type",
+    "transaction_id",
+    "amount",
+    "currency",
+    "our_amount",
+    "webhook_id",
+    "note",
+];
+
+/// A report that is being written.
+pub struct Report {
+    table: TextTable<File>,
+    endpoint: String,
+}
+
+impl Report {
+    /// A new file; one that is there is not replaced.
+    ///
+    /// # Errors
+    ///
+    /// When the file is there, or cannot be made.
+    pub fn create(path: &Path, endpoint: &str) -> anyhow::Result<Self> {
+        let file = File::create_new(path).with_context(|| format!("making {}", path.display()))?;
+        Ok(Self { table: TextTable::new(file, FORM, &COLUMNS)?, endpoint: endpoint.to_owned() })
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn add(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        let Finding {
+            verdict,
+            provider_event_id,
+            provider_event_type,
+            at,
+            kind,
+            transaction_id,
+            amount,
+            currency,
+            our_amount,
+            webhook_id,
+            note,
+        } = finding.clone();
+        self.table.row(vec![
+            Some(self.endpoint.clone()),
+            Some(verdict.as_str().to_owned()),
+            Some(provider_event_id),
+            Some(provider_event_type),
+            Some(at.to_string()),
+            kind,
+            transaction_id,
+            amount,
+            currency,
+            our_amount,
+            webhook_id,
+            note,
+        ])?;
+        Ok(())
+    }
+
+    /// Makes it whole.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn finish(self) -> anyhow::Result<()> {
+        self.table.finish()?.sync_all()?;
+        Ok(())
+    }
+}
