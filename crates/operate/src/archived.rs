@@ -26,6 +26,8 @@ const NEAR: u64 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) key: String,
+    /// When the object was written, as S3 says it.
+    pub(crate) written_at: Option<Timestamp>,
     pub(crate) row: ArchivedRow,
 }
 
@@ -48,6 +50,7 @@ pub(crate) struct Archive {
 struct Object {
     key: String,
     length: u64,
+    written_at: Option<Timestamp>,
 }
 
 impl Archive {
@@ -131,7 +134,12 @@ impl Archive {
                 in_glacier += usize::from(is_away);
                 let (Some(key), Some(length)) = (object.key(), object.size()) else { continue };
                 if key.ends_with(".parquet") && !is_away {
-                    objects.push(Object { key: key.to_owned(), length: u64::try_from(length).unwrap_or(0) });
+                    let written_at = object.last_modified().map(|at| Timestamp::from_second(at.secs()));
+                    objects.push(Object {
+                        key: key.to_owned(),
+                        length: u64::try_from(length).unwrap_or(0),
+                        written_at: written_at.and_then(Result::ok),
+                    });
                 }
             }
             if objects.len() >= most {
@@ -167,7 +175,9 @@ impl Archive {
                 match finder.advance().with_context(about)? {
                     Next::Needs(ranges) => break ranges,
                     Next::Rows(more) => {
-                        rows.extend(more.into_iter().map(|row| Found { key: object.key.clone(), row }));
+                        let found =
+                            |row| Found { key: object.key.clone(), written_at: object.written_at, row };
+                        rows.extend(more.into_iter().map(found));
                     }
                     Next::Nothing => return Ok(rows),
                 }

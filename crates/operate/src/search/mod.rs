@@ -2,6 +2,7 @@
 //! an id in the tables, which know it before the archive does.
 
 pub mod athena;
+mod counts;
 pub mod duckdb;
 mod found;
 mod objects;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tollgate_core::{Queue, Timestamp, WebhookId, id::to_hex};
 
+pub use counts::Bucket;
 pub use found::{Found, Source};
 pub use objects::{Object, Objects};
 pub use query::{Filters, Query};
@@ -25,6 +27,15 @@ pub use sql::{Position, TABLE};
 
 use self::{found::text, query::Id};
 use crate::{aws::Aws, queues};
+
+/// What runs a search in the archive.
+#[derive(Debug, Clone)]
+pub enum Engine {
+    /// In AWS, by the environment's work group.
+    Athena,
+    /// On this machine, on copies of the objects.
+    DuckDb(duckdb::DuckDb),
+}
 
 /// A page of what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -53,10 +53,28 @@ const STANDING: &str =
 
 impl Query {
     /// The statement for one page: as many events as `limit` says, the newest first, those behind `after`.
+    pub fn sql(&self, limit: usize, after: Option<&Position>) -> String {
+        format!(
+            "SELECT {} {}\nORDER BY received_at DESC, webhook_id DESC, part, event_id\nLIMIT {limit}",
+            COLUMNS.join(", "),
+            self.found(after)
+        )
+    }
+
+    /// The statement for how many webhooks there are of each outcome at each time, which is the first `digits` of it.
+    pub(super) fn counts(&self, digits: usize) -> String {
+        format!(
+            "SELECT substr(received_at, 1, {digits}) AS moment, outcome, CAST(count(DISTINCT webhook_id) AS VARCHAR) AS webhooks {}\n\
+             GROUP BY substr(received_at, 1, {digits}), outcome\nORDER BY moment, outcome",
+            self.found(None)
+        )
+    }
+
+    /// What is found, once each.
     ///
     /// `UNNEST(events) AS t(e)` makes `e` the struct in both ("Filter arrays using the `UNNEST`", Athena user guide,
     /// where `t(sites)` is one).
-    pub fn sql(&self, limit: usize, after: Option<&Position>) -> String {
+    fn found(&self, after: Option<&Position>) -> String {
         let days = self.days();
         let day =
             |day: Option<&jiff::civil::Date>| literal(&day.map(ToString::to_string).unwrap_or_default());
@@ -118,7 +136,7 @@ impl Query {
         kept.extend(after.map(behind));
         let columns = COLUMNS.join(", ");
         format!(
-            "SELECT {columns} FROM (\n\
+            "FROM (\n\
              SELECT {columns}, standing, min(standing) OVER (PARTITION BY webhook_id, part) AS best, \
              row_number() OVER (PARTITION BY webhook_id, part, event_id ORDER BY standing) AS copy FROM (\n\
              SELECT webhook_id, CAST(received_at AS VARCHAR) AS received_at, endpoint, provider, outcome, reason, authenticity, \
@@ -131,9 +149,7 @@ impl Query {
              FROM {TABLE} {joins}\n\
              WHERE {}\n\
              ) AS found) AS ranked\n\
-             WHERE {}\n\
-             ORDER BY received_at DESC, webhook_id DESC, part, event_id\n\
-             LIMIT {limit}",
+             WHERE {}",
             conditions.join("\nAND "),
             kept.join(" AND "),
         )

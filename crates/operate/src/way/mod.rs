@@ -344,6 +344,7 @@ impl Search<'_> {
             receipt: delivery.receipt,
             steps,
             events,
+            headers: delivery.headers,
             body: delivery.body,
         }
     }

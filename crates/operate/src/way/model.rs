@@ -85,6 +85,9 @@ pub struct Webhook {
     pub steps: Vec<Step>,
     /// Its canonical events. Of one that had no effect, as this version reads its body.
     pub events: Vec<PaymentEvent<'static>>,
+    /// The headers that are archived, in the order in which they came. They may hold a sender's credentials.
+    #[serde(skip)]
+    pub headers: Vec<(String, String)>,
     /// The bytes, where they are archived.
     #[serde(skip)]
     pub body: Option<Vec<u8>>,

@@ -24,6 +24,7 @@ pub(super) struct Archived {
     pub(super) events: Vec<PaymentEvent<'static>>,
     /// The events that it was claimed with, where its row says them.
     pub(super) claimed: Vec<LedgerKey>,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Vec<u8>>,
 }
 
@@ -73,6 +74,7 @@ pub(super) fn read(webhook_id: &WebhookId, rows: &[&Found], endpoints: &[Endpoin
         }),
         events,
         claimed: Vec::new(),
+        headers: first.headers.clone(),
         body: Some(first.body.clone()),
     }
 }
@@ -104,6 +106,7 @@ fn unread(webhook_id: &WebhookId, row: &ArchivedRow, endpoints: &[EndpointConfig
         receipt: None,
         events,
         claimed: ids.map(|id| LedgerKey::new(&queued.endpoint, id)).collect(),
+        headers: Vec::new(),
         body,
     }
 }

@@ -424,7 +424,7 @@ impl Seen<'_> {
             let only = row.only_transaction.as_ref().map(|id| format!(", of {id}")).unwrap_or_default();
             let part = if row.part == 0 { String::new() } else { format!(", part {}", row.part) };
             let detail = format!("{}{reason}{only}{part}, in {}", row.outcome, found.key);
-            step(Part::Archive, None, Progress::Done, detail)
+            Step { at: found.written_at, ..step(Part::Archive, None, Progress::Done, detail) }
         };
         if !self.rows.is_empty() {
             return self.rows.iter().map(of).collect();
