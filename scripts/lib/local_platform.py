@@ -380,6 +380,8 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         print(f"  curl -i -d '{{}}' {platform['api_url']}/webhook/stripe-eu")
         tool, file = (os.path.relpath(path, ROOT) for path in (BINARIES / "tollgate", self.file))
         print(f"  {tool} send --endpoint stripe-eu --platform {file}")
+        say("look at it in a browser (docs/console.md)")
+        print(f"  {tool} console --write --platform {file}")
 
     def run(self, options: Options, command: Sequence[str]) -> int:
         self.home.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ mod allow;
 mod audit;
 mod catalogue;
 pub mod clock;
+mod console;
 mod dlq;
 #[cfg(test)]
 mod documents;
@@ -79,6 +80,8 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Find webhooks and events in the archive and the tables
     Search(Box<search::Args>),
+    /// Serve web pages on this machine that show, find and do the same
+    Console(console::Args),
     /// Print the completions of a shell
     Completions(manual::CompletionsArgs),
     /// Write the manual pages into a folder
@@ -124,6 +127,7 @@ pub fn run() -> ExitCode {
             Command::Metrics(args) => metrics::run(args).await,
             Command::Reconcile(args) => reconcile::run(args).await,
             Command::Search(args) => search::run(*args).await,
+            Command::Console(args) => console::run(args).await,
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),
             Command::Dlq(args) => dlq::run(args).await,

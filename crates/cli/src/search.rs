@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use tollgate_operate::{
     aws::{Aws, is_loopback},
     search::{
-        Filters, Found, Objects, Page, Query, Source, Unseen, athena::Athena, cost_micros, duckdb::DuckDb,
-        saved::Saved,
+        Engine, Filters, Found, Objects, Page, Query, Source, Unseen, athena::Athena, cost_micros,
+        duckdb::DuckDb, saved::Saved,
     },
 };
 
@@ -80,19 +80,27 @@ pub(crate) struct Args {
     /// List what is saved
     #[arg(long, conflicts_with_all = ["save", "saved", "sql"])]
     list: bool,
-    /// Where searches are saved [default: tollgate/searches.toml in the user's configuration folder]
-    #[arg(long, value_name = "FILE", env = "TOLLGATE_SEARCHES")]
-    searches: Option<PathBuf>,
-
     /// Search although more is to be read than --most-gb
     #[arg(long)]
     yes: bool,
     /// Gigabytes of the archive that may be read without --yes
     #[arg(long, default_value_t = 10, value_name = "N")]
     most_gb: u64,
+    #[command(flatten)]
+    tools: Tools,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What a search takes of this machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tools {
+    /// Where searches are saved [default: tollgate/searches.toml in the user's configuration folder]
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_SEARCHES")]
+    searches: Option<PathBuf>,
     /// What runs the statement [default: duckdb on a local platform, else athena]
     #[arg(long, value_enum)]
-    engine: Option<Engine>,
+    engine: Option<Kind>,
     /// DuckDB's command line [default: the platform file's, else duckdb on the path]
     #[arg(long, value_name = "PROGRAM", env = "TOLLGATE_DUCKDB")]
     duckdb: Option<PathBuf>,
@@ -103,12 +111,10 @@ pub(crate) struct Args {
     config_home: Option<PathBuf>,
     #[arg(long, hide = true, env = "XDG_CACHE_HOME")]
     cache_home: Option<PathBuf>,
-    #[command(flatten)]
-    target: Target,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Engine {
+enum Kind {
     /// In AWS, by the environment's work group
     Athena,
     /// On this machine, on copies of the objects
@@ -116,7 +122,7 @@ enum Engine {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let file = args.searches_file()?;
+    let file = args.tools.searches_file()?;
     if args.list {
         return list(&file);
     }
@@ -180,13 +186,6 @@ impl Args {
         }
     }
 
-    fn searches_file(&self) -> anyhow::Result<PathBuf> {
-        if let Some(file) = &self.searches {
-            return Ok(file.clone());
-        }
-        Ok(folder_of_user(self.config_home.as_deref(), ".config")?.join("searches.toml"))
-    }
-
     async fn rows(
         &self,
         aws: &Aws,
@@ -196,12 +195,10 @@ impl Args {
         sql: &str,
         most: usize,
     ) -> anyhow::Result<Vec<Map<String, Value>>> {
-        let is_local = aws.config.endpoint_url().is_some_and(is_loopback);
-        let engine = self.engine.unwrap_or(if is_local { Engine::Duckdb } else { Engine::Athena });
         if objects.readable.is_empty() {
             return Ok(Vec::new());
         }
-        match engine {
+        match self.tools.engine(aws, &self.target, bucket)? {
             Engine::Athena => {
                 self.allows(objects.bytes(), objects, "reads at most", true)?;
                 let athena = Athena::of(aws);
@@ -216,8 +213,7 @@ impl Args {
                 complain!("Athena read {}: {}", size(rows.scanned), dollars(rows.scanned)?);
                 Ok(rows.rows)
             }
-            Engine::Duckdb => {
-                let duckdb = self.local(aws, bucket)?;
+            Engine::DuckDb(duckdb) => {
                 let missing = duckdb.missing(objects);
                 if missing > 0 {
                     self.allows(missing, objects, "fetches", false)?;
@@ -245,13 +241,31 @@ impl Args {
         );
         Ok(())
     }
+}
+
+impl Tools {
+    /// The file of saved searches.
+    pub(crate) fn searches_file(&self) -> anyhow::Result<PathBuf> {
+        if let Some(file) = &self.searches {
+            return Ok(file.clone());
+        }
+        Ok(folder_of_user(self.config_home.as_deref(), ".config")?.join("searches.toml"))
+    }
+
+    /// What runs a search in this environment.
+    pub(crate) fn engine(&self, aws: &Aws, target: &Target, bucket: &str) -> anyhow::Result<Engine> {
+        let is_local = aws.config.endpoint_url().is_some_and(is_loopback);
+        match self.engine.unwrap_or(if is_local { Kind::Duckdb } else { Kind::Athena }) {
+            Kind::Athena => Ok(Engine::Athena),
+            Kind::Duckdb => self.local(aws, target, bucket).map(Engine::DuckDb),
+        }
+    }
 
     /// DuckDB's program and the folder of its copies.
-    fn local(&self, aws: &Aws, bucket: &str) -> anyhow::Result<DuckDb> {
+    fn local(&self, aws: &Aws, target: &Target, bucket: &str) -> anyhow::Result<DuckDb> {
         let of_platform = aws.platform.as_ref().and_then(|platform| platform.duckdb.clone());
         let program = self.duckdb.clone().or(of_platform).unwrap_or_else(|| "duckdb".into());
-        let beside =
-            self.target.platform.as_deref().and_then(Path::parent).map(|folder| folder.join("archive"));
+        let beside = target.platform.as_deref().and_then(Path::parent).map(|folder| folder.join("archive"));
         let folder = match self.cache.clone().or(beside) {
             Some(folder) => folder,
             None => folder_of_user(self.cache_home.as_deref(), ".cache")?.join("archive"),

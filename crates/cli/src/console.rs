@@ -1,0 +1,45 @@
+//! `tollgate console`: the same as web pages, on this machine alone.
+
+use std::process::ExitCode;
+
+use tollgate_console::Settings;
+
+use crate::{clock, search::Tools, target::Target};
+
+const GB: u64 = 1_000_000_000;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The port on 127.0.0.1; 0: any that is free
+    #[arg(long, default_value_t = 8717)]
+    port: u16,
+    /// Allow what changes something; each act asks for a reason, and is recorded
+    #[arg(long)]
+    write: bool,
+    /// Gigabytes of the archive that one page may read
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    most_gb: u64,
+    #[command(flatten)]
+    tools: Tools,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let aws = args.target.connect().await?;
+    let bucket = aws.names.archive_bucket(&aws.account().await?);
+    let settings = Settings {
+        clock: clock::now,
+        is_writing: args.write,
+        engine: args.tools.engine(&aws, &args.target, &bucket)?,
+        most_bytes: args.most_gb.saturating_mul(GB),
+        searches: args.tools.searches_file()?,
+        tell: |address| say!("open {address}"),
+        aws,
+    };
+    tokio::select! {
+        ended = tollgate_console::serve(settings, args.port) => ended?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

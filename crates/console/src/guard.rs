@@ -1,0 +1,195 @@
+//! Who may ask: the browser that was opened with the printed address, from our own pages alone.
+//!
+//! Other programs of this machine can reach a loopback port, and other sites can have the browser ask for it. So a request must
+//! name us as its host (a name that a foreign site had resolved to this machine is another one), come from no other site, and
+//! have the session's cookie; one that does something must also have a token that was given out with its form and is used once.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard},
+};
+
+use anyhow::Context;
+use hyper::{
+    HeaderMap, Method,
+    header::{COOKIE, HOST, HeaderName, ORIGIN},
+};
+use subtle::ConstantTimeEq;
+
+/// Where the printed address leads.
+pub(crate) const OPEN: &str = "open";
+const COOKIE_NAME: &str = "tollgate_console";
+/// Forms that were given out and not used yet, of which the oldest are forgotten.
+const MOST_FORMS: usize = 256;
+/// The secrets of one run.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// `127.0.0.1:8717`, as the address has it.
+    host: String,
+    /// The cookie's value.
+    session: String,
+    /// What the printed address has; another one once it was used.
+    ticket: Mutex<String>,
+    forms: Mutex<VecDeque<(String, &'static str)>>,
+}
+
+impl Guard {
+    pub(crate) fn new(host: String) -> anyhow::Result<Self> {
+        let (session, ticket) = (random()?, Mutex::new(random()?));
+        Ok(Self { host, session, ticket, forms: Mutex::default() })
+    }
+
+    /// The cookie that is the session.
+    pub(crate) fn cookie(&self) -> String {
+        format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/", self.session)
+    }
+
+    /// The address that opens the session, once.
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}/{OPEN}?ticket={}", self.host, *held(&self.ticket))
+    }
+
+    /// Whether it is the printed address's; then that is used up.
+    pub(crate) fn takes_ticket(&self, given: &str) -> anyhow::Result<bool> {
+        let mut ticket = held(&self.ticket);
+        let is_it = is_same(&ticket, given);
+        if is_it {
+            *ticket = random()?;
+        }
+        Ok(is_it)
+    }
+
+    /// A token for a form that does `act`.
+    pub(crate) fn form(&self, act: &'static str) -> anyhow::Result<String> {
+        let token = random()?;
+        let mut forms = held(&self.forms);
+        if forms.len() == MOST_FORMS {
+            forms.pop_front();
+        }
+        forms.push_back((token.clone(), act));
+        Ok(token)
+    }
+
+    /// Whether the token was given out for this act; then it is used up.
+    pub(crate) fn takes_form(&self, act: &str, given: &str) -> bool {
+        let mut forms = held(&self.forms);
+        let place = forms.iter().position(|(token, of)| *of == act && is_same(token, given));
+        place.and_then(|place| forms.remove(place)).is_some()
+    }
+
+    pub(crate) fn is_session(&self, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.into_iter().any(|(name, value)| name == COOKIE_NAME && is_same(&self.session, value))
+    }
+
+    /// Why a request is refused before anything of it is looked at.
+    pub(crate) fn refuses(&self, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+        let one = |name: &HeaderName| {
+            let mut values = headers.get_all(name).iter();
+            match (values.next(), values.next()) {
+                (Some(value), None) => Some(value.to_str().unwrap_or_default()),
+                (Some(_), Some(_)) => Some(""),
+                _ => None,
+            }
+        };
+        if one(&HOST) != Some(self.host.as_str()) {
+            return Some("The request names another host than the address that was printed.");
+        }
+        // What the browser says of where the request comes from ("Fetch Metadata Request Headers", W3C).
+        let site = one(&HeaderName::from_static("sec-fetch-site"));
+        if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+            return Some("The request comes from another site.");
+        }
+        let origin = one(&ORIGIN);
+        let own = format!("http://{}", self.host);
+        if origin.is_some_and(|origin| origin != own) || (origin.is_none() && !method.is_safe()) {
+            return Some("The request comes from another site.");
+        }
+        None
+    }
+}
+
+/// A lock whose holder ended early still holds a whole value.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+/// 192 random bits, in hexadecimal.
+fn random() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 24];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("no random numbers")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn only_our_own_pages_ask() {
+        let guard = Guard::new("127.0.0.1:8717".to_owned()).unwrap();
+        let own = ("host", "127.0.0.1:8717");
+        for (method, pairs, is_refused) in [
+            (Method::GET, vec![own], false),
+            (Method::GET, vec![own, ("sec-fetch-site", "none")], false),
+            (Method::GET, vec![own, ("sec-fetch-site", "same-origin")], false),
+            // Another port of this machine is the same site.
+            (Method::GET, vec![own, ("sec-fetch-site", "same-site")], true),
+            (Method::GET, vec![own, ("sec-fetch-site", "cross-site")], true),
+            (Method::GET, vec![("host", "evil.test:8717")], true),
+            (Method::GET, vec![("host", "127.0.0.1:8718")], true),
+            (Method::GET, vec![("host", "localhost:8717")], true),
+            (Method::GET, vec![own, own], true),
+            (Method::GET, vec![], true),
+            (Method::POST, vec![own, ("origin", "http://127.0.0.1:8717")], false),
+            (Method::POST, vec![own, ("origin", "http://127.0.0.1:8718")], true),
+            (Method::POST, vec![own, ("origin", "null")], true),
+            (Method::POST, vec![own], true),
+        ] {
+            let refused = guard.refuses(&method, &headers(&pairs));
+            assert_eq!(refused.is_some(), is_refused, "{method} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_its_cookie() {
+        let guard = Guard::new("127.0.0.1:1".to_owned()).unwrap();
+        let good = format!("other=1; {COOKIE_NAME}={}", guard.session);
+        assert!(guard.is_session(&headers(&[("cookie", &good)])));
+        for bad in ["", "tollgate_console=", "tollgate_console=00", &format!("x={}", guard.session)] {
+            assert!(!guard.is_session(&headers(&[("cookie", bad)])), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_and_a_form_are_used_once() {
+        let guard = Guard::new("127.0.0.1:1".to_owned()).unwrap();
+        let address = guard.address();
+        let ticket = address.rsplit('=').next().unwrap();
+        assert!(!guard.takes_ticket("").unwrap());
+        assert!(guard.takes_ticket(ticket).unwrap() && !guard.takes_ticket(ticket).unwrap());
+        assert_ne!(guard.address(), address);
+        let token = guard.form("redrive").unwrap();
+        assert!(!guard.takes_form("reveal", &token) && !guard.takes_form("redrive", ""));
+        assert!(guard.takes_form("redrive", &token) && !guard.takes_form("redrive", &token));
+        let first = guard.form("redrive").unwrap();
+        for _ in 0..MOST_FORMS {
+            guard.form("redrive").unwrap();
+        }
+        assert!(!guard.takes_form("redrive", &first), "the oldest are forgotten");
+    }
+}

@@ -1,0 +1,43 @@
+//! `tollgate console`: what an operator can find and do, as web pages on loopback. `docs/console.md` says how it is protected.
+//!
+//! The pages are made here, on the library that the command line has, and need no script to be read.
+
+mod answer;
+mod assets;
+mod guard;
+mod http;
+mod page;
+mod plot;
+mod screens;
+mod state;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+pub use self::state::Settings;
+use self::{
+    guard::Guard,
+    state::{Console, Place},
+};
+
+/// Serves the console on this machine alone, until it is stopped. Port 0: any that is free.
+///
+/// # Errors
+///
+/// When the port is taken, or AWS does not say whose account it is.
+pub async fn serve(settings: Settings, port: u16) -> anyhow::Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
+    let guard = Guard::new(listener.local_addr()?.to_string())?;
+    let place = Place::of(&settings).await?;
+    let console = Arc::new(Console { settings, guard, searching: tokio::sync::Mutex::default(), place });
+    (console.settings.tell)(&console.guard.address());
+    // One person asks: one thread has it all, and nothing need be sent between threads.
+    tokio::task::LocalSet::new().run_until(http::serve(listener, console, answer::answer)).await;
+    Ok(())
+}

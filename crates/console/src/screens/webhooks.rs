@@ -1,0 +1,531 @@
+//! Webhooks and their events, by anything that they say.
+
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+
+use anyhow::{Context, ensure};
+use hyper::{
+    StatusCode,
+    header::{CONTENT_DISPOSITION, HeaderValue},
+};
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+use tollgate_core::Timestamp;
+use tollgate_operate::search::{
+    Bucket, Engine, Filters, Found, Objects, Page, Query, Source, Unseen, athena::Athena, saved::Saved,
+};
+
+use crate::{
+    http::{Fields, Request, Response, see, with},
+    page::{Answer, Problem, id_link, many, outcome, page, quoted, shown, shows, webhook_link, words},
+    plot,
+    state::Console,
+};
+
+const SCREEN: &str = "/webhooks";
+/// Events of one page.
+const LIMIT: usize = 50;
+/// Events of an export.
+const MOST_EXPORTED: usize = 10_000;
+/// Saving a search.
+const SAVE: &str = "save search";
+/// How webhooks end.
+const OUTCOMES: [&str; 4] = ["processed", "duplicate", "conflict", "set_aside"];
+/// What is asked for in a field of its own: its name, what stands before it, and an example.
+const FIELDS: [(&str, &str, &str); 9] = [
+    ("id", "Id", "any"),
+    ("endpoint", "Endpoint", "stripe-eu"),
+    ("type", "Type", "refund.succeeded"),
+    ("amount", "Amount", "10..20, 100.."),
+    ("currency", "Currency", "EUR"),
+    ("customer", "Customer", "cus_…"),
+    ("metadata", "Metadata", "order=4711"),
+    ("provider", "Provider", "stripe"),
+    ("text", "Text in the body", "4711"),
+];
+
+/// What was asked for.
+struct Asked {
+    query: Query,
+    of_tables: Vec<Found>,
+    objects: Objects,
+    bucket: String,
+}
+
+pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let filters = filters(&request.query);
+    let after = request.query.some("after");
+    let asked = ask(console, filters.clone()).await?;
+    let sql = asked.query.page_sql(LIMIT, after).map_err(|wrong| Problem::asked(console, SCREEN, wrong))?;
+    let rows = rows(console, &asked, &sql, LIMIT + 1).await.map_err(problem)?;
+    let mut found = Page::of(rows, LIMIT).map_err(problem)?;
+    if after.is_none() {
+        found.add(asked.of_tables.clone());
+    }
+    // In Athena a plot is billed as a page is, so it is asked for.
+    let is_plotted =
+        matches!(console.settings.engine, Engine::DuckDb(_)) || request.query.some("plot").is_some();
+    let buckets = match is_plotted {
+        true => {
+            let counts =
+                self::rows(console, &asked, &asked.query.counts_sql(), usize::MAX).await.map_err(problem)?;
+            Some(asked.query.buckets(&counts).map_err(problem)?)
+        }
+        false => None,
+    };
+    let unseen = Unseen::of(&console.settings.aws, &asked.objects).await.map_err(problem)?;
+    let saved = Saved::read(&console.settings.searches).map_err(problem)?;
+    let token = console.guard.form(SAVE).map_err(problem)?;
+    let own = address(&filters);
+    let (from, to) = asked.query.period();
+    let content = html! {
+        div.title { h1 { "Webhooks" } }
+        (saved_views(&saved, &own))
+        (form(&filters))
+        (chips(&filters))
+        section.card aria-labelledby="over-time" {
+            h2 #over-time { "Over time" small { " " (minute(from)) " to " (minute(to)) " UTC" } }
+            @match &buckets {
+                Some(buckets) => (histogram(buckets, &filters)),
+                None => p { a.button href={ (own) "&plot=1" } { "Draw it" } span.dim { " Athena reads the same bytes again for it." } }
+            }
+        }
+        (table(&found, &own))
+        nav.pages aria-label="Pages" {
+            @if after.is_some() { a.button href=(own) { "← The newest" } }
+            @if let Some(next) = &found.next { a.button.next href={ (own) "&after=" (quoted(next)) } { "Older →" } }
+            span.dim { (many(found.found.len(), "event")) }
+            a.button href={ "/webhooks.csv" (own.trim_start_matches(SCREEN)) } { "CSV" }
+            a.button href={ "/webhooks.json" (own.trim_start_matches(SCREEN)) } { "JSON" }
+        }
+        (not_seen(unseen))
+        details.card {
+            summary { "Keep these filters under a name" }
+            form.inline method="post" action="/searches" {
+                input type="hidden" name="token" value=(token);
+                input type="hidden" name="filters" value=(own);
+                label for="name" { "Name" }
+                input #name name="name" required pattern="[A-Za-z0-9_-]+" maxlength="64" title="a-z, 0-9, - and _";
+                button { "Keep" }
+                span.dim { "in your own file, which " code { "tollgate search --saved" } " reads, too" }
+            }
+        }
+    };
+    shows(page(console, "Webhooks", SCREEN, content))
+}
+
+/// The same as a file.
+pub(crate) async fn export(console: &Arc<Console>, request: &Request, is_csv: bool) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let asked = ask(console, filters(&request.query)).await?;
+    let sql = asked.query.page_sql(MOST_EXPORTED, None).map_err(problem)?;
+    let rows = rows(console, &asked, &sql, MOST_EXPORTED + 1).await.map_err(problem)?;
+    let mut found = Page::of(rows, MOST_EXPORTED).map_err(problem)?;
+    found.add(asked.of_tables);
+    let (kind, name, text) = match is_csv {
+        true => ("text/csv; charset=utf-8", "webhooks.csv", csv(&found.found)),
+        false => ("application/x-ndjson", "webhooks.json", lines(&found.found).map_err(problem)?),
+    };
+    let mut answer: Response = with(StatusCode::OK, kind, text);
+    let value = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+    answer.headers_mut().insert(CONTENT_DISPOSITION, value.map_err(|error| problem(error.into()))?);
+    Ok(answer)
+}
+
+/// Keeps filters under a name.
+pub(crate) async fn save(console: &Arc<Console>, request: &Request) -> Answer {
+    let form = &request.form;
+    if !console.guard.takes_form(SAVE, form.one("token")) {
+        return Err(Problem::refused(console, SCREEN, "The page is too old. Open it again."));
+    }
+    let address = form.one("filters");
+    let filters = filters(&Fields::read(address.split_once('?').map_or("", |(_, query)| query)));
+    let asked = |wrong| Problem::asked(console, SCREEN, wrong);
+    filters.query((console.settings.clock)()).map_err(asked)?;
+    let file = &console.settings.searches;
+    let saved = Saved::read(file).map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    saved.put(file, form.one("name"), &filters).map_err(asked)?;
+    Ok(see(&self::address(&filters)))
+}
+
+async fn ask(console: &Arc<Console>, filters: Filters) -> Result<Asked, Problem> {
+    let now = (console.settings.clock)();
+    let aws = &console.settings.aws;
+    let mut query = filters.query(now).map_err(|wrong| Problem::asked(console, SCREEN, wrong))?;
+    let asked = async {
+        let of_tables = query.look_up(aws, &filters, now).await?;
+        let bucket = aws.names.archive_bucket(&aws.account().await?);
+        let objects = Objects::of(aws, &bucket, &query).await?;
+        anyhow::Ok((of_tables, bucket, objects))
+    };
+    let (of_tables, bucket, objects) =
+        asked.await.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    Ok(Asked { query, of_tables, objects, bucket })
+}
+
+/// Runs a statement, where it does not read more than it may.
+async fn rows(
+    console: &Console,
+    asked: &Asked,
+    sql: &str,
+    most: usize,
+) -> anyhow::Result<Vec<Map<String, Value>>> {
+    let objects = &asked.objects;
+    if objects.readable.is_empty() {
+        return Ok(Vec::new());
+    }
+    let allows = |bytes: u64| {
+        let gigabytes = bytes / 1_000_000_000;
+        let why = "give a shorter time, or start the console with a higher --most-gb";
+        ensure!(bytes <= console.settings.most_bytes, "that reads {gigabytes} GB of the archive: {why}");
+        Ok(())
+    };
+    // One at a time: two would fetch the same objects.
+    let _alone = console.searching.lock().await;
+    match &console.settings.engine {
+        Engine::Athena => {
+            allows(objects.bytes())?;
+            let athena = Athena::of(&console.settings.aws);
+            let started = athena.start(sql, &(console.settings.clock)().to_string()).await?;
+            Ok(athena.rows(&started, most).await?.rows)
+        }
+        Engine::DuckDb(duckdb) => {
+            allows(duckdb.missing(objects))?;
+            let s3 = tollgate_aws::s3_client(&console.settings.aws.config);
+            duckdb.fetch(&s3, &asked.bucket, objects, |_| {}).await?;
+            let objects = duckdb.narrowed(&asked.query, objects.clone()).await?;
+            duckdb.rows(sql, &objects).await
+        }
+    }
+}
+
+/// The filters that an address has.
+fn filters(fields: &Fields) -> Filters {
+    let one = |name: &str| fields.some(name).map(str::to_owned);
+    let all = |name: &str| fields.all(name).map(str::to_owned).collect();
+    Filters {
+        id: one("id"),
+        endpoint: all("endpoint"),
+        provider: all("provider"),
+        kind: all("type"),
+        outcome: all("outcome"),
+        amount: one("amount"),
+        currency: all("currency"),
+        customer: all("customer"),
+        metadata: all("metadata"),
+        text: all("text"),
+        from: one("from"),
+        to: one("to"),
+    }
+}
+
+/// Each filter that says something, by its name.
+fn given(filters: &Filters) -> Vec<(&'static str, &str)> {
+    let Filters {
+        id,
+        endpoint,
+        provider,
+        kind,
+        outcome,
+        amount,
+        currency,
+        customer,
+        metadata,
+        text,
+        from,
+        to,
+    } = filters;
+    let mut given = Vec::new();
+    for (name, value) in [("id", id), ("amount", amount), ("from", from), ("to", to)] {
+        given.extend(value.as_deref().map(|value| (name, value)));
+    }
+    let lists = [
+        ("endpoint", endpoint),
+        ("provider", provider),
+        ("type", kind),
+        ("outcome", outcome),
+        ("currency", currency),
+        ("customer", customer),
+        ("metadata", metadata),
+        ("text", text),
+    ];
+    for (name, values) in lists {
+        given.extend(values.iter().map(|value| (name, value.as_str())));
+    }
+    given
+}
+
+/// The address of these filters. It ends so that more can be added.
+fn address(filters: &Filters) -> String {
+    written(&given(filters))
+}
+
+fn written(given: &[(&str, &str)]) -> String {
+    let mut address = format!("{SCREEN}?");
+    for (position, (name, value)) in given.iter().enumerate() {
+        // Writing to a `String` does not fail.
+        let _ = write!(address, "{}{name}={}", if position > 0 { "&" } else { "" }, quoted(value));
+    }
+    address
+}
+
+fn form(filters: &Filters) -> Markup {
+    let given = given(filters);
+    let value = |name: &str| given.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| *value);
+    let more = |name: &'static str| given.iter().filter(move |(other, _)| *other == name).skip(1);
+    html! {
+        form.filters action=(SCREEN) {
+            @for (name, label, example) in FIELDS {
+                label { span { (label) } input name=(name) value=(value(name)) placeholder=(example) maxlength="1024" spellcheck="false" autocomplete="off"; }
+                @for (_, value) in more(name) { input type="hidden" name=(name) value=(value); }
+            }
+            label { span { "Outcome" }
+                select name="outcome" {
+                    option value="" { "any" }
+                    @for one in OUTCOMES { option value=(one) selected[value("outcome") == one] { (one.replace('_', " ")) } }
+                }
+            }
+            label { span { "From" } input name="from" value=(value("from")) placeholder="7d, 36h, 2026-01-31" list="spans" autocomplete="off"; }
+            label { span { "To" } input name="to" value=(value("to")) placeholder="now" autocomplete="off"; }
+            datalist #spans { @for one in ["15m", "1h", "24h", "7d", "30d"] { option value=(one) {} } }
+            button.main { "Search" }
+        }
+    }
+}
+
+/// What is filtered, each with its end.
+fn chips(filters: &Filters) -> Markup {
+    let given = given(filters);
+    html! {
+        @if !given.is_empty() {
+            ul.chips aria-label="Filters" {
+                @for (place, (name, value)) in given.iter().enumerate() {
+                    @let rest: Vec<(&str, &str)> = given.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, one)| *one).collect();
+                    li { (name) " " b { (shown(value)) }
+                        a href=(written(&rest)) aria-label={ "Without " (name) " " (shown(value)) } { "×" } }
+                }
+                li.clear { a href=(SCREEN) { "clear all" } }
+            }
+        }
+    }
+}
+
+fn saved_views(saved: &Saved, own: &str) -> Markup {
+    html! {
+        @if !saved.searches.is_empty() {
+            nav.views aria-label="Saved searches" {
+                @for (name, filters) in &saved.searches {
+                    @let to = address(filters);
+                    a href=(to) aria-current=[(to == own).then_some("true")] { (shown(name)) }
+                }
+            }
+        }
+    }
+}
+
+/// Bars that lead to their time.
+fn histogram(buckets: &[Bucket], filters: &Filters) -> Markup {
+    let total: u64 = buckets.iter().flat_map(|bucket| bucket.webhooks.values()).sum();
+    if total == 0 {
+        return html! { p.dim { "There is nothing." } };
+    }
+    let mut of_each: BTreeMap<&str, u64> = BTreeMap::new();
+    for (outcome, count) in buckets.iter().flat_map(|bucket| &bucket.webhooks) {
+        *of_each.entry(outcome).or_default() += count;
+    }
+    let to = |bucket: &Bucket| {
+        let narrow = Filters {
+            from: Some(bucket.from.to_string()),
+            to: Some(bucket.to.to_string()),
+            ..filters.clone()
+        };
+        address(&narrow)
+    };
+    let bars: Vec<plot::Bar> = buckets
+        .iter()
+        .map(|bucket| {
+            let parts = OUTCOMES.map(|name| (class(name), bucket.webhooks.get(name).copied().unwrap_or(0)));
+            let of =
+                bucket.webhooks.iter().map(|(name, count)| format!(", {count} {}", name.replace('_', " ")));
+            plot::Bar {
+                parts: parts.into(),
+                to: to(bucket),
+                name: format!("{}{}", minute(bucket.from), of.collect::<String>()),
+            }
+        })
+        .collect();
+    html! {
+        (plot::bars(&bars))
+        p.legend {
+            span { (minute(buckets.first().map_or(Timestamp::UNIX_EPOCH, |one| one.from))) }
+            @for (name, count) in &of_each { span class={ "key " (class(name)) } { (count) " " (name.replace('_', " ")) } }
+            span { (minute(buckets.last().map_or(Timestamp::UNIX_EPOCH, |one| one.to))) }
+        }
+    }
+}
+
+fn class(outcome: &str) -> &'static str {
+    match outcome {
+        "processed" => "done",
+        "duplicate" => "implied",
+        "conflict" => "waiting",
+        _ => "stopped",
+    }
+}
+
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+fn table(found: &Page, own: &str) -> Markup {
+    let more = if own.ends_with('?') { "" } else { "&" };
+    html! {
+        @if found.found.is_empty() { div.note { p { "Nothing of that time is so. Look further back with " code { "From" } ", or ask for less." } } }
+        @else {
+            section.card aria-label="What was found" {
+                table.rows.cardly {
+                    thead { tr { th { "received (UTC)" } th { "event" } th.number { "amount" } th { "endpoint" } th { "payment" } th { "outcome" } th { "webhook" } } }
+                    tbody { @for one in &found.found {
+                        tr data-href=[(!one.webhook_id.is_empty()).then(|| format!("/webhook/{}", quoted(&one.webhook_id)))] {
+                            td { time datetime=(one.received_at) { (moment(&one.received_at)) } }
+                            td.event {
+                                @match &one.kind { Some(kind) => (words(kind)), None => span.dim { "none" } }
+                                @if one.restates.is_some() { " " span.tag { "restates" } }
+                                @match one.source {
+                                    Source::Archive => {}
+                                    Source::Transactions => { " " span.tag { "of its transaction" } }
+                                    Source::Ledger => { " " span.tag { "in the ledger alone" } }
+                                }
+                            }
+                            td.number { @if let Some(amount) = &one.amount { (shown(amount)) " " (shown(one.currency.as_deref().unwrap_or_default())) } }
+                            td { a href={ (own) (more) "endpoint=" (quoted(&one.endpoint)) } { (shown(&one.endpoint)) } }
+                            td { @if let Some(id) = &one.transaction_id {
+                                (id_link(&format!("/payment/{}/", quoted(&one.endpoint)), id)) } }
+                            td { (outcome(&one.outcome)) @if let Some(reason) = &one.reason { small.block { (shown(reason)) } } }
+                            td { @if !one.webhook_id.is_empty() { (webhook_link(&one.webhook_id)) } }
+                        }
+                    } }
+                }
+            }
+        }
+    }
+}
+
+fn moment(text: &str) -> String {
+    let at = text.parse::<Timestamp>();
+    at.map_or_else(|_| shown(text), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+}
+
+fn not_seen(unseen: Unseen) -> Markup {
+    html! {
+        @if unseen.waiting > 0 { div.note { p { (unseen.waiting) " messages, of many webhooks each, are on their way to the archive: they are not seen here yet." } } }
+        @if unseen.dead_letters > 0 { div.note.warn { p { "Not seen: " (unseen.dead_letters) " messages are "
+            a href="/dead-letters?queue=archive-queue-dlq" { "dead letters of the archive's queue" } "." } } }
+        @if unseen.frozen > 0 { div.note { p { "Not seen: " (unseen.frozen) " objects of these days are in Glacier; restore them first." } } }
+    }
+}
+
+fn csv(found: &[Found]) -> String {
+    let names = [
+        "received_at",
+        "webhook_id",
+        "endpoint",
+        "provider",
+        "outcome",
+        "reason",
+        "authenticity",
+        "event_id",
+        "type",
+        "provider_event_id",
+        "provider_event_type",
+        "transaction_id",
+        "movement_id",
+        "amount",
+        "currency",
+        "occurred_at",
+        "customer_id",
+        "restates",
+    ];
+    let mut out = names.join(",") + "\r\n";
+    for one in found {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let cells = [
+            one.received_at.clone(),
+            one.webhook_id.clone(),
+            one.endpoint.clone(),
+            one.provider.clone(),
+            one.outcome.clone(),
+            text(&one.reason),
+            one.authenticity.clone(),
+            text(&one.event_id),
+            text(&one.kind),
+            text(&one.provider_event_id),
+            text(&one.provider_event_type),
+            text(&one.transaction_id),
+            text(&one.movement_id),
+            text(&one.amount),
+            text(&one.currency),
+            text(&one.occurred_at),
+            text(&one.customer_id),
+            text(&one.restates),
+        ];
+        out.push_str(&cells.map(|text| cell(&text)).join(","));
+        out.push_str("\r\n");
+    }
+    out
+}
+
+/// A cell (RFC 4180). A text of others that a spreadsheet would take for a formula begins with an apostrophe ("CSV
+/// Injection", OWASP).
+fn cell(text: &str) -> String {
+    let is_number = text
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number;
+    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+fn lines(found: &[Found]) -> anyhow::Result<String> {
+    let mut out = String::new();
+    for one in found {
+        out.push_str(&serde_json::to_string(one).context("an event as JSON")?);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_in_the_address_and_come_back() {
+        let query =
+            "id=a%26b&endpoint=acme&endpoint=shop&type=refund.succeeded&amount=1..2&text=%22x%22&from=7d";
+        let filters = filters(&Fields::read(query));
+        assert_eq!(filters.endpoint, ["acme", "shop"]);
+        let address = address(&filters);
+        let again = super::filters(&Fields::read(address.strip_prefix("/webhooks?").unwrap()));
+        assert_eq!(again, filters);
+        assert_eq!(self::address(&Filters::default()), "/webhooks?");
+    }
+
+    #[test]
+    fn a_cell_is_no_formula() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("-12.50", "-12.50"),
+            ("=1+1", "'=1+1"),
+            ("@x", "'@x"),
+            ("-cmd", "'-cmd"),
+            ("a,\"b\"", "\"a,\"\"b\"\"\""),
+            ("+1,2", "\"'+1,2\""),
+        ] {
+            assert_eq!(cell(text), expected);
+        }
+    }
+}

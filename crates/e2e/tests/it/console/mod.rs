@@ -1,0 +1,241 @@
+//! `tollgate console` in a real browser, against the real platform.
+
+mod browser;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tollgate_core::{EndpointId, LedgerKey, Timestamp};
+use tollgate_e2e::Platform;
+use tollgate_testkit::webhook::Sender;
+
+use self::browser::Browser;
+
+/// A test number of a card.
+const CARD: &str = "4111111111111111";
+/// What a page that took it for markup would run, and what turns the direction of text.
+const HOSTILE: &str =
+    "<img src=x onerror=\"wrongs.push('owned')\"><script>wrongs.push('owned')</script>\u{202e}";
+const CONTROL: u32 = 2;
+
+/// The tool's console, until it is dropped.
+struct Console {
+    process: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    _searches: tempfile::TempDir,
+}
+
+impl Console {
+    fn start(options: &[&str]) -> Self {
+        let test = std::env::current_exe().unwrap();
+        let searches = tempfile::tempdir().unwrap();
+        let mut process = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"))
+            .args(["console", "--port", "0"])
+            .args(options)
+            .env("TOLLGATE_SEARCHES", searches.path().join("searches.toml"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`make test` builds the tool");
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines, _searches: searches }
+    }
+
+    /// The address that it printed next.
+    fn address(&mut self) -> String {
+        let line = self.lines.next().expect("it prints its address").unwrap();
+        line.strip_prefix("open ").unwrap_or_else(|| panic!("{line}")).to_owned()
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn event(kind: &str, id: &str, payment: &str, amount: &str, at: Timestamp) -> Value {
+    json!({
+        "event_id": id, "transaction_type": kind, "transaction_id": payment, "amount": amount, "currency": "USD",
+        "movement_id": if kind == "payment" { payment.to_owned() } else { format!("{id}-moved") },
+        "timestamp": at.to_string(), "metadata": { "note": format!("card {CARD} {HOSTILE}") },
+    })
+}
+
+async fn send(platform: &Platform, sender: &Sender, event: &Value, status: u16) -> String {
+    let webhook = sender.sign("", event.to_string().as_bytes(), platform.now());
+    let answer = platform.send(None, &webhook).await;
+    assert_eq!(answer.status, status, "{answer:?}");
+    answer.body["webhook_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn only_the_browser_that_was_let_in_sees_anything() {
+    let platform = Platform::open().await;
+    let mut console = Console::start(&[]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let asks = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        platform.http(method, &format!("{base}{path}"), &headers.iter().copied().collect(), Vec::new()).await
+    };
+    let screens =
+        ["/", "/webhooks", "/webhook/wh_01M8F76DPXW5E2EJGS5YY0C9DM", "/audit", "/find?id=x", "/none"];
+    for path in screens {
+        assert_eq!(asks("GET", path, &[]).await.status, 401, "{path}");
+    }
+    assert_eq!(asks("GET", "/open?ticket=", &[]).await.status, 401);
+    let opened = asks("GET", address.strip_prefix(base.as_str()).unwrap(), &[]).await;
+    assert_eq!(opened.status, 303);
+    let cookie = opened.headers["set-cookie"].clone();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    // The address is used up; another one was printed.
+    assert_eq!(asks("GET", address.strip_prefix(base.as_str()).unwrap(), &[]).await.status, 401);
+    assert_ne!(console.address(), address);
+    let page = asks("GET", "/audit", &[("cookie", cookie)]).await;
+    assert_eq!(page.status, 200);
+    let policy = &page.headers["content-security-policy"];
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.headers["cache-control"], "no-store");
+    for foreign in [
+        ("host", "evil.test"),
+        ("origin", "http://evil.test"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        assert_eq!(asks("GET", "/audit", &[("cookie", cookie), foreign]).await.status, 403, "{foreign:?}");
+    }
+    // What does something says where it comes from, and has a form's token.
+    assert_eq!(asks("POST", "/searches", &[("cookie", cookie)]).await.status, 403);
+    assert_eq!(asks("POST", "/searches", &[("cookie", cookie), ("origin", &base)]).await.status, 403);
+}
+
+/// From a list to a webhook, to its payment, by the keyboard alone where it can be; each screen for everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_look_for_is_shown() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("acme").await;
+    let endpoint = EndpointId::new("acme").unwrap();
+    let (payment, paid, refunded) =
+        (platform.unique("pay"), platform.unique("paid"), platform.unique("refund"));
+    let now = platform.now();
+    let earlier = Timestamp::from_second(now.as_second() - 60).unwrap();
+    // The refund arrives first.
+    let refund_webhook =
+        send(&platform, &sender, &event("refund", &refunded, &payment, "5.00", now), 200).await;
+    platform.until_processed(&[LedgerKey::new(&endpoint, &refunded)]).await;
+    let paid_webhook =
+        send(&platform, &sender, &event("payment", &paid, &payment, "49.90", earlier), 200).await;
+    platform.until_processed(&[LedgerKey::new(&endpoint, &paid)]).await;
+    let conflicting =
+        send(&platform, &sender, &event("payment", &paid, &payment, "1.00", earlier), 409).await;
+    platform.archived(&[refund_webhook.clone(), paid_webhook.clone()]).await;
+    let forged = {
+        let mut webhook =
+            sender.sign("", event("payment", "x", "x", "1.00", now).to_string().as_bytes(), platform.now());
+        webhook.body.push(b' ');
+        let answer = platform.send(None, &webhook).await;
+        answer.body["webhook_id"].as_str().unwrap().to_owned()
+    };
+
+    let mut console = Console::start(&["--write"]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+
+    // By an id that is typed.
+    browser.press(&[("/", 0)]);
+    browser.write(&payment);
+    browser.leads(|browser| browser.press(&[("Enter", 0)]));
+    assert!(browser.text("h1").contains(&payment));
+    let shown = browser.text("main");
+    for part in ["49.90 USD", "5.00 USD", "2 of 2 crossed", "A conflict", "Refund succeeded"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    browser.judge("payment");
+
+    // One webhook's way.
+    browser.open(&format!("{base}/webhook/{paid_webhook}"));
+    let parts = browser.value("[...document.querySelectorAll('.way .part')].map((part) => part.textContent)");
+    for part in ["arrival", "signature", "claim", "queue", "transaction", "bus", "target", "archive"] {
+        assert!(parts.as_array().unwrap().iter().any(|shown| shown == part), "{part} is not in {parts}");
+    }
+    assert_eq!(browser.text(".verdict"), "went all the way");
+    // What was sent is text and nothing else, wherever it is shown, and without what is sensitive.
+    let markup = "document.querySelectorAll('main img, main script, main iframe').length";
+    assert_eq!(browser.value(markup), 0);
+    browser.value("document.querySelector('#tab-body').click()");
+    let body = browser.text("#body");
+    assert!(
+        body.contains("<img src=x") && body.contains("\\u202e") && body.contains("411111******1111"),
+        "{body}"
+    );
+    assert!(!browser.value("document.documentElement.outerHTML").as_str().unwrap().contains(CARD));
+    assert!(browser.value("document.querySelector('#events').hidden").as_bool().unwrap());
+    for (tab, part) in [
+        ("headers", "x-webhook-signature"),
+        ("receipt", "verified"),
+        ("ledger", "processed; claimed"),
+        ("payment", "this one"),
+        ("events", "transaction_id"),
+    ] {
+        browser.value(&format!("document.querySelector('#tab-{tab}').click()"));
+        let shown = browser.text(&format!("#{tab}")).to_lowercase();
+        assert!(shown.contains(part), "{tab}: {shown}");
+    }
+    browser.judge("way");
+
+    // Where it stopped, and why.
+    browser.open(&format!("{base}/webhook/{conflicting}"));
+    assert_eq!(browser.text(".verdict"), "it stopped");
+    assert!(browser.text(".note.bad").contains("conflict"));
+    browser.judge("way-stopped");
+    browser.open(&format!("{base}/webhook/{forged}"));
+    let why = browser.text(".note.bad");
+    assert!(why.contains("401") && why.contains("Likely"), "{why}");
+
+    // The palette, and keys.
+    browser.press(&[("k", CONTROL)]);
+    browser.until("document.querySelector('#palette').open");
+    browser.judge("palette");
+    browser.write("audit");
+    browser.leads(|browser| browser.press(&[("Enter", 0)]));
+    assert_eq!(browser.text("h1"), "Audit");
+    browser.judge("audit");
+    browser.leads(|browser| browser.press(&[("g", 0), ("w", 0)]));
+    assert_eq!(browser.text("h1"), "Webhooks");
+
+    // A search: its rows, its plot, its files, and its name.
+    browser.open(&format!("{base}/webhooks?endpoint=acme&from=1h&text={payment}"));
+    let rows = "[...document.querySelectorAll('tbody tr')].map((row) => row.dataset.href)";
+    let expected = json!([format!("/webhook/{paid_webhook}"), format!("/webhook/{refund_webhook}")]);
+    assert_eq!(browser.value(rows), expected);
+    assert_eq!(browser.value("document.querySelectorAll('.bars a').length > 0"), true);
+    let file =
+        "fetch(document.querySelector('a[href^=\"/webhooks.csv\"]').href).then((answer) => answer.text())";
+    let csv = browser.value(file);
+    let csv: Vec<&str> = csv.as_str().unwrap().lines().collect();
+    assert_eq!(csv.len(), 3, "{csv:?}");
+    assert!(csv[0].starts_with("received_at,") && csv[1].contains(&paid_webhook), "{csv:?}");
+    let file =
+        "fetch(document.querySelector('a[href^=\"/webhooks.json\"]').href).then((answer) => answer.text())";
+    let lines = browser.value(file);
+    let lines: Vec<Value> =
+        lines.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["transaction_id"]), (2, &json!(payment)));
+    browser.judge("webhooks");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('#name').value = 'my-payment'; document.querySelector('form[action=\"/searches\"]').requestSubmit()");
+    });
+    assert_eq!(browser.text(".views [aria-current]"), "my-payment");
+    browser.leads(|browser| browser.press(&[("j", 0), ("j", 0), ("Enter", 0)]));
+    assert!(browser.value("location.pathname").as_str().unwrap().ends_with(&refund_webhook));
+    // What cannot be asked is said, and stays text.
+    browser.open(&format!("{base}/webhooks?amount=%3Cimg%20src%3Dx%3E"));
+    assert_eq!(browser.text("h1"), "That cannot be asked");
+    assert_eq!(browser.value(markup), 0);
+}
