@@ -11,7 +11,7 @@ from machine import REGION
 
 # What each service's JSON protocol calls it (X-Amz-Target), and the version of its content type.
 TARGETS = {"sqs": ("AmazonSQS", "1.0"), "dynamodb": ("DynamoDB_20120810", "1.0"), "events": ("AWSEvents", "1.1"),
-           "secretsmanager": ("secretsmanager", "1.1")}
+           "secretsmanager": ("secretsmanager", "1.1"), "states": ("AWSStepFunctions", "1.0")}
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 

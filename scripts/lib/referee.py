@@ -207,6 +207,7 @@ class Referee:
             self.note("lost", "it is not on the bus", event=key)
         self.judge_facts(key, due)
         self.judge_routes(key, due)
+        self.judge_decision(key, due)
 
     def judge_facts(self, key: Key, due: Due) -> None:
         copies = self.bus[key] + [record["event"] for record in self.records[key]]
@@ -256,6 +257,33 @@ class Referee:
             if event["restates"] and not is_planned and not self.is_told_beside(key, due, event):
                 self.note("lost", f"{event['id']} restates {event['restates']}, and tells another effect", event=key)
 
+    def judge_decision(self, key: Key, due: Due) -> None:
+        """What the check of payments of high value decided, and whom it told (docs/SEMANTICS.md, 9.7 and 10)."""
+        is_suspicious = any(reading.get("is_flagged") for reading in due.readings)
+        decisions = {record["fraud_decision"] for record in self.records[key] if "fraud_decision" in record}
+        flagged = self.bus[key[0], f"{key[1]}:flagged"]
+        # The workflow could not go on with it, and operators can start it again.
+        is_dead = any(one["id"] in letter["body"] for letter in self.evidence.dead for one in self.bus[key])
+        if not is_suspicious:
+            if decisions - {"approve"} or flagged:
+                self.note("altered", f"it is suspected: {decisions}, {len(flagged)} times flagged", event=key)
+            return
+        if is_dead:
+            return
+        if decisions != {"review"}:
+            self.note("lost", f"the decision on it is {decisions or 'missing'}", event=key)
+        ids = {one["id"] for one in flagged}
+        if len(ids) != 1:
+            self.note("effects twice" if ids else "lost", f"it is flagged by {len(ids)} events", event=key)
+            return
+        told = {(alert["alert"], alert["id"]) for alert in self.evidence.alerts}
+        for due_alert in [("flagged", *ids), *(("high_value", one["id"]) for one in self.bus[key][:1])]:
+            if due_alert not in told:
+                self.note("lost", f"nobody was told: {due_alert}", event=key)
+        for one in flagged:
+            if one["type"] != "payment.flagged" or one["transaction_id"] != self.bus[key][0]["transaction_id"]:
+                self.note("altered", f"{one['id']} flags another payment", event=key)
+
     def is_told_beside(self, key: Key, due: Due, event: dict[str, Any]) -> bool:
         """Whether another event of the same delivery has the effect that it restates."""
         beside = {other for other, one in self.due.items() if other != key and set(one.webhooks) & set(due.webhooks)}
@@ -301,8 +329,9 @@ class Referee:
 
     def judge_strangers(self) -> None:
         for key in {*self.bus, *self.records} - set(self.due):
-            # What the fraud rules flag is an event of ours about one of theirs.
-            if all(event["type"] == "payment.flagged" for event in self.bus.get(key, [])) and not self.records.get(key):
+            # It is an event of ours about one of theirs, with which it is judged.
+            flags = all(event["type"] == "payment.flagged" for event in self.bus.get(key, [])) and not self.records.get(key)
+            if flags and (key[0], key[1].removesuffix(":flagged")) in self.due:
                 continue
             self.note("forged accepted", "an event that no webhook of the plan may have made", event=key)
         sent = {line["sha256"] for lines in self.evidence.journal.values() for line in lines if line["j"] == "try"}

@@ -211,6 +211,9 @@ pub(crate) struct Event {
     /// Events with the same text tell one effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) effect: Option<String>,
+    /// The check of a payment of high value finds it suspicious, and says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_flagged: bool,
     /// Another reading of the same event that is right as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) or: Option<Box<Event>>,

@@ -216,6 +216,7 @@ impl Template {
                 amount: columns.amount.to_owned(),
                 occurred_at: known(columns.time),
                 effect: None,
+                is_flagged: false,
                 or: None,
             })
         };

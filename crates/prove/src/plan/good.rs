@@ -1,6 +1,7 @@
 //! What providers send, and how often.
 
 use anyhow::Context;
+use tollgate_core::{Currency, Money};
 use tollgate_providers::{Endpoint, catalogue};
 use tollgate_samples::{BUILT_IN, Kind};
 
@@ -59,6 +60,22 @@ impl<'a> Planner<'a> {
         self.good.push(self.webhooks.len());
         let right = effect(made.events());
         self.push(class, endpoint, content, right);
+        Ok(())
+    }
+
+    /// A payment of high value whose card is of another country than its customer (`crates/risk`: 65 points of 100, a review).
+    pub(super) fn suspicious(&mut self) -> anyhow::Result<()> {
+        let endpoint = self.endpoint(|endpoint| endpoint.provider().as_str() == "generic")?;
+        let mut made = self.made(endpoint, Some(Kind::Payment))?;
+        made.sample.money = Money::from_minor(2_000_000, Currency::new("USD")?)?;
+        made.draft = made.sample.draft("generic").context("no body is built in")?;
+        let body = String::from_utf8_lossy(&made.draft.body).into_owned();
+        let inside = body.strip_suffix('}').context("no object")?;
+        let suspicious = r#","country":"DE","payment_method":"card","card_country":"BR"}"#;
+        made.draft.body = format!("{inside}{suspicious}").into_bytes();
+        let mut events = made.events();
+        events.iter_mut().for_each(|event| event.is_flagged = true);
+        self.push("suspicious", endpoint, made.content(), effect(events));
         Ok(())
     }
 

@@ -125,7 +125,8 @@ impl<'a> Planner<'a> {
     fn next(&mut self) -> anyhow::Result<()> {
         match self.choices.below(1_000) {
             0..550 => self.case(),
-            550..690 => self.sample(),
+            550..675 => self.sample(),
+            675..690 => self.suspicious(),
             690..715 => self.told(),
             715..750 => self.copies(),
             750..780 => self.again(),
