@@ -184,16 +184,13 @@ impl<T> Cached<T> {
         if is_due || is_wanted { Some(self.read(clock, read).await) } else { None }
     }
 
-    /// Reads a value that is not due, and remembers what came of it; `None` where that fails.
-    pub(crate) async fn read_early<F>(&self, clock: &impl Clock, read: impl FnOnce() -> F) -> Option<Arc<T>>
-    where
-        F: Future<Output = PortResult<T>>,
-    {
-        self.read(clock, read).await.ok()
+    /// Why the last reading failed, until one succeeds.
+    pub(crate) fn problem(&self) -> Option<PortError> {
+        self.state().failure.as_ref().map(|(_, problem)| problem.clone())
     }
 
-    /// Reads, and remembers what came of it.
-    async fn read<F>(&self, clock: &impl Clock, read: impl FnOnce() -> F) -> PortResult<Arc<T>>
+    /// Reads, whether it is due or not, and remembers what came of it.
+    pub(crate) async fn read<F>(&self, clock: &impl Clock, read: impl FnOnce() -> F) -> PortResult<Arc<T>>
     where
         F: Future<Output = PortResult<T>>,
     {

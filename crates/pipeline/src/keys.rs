@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, lock::Mutex as AsyncMutex, stream};
-use tollgate_core::EndpointId;
+use tollgate_core::{EndpointId, Timestamp};
 use tollgate_providers::{Endpoint, KeyMaterial, KeyRing};
 use tracing::{error, warn};
 
@@ -89,20 +89,29 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
     /// `None` where there are none: other bad signatures have just caused readings that brought nothing, or this one
     /// brings nothing. Then a rotation is noticed when the time to live is
     /// over.
-    pub async fn newer(&self, endpoint: &Endpoint, used: &Arc<ActiveKeys>) -> Option<Arc<ActiveKeys>> {
+    ///
+    /// # Errors
+    ///
+    /// The last reading failed, this one or the one before it: nobody knows whether the signature is bad.
+    pub async fn newer(
+        &self,
+        endpoint: &Endpoint,
+        used: &Arc<ActiveKeys>,
+    ) -> PortResult<Option<Arc<ActiveKeys>>> {
         let entry = self.entry(endpoint.id());
         let _one_reads = entry.early.lock().await;
-        let known = entry.keys.held(self.clock.now()).value()?;
-        if !Arc::ptr_eq(&known, used) {
+        let keys = match entry.keys.held(self.clock.now()).value() {
             // Another request has read them meanwhile.
-            return (!known.is_same(used)).then_some(known);
-        }
-        let read_at = entry.keys.read_at()?;
-        if !entry.pace().take(self.clock.now(), read_at) {
-            return None;
-        }
-        let keys = entry.keys.read_early(&self.clock, || self.read(endpoint, &entry)).await?;
-        (!keys.is_same(used)).then_some(keys)
+            Some(known) if !Arc::ptr_eq(&known, used) => known,
+            _ => {
+                let read_at = entry.keys.read_at().unwrap_or(Timestamp::MIN);
+                if !entry.pace().take(self.clock.now(), read_at) {
+                    return entry.keys.problem().map_or(Ok(None), Err);
+                }
+                entry.keys.read(&self.clock, || self.read(endpoint, &entry)).await?
+            }
+        };
+        Ok((!keys.is_same(used)).then_some(keys))
     }
 
     /// Reads keys again whenever a request finds them due. It never returns, and runs beside the requests.
@@ -184,7 +193,7 @@ impl ActiveKeys {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
     use futures_util::future::join_all;
     use tollgate_providers::Secret;
@@ -197,6 +206,7 @@ mod tests {
     struct Vault {
         key: Mutex<String>,
         readings: AtomicU32,
+        is_away: AtomicBool,
         clock: Hand,
     }
 
@@ -228,6 +238,9 @@ mod tests {
         async fn keys(&self, _: &str) -> PortResult<Vec<KeyMaterial>> {
             self.readings.fetch_add(1, SeqCst);
             tokio::task::yield_now().await;
+            if self.is_away.load(SeqCst) {
+                return Err(PortError::retryable("secrets", "away"));
+            }
             let key = self.key.lock().unwrap().clone();
             Ok(vec![KeyMaterial::unnamed("current", Secret::new(key))])
         }
@@ -246,7 +259,7 @@ mod tests {
             vault.at(second);
             let before = vault.readings.load(SeqCst);
             let used = keys.of(&endpoint).await.unwrap();
-            assert!(keys.newer(&endpoint, &used).await.is_none());
+            assert!(keys.newer(&endpoint, &used).await.unwrap().is_none());
             keys.refresh().await;
             if vault.readings.load(SeqCst) > before {
                 read_at.push(second);
@@ -271,10 +284,10 @@ mod tests {
         vault.rotate("1");
         vault.at(210);
         let used = keys.of(&endpoint).await.unwrap();
-        assert!(keys.newer(&endpoint, &used).await.is_some());
+        assert!(keys.newer(&endpoint, &used).await.unwrap().is_some());
         vault.rotate("2");
         let used = keys.of(&endpoint).await.unwrap();
-        assert!(keys.newer(&endpoint, &used).await.is_some(), "at once, as at first");
+        assert!(keys.newer(&endpoint, &used).await.unwrap().is_some(), "at once, as at first");
     }
 
     /// As in an instance that started just before.
@@ -284,7 +297,27 @@ mod tests {
         let (keys, endpoint) = (vault.keys(), endpoint());
         let used = keys.of(&endpoint).await.unwrap();
         vault.rotate("1");
-        assert!(keys.newer(&endpoint, &used).await.is_some());
+        assert!(keys.newer(&endpoint, &used).await.unwrap().is_some());
+    }
+
+    /// Nobody can tell a forgery from a webhook that is signed with the new key, and the vault is asked no oftener for it.
+    #[tokio::test]
+    async fn nothing_is_called_forged_while_the_keys_cannot_be_read() {
+        let vault = Vault::new();
+        let (keys, endpoint) = (vault.keys(), endpoint());
+        let used = keys.of(&endpoint).await.unwrap();
+        vault.rotate("1");
+        vault.is_away.store(true, SeqCst);
+        for (second, readings) in [(1, 2), (2, 2), (10, 2), (11, 3)] {
+            vault.at(second);
+            assert!(keys.newer(&endpoint, &used).await.is_err(), "{second}");
+            assert_eq!(vault.readings.load(SeqCst), readings, "{second}");
+        }
+        vault.is_away.store(false, SeqCst);
+        vault.at(51);
+        assert!(keys.newer(&endpoint, &used).await.unwrap().is_some());
+        let newer = keys.of(&endpoint).await.unwrap();
+        assert!(keys.newer(&endpoint, &newer).await.unwrap().is_none(), "it is forged");
     }
 
     /// Several webhooks that are signed with the new key, at once in one process.
@@ -296,7 +329,7 @@ mod tests {
         vault.rotate("1");
         vault.at(10);
         let found = join_all((0..4).map(|_| keys.newer(&endpoint, &used))).await;
-        assert!(found.iter().all(Option::is_some));
+        assert!(found.iter().all(|found| found.as_ref().unwrap().is_some()));
         assert_eq!(vault.readings.load(SeqCst), 2);
     }
 

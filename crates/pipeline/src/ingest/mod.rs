@@ -115,7 +115,7 @@ impl<P: IngestPorts> Ingest<P> {
         let verified = match self.verify(endpoint, &incoming, &ring).await {
             // The provider may have begun to sign with a key that is newer than our reading.
             Err(Rejection::Signature(refusal)) if refusal.may_be_stale_key() => {
-                newer = self.keys.newer(endpoint, &ring).await.ok_or(Rejection::Signature(refusal))?;
+                newer = self.keys.newer(endpoint, &ring).await?.ok_or(Rejection::Signature(refusal))?;
                 self.verify(endpoint, &incoming, &newer).await?
             }
             verdict => verdict?,
