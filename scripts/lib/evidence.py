@@ -33,6 +33,8 @@ class Evidence:
     # Messages in dead-letter queues and quarantines: `queue`, `reason`, `webhook_id`, `body`.
     dead: list[dict[str, Any]]
     archive: list[dict[str, Any]]
+    # The decisions on payments of high value, by our id of the event.
+    decisions: dict[str, set[str]]
     # What the proxy did, and what the campaign did, each with its time.
     faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     moments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -99,7 +101,12 @@ def read(folder: Path) -> Evidence:
         journal[line["n"]].append(line)
     ledger = {item["event_key"]: item for item in map(plain, lines(folder / "ledger.jsonl"))}
     # Beside a transaction's events stand its latest state, its aliases and the decisions on them.
-    transactions = [item for item in map(plain, lines(folder / "transactions.jsonl")) if "event" in item]
+    items = list(map(plain, lines(folder / "transactions.jsonl")))
+    transactions = [item for item in items if "event" in item]
+    decisions = defaultdict(set)
+    for item in items:
+        if "fraud_decision" in item:
+            decisions[item["event_id"]].add(item["fraud_decision"])
     for item in transactions:
         item["event"] = json.loads(item["event"])
     alerts = [json.loads(json.loads(line["body"])["Message"]) for line in lines(folder / "alerts.jsonl")]
@@ -107,7 +114,7 @@ def read(folder: Path) -> Evidence:
         folder, plan, webhooks, journal, ledger, transactions,
         [published(line) for line in lines(folder / "bus.jsonl")],
         {name: [published(line) for line in lines(folder / f"{name}.jsonl")] for name in CONSUMERS},
-        alerts, [dead_letter(line) for line in lines(folder / "dead.jsonl")], list(lines(folder / "archive.jsonl")),
+        alerts, [dead_letter(line) for line in lines(folder / "dead.jsonl")], list(lines(folder / "archive.jsonl")), decisions,
         list(lines(folder / "faults.jsonl")), list(lines(folder / "moments.jsonl")))
 
 

@@ -21,6 +21,8 @@ QUEUES = {"payment": "payments", "refund": "refunds", "dispute": "disputes"}
 LONGEST_ID = 512
 # Two events of one call reach the tap in any order, within this many seconds.
 TIE = 2.0
+# Until the processes of a release that is rolled back have ended what they are at, in seconds.
+CHANGING = 30
 ACCEPTED = "Event validated and queued for processing"
 DUPLICATE = "Duplicate event"
 # How long keys are used before they are read again, at the peer, with some time for a slow machine; in seconds.
@@ -111,8 +113,8 @@ class Referee:
         for n, webhook in self.evidence.webhooks.items():
             right = webhook["right"]
             is_effect = right["fate"] == "effect"
-            # Who contradicts a webhook that was not acknowledged before may be the first.
-            is_first = right["fate"] == "conflict" and not self.comes_after(n, webhook)
+            # Who contradicts a webhook that was not acknowledged before may be the first; so may who is not compared with it.
+            is_first = right["fate"] == "conflict" and not self.contradicts(n, webhook)
             if not self.tries(n) or not (is_effect or is_first):
                 continue
             for event in right.get("events", []):
@@ -133,6 +135,14 @@ class Referee:
         """Whether the webhook that it contradicts or repeats was acknowledged before it was sent."""
         acknowledged = [moment(line["at"]) for line in self.acknowledgements(webhook["after"])]
         return bool(acknowledged) and min(acknowledged) < min(moment(line["at"]) for line in self.tries(n))
+
+    def contradicts(self, n: int, webhook: dict[str, Any]) -> bool:
+        """Whether the one that came first was acknowledged before, and both were read in one way: facts that were read in two are
+        not compared (docs/SEMANTICS.md, 3.3)."""
+        lines = self.tries(n) + self.answers(n) + self.tries(webhook["after"]) + self.answers(webhook["after"])
+        canary = [one["at"] for one in self.evidence.moments if one.get("operation") in ("canary", "roll_back")]
+        is_read_otherwise = bool(canary) and any(min(canary) <= moment(line["at"]).timestamp() <= max(canary) + CHANGING for line in lines)
+        return self.comes_after(n, webhook) and not is_read_otherwise
 
     # A webhook.
 
@@ -176,7 +186,7 @@ class Referee:
         fate = webhook["right"]["fate"]
         reason = {"conflict": "conflicting_facts", "too_old": "too_old_to_tell"}.get(fate)
         accepted = [line for line in self.acknowledgements(n) if line["said"] == ACCEPTED or fate == "conflict"]
-        if not reason or not accepted or (fate == "conflict" and not self.comes_after(n, webhook)):
+        if not reason or not accepted or (fate == "conflict" and not self.contradicts(n, webhook)):
             return
         reasons = {self.dead[line["webhook_id"]]["reason"] for line in accepted if line["webhook_id"] in self.dead}
         if reasons != {reason}:
@@ -260,7 +270,7 @@ class Referee:
     def judge_decision(self, key: Key, due: Due) -> None:
         """What the check of payments of high value decided, and whom it told (docs/SEMANTICS.md, 9.7 and 10)."""
         is_suspicious = any(reading.get("is_flagged") for reading in due.readings)
-        decisions = {record["fraud_decision"] for record in self.records[key] if "fraud_decision" in record}
+        decisions = {one for copy in self.bus[key] for one in self.evidence.decisions.get(copy["id"], ())}
         flagged = self.bus[key[0], f"{key[1]}:flagged"]
         # The workflow could not go on with it, and operators can start it again.
         is_dead = any(one["id"] in letter["body"] for letter in self.evidence.dead for one in self.bus[key])

@@ -36,7 +36,7 @@ const AWAITS: [(&str, &str, &str); 16] = [
 /// Whose settings change under load.
 const RECONFIGURED: [&str; 2] = ["prove-stripe", "prove-square-ordered"];
 /// When every second process reads bodies otherwise, in hundredths of the time.
-pub(super) const CANARY: Range<u64> = 40..60;
+const CANARY: Range<u64> = 40..60;
 /// A campaign of five minutes and more has an outage of the bus, for as long as messages come back thrice: they are set aside.
 /// In milliseconds.
 const LONG: u64 = 300_000;

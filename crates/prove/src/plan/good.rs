@@ -9,7 +9,6 @@ use super::{
     Planner, UNSIGNABLE,
     bodies::{self, Made},
     effect,
-    faults::CANARY,
     hostile::BODY_LIMIT,
 };
 use crate::{
@@ -19,8 +18,6 @@ use crate::{
 
 /// Older than the ledger's memory with a week to spare (docs/SEMANTICS.md, 3.9), in days.
 const OLD_DAYS: i64 = 25;
-/// What contradicts another webhook keeps so far from a canary, in hundredths of the campaign: senders try again.
-const APART_PERCENT: u64 = 10;
 /// The class of webhooks that are too old and that an operator lets take effect all the same (scripts/prove/campaign).
 const ALLOWED: &str = "too old, and allowed";
 
@@ -70,9 +67,7 @@ impl<'a> Planner<'a> {
         made.sample.money = Money::from_minor(2_000_000, Currency::new("USD")?)?;
         made.draft = made.sample.draft("generic").context("no body is built in")?;
         let body = String::from_utf8_lossy(&made.draft.body).into_owned();
-        let inside = body.strip_suffix('}').context("no object")?;
-        let suspicious = r#","country":"DE","payment_method":"card","card_country":"BR"}"#;
-        made.draft.body = format!("{inside}{suspicious}").into_bytes();
+        made.draft.body = body.replace(r#""card_country":"DE""#, r#""card_country":"BR""#).into_bytes();
         let mut events = made.events();
         events.iter_mut().for_each(|event| event.is_flagged = true);
         self.push("suspicious", endpoint, made.content(), effect(events));
@@ -118,15 +113,9 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// An id that is known, with another amount. Razorpay's and Adyen's ids hold the amount. Not while there is a canary: facts
-    /// that were read in another way are not compared (docs/SEMANTICS.md, 3.3).
+    /// An id that is known, with another amount. Razorpay's and Adyen's ids hold the amount.
     pub(super) fn conflict(&mut self) -> anyhow::Result<()> {
         const OWN_IDS: [&str; 4] = ["stripe", "square", "generic", "standard_webhooks"];
-        // As late as it may be tried again.
-        let percent = self.serial() * 100 / self.planned;
-        if (CANARY.start - APART_PERCENT..CANARY.end + APART_PERCENT).contains(&percent) {
-            return self.case();
-        }
         let endpoint = self.endpoint(|endpoint| OWN_IDS.contains(&endpoint.provider().as_str()))?;
         let made = self.made(endpoint, None)?;
         let other = made.of_another_amount(endpoint)?;

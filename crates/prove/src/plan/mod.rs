@@ -46,17 +46,8 @@ pub(crate) fn lines(
     }
     let mut choices = Choices::new(seed);
     let apart = choices.below(800) * APART;
-    let mut planner = Planner {
-        endpoints,
-        templates,
-        seed,
-        now,
-        choices,
-        apart,
-        planned: webhooks.max(1),
-        webhooks: Vec::new(),
-        good: Vec::new(),
-    };
+    let mut planner =
+        Planner { endpoints, templates, seed, now, choices, apart, webhooks: Vec::new(), good: Vec::new() };
     while (planner.webhooks.len() as u64) < webhooks {
         planner.next()?;
     }
@@ -113,8 +104,6 @@ struct Planner<'a> {
     now: Timestamp,
     choices: Choices,
     apart: u64,
-    /// Webhooks that the load has.
-    planned: u64,
     webhooks: Vec<Webhook>,
     /// The places of those that can be repeated and contradicted.
     good: Vec<usize>,
