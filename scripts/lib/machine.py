@@ -126,9 +126,9 @@ def chromium() -> Path:
     home = install("chromium")
     packed = home / "node_modules/@sparticuz/chromium/bin"
     node = "node" if (command := npm_command()) == ["npm"] else command[0]
-    once("browser", (home / "package-lock.json").read_text(), [
-        [node, ROOT / "scripts/lib/unpack_browser.mjs", packed],
-        *(["tar", "-xf", f"{name}.tar"] for name in ("al2023", "fonts", "swiftshader"))])
+    steps: list[list[str | Path]] = [[node, ROOT / "scripts/lib/unpack_browser.mjs", packed]]
+    steps += [["tar", "-xf", f"{name}.tar"] for name in ("al2023", "fonts", "swiftshader")]
+    once("browser", (home / "package-lock.json").read_text(), steps)
     return LOCAL / "tools/browser"
 
 
