@@ -391,6 +391,7 @@ impl Sender {
                 authenticity: self.endpoint.authenticity(),
                 body_sha256: hex_sha256(filled.body.as_bytes()).into(),
                 signed_at: Timestamp::from_second(filled.at.as_second()).ok(),
+                taken_in_at: None,
                 claimed: first.event_id.to_string().into(),
                 conflicts: Vec::new(),
                 only_transaction: None,

@@ -50,7 +50,7 @@ const FUNCTIONS: [Function; 4] = [
                     ("sqs:SendMessage", "IntakeOrdered"),
                 ],
             ),
-            Adapter("S3Payloads", &[("s3:PutObject", "Payloads")]),
+            Adapter("S3Payloads", &[("s3:GetObject", "Payloads"), ("s3:PutObject", "Payloads")]),
             Adapter("HttpsMaterials", &[]),
             Adapter(
                 "S3Materials",

@@ -52,6 +52,7 @@ pub fn schema() -> SchemaRef {
         required("events", list_of(event_fields())),
         optional("reason", DataType::Utf8),
         optional("part", DataType::Int32),
+        optional("taken_in_at", moment()),
     ]))
 }
 
@@ -79,6 +80,7 @@ pub(super) fn record_batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError>
         events(entries)?,
         optional_texts(all().map(Entry::reason)),
         Arc::new(all().map(part).collect::<Int32Array>()),
+        optional_moments(all().map(|entry| entry.row()?.receipt.taken_in_at)),
     ];
     RecordBatch::try_new(schema(), columns)
 }

@@ -64,6 +64,8 @@ pub struct ArchivedRow {
     pub key_id: String,
     pub signed_at: Option<Timestamp>,
     pub verified_at: Timestamp,
+    /// When it was taken in, where it was refused when it arrived.
+    pub taken_in_at: Option<Timestamp>,
     pub body_sha256: String,
     pub body: Vec<u8>,
     pub headers: Vec<(String, String)>,
@@ -344,6 +346,7 @@ fn read(batch: &RecordBatch) -> Result<Vec<ArchivedRow>, ReadError> {
             authenticity: text("authenticity")?,
             key_id: text("key_id")?,
             signed_at: moment("signed_at"),
+            taken_in_at: moment("taken_in_at"),
             verified_at: moment("verified_at").ok_or(ReadError::Column("verified_at"))?,
             body_sha256: text("body_sha256")?,
             body: bodies.ok_or(ReadError::Column("body"))?.value(row).to_owned(),

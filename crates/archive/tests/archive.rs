@@ -75,6 +75,7 @@ fn row(number: u128, received_at: &str, body: &[u8]) -> Row<'static> {
             key_id: "current".to_owned(),
             signed_at: None,
             verified_at: received_at,
+            taken_in_at: number.is_multiple_of(2).then_some(received_at),
         },
         only_transaction: None,
         outcome: Outcome::Processed,
@@ -157,6 +158,7 @@ fn check(object: &[u8], rows: &[(Row<'static>, Vec<u8>)]) {
     time("received_at", |row| Some(row.received_at));
     time("signed_at", |row| row.receipt.signed_at);
     time("verified_at", |row| Some(row.receipt.verified_at));
+    time("taken_in_at", |row| row.receipt.taken_in_at);
 
     let bodies = column("body").as_any().downcast_ref::<BinaryArray>().unwrap();
     let headers = column("headers").as_any().downcast_ref::<ListArray>().unwrap();

@@ -40,6 +40,7 @@ fn entry(number: u128, body: &[u8], amount: &str, currency: &str) -> Entry {
         key_id: "current".to_owned(),
         signed_at: None,
         verified_at: received_at,
+        taken_in_at: None,
     };
     let row = Row {
         webhook_id,

@@ -66,6 +66,7 @@ fn webhook(second: i64, body: Vec<u8>) -> Entry {
             key_id: "current".to_owned(),
             signed_at: Some(id.arrived_at()),
             verified_at: id.arrived_at(),
+            taken_in_at: None,
         },
         only_transaction: None,
         events: vec![event],

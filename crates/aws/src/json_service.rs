@@ -64,7 +64,41 @@ impl JsonService {
     where
         T: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
     {
-        let (config, name) = (&self.config, self.name);
+        let target = format!("{}.{operation}", self.target);
+        let content_type = format!("application/x-amz-json-{}", self.json_version);
+        let serialize = move |body| serialize(body, &target, &content_type);
+        let service = Service {
+            config: &self.config,
+            name: self.name,
+            signing_name: self.signing_name,
+            url: &self.url,
+        };
+        service.operation(operation, serialize, deserialize)
+    }
+}
+
+/// A service whose calls are made here, in whatever protocol.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service<'a> {
+    pub(crate) config: &'a SdkConfig,
+    pub(crate) name: &'static str,
+    pub(crate) signing_name: &'static str,
+    pub(crate) url: &'a str,
+}
+
+impl Service<'_> {
+    /// An operation, by what makes its request and reads its answer.
+    pub(crate) fn operation<I, T>(
+        self,
+        operation: &'static str,
+        serialize: impl Fn(I) -> Result<HttpRequest, BoxError> + Send + Sync + 'static,
+        deserialize: impl Fn(&HttpResponse) -> Result<T, OrchestratorError<ErrorMetadata>> + Send + Sync + 'static,
+    ) -> PortResult<Operation<I, T, ErrorMetadata>>
+    where
+        I: fmt::Debug + Send + Sync + 'static,
+        T: fmt::Debug + Send + Sync + 'static,
+    {
+        let Self { config, name, .. } = self;
         let missing = |what| PortError::permanent(name, what);
         let region = config.region().cloned().ok_or_else(|| missing("no region"))?;
         let credentials = config.credentials_provider().ok_or_else(|| missing("no credentials"))?;
@@ -91,7 +125,7 @@ impl JsonService {
         let mut call = Operation::builder()
             .service_name(name)
             .operation_name(operation)
-            .endpoint_url(config.endpoint_url().unwrap_or(&self.url))
+            .endpoint_url(config.endpoint_url().unwrap_or(self.url))
             .standard_retry(&retries)
             .with_connection_poisoning()
             .runtime_plugin(plugin);
@@ -110,9 +144,6 @@ impl JsonService {
         if let Some(time) = config.time_source() {
             call = call.time_source(time);
         }
-        let target = format!("{}.{operation}", self.target);
-        let content_type = format!("application/x-amz-json-{}", self.json_version);
-        let serialize = move |body| serialize(body, &target, &content_type);
         Ok(call.serializer(serialize).deserializer(deserialize).build())
     }
 }

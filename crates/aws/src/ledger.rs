@@ -199,7 +199,9 @@ impl Claims for DynamoLedger {
                 let item = known.item().ok_or_else(|| PortError::retryable(SERVICE, "entry not returned"))?;
                 let known = known_of(item, now)?;
                 // Our own put, which the SDK repeated because its first answer did not arrive.
-                let is_ours = text(item, WEBHOOK_ID) == Some(entry.webhook_id.as_str());
+                let seals = known.terms.as_ref().map(|terms| terms.seals.as_slice()).unwrap_or_default();
+                let is_ours = text(item, WEBHOOK_ID) == Some(entry.webhook_id.as_str())
+                    && entry.terms.seals.iter().all(|seal| seals.contains(seal));
                 if is_ours && known.state == LedgerState::Received && known.fingerprint == entry.fingerprint {
                     return Ok(Claim::New);
                 }

@@ -21,6 +21,7 @@ pub mod hearing;
 pub mod history;
 mod http;
 pub mod json_service;
+pub mod lambda;
 pub mod ledger;
 pub mod materials;
 pub mod names;

@@ -76,6 +76,11 @@ impl Names {
         self.named("transaction-alerts-tap")
     }
 
+    /// The function that takes webhooks in.
+    pub fn validator(&self) -> String {
+        self.named("webhook-validator")
+    }
+
     /// The table of claimed events.
     pub fn ledger_table(&self) -> String {
         self.named("webhook-events")

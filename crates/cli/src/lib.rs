@@ -26,6 +26,7 @@ pub mod progress;
 mod provider_cells;
 mod providers_page;
 mod reconcile;
+mod rejected;
 mod search;
 mod send;
 pub mod signer;
@@ -88,6 +89,8 @@ enum Command {
     Man(manual::ManArgs),
     /// Look at dead letters, and send them back
     Dlq(dlq::Args),
+    /// Look at webhooks that were refused and kept, and take them in once the cause is mended
+    Rejected(rejected::Args),
     /// The former name of `dlq redrive --queue QUEUE`
     Redrive(dlq::Former),
 }
@@ -131,6 +134,7 @@ pub fn run() -> ExitCode {
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),
             Command::Dlq(args) => dlq::run(args).await,
+            Command::Rejected(args) => rejected::run(args).await,
             Command::Redrive(args) => dlq::former(args).await,
         }
     });

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_core::{Timestamp, id::hex_sha256};
-use tollgate_providers::{Endpoint, Headers, Material, Received};
+use tollgate_providers::{Endpoint, Headers, KeyRing, Material, Received};
 
 use crate::{
     clock,
@@ -62,21 +62,33 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let material = material.map(Material);
     let now = args.now.unwrap_or_else(clock::now);
     let received = Received { headers: &captured.headers, query: &captured.query, body: &captured.body };
-    let explanation = endpoint.explain(received, &ring, material.as_ref(), now);
+    let (valid, verdict) = verdict(&endpoint, received, &ring, material.as_ref(), now)?;
+    say!("{}", serde_json::to_string_pretty(&verdict)?);
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a webhook is genuine, and the checks one by one, with the content that should have been signed.
+pub(crate) fn verdict(
+    endpoint: &Endpoint,
+    received: Received<'_>,
+    ring: &KeyRing,
+    material: Option<&Material>,
+    now: Timestamp,
+) -> anyhow::Result<(bool, Value)> {
+    let explanation = endpoint.explain(received, ring, material, now);
     let valid = explanation.authenticity.is_some();
     let mut verdict = json!({
         "valid": valid,
         "provider": endpoint.provider(),
-        "body_bytes": captured.body.len(),
-        "body_sha256": hex_sha256(&captured.body),
+        "body_bytes": received.body.len(),
+        "body_sha256": hex_sha256(received.body),
         "now": now.to_string(),
     });
     if let (Value::Object(verdict), Value::Object(more)) = (&mut verdict, serde_json::to_value(explanation)?)
     {
         verdict.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    say!("{}", serde_json::to_string_pretty(&verdict)?);
-    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((valid, verdict))
 }
 
 async fn resolve(args: &Args, url: Option<&str>) -> anyhow::Result<(Endpoint, Option<KeyText>)> {

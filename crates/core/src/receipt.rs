@@ -58,8 +58,11 @@ pub struct Receipt {
     pub key_id: String,
     /// The signed timestamp, where the scheme has one.
     pub signed_at: Option<Timestamp>,
-    /// When the check ran.
+    /// The time by which it was checked: that of its arrival.
     pub verified_at: Timestamp,
+    /// When it was taken in, where that was later than it arrived: it was refused then, and an operator had it taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_in_at: Option<Timestamp>,
 }
 
 impl Receipt {

@@ -232,6 +232,7 @@ fn entry(number: usize) -> Entry {
         key_id: "current".to_owned(),
         signed_at: Some(at),
         verified_at: at,
+        taken_in_at: None,
     };
     let row = Row {
         webhook_id,

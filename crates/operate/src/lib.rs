@@ -12,6 +12,7 @@ pub mod origins;
 pub mod provider_api;
 pub mod queues;
 pub mod reconcile;
+pub mod rejected;
 pub mod search;
 pub mod shown;
 mod tables;

@@ -159,6 +159,7 @@ pub(crate) fn write_line<'e>(
             key_id: message.key_id,
             signed_at: message.notes.signed_at,
             verified_at: message.received_at,
+            taken_in_at: message.notes.taken_in_at,
         },
         only_transaction: message.notes.only_transaction.as_deref(),
         reason: ending.reason,
@@ -233,6 +234,8 @@ struct ReceiptHead<'a> {
     key_id: &'a str,
     signed_at: Option<Timestamp>,
     verified_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_in_at: Option<Timestamp>,
 }
 
 /// Archive messages on their way to be full, a line for each row. Lines are written where they stay.

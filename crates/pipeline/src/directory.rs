@@ -131,6 +131,17 @@ impl<S: EndpointSource, C: Clock> Directory<S, C> {
         self.endpoint(id.as_str()).await
     }
 
+    /// The endpoint as it is configured now: an operator asks, who has perhaps just changed it.
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot be read, or the endpoint cannot serve.
+    pub async fn endpoint_now(&self, id: &EndpointId) -> PortResult<Option<Arc<Endpoint>>> {
+        let began = self.clock.now();
+        let known = self.read().await?;
+        self.listing.set(known, began).endpoints.get(id).cloned().transpose()
+    }
+
     /// Reads the configuration where no reading of it serves.
     ///
     /// # Errors

@@ -114,6 +114,18 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
         Ok((!keys.is_same(used)).then_some(keys))
     }
 
+    /// The endpoint's keys, read now: an operator asks, who has perhaps just changed them.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or a current one cannot be used with its scheme.
+    pub async fn read_now(&self, endpoint: &Endpoint) -> PortResult<Arc<ActiveKeys>> {
+        let entry = self.entry(endpoint.id());
+        let began = self.clock.now();
+        let keys = self.read(endpoint, &entry).await?;
+        Ok(entry.keys.set(keys, began))
+    }
+
     /// Reads keys again whenever a request finds them due. It never returns, and runs beside the requests.
     pub async fn keep_current(&self) -> ! {
         loop {

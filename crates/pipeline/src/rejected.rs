@@ -9,14 +9,16 @@ use std::collections::HashMap;
 
 use futures_util::lock::Mutex;
 use serde::{Deserialize, Serialize};
-use tollgate_core::{EndpointId, KeepRejected, ProviderId, Timestamp, WebhookId, id::hex_sha256};
+use tollgate_core::{
+    Authenticity, EndpointId, KeepRejected, ProviderId, Timestamp, WebhookId, id::hex_sha256,
+};
 use tollgate_providers::{Endpoint, Refusal};
 use tracing::warn;
 
 use crate::{
-    ingest::{Incoming, Rejection},
+    ingest::{Incoming, Ingest, Judged, Rejection},
     intake::{Content, Encoding, IntakeError, RequestParts, decode, encode},
-    ports::{PayloadStore, RejectedBudget},
+    ports::{IngestPorts, PayloadSource, PayloadStore, PortError, RejectedBudget},
 };
 
 /// Under which they are kept, in the payload bucket. Its lifecycle rule of this prefix deletes them after [`KEPT_SECONDS`].
@@ -154,6 +156,146 @@ impl Name {
         };
         (name.key() == key).then_some(name)
     }
+}
+
+/// An operator's request to the validator about one that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    task: TaskName,
+    /// Its key in the payload bucket.
+    pub key: String,
+    /// Whether it is taken in; else only judged.
+    pub takes_in: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TaskName {
+    TakeInRejected,
+}
+
+/// The most bytes that such a payload has.
+const LONGEST_TASK: usize = 512;
+
+impl Task {
+    /// The request about `name`.
+    pub fn of(name: &Name, takes_in: bool) -> Self {
+        Self { task: TaskName::TakeInRejected, key: name.key(), takes_in }
+    }
+
+    /// Reads an invocation's payload. That of a front door is none, whatever its caller sent: it has other fields.
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        if payload.len() > LONGEST_TASK { None } else { serde_json::from_slice(payload).ok() }
+    }
+}
+
+/// What the validator says of one that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It would be taken in now, as `event_ids`.
+    Genuine {
+        /// The provider's ids of its events.
+        event_ids: Vec<String>,
+        /// What its signature proves.
+        authenticity: Authenticity,
+    },
+    /// It is taken in.
+    Taken {
+        /// The provider's id of the (first) event.
+        event_id: String,
+        /// How many events it holds.
+        events: usize,
+        /// Whether every one of them was known before.
+        duplicate: bool,
+        /// Events that were known with other payment facts.
+        conflicts: usize,
+        /// What its signature proves.
+        authenticity: Authenticity,
+    },
+    /// It is refused still.
+    Refused {
+        /// [`Rejection::code`].
+        reason: String,
+        /// The reason in words.
+        error: String,
+    },
+    /// Something was not to be had: say it again.
+    Unavailable {
+        /// What it was.
+        error: String,
+    },
+    /// It is not there any more, was not kept by us, or for more than [`KEPT_SECONDS`].
+    Gone {
+        /// Which of them.
+        error: String,
+    },
+}
+
+/// Judges what is kept by the endpoint and its keys as they are at `now`, and the time by that of its arrival; takes it in
+/// where the task says so, as if it had been accepted then.
+pub async fn judge<P: IngestPorts>(
+    ingest: &Ingest<P>,
+    store: &impl PayloadSource,
+    task: &Task,
+    now: Timestamp,
+) -> Verdict {
+    let gone = |error: &str| Verdict::Gone { error: error.to_owned() };
+    let unavailable = |problem: PortError| Verdict::Unavailable { error: problem.to_string() };
+    let Some(name) = Name::parse(&task.key) else { return gone("not the name of one that is kept") };
+    if now.as_second() - name.webhook_id.arrived_at().as_second() > KEPT_SECONDS {
+        return gone("kept for more than seven days: nobody can tell whether it was done meanwhile");
+    }
+    let object = match store.get(&task.key).await {
+        Ok(object) => object,
+        Err(PortError::Permanent { .. }) => return gone("it is not there"),
+        Err(problem) => return unavailable(problem),
+    };
+    let kept = match Kept::read(&object) {
+        // Its id and its time were made when it arrived, one after the other.
+        Ok(kept)
+            if kept.name() == name
+                && seconds_apart(kept.received_at, name.webhook_id.arrived_at()) < PAUSE_SECONDS =>
+        {
+            kept
+        }
+        _ => return gone("the object is not the one that its name says"),
+    };
+    let Ok(body) = kept.body() else { return gone("its body is not the one that was kept") };
+    let endpoint = match ingest.directory.endpoint_now(&kept.endpoint).await {
+        Ok(Some(endpoint)) => endpoint,
+        Ok(None) => return gone("its endpoint is there no more"),
+        Err(problem) => return unavailable(problem),
+    };
+    let incoming = Incoming {
+        webhook_id: &kept.webhook_id,
+        received_at: kept.received_at,
+        endpoint: None,
+        headers: &kept.request.headers,
+        query: &kept.request.query,
+        body: &body,
+        source_ip: &kept.source_ip,
+        trace: None,
+    };
+    match ingest.take_late(&endpoint, incoming, task.takes_in.then_some(now)).await {
+        Ok(Judged::Genuine { event_ids, authenticity }) => Verdict::Genuine { event_ids, authenticity },
+        Ok(Judged::Taken(taken)) => Verdict::Taken {
+            event_id: taken.event_id,
+            events: taken.events,
+            duplicate: taken.duplicate,
+            conflicts: taken.conflicts,
+            authenticity: taken.authenticity,
+        },
+        Err(Rejection::Unavailable(problem)) => unavailable(problem),
+        Err(rejection) => {
+            Verdict::Refused { reason: rejection.code().to_owned(), error: rejection.to_string() }
+        }
+    }
+}
+
+fn seconds_apart(one: Timestamp, other: Timestamp) -> i64 {
+    (one.as_second() - other.as_second()).abs()
 }
 
 /// Whether the refused webhook might be its provider's, and verify once something is mended: it carries a signature, or is

@@ -7,18 +7,18 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::task::{Context, Waker};
 
-use tollgate_core::{EndpointConfig, KeepRejected, Timestamp, WebhookId};
+use tollgate_core::{Authenticity, Delivery, EndpointConfig, KeepRejected, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     ingest::{Incoming, Rejection},
     ports::{Clock, PayloadStore, PortError, PortResult},
-    rejected::{Keeper, Kept, Name},
+    rejected::{Keeper, Kept, Name, Task, Verdict, judge},
 };
 use tollgate_providers::{Headers, KeyMaterial, Received, Refusal, Secret, SignedWebhook};
 use tollgate_testkit::{
     failure::{Failing, Faults},
     memory::{
         stores::{MemoryPayloadBucket, MemoryRejected},
-        world::World,
+        world::{World, failures, read, run},
     },
     webhook::{KEY, OTHER_KEY, Payment, Sender, config},
 };
@@ -297,4 +297,70 @@ async fn one_is_kept_at_a_time_and_one_that_is_given_up_is_a_failure() {
     // What costs nobody's time is not asked for either.
     let unavailable = Rejection::Unavailable(PortError::retryable("sqs", "x"));
     assert!(!keeper.keep(endpoint, &later, &unavailable).await);
+}
+
+/// A secret was wrongly set; it is mended two days later.
+#[tokio::test]
+async fn what_is_taken_in_late_is_taken_as_when_it_arrived_and_marked() {
+    let config = keeping("stripe", "stripe", 100, 10_000_000);
+    let refusing = Refusing::new(vec![config.clone()]);
+    let world = &refusing.world;
+    let arrived_at = world.clock.now();
+    let webhook = refusing.signed(&config, OTHER_KEY, arrived_at);
+    assert!(refusing.deliver(&refusing.instance(), Some("stripe"), &webhook).await.1);
+    let name = refusing.kept()[0].name();
+    let none = Faults::none();
+    let intake = world.intake(&none);
+    let judge = async |takes_in| {
+        judge(&intake, &&refusing.bucket, &Task::of(&name, takes_in), world.clock.now()).await
+    };
+    world.clock.advance_ms(2 * DAY_MS);
+    for takes_in in [false, true] {
+        let verdict = judge(takes_in).await;
+        assert!(
+            matches!(&verdict, Verdict::Refused { reason, .. } if reason == "signature_mismatch"),
+            "{verdict:?}"
+        );
+    }
+    // An instance that has the former key reads the new one.
+    world.secrets.rotate("secretsmanager:stripe", OTHER_KEY);
+    let genuine =
+        Verdict::Genuine { event_ids: vec!["evt_1".to_owned()], authenticity: Authenticity::Verified };
+    assert_eq!(judge(false).await, genuine);
+    assert!(world.queued(Delivery::Fast).is_empty(), "it was only judged");
+    let now = world.clock.now();
+    for is_duplicate in [false, true] {
+        // It is taken in twice, as where an answer was lost: both messages are sealed.
+        world.clock.advance_ms(i64::from(is_duplicate));
+        let verdict = judge(true).await;
+        assert!(
+            matches!(verdict, Verdict::Taken { duplicate, .. } if duplicate == is_duplicate),
+            "{verdict:?}"
+        );
+    }
+    let queued = world.queued(Delivery::Fast);
+    let message = read(&queued[0]);
+    assert_eq!(message.webhook_id, name.webhook_id);
+    assert_eq!(message.received_at.as_second(), arrived_at.as_second());
+    assert_eq!(message.notes.taken_in_at, Some(now));
+    let key = LedgerKey::new(&config.id, "evt_1");
+    let seals = world.ledger.entry(&key).unwrap().terms.seals;
+    assert!(
+        queued.len() == 2 && queued.iter().all(|message| seals.contains(&read(message).seal())),
+        "{seals:?}"
+    );
+    let processor = world.processor(&none);
+    let report = run(&processor, tollgate_batch::Kind::Standard, &queued).await.unwrap();
+    assert!(failures(&report).is_empty());
+    assert_eq!(world.published().len(), 1, "once");
+    assert!(
+        world.archived().iter().all(|row| row.receipt.taken_in_at == Some(now)),
+        "{:?}",
+        world.archived()
+    );
+    // Its provider tries again with a signature of today; and after a week nobody can tell any more.
+    let again = world.take(Some("stripe"), &refusing.signed(&config, OTHER_KEY, now)).await.unwrap();
+    assert!(again.duplicate);
+    world.clock.advance_ms(5 * DAY_MS + 1_000);
+    assert!(matches!(judge(true).await, Verdict::Gone { .. }));
 }

@@ -83,6 +83,10 @@ pub async fn ledger<L: Claims + Ledger + Allowances>(ledger: L, unique: &str, no
     assert_eq!(look(&first.key, now).await, [Ok(None)]);
     assert_eq!(ledger.claim(&first, now).await, Ok(Claim::New));
     assert_eq!(ledger.claim(&first, now).await, Ok(Claim::New), "the same claim, whose answer was lost");
+    let sealed_otherwise =
+        LedgerEntry { terms: Terms { seals: vec![seal(9)], ..first.terms.clone() }, ..first.clone() };
+    let otherwise = ledger.claim(&sealed_otherwise, now).await;
+    assert_eq!(otherwise, Ok(Claim::Known(known(&first))), "the same delivery in another message");
     assert_eq!(ledger.claim(&second, now).await, Ok(Claim::Known(known(&first))));
     assert_eq!(look(&first.key, now).await, [Ok(Some(known(&first)))]);
     seals(&ledger, unique, now).await;

@@ -46,6 +46,8 @@ impl IngestPorts for ValidatorPorts {
 pub(crate) struct Context {
     pub(crate) ingest: Arc<Ingest<ValidatorPorts>>,
     pub(crate) keeper: Keeper<DynamoRejected, S3Payloads>,
+    /// What was kept.
+    pub(crate) kept: S3Payloads,
     pub(crate) metrics: Metrics,
 }
 
@@ -66,10 +68,9 @@ impl Context {
             directory.warm().await?;
         }
         let tables = aws_sdk_dynamodb::Client::new(&config);
-        let keeper = Keeper::new(
-            DynamoRejected::new(tables.clone(), settings.ledger_table.as_str()),
-            S3Payloads::new(config.clone(), settings.payload_bucket.as_str()),
-        );
+        let kept = S3Payloads::new(config.clone(), settings.payload_bucket.as_str());
+        let budget = DynamoRejected::new(tables.clone(), settings.ledger_table.as_str());
+        let keeper = Keeper::new(budget, kept.clone());
         let ingest = Ingest {
             directory,
             keys: Keys::new(secrets, SYSTEM_CLOCK, settings.freshness),
@@ -94,6 +95,11 @@ impl Context {
         // time-out and is made again.
         let beside = Arc::clone(&ingest);
         tokio::spawn(async move { beside.keep_current().await });
-        Ok(Self { ingest, keeper, metrics: Metrics::start("validator", settings.environment, clock::now()) })
+        Ok(Self {
+            ingest,
+            keeper,
+            kept,
+            metrics: Metrics::start("validator", settings.environment, clock::now()),
+        })
     }
 }

@@ -4,13 +4,16 @@ use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use serde::Serialize;
-use tollgate_core::{OnDuplicate, WebhookId};
+use tollgate_core::{OnDuplicate, Timestamp, WebhookId};
 use tollgate_lambda::{
     clock,
     metrics::{Record, Unit},
     start::{Invocation, Payload},
 };
-use tollgate_pipeline::ingest::{Incoming, Rejection, Taken};
+use tollgate_pipeline::{
+    ingest::{Incoming, Rejection, Taken},
+    rejected::{self, Task, Verdict},
+};
 use tollgate_providers::Endpoint;
 use tracing::{Instrument, Level, error_span, info, warn};
 
@@ -27,7 +30,7 @@ const RETRY_AFTER_SECONDS: &str = "5";
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// How long whoever is refused waits for it to be kept. It is two calls at most.
-const KEEP_TIMEOUT: Duration = Duration::from_secs(1);
+const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is said when a dependency is down. The failure may be that of an answer: the webhook may be in the queue all the
 /// same, so that the sender must repeat it and not send another event in its place.
@@ -38,14 +41,25 @@ const UNAVAILABLE: &str =
 /// invent names: what they typed is in neither.
 const NO_ENDPOINT: &str = "unknown";
 
+/// What an invocation is answered.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Reply {
+    Http(Response),
+    Kept(Verdict),
+}
+
 /// Answers a request. A problem is an answer too and never an error of the function: after an answer that is not 2xx
 /// the sender keeps the webhook and sends it again.
 pub(crate) async fn handle(
     context: Arc<Context>,
     invocation: Invocation,
     payload: Payload,
-) -> Result<Response, Infallible> {
+) -> Result<Reply, Infallible> {
     let now = clock::now();
+    if let Some(task) = Task::read(payload.bytes()) {
+        return Ok(Reply::Kept(judge_kept(&context, &invocation, &task, now).await));
+    }
     let webhook_id = WebhookId::new(now, random());
     // Of the highest level, so that at any `LOG_LEVEL` each log line has the webhook's id.
     let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
@@ -59,7 +73,22 @@ pub(crate) async fn handle(
         }
     };
     let answer = answer.instrument(span).await;
-    Ok(answer.into_response(&webhook_id))
+    Ok(Reply::Http(answer.into_response(&webhook_id)))
+}
+
+/// Judges what was refused and kept, and takes it in where an operator says so.
+async fn judge_kept(context: &Context, invocation: &Invocation, task: &Task, now: Timestamp) -> Verdict {
+    let span = error_span!("kept", request_id = invocation.request_id);
+    let verdict = rejected::judge(&context.ingest, &context.kept, task, now).instrument(span).await;
+    let outcome = match &verdict {
+        Verdict::Genuine { .. } => "genuine",
+        Verdict::Taken { .. } => "taken",
+        Verdict::Refused { .. } => "refused",
+        Verdict::Unavailable { .. } => "unavailable",
+        Verdict::Gone { .. } => "gone",
+    };
+    info!(request_id = invocation.request_id, takes_in = task.takes_in, outcome, "kept webhook judged");
+    verdict
 }
 
 async fn respond(
@@ -378,7 +407,7 @@ mod tests {
             ),
             (Err(unavailable), 503, json!({"error": UNAVAILABLE})),
         ];
-        let id = WebhookId::new(tollgate_core::Timestamp::UNIX_EPOCH, 7);
+        let id = WebhookId::new(Timestamp::UNIX_EPOCH, 7);
         for (taken, status, mut body) in cases {
             let response = serde_json::to_value(Answer::from_result(&taken).into_response(&id)).unwrap();
             body["webhook_id"] = json!(id.as_str());

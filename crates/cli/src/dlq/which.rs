@@ -46,12 +46,12 @@ impl Which {
 pub(super) const STOPPING: &str = "stopping; what was not sent stays where it is";
 
 /// So many whole days from one moment to another; none where it is past.
-pub(super) fn days_left(now: Timestamp, at: Timestamp) -> i64 {
+pub(crate) fn days_left(now: Timestamp, at: Timestamp) -> i64 {
     (at.as_second() - now.as_second()).max(0) / (24 * 60 * 60)
 }
 
 /// To the second.
-pub(super) fn brief(at: Timestamp) -> String {
+pub(crate) fn brief(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 

@@ -25,6 +25,7 @@ mod money;
 mod operators;
 mod poison;
 mod reconcile;
+mod refusals;
 mod rejected;
 mod rotation;
 mod routing;

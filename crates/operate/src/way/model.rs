@@ -104,6 +104,9 @@ pub struct ReceiptOf {
     pub signed_at: Option<Timestamp>,
     /// When it was checked.
     pub verified_at: Timestamp,
+    /// When it was taken in, where it was refused when it arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_in_at: Option<Timestamp>,
     /// Of the body that was checked.
     pub body_sha256: String,
     /// Whether the archived bytes have this digest.

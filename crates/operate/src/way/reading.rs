@@ -68,6 +68,7 @@ pub(super) fn read(webhook_id: &WebhookId, rows: &[&Found], endpoints: &[Endpoin
             key_id: first.key_id.clone(),
             signed_at: first.signed_at,
             verified_at: first.verified_at,
+            taken_in_at: first.taken_in_at,
             body_sha256: first.body_sha256.clone(),
             is_of_archived_body: Some(hex_sha256(&first.body) == first.body_sha256),
             source_ip: first.source_ip.clone(),

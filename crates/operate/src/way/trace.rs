@@ -158,7 +158,7 @@ impl Seen<'_> {
             let (progress, detail) = match self.arrival {
                 Some(arrival) if arrival.is_rejected() => (
                     Progress::Unknown,
-                    "what was refused is not kept; `tollgate verify` explains a captured request",
+                    "see `tollgate rejected show`, where its endpoint keeps what it refuses; `tollgate verify` explains a captured request",
                 ),
                 Some(_) => (
                     Progress::Implied,
@@ -176,6 +176,7 @@ impl Seen<'_> {
             }
             None => "its scheme signs no time".to_owned(),
         });
+        checks.extend(receipt.taken_in_at.map(|at| format!("refused when it arrived, and taken in at {at}")));
         checks.push(match receipt.is_of_archived_body {
             Some(true) => "the archived body has the digest that was checked".to_owned(),
             Some(false) => "the archived body has ANOTHER digest than was checked".to_owned(),

@@ -81,6 +81,7 @@ pub(super) fn template(
             authenticity: verified.authenticity(),
             body_sha256: Cow::Owned(hex_sha256(incoming.body)),
             signed_at: verified.signed_at(),
+            taken_in_at: None,
             claimed: Cow::Owned(claimed(facts)),
             conflicts: Vec::new(),
             only_transaction: None,

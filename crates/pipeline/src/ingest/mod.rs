@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub use self::health::Health;
-pub use self::request::{Incoming, PROVIDER_HEADER, Rejection, Taken};
+pub use self::request::{Incoming, Judged, PROVIDER_HEADER, Rejection, Taken};
 
 /// How many events of one delivery are claimed at once.
 const CLAIMS_IN_FLIGHT: usize = 16;
@@ -120,8 +120,42 @@ impl<P: IngestPorts> Ingest<P> {
             }
             verdict => verdict?,
         };
+        self.take_verified(endpoint, incoming, verified, None).await
+    }
+
+    /// What [`take`](Self::take) would say of a webhook that was refused when it arrived, as the endpoint and its keys are now:
+    /// the ids of its events. The time by which it is judged is that of its arrival. With `taken_in_at`, it is taken in.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    pub async fn take_late(
+        &self,
+        endpoint: &Endpoint,
+        incoming: Incoming<'_>,
+        taken_in_at: Option<Timestamp>,
+    ) -> Result<Judged, Rejection> {
+        let ring = self.keys.read_now(endpoint).await?;
+        let verified = self.verify(endpoint, &incoming, &ring).await?;
+        if taken_in_at.is_some() {
+            let taken = self.take_verified(endpoint, incoming, verified, taken_in_at).await?;
+            return Ok(Judged::Taken(taken));
+        }
         let facts = facts_of(endpoint, verified.into())?;
-        let template = template(endpoint, &incoming, &verified, &facts);
+        let event_ids = facts.iter().map(|facts| facts.event_id.as_ref().to_owned()).collect();
+        Ok(Judged::Genuine { event_ids, authenticity: verified.authenticity() })
+    }
+
+    async fn take_verified(
+        &self,
+        endpoint: &Endpoint,
+        incoming: Incoming<'_>,
+        verified: Verified<'_>,
+        taken_in_at: Option<Timestamp>,
+    ) -> Result<Taken, Rejection> {
+        let facts = facts_of(endpoint, verified.into())?;
+        let mut template = template(endpoint, &incoming, &verified, &facts);
+        template.notes.taken_in_at = taken_in_at;
         if let Some(id) = verified.transmission_id() {
             self.claim_transmission(endpoint, &template, id).await?;
         }

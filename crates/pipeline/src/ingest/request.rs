@@ -46,6 +46,20 @@ pub struct Taken {
     pub conflicts: usize,
 }
 
+/// What became of a webhook that was refused when it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It would be taken.
+    Genuine {
+        /// The provider's ids of its events.
+        event_ids: Vec<String>,
+        /// What its signature proves.
+        authenticity: Authenticity,
+    },
+    /// It is durable.
+    Taken(Taken),
+}
+
 /// Why a webhook was not taken. Nothing of it was kept, unless another delivery had brought it before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {

@@ -54,6 +54,9 @@ pub struct Notes<'a> {
     /// The signed timestamp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
+    /// When it was taken in, where it was refused when it arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_in_at: Option<Timestamp>,
     /// The provider's ids of the delivery's events as the validator read them and claimed, in their order, each on a line of its
     /// own. Empty where they are not told: more than [`MAX_CLAIMED_BYTES`], or an id with a line break.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
@@ -141,6 +144,7 @@ impl IntakeMessage {
             authenticity: self.notes.authenticity,
             body_sha256: &self.notes.body_sha256,
             signed_at: self.notes.signed_at,
+            taken_in_at: self.notes.taken_in_at,
             claimed: &self.notes.claimed,
             request: &ascii_json(&self.request),
         }

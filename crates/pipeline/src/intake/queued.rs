@@ -86,6 +86,7 @@ impl<'a> QueuedMessage<'a> {
             authenticity: self.notes.authenticity,
             body_sha256: &self.notes.body_sha256,
             signed_at: self.notes.signed_at,
+            taken_in_at: self.notes.taken_in_at,
             claimed: &self.notes.claimed,
             request: self.request,
         }
@@ -175,6 +176,7 @@ impl QueuedMessage<'_> {
                 authenticity: Authenticity::Verified,
                 body_sha256: "".into(),
                 signed_at: None,
+                taken_in_at: None,
                 claimed: "".into(),
                 conflicts: Vec::new(),
                 only_transaction: None,

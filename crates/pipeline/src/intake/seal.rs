@@ -27,6 +27,7 @@ pub(super) struct Sealed<'a> {
     pub(super) authenticity: Authenticity,
     pub(super) body_sha256: &'a str,
     pub(super) signed_at: Option<Timestamp>,
+    pub(super) taken_in_at: Option<Timestamp>,
     pub(super) claimed: &'a str,
     /// The text of the message attribute.
     pub(super) request: &'a str,
@@ -36,8 +37,10 @@ impl Sealed<'_> {
     pub(super) fn seal(&self) -> Seal {
         let received_at = self.received_at.to_string();
         let signed_at = self.signed_at.map(|at| at.to_string()).unwrap_or_default();
+        // Of a message without it the seal is what it was before there was any.
+        let taken_in_at = self.taken_in_at.map(|at| at.to_string());
         let mut digest = Sha256::new();
-        for part in [
+        let parts = [
             "tollgate.seal/1",
             self.webhook_id.as_str(),
             self.endpoint.as_str(),
@@ -50,7 +53,8 @@ impl Sealed<'_> {
             &signed_at,
             self.claimed,
             self.request,
-        ] {
+        ];
+        for part in parts.into_iter().chain(taken_in_at.as_deref()) {
             // With its length, so that no text of one part can be read as another part's.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);

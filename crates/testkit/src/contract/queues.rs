@@ -36,6 +36,7 @@ fn message(delivery: Delivery, group: &str, body: &str, deduplication_id: &str) 
             authenticity: tollgate_core::Authenticity::Verified,
             body_sha256: "00".into(),
             signed_at: None,
+            taken_in_at: None,
             claimed: "".into(),
             conflicts: Vec::new(),
             only_transaction: None,

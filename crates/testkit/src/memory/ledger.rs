@@ -146,6 +146,7 @@ fn is_same_claim(known: &LedgerEntry, entry: &LedgerEntry) -> bool {
     known.state == LedgerState::Received
         && known.webhook_id == entry.webhook_id
         && known.fingerprint == entry.fingerprint
+        && entry.terms.seals.iter().all(|seal| known.terms.seals.contains(seal))
 }
 
 impl Allowances for &MemoryLedger {

@@ -1,0 +1,93 @@
+//! `tollgate rejected verify`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use serde_json::json;
+use tollgate_operate::rejected::{MOST, Store};
+use tollgate_providers::{Material, Received};
+
+use super::which::{Which, endpoint_with_keys};
+use crate::{clock, progress::progress, signer::KeySource, table::Table, target::Target};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    key: KeySource,
+    /// The certificate chain (PEM) or JSON Web Key that the webhooks name
+    #[arg(long, value_name = "FILE")]
+    material: Option<std::path::PathBuf>,
+    /// One JSON object for each webhook
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let filter = args.which.filter()?;
+    let aws = args.target.connect().await?;
+    let material = args.material.as_ref().map(std::fs::read).transpose().context("reading the material")?;
+    let material = material.map(Material);
+    let store = Store::of(&aws).await?;
+    let (names, is_cut) = store.names(&filter, clock::now()).await?;
+    let bar = progress(names.len() as u64, "verified");
+    let mut endpoints = HashMap::new();
+    let mut counts: BTreeMap<[String; 3], u64> = BTreeMap::new();
+    let mut is_any_refused = false;
+    for name in &names {
+        bar.inc(1);
+        if !endpoints.contains_key(&name.endpoint) {
+            endpoints.insert(name.endpoint, endpoint_with_keys(&aws, &name.endpoint, &args.key).await?);
+        }
+        let (Some((endpoint, ring)), Some(kept)) = (endpoints.get(&name.endpoint), store.fetch(name).await?)
+        else {
+            continue;
+        };
+        let body = kept.body()?;
+        let received = Received { headers: &kept.request.headers, query: &kept.request.query, body: &body };
+        let verified = endpoint.verify(received, ring, material.as_ref(), kept.received_at);
+        let now = match &verified {
+            Ok(verified) => format!("genuine, by the key {}", verified.key_id()),
+            Err(refusal) => format!("refused: {}", refusal.code()),
+        };
+        is_any_refused |= verified.is_err();
+        if args.json {
+            say!(
+                "{}",
+                json!({
+                    "webhook_id": kept.webhook_id,
+                    "endpoint": kept.endpoint,
+                    "received_at": kept.received_at,
+                    "refused_for": kept.reason,
+                    "valid": verified.is_ok(),
+                    "key_id": verified.as_ref().ok().map(|verified| verified.key_id()),
+                    "reason": verified.as_ref().err().map(ToString::to_string),
+                })
+            );
+        } else {
+            *counts.entry([name.endpoint.to_string(), name.reason.clone(), now]).or_default() += 1;
+        }
+    }
+    bar.finish_and_clear();
+    if !args.json {
+        if counts.is_empty() {
+            say!("nothing is kept");
+        } else {
+            let mut table = Table::new(["endpoint", "refused for", "now", "count"]);
+            for ([endpoint, reason, now], count) in counts {
+                table.row([endpoint, reason, now, count.to_string()]);
+            }
+            show!("{table}");
+        }
+    }
+    if is_cut {
+        complain!("there are more: the first {MOST} were looked at (--since, --endpoint)");
+    }
+    Ok(if is_any_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,60 @@
+//! What the commands share: which of those that are kept are meant, and with which keys they are verified.
+
+use anyhow::Context;
+use tollgate_core::{EndpointId, Timestamp};
+use tollgate_operate::{aws::Aws, rejected::Filter};
+use tollgate_providers::{Endpoint, KeyRing};
+
+use crate::{
+    endpoints::{self, KeyStore, Reference},
+    signer::KeySource,
+};
+
+/// Which of those that are kept.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Which {
+    /// Refused by this endpoint
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// For this reason, as `rejected list` has it
+    #[arg(long = "for", value_name = "CAUSE")]
+    cause: Option<String>,
+    /// That arrived from this moment on (2026-01-31T00:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// That arrived before this moment
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// This webhook
+    #[arg(long = "id", value_name = "WEBHOOK_ID")]
+    ids: Vec<String>,
+}
+
+impl Which {
+    pub(super) fn filter(&self) -> anyhow::Result<Filter> {
+        let Self { endpoint, cause, since, until, ids } = self.clone();
+        let endpoint = endpoint.map(EndpointId::new).transpose().context("--endpoint")?;
+        Ok(Filter { endpoint, reason: cause, since, until, ids })
+    }
+}
+
+/// An endpoint as it is now, with its keys or the one that was handed in.
+pub(super) async fn endpoint_with_keys(
+    aws: &Aws,
+    id: &EndpointId,
+    key: &KeySource,
+) -> anyhow::Result<(Endpoint, KeyRing)> {
+    let endpoint = endpoints::find(aws, id.as_str()).await?;
+    let keys = match key.read()? {
+        Some(key) => key.keys("given"),
+        None => {
+            let reference = Reference::parse(&endpoint.config().secret)?;
+            KeyStore::new(aws)
+                .active(&reference)
+                .await
+                .context("reading its keys; --secret-file reads one of a file")?
+        }
+    };
+    let ring = endpoint.keys(keys)?;
+    Ok((endpoint, ring))
+}
