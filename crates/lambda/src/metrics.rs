@@ -2,6 +2,8 @@
 //!
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch user guide.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tracing::Level;
@@ -53,6 +55,40 @@ pub enum Value<'a> {
     Number(u64),
 }
 
+/// Durations of one kind, in milliseconds, by how often each occurred: rounded up to two digits. CloudWatch takes them with
+/// their counts, so that it knows percentiles of them (the form of `metrique-writer-format-emf`, awslabs; PutMetricData has the
+/// same, "MetricDatum", CloudWatch API reference).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Durations(BTreeMap<u64, u64>);
+
+/// The most different values of a metric in one line ("Specification: Embedded metric format", CloudWatch user guide).
+const MOST_VALUES: usize = 100;
+
+impl Durations {
+    /// Adds one. What finds no room counts as the next longer one, or as the longest.
+    pub fn add(&mut self, milliseconds: u64) {
+        let mut scale = 1_u64;
+        while milliseconds.div_ceil(scale) > 99 {
+            scale = scale.saturating_mul(10);
+        }
+        let mut rounded = milliseconds.div_ceil(scale).saturating_mul(scale);
+        if self.0.len() >= MOST_VALUES && !self.0.contains_key(&rounded) {
+            let longer = self.0.range(rounded..).next().map(|one| *one.0);
+            rounded = longer.or_else(|| self.0.keys().next_back().copied()).unwrap_or(rounded);
+        }
+        *self.0.entry(rounded).or_default() += 1;
+    }
+}
+
+impl Serialize for Durations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(2))?;
+        object.serialize_entry("Values", &self.0.keys().collect::<Vec<_>>())?;
+        object.serialize_entry("Counts", &self.0.values().collect::<Vec<_>>())?;
+        object.end()
+    }
+}
+
 impl<'a> From<&'a str> for Value<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(text)
@@ -73,6 +109,33 @@ impl Metrics {
         let record = Record { level: Level::INFO, message: "started", fields: &[] };
         metrics.emit(now, record, &[(&[], &[("cold_starts", Unit::Count, 1)])]);
         metrics
+    }
+
+    /// Writes one line to stdout: a log record with how long things took, of each kind all of them.
+    pub fn emit_durations(
+        &self,
+        now: Timestamp,
+        message: &'static str,
+        kinds: &[(&'static str, &Durations)],
+    ) {
+        let metrics = kinds.iter().map(|kind| (kind.0, Unit::Milliseconds, 0)).collect::<Vec<_>>();
+        let group: Group<'_> = (&[], &metrics);
+        let line = DurationsLine {
+            aws: Envelope {
+                timestamp: now.as_millisecond(),
+                cloud_watch_metrics: vec![Directive::new(&group)],
+            },
+            timestamp: now,
+            level: Level::INFO.as_str(),
+            message,
+            environment: &self.environment,
+            function: self.function,
+            kinds: kinds.iter().copied().collect(),
+        };
+        if let Ok(mut line) = serde_json::to_vec(&line) {
+            line.push(b'\n');
+            print(&line);
+        }
     }
 
     /// Writes one line to stdout: a log record with metrics. A name that occurs several times, in the record or in
@@ -96,6 +159,19 @@ struct Line<'a> {
     now: Timestamp,
     record: Record<'a>,
     groups: &'a [Group<'a>],
+}
+
+#[derive(Serialize)]
+struct DurationsLine<'a> {
+    #[serde(rename = "_aws")]
+    aws: Envelope<'a>,
+    timestamp: Timestamp,
+    level: &'static str,
+    message: &'static str,
+    environment: &'a str,
+    function: &'static str,
+    #[serde(flatten)]
+    kinds: BTreeMap<&'static str, &'a Durations>,
 }
 
 #[derive(Serialize)]
@@ -206,5 +282,23 @@ mod tests {
         for name in ["accepted", "body"] {
             assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{line}");
         }
+    }
+
+    #[test]
+    fn durations_are_rounded_up_to_two_digits_and_counted() {
+        let mut durations = Durations::default();
+        for milliseconds in [0, 7, 7, 99, 100, 101, 1_234, 99_001, u64::MAX] {
+            durations.add(milliseconds);
+        }
+        let json = serde_json::to_value(&durations).unwrap();
+        assert_eq!(json["Values"], json!([0, 7, 99, 100, 110, 1_300, 100_000, u64::MAX]));
+        assert_eq!(json["Counts"], json!([1, 2, 1, 1, 1, 1, 1, 1]));
+        let mut many = Durations::default();
+        for milliseconds in (0..5_000).chain([90_000]) {
+            many.add(milliseconds);
+        }
+        let json = serde_json::to_value(&many).unwrap();
+        let counts: Vec<u64> = json["Counts"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+        assert_eq!((counts.len(), counts.iter().sum::<u64>()), (MOST_VALUES, 5_001));
     }
 }

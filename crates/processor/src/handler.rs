@@ -1,17 +1,18 @@
 //! One batch in, the list of its failures out. Once an hour a task in: to find silent endpoints.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::Serialize;
 use tollgate_aws::LONGEST_CALL;
 use tollgate_batch::{Deadline, Kind, Response, Unreportable};
 use tollgate_lambda::{
     clock,
-    metrics::{Record as LogRecord, Unit},
+    metrics::{Durations, Record as LogRecord, Unit},
     sqs::{self, Buffer, NotSqs, SqsRecord},
     start::{Invocation, Payload},
 };
 use tollgate_pipeline::{
+    intake::attribute,
     ports::PortError,
     process::{Record, Report},
     silence::{self, Checked},
@@ -83,6 +84,7 @@ async fn process(
     let deadline = Deadline::new(now_ms, remaining_ms, reserve_ms);
     let report = context.process.run(kind, &records, deadline).await?;
     log_and_count(context, &invocation.request_id, kind, &report, started_at);
+    log_durations(context, &records, &report.response, started_at);
     Ok(report.response)
 }
 
@@ -135,6 +137,34 @@ fn log_and_count(
             ],
         )],
     );
+}
+
+/// How long the messages waited that are done with, and how long it took from their arrival until now.
+fn log_durations(
+    context: &Context,
+    records: &[Record<'_>],
+    response: &Response,
+    started_at: tollgate_core::Timestamp,
+) {
+    let failed: HashSet<&str> = response.failures().collect();
+    let ended_at = clock::now();
+    let (mut queue_wait, mut end_to_end) = (Durations::default(), Durations::default());
+    for record in records.iter().filter(|record| !failed.contains(record.message_id)) {
+        let received_at = record.attributes.iter().find(|one| one.0 == attribute::RECEIVED_AT);
+        let received_at = received_at.and_then(|one| one.1.parse::<tollgate_core::Timestamp>().ok());
+        // Clocks of two machines may differ.
+        let since = |at: tollgate_core::Timestamp| {
+            received_at.map(|received| u64::try_from(at.duration_since(received).as_millis()).unwrap_or(0))
+        };
+        if let (Some(waited), Some(took)) = (since(started_at), since(ended_at)) {
+            queue_wait.add(waited);
+            end_to_end.add(took);
+        }
+    }
+    if queue_wait != Durations::default() {
+        let kinds = [("queue_wait", &queue_wait), ("end_to_end", &end_to_end)];
+        context.metrics.emit_durations(started_at, "durations", &kinds);
+    }
 }
 
 async fn find_silence(

@@ -115,7 +115,11 @@ fn written(logs: &str) -> BTreeSet<(String, BTreeMap<String, String>)> {
                 names.map(|name| (name.to_owned(), line[name].as_str().unwrap().to_owned())).collect();
             for metric in directive["Metrics"].as_array().unwrap() {
                 let name = metric["Name"].as_str().unwrap();
-                assert!(line[name].is_u64(), "{name} has no value: {line}");
+                // One value, or several with how often each occurred.
+                let length = |part: &str| line[name][part].as_array().map(Vec::len);
+                let has_counts =
+                    length("Values").is_some_and(|count| count > 0 && length("Counts") == Some(count));
+                assert!(line[name].is_u64() || has_counts, "{name} has no value: {line}");
                 found.insert((name.to_owned(), by.clone()));
             }
         }

@@ -65,7 +65,8 @@ async fn what_came_is_counted_by_how_it_ended() {
             let found = figures(&mut tool(&["--last", "30m", "--endpoint", &id]));
             let all =
                 ["accepted", "duplicates", "refused"].map(|name| found["webhooks"][name].as_u64().unwrap());
-            (all.iter().sum::<u64>() >= 6).then_some(found)
+            let is_timed = found["latency"][2]["count"].as_u64().unwrap() >= 2;
+            (is_timed && all.iter().sum::<u64>() >= 6).then_some(found)
         })
         .await;
     assert_eq!(found["source"], "logs");
@@ -84,6 +85,11 @@ async fn what_came_is_counted_by_how_it_ended() {
     let validator = &found["latency"][0];
     assert_eq!(validator["part"], "validator");
     assert!(validator["count"].as_u64().unwrap() >= 6 && validator["p99"].is_u64(), "{validator}");
+    for (number, part) in [(1, "queue_wait"), (2, "end_to_end")] {
+        let latency = &found["latency"][number];
+        assert_eq!(latency["part"], part);
+        assert!(latency["count"].as_u64().unwrap() >= 2 && latency["max"].is_u64(), "{latency}");
+    }
     let queues = found["queues"].as_array().unwrap();
     assert_eq!(queues.len(), 15, "{found}");
     let payments = platform.output("PaymentsQueueUrl").rsplit('/').next().unwrap();

@@ -146,6 +146,8 @@ pub(super) async fn read(aws: &Aws, wanted: &Wanted, now: Timestamp) -> anyhow::
 fn metric_of(part: Part) -> (&'static str, &'static str) {
     match part {
         Part::Validator => ("validator", "duration"),
+        Part::QueueWait => ("processor", "queue_wait"),
+        Part::EndToEnd => ("processor", "end_to_end"),
     }
 }
 

@@ -43,6 +43,10 @@ pub(super) struct Line<'a> {
     #[serde(default)]
     duration: Option<u64>,
     #[serde(default)]
+    queue_wait: Option<Durations>,
+    #[serde(default)]
+    end_to_end: Option<Durations>,
+    #[serde(default)]
     records: u64,
     #[serde(default)]
     processed: u64,
@@ -64,6 +68,14 @@ pub(super) struct Line<'a> {
     bytes: u64,
     #[serde(default)]
     failures: u64,
+}
+
+/// Durations with their counts (`tollgate_lambda::metrics::Durations`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Durations {
+    values: Vec<u64>,
+    counts: Vec<u64>,
 }
 
 impl Line<'_> {
@@ -98,6 +110,11 @@ pub(super) fn read(folder: &Path, gathered: &mut Gathered) -> anyhow::Result<()>
             gathered.archived.objects += line.objects;
             gathered.archived.bytes += line.bytes;
             gathered.archived.failures += line.failures;
+        }
+        for (part, durations) in [(Part::QueueWait, &line.queue_wait), (Part::EndToEnd, &line.end_to_end)] {
+            for (value, count) in durations.iter().flat_map(|one| one.values.iter().zip(&one.counts)) {
+                gathered.latency(part).add(*value, *count);
+            }
         }
     })
 }
@@ -230,6 +247,7 @@ mod tests {
         };
         let processor = batch(110, "processor", r#""queue":"intake","records":7,"processed":5,"failed":2"#)
             + &batch(115, "processor", r#""queue":"intake","records":2,"processed":2,"published":9"#)
+            + &batch(115, "processor", r#""queue_wait":{"Values":[5,900],"Counts":[3,2]}"#)
             + &batch(115, "processor", r#""endpoints_checked":2"#);
         std::fs::write(folder.path().join("webhook-processor-dev.log"), processor).unwrap();
         let archival = batch(110, "archival", r#""rows":8,"objects":1,"bytes":900,"failures":0"#);
@@ -254,6 +272,8 @@ mod tests {
         );
         assert_eq!((figures.archived.rows, figures.archived.objects), (8, 1));
         assert_eq!((figures.latency[0].count, figures.latency[0].max), (4, Some(40)));
+        assert_eq!((figures.latency[1].count, figures.latency[1].max), (5, Some(900)));
+        assert_eq!((figures.latency[2].count, figures.latency[2].max), (0, None));
 
         let mut one = Gathered::new(
             Grid { from: 100, step: 10, steps: 2 },

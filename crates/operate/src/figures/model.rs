@@ -129,16 +129,22 @@ pub struct Latency {
 pub enum Part {
     /// From a request's arrival in the validator to its answer.
     Validator,
+    /// From its arrival until the processor begins with the batch that it is in.
+    QueueWait,
+    /// From its arrival until the processor is done with it: its events are published and marked, and its archive row waits.
+    EndToEnd,
 }
 
 impl Part {
     /// All of them, in the order of the way.
-    pub const ALL: [Self; 1] = [Self::Validator];
+    pub const ALL: [Self; 3] = [Self::Validator, Self::QueueWait, Self::EndToEnd];
 
     /// As it is printed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Validator => "validator",
+            Self::QueueWait => "queue wait",
+            Self::EndToEnd => "end to end",
         }
     }
 }
