@@ -51,6 +51,15 @@ pub struct JsonService {
     pub url: String,
 }
 
+/// An answer, and the `Date` of its headers.
+#[derive(Debug)]
+pub struct Dated<T> {
+    /// The answer.
+    pub answer: T,
+    /// As the service writes it (RFC 9110, IMF-fixdate).
+    pub date: Option<String>,
+}
+
 /// An operation: its input is JSON, its answer is read as `T`.
 pub type Call<T> = Operation<String, T, ErrorMetadata>;
 
@@ -67,13 +76,28 @@ impl JsonService {
         let target = format!("{}.{operation}", self.target);
         let content_type = format!("application/x-amz-json-{}", self.json_version);
         let serialize = move |body| serialize(body, &target, &content_type);
-        let service = Service {
-            config: &self.config,
-            name: self.name,
-            signing_name: self.signing_name,
-            url: &self.url,
+        self.service().operation(operation, serialize, deserialize)
+    }
+
+    /// An operation that is a GET in AWS's REST protocol with JSON. Its input is the path with the query, and its answer has the
+    /// service's clock beside it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`].
+    pub fn rest<T>(&self, operation: &'static str) -> PortResult<Call<Dated<T>>>
+    where
+        T: DeserializeOwned + fmt::Debug + Send + Sync + 'static,
+    {
+        let dated = |response: &HttpResponse| {
+            let date = response.headers().get("date").map(str::to_owned);
+            Ok(Dated { answer: deserialize(response)?, date })
         };
-        service.operation(operation, serialize, deserialize)
+        self.service().operation(operation, serialize_get, dated)
+    }
+
+    fn service(&self) -> Service<'_> {
+        Service { config: &self.config, name: self.name, signing_name: self.signing_name, url: &self.url }
     }
 }
 
@@ -159,12 +183,19 @@ fn serialize(body: String, target: &str, content_type: &str) -> Result<HttpReque
     Ok(request)
 }
 
+fn serialize_get(path: String) -> Result<HttpRequest, BoxError> {
+    let mut request = HttpRequest::new(SdkBody::empty());
+    request.set_method("GET")?;
+    request.set_uri(path)?;
+    Ok(request)
+}
+
 /// The answer, or the error's code and message (the same protocol, "Operation error serialization").
 fn deserialize<T: DeserializeOwned>(response: &HttpResponse) -> Result<T, OrchestratorError<ErrorMetadata>> {
     #[derive(Deserialize)]
     struct Problem {
-        #[serde(rename = "__type")]
-        kind: String,
+        #[serde(rename = "__type", default)]
+        kind: Option<String>,
         #[serde(default, alias = "Message")]
         message: Option<String>,
     }
@@ -174,7 +205,9 @@ fn deserialize<T: DeserializeOwned>(response: &HttpResponse) -> Result<T, Orches
             .map_err(|_| OrchestratorError::response("not an answer to the call".into()));
     }
     let problem = serde_json::from_slice::<Problem>(body).ok();
-    let kind = problem.as_ref().map(|problem| problem.kind.as_str());
+    // The REST protocol has it in a header, with more behind a colon ("AWS restJson1 protocol", Smithy).
+    let in_header = response.headers().get("x-amzn-errortype").and_then(|kind| kind.split(':').next());
+    let kind = problem.as_ref().and_then(|problem| problem.kind.as_deref()).or(in_header);
     let code = kind.and_then(|kind| kind.rsplit('#').next()).unwrap_or("service error");
     let mut metadata = ErrorMetadata::builder().code(code);
     if let Some(message) = problem.as_ref().and_then(|problem| problem.message.as_ref()) {

@@ -148,6 +148,17 @@ impl Names {
         self.named("tollgate-archive")
     }
 
+    /// The functions: validator, processor, archival, fraud detector.
+    pub fn functions(&self) -> [String; 4] {
+        ["webhook-validator", "webhook-processor", "transaction-archival", "fraud-detector"]
+            .map(|stem| self.named(stem))
+    }
+
+    /// The deployment's KMS key, where it has one of its own.
+    pub fn key_alias(&self) -> String {
+        self.named("alias/tollgate")
+    }
+
     /// The SSM parameter that holds the ARN of the deployment's KMS key, where it has one of its own.
     pub fn key_parameter(&self) -> String {
         format!("/tollgate/{}/key", self.suffix)

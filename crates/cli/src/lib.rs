@@ -14,6 +14,7 @@ mod catalogue;
 pub mod clock;
 mod console;
 mod dlq;
+mod doctor;
 #[cfg(test)]
 mod documents;
 pub mod endpoints;
@@ -79,6 +80,8 @@ enum Command {
     Metrics(metrics::Args),
     /// Ask an endpoint's provider what it sent, and say what of it is missing here
     Reconcile(reconcile::Args),
+    /// Check the platform, and say what to do where something is not as it should be
+    Doctor(doctor::Args),
     /// Find webhooks and events in the archive and the tables
     Search(Box<search::Args>),
     /// Serve web pages on this machine that show, find and do the same
@@ -129,6 +132,7 @@ pub fn run() -> ExitCode {
             Command::Status(args) => status::run(args).await,
             Command::Metrics(args) => metrics::run(args).await,
             Command::Reconcile(args) => reconcile::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Search(args) => search::run(*args).await,
             Command::Console(args) => console::run(args).await,
             Command::Completions(args) => manual::completions(&args, Cli::command()),

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tollgate_operate::{
     aws::Aws,
+    described,
     queues::{self, Depth},
 };
 
@@ -75,25 +76,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Asks for everything.
 async fn read(aws: &Aws) -> anyhow::Result<Status> {
     let queues = queues::depths(aws).await?;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws.config);
     let tables = [aws.names.ledger_table(), aws.names.transactions_table()];
-    let tables =
-        stream::iter(tables).map(|name| table(&dynamodb, name)).buffered(AT_ONCE).try_collect().await?;
+    let count = async |name: String| {
+        let count = described::table(aws, &name).await?.item_count;
+        anyhow::Ok(Count { name, count })
+    };
+    let tables = stream::iter(tables).map(count).buffered(AT_ONCE).try_collect().await?;
     let account = aws.account().await?;
     let s3 = tollgate_aws::s3_client(&aws.config);
     let buckets = [aws.names.archive_bucket(&account), aws.names.payload_bucket(&account)];
     let buckets = stream::iter(buckets).map(|name| bucket(&s3, name)).buffered(AT_ONCE).try_collect().await?;
     Ok(Status { queues, tables, buckets })
-}
-
-/// DynamoDB's own count, which is up to six hours old ("DescribeTable", API reference, ItemCount). To count now would take the
-/// right to scan, which with a filter answers any question about the items.
-async fn table(dynamodb: &aws_sdk_dynamodb::Client, name: String) -> anyhow::Result<Count> {
-    let answer = dynamodb.describe_table().table_name(&name).send().await;
-    let answer = answer.map_err(aws_sdk_dynamodb::Error::from).with_context(|| format!("table {name}"))?;
-    let count = answer.table().and_then(aws_sdk_dynamodb::types::TableDescription::item_count);
-    let count = count.with_context(|| format!("table {name} does not say how many items it has"))?;
-    Ok(Count { name, count: u64::try_from(count)? })
 }
 
 async fn bucket(s3: &aws_sdk_s3::Client, name: String) -> anyhow::Result<Count> {

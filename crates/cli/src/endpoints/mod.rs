@@ -233,6 +233,19 @@ async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> any
     })
 }
 
+/// The endpoints of a file, for an environment.
+///
+/// # Errors
+///
+/// When it cannot be read, or has mistakes: all of them.
+pub(crate) fn of_file(file: &std::path::Path, suffix: &str) -> anyhow::Result<Vec<EndpointConfig>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    match file::read(&text, suffix) {
+        Ok(endpoints) => Ok(endpoints.iter().map(|endpoint| endpoint.config().clone()).collect()),
+        Err(problems) => anyhow::bail!("{}: {}", file.display(), problems.join("; ")),
+    }
+}
+
 /// Every endpoint of the environment, by name.
 ///
 /// # Errors

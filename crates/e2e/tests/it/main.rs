@@ -14,6 +14,7 @@ mod console;
 mod consumers;
 mod contracts;
 mod dlq;
+mod doctor;
 mod duplicates;
 mod fraud;
 mod inspect;

@@ -38,8 +38,8 @@ pub async fn backlogs(aws: &Aws, now: Timestamp) -> anyhow::Result<Vec<Backlog>>
     let depths = queues::depths(aws).await?;
     let oldest = match &aws.platform {
         Some(platform) => {
-            let ages = stream::iter(&depths).map(|depth| peer::oldest(platform, depth, now));
-            ages.buffered(AT_ONCE).collect().await
+            let ages: Vec<_> = depths.iter().map(|depth| peer::oldest(platform, depth, now)).collect();
+            stream::iter(ages).buffered(AT_ONCE).collect().await
         }
         None => of_cloudwatch(aws, &depths, now).await?,
     };
