@@ -8,7 +8,7 @@ pub mod described;
 pub mod dlq;
 pub mod doctor;
 pub mod drift;
-mod endpoints;
+pub mod endpoints;
 pub mod figures;
 pub mod masked;
 pub mod origins;

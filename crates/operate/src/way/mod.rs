@@ -21,6 +21,7 @@ use tollgate_pipeline::{intake::Seal, ports::Known};
 pub use self::model::{
     ClaimOf, Conflict, DecisionOf, EventOf, Named, Part, Payment, Progress, ReceiptOf, Step, Way, Webhook,
 };
+pub use self::trace::advice;
 use self::{
     arrival::Arrival,
     letters::{Asked, Letter},

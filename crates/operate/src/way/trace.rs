@@ -13,7 +13,7 @@ use super::{
     model::{ClaimOf, DecisionOf, Part, Progress, ReceiptOf, Step},
     routes,
 };
-use crate::{archived::Found, queues::Depth};
+use crate::{archived::Found, dlq::letter::UNREAD, queues::Depth};
 
 /// Within this time a message that was tried comes back and is tried for the last time: three receives, six minutes apart
 /// (docs/runbook.md, Stuck FIFO group).
@@ -492,6 +492,32 @@ const REASONS: [(&str, &str); 7] = [
         "the processor ended with it time and again, or had no concurrency left: mend that, then redrive",
     ),
 ];
+
+/// What to do about a dead letter of a queue (its name without the environment's suffix), in short: docs/runbook.md has all of it.
+pub fn advice(queue: &str, reason: &str) -> String {
+    let of_intake = [Queue::Intake, Queue::IntakeOrdered].map(|queue| format!("{}-dlq", queue.stem()));
+    if of_intake.iter().any(|one| one == queue) {
+        return reason_cause(if reason == UNREAD { "none" } else { reason });
+    }
+    match queue {
+        "archive-queue-dlq" => {
+            "the archival function could not write it: mend that, then redrive (docs/runbook.md, Dead letters archive)"
+        }
+        "eventbridge-dlq" => {
+            "the bus could not hand it to its target: see whether that is there and takes it, then redrive (docs/runbook.md, Dead letters EventBridge)"
+        }
+        "transaction-workflow-dlq" => {
+            "the fraud workflow failed on it: see its run, mend that, then redrive (docs/runbook.md, Dead letters workflow)"
+        }
+        "asynchronous-invocations-dlq" => {
+            "a function failed at an event that AWS handed to it (docs/runbook.md, Dead letters functions)"
+        }
+        _ => {
+            "its consumer received it time and again and never deleted it: mend the consumer, then redrive (docs/runbook.md, Dead letters consumers)"
+        }
+    }
+    .to_owned()
+}
 
 fn reason_cause(reason: &str) -> String {
     let own = REASONS.iter().find(|(known, _)| *known == reason).map(|(_, advice)| *advice);
