@@ -37,9 +37,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tell: |address| say!("open {address}"),
         aws,
     };
-    tokio::select! {
-        ended = tollgate_console::serve(settings, args.port) => ended?,
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    let stopped = async {
+        // Where it cannot be heard it ends the process at once.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tollgate_console::serve(settings, args.port, stopped).await?;
     Ok(ExitCode::SUCCESS)
 }

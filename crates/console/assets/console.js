@@ -145,14 +145,16 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   });
 
-  // A part of the page that is under way is asked for again until it is over.
+  // A part of the page that changes is asked for again, as often as it says, until it is over. Nobody looks at a hidden page, and
+  // what has the focus stays.
   const follow = async (part) => {
-    const answer = await fetch(part.dataset.follow, { headers: { accept: "text/html" } });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${part.id}`);
-    if (!fresh) return;
+    const later = (next) => setTimeout(() => follow(next), Number(next.dataset.every ?? 700));
+    if (document.hidden || part.matches(":focus-within")) { later(part); return; }
+    const answer = await fetch(part.dataset.follow, { headers: { accept: "text/html" } }).catch(() => null);
+    const fresh = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${part.id}`);
+    if (!fresh) { later(part); return; }
     part.replaceWith(fresh);
-    if (fresh.dataset.follow) setTimeout(() => follow(fresh), 700);
+    if (fresh.dataset.follow) later(fresh);
   };
-  for (const part of all("[data-follow]")) setTimeout(() => follow(part), 700);
+  for (const part of all("[data-follow]")) setTimeout(() => follow(part), Number(part.dataset.every ?? 700));
 });

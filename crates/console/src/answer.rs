@@ -15,7 +15,7 @@ use crate::{
     guard::OPEN,
     http::{Request, Response, html, see},
     page::{self, Problem},
-    screens::{audit, find, payment, way, webhooks},
+    screens::{audit, dead_letters, endpoints, find, now, payment, way, webhooks},
     state::Console,
 };
 
@@ -71,11 +71,20 @@ async fn screen(console: &Arc<Console>, request: &Request) -> Response {
         }
         (&Method::GET, [assets::FOLDER, name]) => assets::file(name).ok_or_else(|| Problem::nothing(console)),
         (&Method::GET, ["find"]) => find::find(console, request).await,
-        (&Method::GET, []) => Ok(see("/webhooks")),
+        (&Method::GET, []) => now::now(console).await,
         (&Method::GET, ["webhooks"]) => webhooks::webhooks(console, request).await,
         (&Method::GET, ["webhooks.csv"]) => webhooks::export(console, request, true).await,
         (&Method::GET, ["webhooks.json"]) => webhooks::export(console, request, false).await,
         (&Method::POST, ["searches"]) => webhooks::save(console, request).await,
+        (&Method::GET, ["dead-letters"]) => dead_letters::dead_letters(console, request).await,
+        (&Method::GET, ["dead-letters", "letter"]) => dead_letters::letter(console, request).await,
+        (&Method::GET, ["dead-letters", "redrive"]) => dead_letters::redrive(console, request).await,
+        (&Method::POST, ["dead-letters", "redrive"]) => dead_letters::begin(console, request).await,
+        (&Method::GET, ["dead-letters", "runs", number]) => dead_letters::run(console, number),
+        (&Method::POST, ["dead-letters", "runs", number, "cancel"]) => {
+            dead_letters::cancel(console, number, request)
+        }
+        (&Method::GET, ["endpoints"]) => endpoints::endpoints(console).await,
         (&Method::GET, ["audit"]) => audit::audit(console, request).await,
         (&Method::GET, ["webhook", id]) => way::webhook(console, id).await,
         (&Method::GET, ["payment", endpoint, id]) => payment::payment(console, endpoint, id).await,

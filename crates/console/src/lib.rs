@@ -8,6 +8,7 @@ mod guard;
 mod http;
 mod page;
 mod plot;
+mod runs;
 mod screens;
 mod state;
 
@@ -22,22 +23,32 @@ use tokio::net::TcpListener;
 pub use self::state::Settings;
 use self::{
     guard::Guard,
+    runs::Runs,
     state::{Console, Place},
 };
 
-/// Serves the console on this machine alone, until it is stopped. Port 0: any that is free.
+/// Serves the console on this machine alone, until it is `stopped`; a redrive that is under way then ends where nothing is lost.
+/// Port 0: any that is free.
 ///
 /// # Errors
 ///
 /// When the port is taken, or AWS does not say whose account it is.
-pub async fn serve(settings: Settings, port: u16) -> anyhow::Result<()> {
+pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
     let guard = Guard::new(listener.local_addr()?.to_string())?;
     let place = Place::of(&settings).await?;
-    let console = Arc::new(Console { settings, guard, searching: tokio::sync::Mutex::default(), place });
+    let (searching, runs) = (tokio::sync::Mutex::default(), Runs::default());
+    let console = Arc::new(Console { settings, guard, searching, runs, place });
     (console.settings.tell)(&console.guard.address());
+    let serving = async {
+        tokio::select! {
+            () = http::serve(listener, Arc::clone(&console), answer::answer) => {}
+            () = stopped => {}
+        }
+        console.runs.end().await;
+    };
     // One person asks: one thread has it all, and nothing need be sent between threads.
-    tokio::task::LocalSet::new().run_until(http::serve(listener, console, answer::answer)).await;
+    tokio::task::LocalSet::new().run_until(serving).await;
     Ok(())
 }

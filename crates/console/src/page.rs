@@ -18,8 +18,21 @@ use crate::{
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The screens, in the order of the navigation: the address, the name, the key behind `g`, and what it answers.
-pub(crate) const SCREENS: [Screen; 2] = [
+pub(crate) const SCREENS: [Screen; 5] = [
+    Screen { path: "/", name: "Now", key: "n", about: "what comes in, what waits, and who has gone silent" },
     Screen { path: "/webhooks", name: "Webhooks", key: "w", about: "find them by anything they say" },
+    Screen {
+        path: "/dead-letters",
+        name: "Dead letters",
+        key: "d",
+        about: "why they stopped, and sending them back",
+    },
+    Screen {
+        path: "/endpoints",
+        name: "Endpoints",
+        key: "e",
+        about: "how they are set, and when they were heard",
+    },
     Screen { path: "/audit", name: "Audit", key: "a", about: "who did what, and why" },
 ];
 
@@ -217,6 +230,7 @@ pub(crate) fn span(milliseconds: i64) -> String {
     let all = milliseconds.max(0);
     match all {
         0..1_000 => format!("{all} ms"),
+        1_000..60_000 if all % 1_000 == 0 => format!("{} s", all / 1_000),
         1_000..60_000 => format!("{}.{:02} s", all / 1_000, all % 1_000 / 10),
         60_000..3_600_000 => format!("{} min {} s", all / 60_000, all % 60_000 / 1_000),
         3_600_000..86_400_000 => format!("{} h {} min", all / 3_600_000, all % 3_600_000 / 60_000),
@@ -371,8 +385,8 @@ mod tests {
 
     #[test]
     fn spans_are_for_people() {
-        let spans = [-5, 12, 1_234, 61_000, 3_600_000, 90_000_000].map(span);
-        assert_eq!(spans, ["0 ms", "12 ms", "1.23 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
+        let spans = [-5, 12, 1_234, 2_000, 61_000, 3_600_000, 90_000_000].map(span);
+        assert_eq!(spans, ["0 ms", "12 ms", "1.23 s", "2 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub(crate) fn track(scale: Bent, track: Track) -> Markup {
 #[derive(Debug)]
 pub(crate) struct Bar {
     pub(crate) parts: Vec<(&'static str, u64)>,
-    pub(crate) to: String,
+    pub(crate) to: Option<String>,
     pub(crate) name: String,
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Bar {
 const HEIGHT: u64 = 110;
 
 /// Bars beside each other, of the same width.
-pub(crate) fn bars(bars: &[Bar]) -> Markup {
+pub(crate) fn bars(bars: &[Bar], label: &str) -> Markup {
     let sum = |bar: &Bar| bar.parts.iter().map(|(_, count)| count).sum::<u64>();
     let (most, count) =
         (bars.iter().map(sum).max().unwrap_or(0).max(1), u64::try_from(bars.len()).unwrap_or(1).max(1));
@@ -145,17 +145,21 @@ pub(crate) fn bars(bars: &[Bar]) -> Markup {
     // Something is never drawn as nothing.
     let height = |part: u64| if part == 0 { 0 } else { (part.saturating_mul(HEIGHT - 4) / most).max(2) };
     html! {
-        svg.bars width="100%" height=(HEIGHT) role="group" aria-label={ "Webhooks over time, at most " (most) " at once" } {
+        svg.bars width="100%" height=(HEIGHT) role="group" aria-label={ (label) ", at most " (most) " at once" } {
             @for (number, bar) in bars.iter().enumerate() {
                 @let (left, right) = (place(number), place(number + 1));
                 @let width = right.saturating_sub(left);
                 @if sum(bar) > 0 {
-                    a href=(bar.to) aria-label=(bar.name) {
+                    @let drawn = html! {
                         title { (bar.name) }
                         rect.hit x=(wide(left)) y="0" width=(wide(width)) height=(HEIGHT) {}
                         @for (class, top, tall) in stacked(&bar.parts, height) {
                             rect class=(class) x=(wide(left)) y=(top) width=(wide((width * 9 / 10).max(1))) height=(tall) {}
                         }
+                    };
+                    @match &bar.to {
+                        Some(to) => a href=(to) aria-label=(bar.name) { (drawn) },
+                        None => g role="img" aria-label=(bar.name) { (drawn) },
                     }
                 }
             }

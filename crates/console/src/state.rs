@@ -8,7 +8,7 @@ use tollgate_operate::{
     search::Engine,
 };
 
-use crate::guard::Guard;
+use crate::{guard::Guard, runs::Runs};
 
 /// What the console is for.
 pub struct Settings {
@@ -34,6 +34,8 @@ pub(crate) struct Console {
     pub(crate) guard: Guard,
     /// Held by a search.
     pub(crate) searching: tokio::sync::Mutex<()>,
+    /// What was begun here.
+    pub(crate) runs: Runs,
     /// What is above every page: the environment, and whose account.
     pub(crate) place: Place,
 }

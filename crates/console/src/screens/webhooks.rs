@@ -349,13 +349,13 @@ fn histogram(buckets: &[Bucket], filters: &Filters) -> Markup {
                 bucket.webhooks.iter().map(|(name, count)| format!(", {count} {}", name.replace('_', " ")));
             plot::Bar {
                 parts: parts.into(),
-                to: to(bucket),
+                to: Some(to(bucket)),
                 name: format!("{}{}", minute(bucket.from), of.collect::<String>()),
             }
         })
         .collect();
     html! {
-        (plot::bars(&bars))
+        (plot::bars(&bars, "Webhooks over time"))
         p.legend {
             span { (minute(buckets.first().map_or(Timestamp::UNIX_EPOCH, |one| one.from))) }
             @for (name, count) in &of_each { span class={ "key " (class(name)) } { (count) " " (name.replace('_', " ")) } }

@@ -110,7 +110,9 @@ async fn only_the_browser_that_was_let_in_sees_anything() {
     }
     // What does something says where it comes from, and has a form's token.
     assert_eq!(asks("POST", "/searches", &[("cookie", cookie)]).await.status, 403);
-    assert_eq!(asks("POST", "/searches", &[("cookie", cookie), ("origin", &base)]).await.status, 403);
+    for act in ["/searches", "/dead-letters/redrive"] {
+        assert_eq!(asks("POST", act, &[("cookie", cookie), ("origin", &base)]).await.status, 403, "{act}");
+    }
 }
 
 /// From a list to a webhook, to its payment, by the keyboard alone where it can be; each screen for everybody.
@@ -146,6 +148,21 @@ async fn what_people_look_for_is_shown() {
     let base = address.split_once("/open").unwrap().0.to_owned();
     let mut browser = Browser::start();
     browser.open(&address);
+
+    // What goes on now, which is asked for again by itself.
+    assert_eq!(browser.text("h1"), "Now");
+    let shown = browser.text("main");
+    for part in ["received", "How long an answer takes", "half within", "acme"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    browser.judge("now");
+    browser.value("window.before = document.querySelector('#now')");
+    browser.until("document.querySelector('#now') !== window.before");
+    browser.press(&[("g", 0)]);
+    browser.leads(|browser| browser.press(&[("e", 0)]));
+    let shown = browser.text("#acme");
+    assert!(shown.contains("served") && shown.contains("secretsmanager:"), "{shown}");
+    browser.judge("endpoints");
 
     // By an id that is typed.
     browser.press(&[("/", 0)]);
@@ -238,4 +255,100 @@ async fn what_people_look_for_is_shown() {
     browser.open(&format!("{base}/webhooks?amount=%3Cimg%20src%3Dx%3E"));
     assert_eq!(browser.text("h1"), "That cannot be asked");
     assert_eq!(browser.value(markup), 0);
+}
+
+/// Puts dead letters that name an id into a consumer's dead-letter queue, and says what their bodies hold.
+async fn dead_letters(platform: &Platform, id: &str, count: usize) -> Vec<String> {
+    let url = platform.output("PaymentsDlqUrl");
+    let bodies: Vec<String> = (0..count)
+        .map(|number| {
+            json!({ "transaction_id": id, "endpoint": "acme", "number": number, "note": HOSTILE }).to_string()
+        })
+        .collect();
+    for body in &bodies {
+        platform.sqs().send_message().queue_url(url).message_body(body).send().await.unwrap();
+    }
+    bodies
+}
+
+/// From the group to the report: nothing is sent before it is said, what is sent arrives, and who stops it loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_sent_back() {
+    let platform = Platform::alone().await;
+    // Not this test's mark as it is: these are no events, whose form would be looked at.
+    let mark = |name: &str| platform.unique(name).chars().rev().collect::<String>();
+    let id = mark("dead");
+    let bodies = dead_letters(&platform, &id, 3).await;
+    let mut console = Console::start(&["--write"]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    browser.open(&format!("{base}/dead-letters?queue=payments-queue-dlq&id={id}"));
+    assert_eq!(browser.text(".verdict"), "3 wait");
+    assert!(browser.text(".group").contains("What to do: its consumer"));
+    browser.judge("dead-letters");
+    browser.open(&format!("{base}/dead-letters/letter?id={id}"));
+    assert!(browser.text("pre").contains("<img src=x"), "its body is text");
+    browser.judge("dead-letter");
+
+    browser.open(&format!("{base}/dead-letters?queue=payments-queue-dlq&id={id}"));
+    browser.leads(|browser| {
+        browser.value("document.querySelector('nav.pages a.main').click()");
+    });
+    assert!(browser.text("main").contains("its reader gets it again"));
+    browser.judge("redrive");
+    let there = async |bodies: &[String]| {
+        let found = platform.peek("PaymentsDlqUrl").await;
+        bodies.iter().filter(|body| found.iter().any(|message| message.body == **body)).count()
+    };
+    assert_eq!(there(&bodies).await, 3, "nothing is sent before it is said");
+    let send = |rate: u32| {
+        format!(
+            "const form = document.querySelector('form.act'); form.rate.value = {rate}; form.watch.value = 0; \
+             form.reason.value = {}; form.requestSubmit()",
+            json!(format!("mended {HOSTILE}"))
+        )
+    };
+    browser.leads(|browser| {
+        browser.value(&send(50));
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    assert_eq!(browser.text(".verdict"), "done");
+    let report = browser.text("#run");
+    assert!(report.contains("payments-queue") && report.contains("mended <img"), "{report}");
+    browser.judge("redrive-report");
+    assert_eq!(there(&bodies).await, 0);
+    let arrived = platform.peek("PaymentsQueueUrl").await;
+    assert!(bodies.iter().all(|body| arrived.iter().any(|message| message.body == *body)));
+    // It is recorded, and its reason is text.
+    browser.leads(|browser| {
+        browser.value("document.querySelector('a[href^=\"/audit\"]:not(nav a)').click()");
+    });
+    let recorded = browser.text(".act");
+    assert!(recorded.contains("dlq redrive") && recorded.contains("mended <img"), "{recorded}");
+    browser.judge("audit-act");
+
+    // One that is stopped.
+    let id = mark("stopped");
+    let bodies = dead_letters(&platform, &id, 6).await;
+    browser.open(&format!("{base}/dead-letters/redrive?queue=payments-queue-dlq&id={id}"));
+    browser.leads(|browser| {
+        browser.value(&send(1));
+    });
+    browser.until("document.querySelector('progress').value > 0");
+    browser.judge("redrive-under-way");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('button.danger').click()");
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    assert_eq!(browser.text(".verdict"), "stopped");
+    let left = there(&bodies).await;
+    let arrived = platform.peek("PaymentsQueueUrl").await;
+    let sent = bodies.iter().filter(|body| arrived.iter().any(|message| message.body == **body)).count();
+    assert!(left > 0 && left + sent == bodies.len(), "{left} are left, {sent} were sent");
+    browser.is_well("redrive");
+    for queue in ["PaymentsDlqUrl", "PaymentsQueueUrl"] {
+        platform.sqs().purge_queue().queue_url(platform.output(queue)).send().await.unwrap();
+    }
 }

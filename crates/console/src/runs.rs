@@ -1,0 +1,178 @@
+//! Redrives that were begun here. They go on while nobody looks, one at a time, and end where nothing is lost.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use aws_sdk_sqs::Client;
+use tokio::task::JoinHandle;
+use tollgate_core::Timestamp;
+use tollgate_operate::{
+    audit::{Act, Reason},
+    aws::Aws,
+    dlq::{
+        Opened,
+        forecast::Clock,
+        redrive::{Difference, Plan, came_back, redrive},
+    },
+};
+
+use crate::guard;
+
+/// Redrives of one process that are remembered. The audit has all.
+const MOST: usize = 50;
+
+/// A redrive.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) reason: Reason,
+    pub(crate) began: Timestamp,
+    /// The act of its records.
+    pub(crate) act: String,
+    /// What a form must have that ends it. It is on each of the page's answers, so it stays the same.
+    pub(crate) cancel: String,
+    /// How many waited, approximately.
+    pub(crate) expected: u64,
+    looked_at: AtomicU64,
+    is_stopped: AtomicBool,
+    is_watching: AtomicBool,
+    difference: Mutex<Option<Difference>>,
+}
+
+impl Run {
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.looked_at.load(Ordering::Relaxed)
+    }
+
+    /// What it did, once it has ended.
+    pub(crate) fn difference(&self) -> Option<Difference> {
+        self.difference.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it after the message at hand.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_watching(&self) -> bool {
+        self.is_watching.load(Ordering::Relaxed)
+    }
+}
+
+/// Those that were begun, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    all: Mutex<Vec<(usize, Arc<Run>)>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    /// Held while one is begun.
+    beginning: tokio::sync::Mutex<()>,
+}
+
+impl Runs {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<(usize, Arc<Run>)> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One of them.
+    pub(crate) fn one(&self, number: usize) -> Option<Arc<Run>> {
+        self.all().into_iter().find(|(other, _)| *other == number).map(|(_, run)| run)
+    }
+
+    /// Whether one has not ended.
+    pub(crate) fn is_one_under_way(&self) -> bool {
+        self.all().iter().any(|(_, run)| run.difference().is_none())
+    }
+
+    /// Records that a redrive begins, and begins it. `None`: another one is under way.
+    pub(crate) async fn begin(
+        &self,
+        aws: Aws,
+        clock: Clock,
+        plan: Plan,
+        reason: Reason,
+        watch: u32,
+    ) -> anyhow::Result<Option<usize>> {
+        let _alone = self.beginning.lock().await;
+        if self.is_one_under_way() {
+            return Ok(None);
+        }
+        let (began, details) = (clock(), serde_json::to_value(&plan)?);
+        let expected = waiting(&aws, &plan).await?;
+        let mut act =
+            Act::begin(&aws, began, "dlq redrive", reason.clone(), plan.filter.ids.clone(), details).await?;
+        let run = Arc::new(Run {
+            plan,
+            reason,
+            began,
+            act: act.name().to_owned(),
+            cancel: guard::random()?,
+            expected,
+            looked_at: AtomicU64::new(0),
+            is_stopped: AtomicBool::new(false),
+            is_watching: AtomicBool::new(false),
+            difference: Mutex::new(None),
+        });
+        let number = {
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = all.last().map_or(1, |(last, _)| last + 1);
+            if all.len() == MOST {
+                all.remove(0);
+            }
+            all.push((number, Arc::clone(&run)));
+            number
+        };
+        let task = tokio::task::spawn_local(async move {
+            let looked_at = |_: &_| {
+                run.looked_at.fetch_add(1, Ordering::Relaxed);
+            };
+            let (mut difference, sent) =
+                redrive(&aws, clock, &run.plan, &mut act, &run.is_stopped, looked_at).await;
+            if watch > 0 && difference.sent() > 0 && !difference.stopped && difference.error.is_none() {
+                run.is_watching.store(true, Ordering::Relaxed);
+                match came_back(&aws, &sent, watch).await {
+                    Ok(count) => difference.came_back = count,
+                    Err(problem) => {
+                        difference.error = Some(format!("looking for what came back: {problem:#}"))
+                    }
+                }
+            }
+            let details = serde_json::to_value(&difference).unwrap_or_default();
+            if let Err(problem) = act.end(clock(), Vec::new(), details).await {
+                difference.error.get_or_insert(format!("{problem:#}"));
+            }
+            *run.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
+        });
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        Ok(Some(number))
+    }
+
+    /// Has every redrive end, and waits for it.
+    pub(crate) async fn end(&self) {
+        for (_, run) in self.all() {
+            run.stop();
+        }
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // That it panicked was told already.
+            let _ = task.await;
+        }
+    }
+}
+
+/// How many wait in the plan's queues, approximately.
+async fn waiting(aws: &Aws, plan: &Plan) -> anyhow::Result<u64> {
+    let sqs = Client::new(&aws.config);
+    let mut count = 0;
+    for source in plan.filter.sources() {
+        let waiting = Opened::of(aws, &sqs, source).await?.waiting;
+        count += plan.most.map_or(waiting, |most| most.min(waiting));
+    }
+    Ok(count)
+}

@@ -1,0 +1,382 @@
+//! Dead letters: why they are there, and sending them back.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use tollgate_core::Timestamp;
+use tollgate_operate::{
+    audit::Reason,
+    dlq::{
+        Filter, Group, MOST, Source, Waiting,
+        redrive::{Difference, FASTEST, Outlook, Plan, find, foresee},
+        waiting,
+    },
+    masked::masked,
+    way::advice,
+};
+
+use crate::{
+    guard::is_same,
+    http::{Fields, Request, see},
+    page::{Answer, Problem, id_link, json, many, page, quoted, shown, shows, span, time, words},
+    runs::Run,
+    state::Console,
+};
+
+const SCREEN: &str = "/dead-letters";
+/// Messages a second, where nothing else is said.
+const USUAL_RATE: u32 = 50;
+/// How long is waited for what comes back, in seconds.
+const WATCH_SECONDS: u32 = 30;
+/// What the form does.
+const REDRIVE: &str = "dlq redrive";
+
+/// What an address asks for.
+struct Asked {
+    filter: Filter,
+    /// The same as fields of an address.
+    query: String,
+}
+
+pub(crate) async fn dead_letters(console: &Arc<Console>, request: &Request) -> Answer {
+    let asked = asked(console, &request.query)?;
+    let found = waiting(&console.settings.aws, &asked.filter, MOST).await;
+    let Waiting { groups, cut } = found.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    let count: u64 = groups.iter().map(|group| group.count).sum();
+    let now = (console.settings.clock)();
+    let content = html! {
+        div.title { h1 { "Dead letters" } @if count > 0 { strong.verdict.stopped { (count) " wait" } } @else { strong.verdict.done { "none" } } }
+        p.lead { "To look at a message is to receive it: it is given back, and meanwhile, two minutes at most, nobody else gets it." }
+        (form(&request.query))
+        (under_way(console))
+        @if groups.is_empty() { div.note.good { p { "Nothing of that kind waits." } } }
+        @for group in &groups { (shown_group(group, now)) }
+        @for queue in &cut { div.note.warn { p { (shown(queue)) " has more than the " (MOST) " that were looked at." } } }
+        @if count > 0 {
+            nav.pages aria-label="What can be done" {
+                a.button.main href={ (SCREEN) "/redrive?" (asked.query) } { "What would a redrive of these do?" }
+                span.dim { "Nothing is sent for the answer." }
+            }
+        }
+    };
+    shows(page(console, "Dead letters", SCREEN, content))
+}
+
+fn shown_group(group: &Group, now: Timestamp) -> Markup {
+    let alike = &group.alike;
+    let left = group.expires_at.as_millisecond().saturating_sub(now.as_millisecond());
+    let is_soon = left < 2 * 86_400_000;
+    let mut query = format!("queue={}&reason={}", quoted(&alike.queue), quoted(&alike.reason));
+    if let Some(endpoint) = &alike.endpoint {
+        query.push_str(&format!("&endpoint={}", quoted(endpoint)));
+    }
+    html! {
+        article.card.group {
+            div.title {
+                h2 { (shown(&alike.reason)) }
+                strong { (group.count) }
+                span.dim { "in " (shown(&alike.queue)) @if let Some(endpoint) = &alike.endpoint { ", of " (shown(endpoint)) } }
+            }
+            p.facts {
+                span { "first " (time(group.first)) }
+                span { "last " (time(group.last)) }
+                span.soon[is_soon] { "SQS deletes the first in " (span(left)) }
+            }
+            p { strong { "What to do: " } (advice(&alike.queue, &alike.reason)) }
+            p { a.button href={ (SCREEN) "?" (query) } { "These alone" } " "
+                a.button href={ (SCREEN) "/redrive?" (query) } { "Redrive …" } }
+        }
+    }
+}
+
+fn form(fields: &Fields) -> Markup {
+    let value = |name: &str| fields.one(name);
+    html! {
+        form.filters action=(SCREEN) {
+            label { span { "Queue" }
+                select name="queue" {
+                    option value="" { "any" }
+                    @for one in Source::all() { option value=(one.stem()) selected[value("queue") == one.stem()] { (one.stem()) } }
+                }
+            }
+            label { span { "Reason" } input name="reason" value=(value("reason")) placeholder="bus_unavailable" autocomplete="off"; }
+            label { span { "Endpoint" } input name="endpoint" value=(value("endpoint")) placeholder="stripe-eu" autocomplete="off"; }
+            label { span { "Sent since" } input name="since" value=(value("since")) placeholder="2026-01-31T00:00:00Z" autocomplete="off"; }
+            label { span { "Sent before" } input name="until" value=(value("until")) placeholder="2026-01-31T00:00:00Z" autocomplete="off"; }
+            label { span { "Names the id" } input name="id" value=(value("id")) placeholder="wh_…, pi_…" autocomplete="off" spellcheck="false"; }
+            button { "Look" }
+        }
+        @if let Some(id) = fields.some("id") { p { a href={ (SCREEN) "/letter?id=" (quoted(id)) } { "Show the one with this id whole" } } }
+    }
+}
+
+fn asked(console: &Arc<Console>, fields: &Fields) -> Result<Asked, Problem> {
+    let wrong = |text: String| Problem::asked(console, SCREEN, text);
+    let mut queues = Vec::new();
+    for name in fields.all("queue") {
+        queues.push(Source::named(&console.settings.aws, name).map_err(|error| wrong(error.to_string()))?);
+    }
+    let moment = |name: &str| match fields.some(name).map(str::parse::<Timestamp>) {
+        None => Ok(None),
+        Some(Ok(at)) => Ok(Some(at)),
+        Some(Err(_)) => Err(wrong(format!("{name}: a time is written 2026-01-31T00:00:00Z"))),
+    };
+    let text = |name: &str| fields.some(name).map(str::to_owned);
+    let filter = Filter {
+        queues,
+        reason: text("reason"),
+        endpoint: text("endpoint"),
+        since: moment("since")?,
+        until: moment("until")?,
+        ids: fields.all("id").map(str::to_owned).collect(),
+    };
+    let names = ["queue", "reason", "endpoint", "since", "until", "id"];
+    let pairs =
+        names.iter().flat_map(|name| fields.all(name).map(move |value| format!("{name}={}", quoted(value))));
+    Ok(Asked { filter, query: pairs.collect::<Vec<_>>().join("&") })
+}
+
+/// What a redrive would do, and the form that has it done.
+pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let asked = asked(console, &request.query)?;
+    let settings = &console.settings;
+    let outlook = foresee(&settings.aws, settings.clock, &asked.filter, MOST).await.map_err(problem)?;
+    let token = console.guard.form(REDRIVE).map_err(problem)?;
+    let count = |all: bool| -> u64 {
+        let each = outlook.groups.iter().flat_map(|group| &group.predictions);
+        each.filter(|one| one.prediction.is_sent(all)).map(|one| one.count).sum()
+    };
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href={ (SCREEN) "?" (asked.query) } { "Dead letters" } " / redrive" }
+        div.title { h1 { "Redrive" } strong.verdict.implied { "nothing is sent yet" } }
+        (steps(1))
+        (foretold(&outlook))
+        @if count(true) == 0 { div.note { p { "Nothing of these would be sent." } } }
+        @else if !settings.is_writing {
+            div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
+                code { "tollgate dlq redrive --yes --reason TEXT" } "." } }
+        } @else if console.runs.is_one_under_way() {
+            div.note.warn { p { "Another redrive is under way: one after the other." } }
+        } @else {
+            form.card.act method="post" action={ (SCREEN) "/redrive" } {
+                h2 { "Send them back" }
+                input type="hidden" name="token" value=(token);
+                input type="hidden" name="filter" value=(asked.query);
+                div.filters {
+                    label { span { "Messages a second, at most" } input type="number" name="rate" value=(USUAL_RATE) min="1" max=(FASTEST) required; }
+                    label { span { "Of each queue, at most" } input type="number" name="limit" min="1" placeholder="all that wait"; }
+                    label { span { "Wait for what comes back, seconds" } input type="number" name="watch" value=(WATCH_SECONDS) min="0" max="3600" required; }
+                }
+                @if count(true) > count(false) {
+                    label.check { input type="checkbox" name="all" value="1"; " Send the " (count(true) - count(false)) " that would conflict or fail again, too" }
+                }
+                label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
+                p { button.main { "Send " (count(false)) " back" } span.dim { " It can be stopped: what was not sent stays where it is." } }
+            }
+        }
+    };
+    shows(page(console, "Redrive", SCREEN, content))
+}
+
+/// Where in the wizard this is.
+fn steps(at: usize) -> Markup {
+    html! {
+        ol.steps aria-label="Steps" {
+            @for (number, name) in ["choose", "what would happen", "send", "report"].iter().enumerate() {
+                li aria-current=[(number == at).then_some("step")] { (name) }
+            }
+        }
+    }
+}
+
+fn foretold(outlook: &Outlook) -> Markup {
+    html! {
+        section.card aria-labelledby="foretold" {
+            h2 #foretold { "What would happen" small { " each was decoded with the endpoint's present settings, and held against the ledger" } }
+            @if outlook.groups.is_empty() { p.dim { "None is there." } } @else {
+                div.scroll tabindex="0" {
+                    table.rows {
+                        thead { tr { th { "queue" } th { "reason" } th { "endpoint" } th.number { "count" } th { "what would happen" } th { "sent" } } }
+                        tbody { @for group in &outlook.groups { @for one in &group.predictions {
+                            @let alike = &group.group.alike;
+                            tr {
+                                td { (shown(&alike.queue)) }
+                                td { (shown(&alike.reason)) }
+                                td { (shown(alike.endpoint.as_deref().unwrap_or("unknown"))) }
+                                td.number { (one.count) }
+                                td { (shown(&one.prediction)) }
+                                td { @if one.prediction.is_sent(false) { span.state.done { "✓ yes" } }
+                                    @else if one.prediction.is_sent(true) { span.state.waiting { "if you say so" } }
+                                    @else { span.state { "– no" } } }
+                            }
+                        } } }
+                    }
+                }
+            }
+            @for queue in &outlook.cut { p.dim { (shown(queue)) " has more than was looked at." } }
+        }
+    }
+}
+
+/// Begins a redrive.
+pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
+    let form = &request.form;
+    let refused = |text: &str| Problem::refused(console, SCREEN, text);
+    if !console.settings.is_writing {
+        return Err(refused("This console only reads: it was started without --write."));
+    }
+    if !console.guard.takes_form(REDRIVE, form.one("token")) {
+        return Err(refused("The page is too old, or was sent before. Open it again."));
+    }
+    let wrong = |text: &str| Problem::asked(console, SCREEN, text);
+    let rate = form.one("rate").parse().ok().filter(|rate| (1..=FASTEST).contains(rate));
+    let limit = form.some("limit").map(str::parse::<u64>).transpose();
+    let plan = Plan {
+        filter: asked(console, &Fields::read(form.one("filter")))?.filter,
+        rate: rate.ok_or_else(|| wrong("a rate is from 1 to 500 messages a second"))?,
+        most: limit.map_err(|_| wrong("a limit is a number"))?,
+        all: form.some("all").is_some(),
+    };
+    let watch = form.one("watch").parse().map_err(|_| wrong("so many seconds is a number"))?;
+    let reason: Reason =
+        form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
+    let settings = &console.settings;
+    match console.runs.begin(settings.aws.clone(), settings.clock, plan, reason, watch).await {
+        Ok(Some(number)) => Ok(see(&format!("{SCREEN}/runs/{number}"))),
+        Ok(None) => Err(refused("Another redrive is under way: one after the other.")),
+        Err(problem) => Err(Problem::of(console, SCREEN, &problem)),
+    }
+}
+
+/// A redrive that was begun here.
+pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
+    let Some(run) = number.parse().ok().and_then(|number| console.runs.one(number)) else {
+        return Err(Problem::nothing(console));
+    };
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Dead letters" } " / redrive" }
+        (progress(&run, number))
+    };
+    shows(page(console, "Redrive", SCREEN, content))
+}
+
+fn progress(run: &Run, number: &str) -> Markup {
+    let (done, expected) = (run.looked_at(), run.expected);
+    let difference = run.difference();
+    let follow = difference.is_none().then(|| format!("{SCREEN}/runs/{number}"));
+    html! {
+        div #run data-follow=[follow] {
+            div.title {
+                h1 { "Redrive" }
+                @match &difference {
+                    None if run.is_stopping() => strong.verdict.waiting { "stopping" },
+                    None => strong.verdict.waiting { "under way" },
+                    Some(done) if done.error.is_some() => strong.verdict.stopped { "ended by an error" },
+                    Some(done) if done.stopped => strong.verdict.waiting { "stopped" },
+                    Some(_) => strong.verdict.done { "done" },
+                }
+            }
+            (steps(if difference.is_some() { 3 } else { 2 }))
+            p.reason { "“" (shown(&run.reason)) "”" }
+            p.facts { span { "begun " (time(run.began)) } span { "at most " (run.plan.rate) " a second" } span { "recorded as " a href={ "/audit?id=" (run.act) } { (run.act) } } }
+            section.card aria-labelledby="progress" {
+                h2 #progress { (done) " of about " (expected) " looked at" }
+                progress max=(expected.max(1)) value=(done.min(expected)) aria-label="Looked at" {}
+                @if difference.is_none() {
+                    @if run.is_watching() { p.dim { "What comes back is looked for." } }
+                    form method="post" action={ (SCREEN) "/runs/" (number) "/cancel" } {
+                        input type="hidden" name="token" value=(run.cancel);
+                        button.danger disabled[run.is_stopping()] { "Stop it" }
+                        span.dim { " after the message at hand" }
+                    }
+                }
+            }
+            @if let Some(difference) = &difference { (report(difference)) }
+        }
+    }
+}
+
+fn report(difference: &Difference) -> Markup {
+    html! {
+        ul.figures {
+            li { span { "sent back" } strong { (difference.sent()) } }
+            li.bad[difference.left() > 0] { span { "left where they were" } strong { (difference.left()) } }
+            li.bad[difference.came_back > 0] { span { "came back" } strong { (difference.came_back) } }
+        }
+        @if let Some(error) = &difference.error { div.note.bad { p { (shown(error)) } } }
+        @if difference.stopped { div.note.warn { p { "It was stopped. What was not sent is where it was: begin again, and it goes on." } } }
+        @if !difference.moved.is_empty() {
+            section.card aria-labelledby="report" {
+                h2 #report { "What went where" }
+                div.scroll tabindex="0" {
+                    table.rows {
+                        thead { tr { th { "from" } th { "reason" } th { "foreseen" } th { "to" } th.number { "sent" } th.number { "left" } } }
+                        tbody { @for moved in &difference.moved {
+                            tr {
+                                td { (shown(&moved.alike.queue)) }
+                                td { (shown(&moved.alike.reason)) }
+                                td { (shown(&moved.prediction)) }
+                                td { @for to in moved.sent.keys() { (shown(to)) " " } }
+                                td.number { (moved.sent.values().sum::<u64>()) }
+                                td.number { (moved.left) }
+                            }
+                        } }
+                    }
+                }
+            }
+        }
+        p { a.button href=(SCREEN) { "What waits now" } }
+    }
+}
+
+/// Has a redrive end.
+pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) -> Answer {
+    let Some(run) = number.parse().ok().and_then(|number| console.runs.one(number)) else {
+        return Err(Problem::nothing(console));
+    };
+    if !is_same(&run.cancel, request.form.one("token")) {
+        return Err(Problem::refused(console, SCREEN, "The form is none of this redrive's."));
+    }
+    run.stop();
+    Ok(see(&format!("{SCREEN}/runs/{number}")))
+}
+
+fn under_way(console: &Arc<Console>) -> Markup {
+    html! {
+        @for (number, run) in console.runs.all().iter().rev() {
+            p.note { a href={ (SCREEN) "/runs/" (number) } { "A redrive" } " begun " (time(run.began))
+                @if run.difference().is_none() { ", under way" } @else { ", ended" } ": “" (shown(&run.reason)) "”" }
+        }
+    }
+}
+
+/// One dead letter, whole.
+pub(crate) async fn letter(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let id = request.query.one("id");
+    let settings = &console.settings;
+    let found = find(&settings.aws, settings.clock, Source::all(), id, MOST).await.map_err(problem)?;
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Dead letters" } " / one" }
+        @match &found {
+            None => { h1 { "No dead letter names " code { (shown(id)) } } div.note { p { "It was redriven or deleted, or somebody else looks at it: look again in two minutes." } } }
+            Some((letter, dead, explained)) => {
+                div.title { h1 { (shown(&letter.alike.reason)) } strong.verdict.implied { (shown(&explained.prediction)) } }
+                p.facts { span { "in " (shown(&letter.alike.queue)) } span { "sent " (time(letter.sent_at)) } span { "deleted " (time(letter.expires_at)) }
+                    span { "received " (many(usize::try_from(letter.receives).unwrap_or(0), "time")) } }
+                p { @for id in &letter.ids { (id_link("/find?id=", id)) " " } }
+                div.note { p { strong { "What to do: " } (advice(&letter.alike.queue, &letter.alike.reason)) } }
+                @for event in &explained.events {
+                    section.card { h2 { (words(event.kind)) } dl.pairs {
+                        dt { "Event" } dd { (id_link("/find?id=", &event.id)) }
+                        dt { "Claim" } dd { code.wrap { (shown(&event.claim)) } }
+                        dt { "Behind a later state" } dd { (match event.is_behind { Some(true) => "yes", Some(false) => "no", None => "not known" }) }
+                    } }
+                }
+                section.card { h2 { "Body, masked" } (json(&masked(dead.body().as_bytes()))) }
+            }
+        }
+    };
+    shows(page(console, "A dead letter", SCREEN, content))
+}
