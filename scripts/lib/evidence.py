@@ -34,7 +34,7 @@ class Evidence:
     dead: list[dict[str, Any]]
     archive: list[dict[str, Any]]
     # The decisions on payments of high value, by our id of the event.
-    decisions: dict[str, set[str]]
+    decisions: dict[str, list[dict[str, Any]]]
     # What the proxy did, and what the campaign did, each with its time.
     faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     moments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -103,10 +103,10 @@ def read(folder: Path) -> Evidence:
     # Beside a transaction's events stand its latest state, its aliases and the decisions on them.
     items = list(map(plain, lines(folder / "transactions.jsonl")))
     transactions = [item for item in items if "event" in item]
-    decisions = defaultdict(set)
+    decisions = defaultdict(list)
     for item in items:
         if "fraud_decision" in item:
-            decisions[item["event_id"]].add(item["fraud_decision"])
+            decisions[item["event_id"]].append(item)
     for item in transactions:
         item["event"] = json.loads(item["event"])
     alerts = [json.loads(json.loads(line["body"])["Message"]) for line in lines(folder / "alerts.jsonl")]

@@ -270,12 +270,15 @@ class Referee:
     def judge_decision(self, key: Key, due: Due) -> None:
         """What the check of payments of high value decided, and whom it told (docs/SEMANTICS.md, 9.7 and 10)."""
         is_suspicious = any(reading.get("is_flagged") for reading in due.readings)
-        decisions = {one for copy in self.bus[key] for one in self.evidence.decisions.get(copy["id"], ())}
+        items = [one for copy in self.bus[key] for one in self.evidence.decisions.get(copy["id"], ())]
+        decisions = {one["fraud_decision"] for one in items}
         flagged = self.bus[key[0], f"{key[1]}:flagged"]
         # The workflow could not go on with it, and operators can start it again.
         is_dead = any(one["id"] in letter["body"] for letter in self.evidence.dead for one in self.bus[key])
         if not is_suspicious:
-            if decisions - {"approve"} or flagged:
+            # How many payments of one customer come at a time is the seed's doing.
+            is_many = any("velocity" in reason for one in items for reason in one["fraud_reasons"])
+            if not is_many and (decisions - {"approve"} or flagged):
                 self.note("altered", f"it is suspected: {decisions}, {len(flagged)} times flagged", event=key)
             return
         if is_dead:
