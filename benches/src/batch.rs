@@ -395,6 +395,7 @@ impl Sender {
                 claimed: first.event_id.to_string().into(),
                 conflicts: Vec::new(),
                 only_transaction: None,
+                replayed_by: None,
             },
             request: RequestParts { headers: self.endpoint.kept_headers(&headers), query: String::new() },
             encoding,

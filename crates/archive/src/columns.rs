@@ -53,6 +53,7 @@ pub fn schema() -> SchemaRef {
         optional("reason", DataType::Utf8),
         optional("part", DataType::Int32),
         optional("taken_in_at", moment()),
+        optional("replayed_by", DataType::Utf8),
     ]))
 }
 
@@ -81,6 +82,7 @@ pub(super) fn record_batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError>
         optional_texts(all().map(Entry::reason)),
         Arc::new(all().map(part).collect::<Int32Array>()),
         optional_moments(all().map(|entry| entry.row()?.receipt.taken_in_at)),
+        optional_texts(all().map(|entry| entry.row()?.replayed_by.as_deref())),
     ];
     RecordBatch::try_new(schema(), columns)
 }

@@ -67,7 +67,7 @@ pub(super) fn partition(received_at: Timestamp) -> String {
 }
 
 /// Columns whose values repeat from row to row.
-const REPETITIVE: [&str; 17] = [
+const REPETITIVE: [&str; 18] = [
     "endpoint",
     "provider",
     "source_ip",
@@ -75,6 +75,7 @@ const REPETITIVE: [&str; 17] = [
     "key_id",
     "outcome",
     "reason",
+    "replayed_by",
     "headers.list.element.name",
     "events.list.element.type",
     "events.list.element.category",

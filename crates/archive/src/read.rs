@@ -20,8 +20,12 @@ use parquet::{
     },
     bloom_filter::Sbbf,
     errors::ParquetError,
-    file::metadata::{
-        ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
+    file::{
+        metadata::{
+            ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder,
+            RowGroupMetaData,
+        },
+        statistics::Statistics,
     },
 };
 use tollgate_core::Timestamp;
@@ -48,6 +52,13 @@ pub enum Wanted {
         fields: &'static [&'static str],
         /// The text.
         text: String,
+    },
+    /// Those that arrived in this time.
+    Received {
+        /// From this moment on.
+        from: Timestamp,
+        /// Before this moment.
+        to: Timestamp,
     },
 }
 
@@ -76,6 +87,7 @@ pub struct ArchivedRow {
     pub events: Vec<String>,
     pub reason: Option<String>,
     pub part: i32,
+    pub replayed_by: Option<String>,
 }
 
 /// An object that cannot be read.
@@ -266,6 +278,12 @@ fn rows(
             std::iter::once("webhook_id".to_owned()).chain(unread).collect()
         }
         Wanted::Event { fields, .. } => fields.iter().map(|field| of_event(field)).collect(),
+        Wanted::Received { from, to } => {
+            if !may_be_of(&metadata, *from, *to) {
+                return Ok(None);
+            }
+            vec!["received_at".to_owned()]
+        }
     };
     let builder = ParquetPushDecoderBuilder::try_new_decoder(metadata)?;
     let searched = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
@@ -290,6 +308,18 @@ fn of_footer(metadata: &ParquetMetaData, id: &str) -> (bool, bool) {
     (may_hold, has_unread)
 }
 
+/// Whether the statistics leave room for rows of this time.
+fn may_be_of(metadata: &ParquetMetaData, from: Timestamp, to: Timestamp) -> bool {
+    metadata.row_groups().iter().any(|group| {
+        let column = group.columns().iter().find(|column| column.column_path().string() == "received_at");
+        let Some(Statistics::Int64(known)) = column.and_then(|column| column.statistics()) else {
+            return true;
+        };
+        let (Some(first), Some(last)) = (known.min_opt(), known.max_opt()) else { return true };
+        *first < to.as_microsecond() && *last >= from.as_microsecond()
+    })
+}
+
 fn matches(batch: &RecordBatch, wanted: &Wanted) -> Result<BooleanArray, ArrowError> {
     let missing = |name: &str| ArrowError::SchemaError(format!("no column {name}"));
     let column = |name: &'static str| batch.column_by_name(name).ok_or_else(|| missing(name));
@@ -306,6 +336,12 @@ fn matches(batch: &RecordBatch, wanted: &Wanted) -> Result<BooleanArray, ArrowEr
                 own == id || (!own.starts_with(WEBHOOK) && says_so(row))
             };
             Ok((0..batch.num_rows()).map(|row| Some(is_one(row))).collect())
+        }
+        Wanted::Received { from, to } => {
+            let moments = column("received_at")?.as_primitive_opt::<TimestampMicrosecondType>();
+            let moments = moments.ok_or_else(|| missing("received_at"))?;
+            let time = from.as_microsecond()..to.as_microsecond();
+            Ok(moments.iter().map(|at| at.map(|at| time.contains(&at))).collect())
         }
         Wanted::Event { fields, text } => {
             let events = column("events")?.as_list_opt::<i32>().ok_or_else(|| missing("events"))?;
@@ -360,6 +396,7 @@ fn read(batch: &RecordBatch) -> Result<Vec<ArchivedRow>, ReadError> {
                 .collect(),
             reason: optional("reason"),
             part: parts.filter(|parts| !parts.is_null(row)).map_or(0, |parts| parts.value(row)),
+            replayed_by: optional("replayed_by"),
         })
     };
     (0..batch.num_rows()).map(one).collect()

@@ -81,6 +81,7 @@ fn row(number: u128, received_at: &str, body: &[u8]) -> Row<'static> {
         outcome: Outcome::Processed,
         reason: None,
         part: 0,
+        replayed_by: None,
     }
 }
 
@@ -145,6 +146,7 @@ fn check(object: &[u8], rows: &[(Row<'static>, Vec<u8>)]) {
     text("only_transaction", |row| row.only_transaction.clone());
     text("outcome", |row| Some(row.outcome.as_str().to_owned()));
     text("reason", |row| row.reason.clone());
+    text("replayed_by", |row| row.replayed_by.clone());
     let part = column("part").as_any().downcast_ref::<Int32Array>().unwrap();
     let expected: Vec<i32> = rows.iter().map(|(row, _)| row.part.try_into().unwrap()).collect();
     assert_eq!(part.values().to_vec(), expected);

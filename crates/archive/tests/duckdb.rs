@@ -58,6 +58,7 @@ fn entry(number: u128, body: &[u8], amount: &str, currency: &str) -> Entry {
         outcome: Outcome::Processed,
         reason: None,
         part: 0,
+        replayed_by: None,
     };
     Entry { line: Written::Webhook(Box::new(row)), body: body.to_vec() }
 }

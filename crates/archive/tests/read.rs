@@ -73,6 +73,7 @@ fn webhook(second: i64, body: Vec<u8>) -> Entry {
         outcome: Outcome::Processed,
         reason: None,
         part: 0,
+        replayed_by: None,
     };
     Entry { line: Line::Webhook(Box::new(row)), body }
 }
@@ -185,6 +186,18 @@ fn an_object_without_an_id_is_told_by_its_end() {
     let old = without_filters(&object);
     assert_eq!(find(&old, wanted("order-1234")).0.len(), 1, "what has no filter is looked through");
     assert_eq!(find(&old, wanted("order-x1")).0, []);
+}
+
+#[test]
+fn rows_of_a_time_are_read_and_of_another_time_nothing() {
+    let entries = [webhook(1, b"{}".to_vec()), webhook(2, noise(300_000)), webhook(3, noise(300_000))];
+    let object = encode(&entries).unwrap();
+    let at = |second| webhook_id(second).arrived_at();
+    for (from, to, expected) in [(1, 4, 3), (1, 3, 2), (2, 3, 1), (0, 1, 0), (4, 9, 0)] {
+        let (rows, read) = find(&object, Wanted::Received { from: at(from), to: at(to) });
+        assert_eq!(rows.len(), expected, "{from} {to}");
+        assert!(expected > 0 || read < 100_000, "{read} bytes of another time");
+    }
 }
 
 #[test]

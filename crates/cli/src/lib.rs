@@ -28,6 +28,7 @@ mod provider_cells;
 mod providers_page;
 mod reconcile;
 mod rejected;
+mod replay;
 mod search;
 mod send;
 pub mod signer;
@@ -86,6 +87,8 @@ enum Command {
     Search(Box<search::Args>),
     /// Serve web pages on this machine that show, find and do the same
     Console(console::Args),
+    /// Send webhooks of the archive again, here, to another environment, a file or an address; or read them again
+    Replay(Box<replay::Args>),
     /// Print the completions of a shell
     Completions(manual::CompletionsArgs),
     /// Write the manual pages into a folder
@@ -135,6 +138,7 @@ pub fn run() -> ExitCode {
             Command::Doctor(args) => doctor::run(args).await,
             Command::Search(args) => search::run(*args).await,
             Command::Console(args) => console::run(args).await,
+            Command::Replay(args) => replay::run(*args).await,
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),
             Command::Dlq(args) => dlq::run(args).await,

@@ -34,6 +34,7 @@ impl Target {
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             platform: self.platform()?,
+            profile: None,
         };
         place.connect().await
     }

@@ -92,13 +92,16 @@ impl Platform {
 
     #[allow(clippy::disallowed_methods, reason = "the tests' one setting; without it they cannot run")]
     async fn locked(lock: impl FnOnce(&File) -> std::io::Result<()>) -> Self {
-        static TESTS: AtomicU32 = AtomicU32::new(0);
         let path = std::env::var_os("TOLLGATE_PLATFORM").expect(
             "no platform: these tests run against the local platform, which `make test` starts \
              (or `scripts/local/platform run -- cargo test -p tollgate-e2e`)",
         );
-        let path = PathBuf::from(path);
-        let text = std::fs::read(&path)
+        Self::at(Path::new(&path), lock).await
+    }
+
+    async fn at(path: &Path, lock: impl FnOnce(&File) -> std::io::Result<()>) -> Self {
+        static TESTS: AtomicU32 = AtomicU32::new(0);
+        let text = std::fs::read(path)
             .expect("TOLLGATE_PLATFORM names the platform.json of `scripts/local/platform up`");
         let file: Value = serde_json::from_slice(&text).expect("platform.json is JSON");
         let held = File::create(path.with_file_name("tests.lock")).unwrap();
@@ -114,6 +117,40 @@ impl Platform {
             format!("{:x}{:x}{}", since.as_microsecond(), std::process::id(), TESTS.fetch_add(1, SeqCst));
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { file, config, http, unique, since, strict: None, _lock: held }
+    }
+
+    /// Another platform on this machine, with the same endpoints and keys, until it is dropped. It starts in half a minute.
+    pub async fn second(&self) -> Second {
+        let suffix = format!("{}-b", self.suffix().get(..18).unwrap_or(self.suffix()));
+        let script = root().join("scripts/local/platform");
+        let mut up = Command::new(&script);
+        up.current_dir(root());
+        up.args([
+            "up",
+            "--no-build",
+            "--suffix",
+            &suffix,
+            "--copies",
+            "validator=1",
+            "--copies",
+            "processor=1",
+        ]);
+        let done = up.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let path = root().join(".local/run").join(&suffix).join("platform.json");
+        let stopping = Stopping { script, suffix };
+        let other = Self::at(&path, |_| Ok(()));
+        let platform = Self { unique: self.unique.clone(), ..other.await };
+        let listing = platform.endpoints().endpoints(None).await.unwrap().unwrap();
+        for endpoint in listing.endpoints.into_iter().flatten() {
+            let own = endpoint.secret.strip_prefix("secretsmanager:").unwrap().to_owned();
+            let theirs = own.replace(platform.suffix(), self.suffix());
+            let key = aws_sdk_secretsmanager::Client::new(&self.config).get_secret_value().secret_id(theirs);
+            let key = key.send().await.unwrap().secret_string.unwrap();
+            let put = aws_sdk_secretsmanager::Client::new(&platform.config).put_secret_value();
+            put.secret_id(own).secret_string(key).send().await.unwrap();
+        }
+        Second { platform, path, _stopping: stopping }
     }
 
     /// The same, where the AWS peer is as strict as AWS: it refuses what AWS refuses, and answers batch calls in part.
@@ -424,6 +461,46 @@ impl Platform {
             Ok(found) => found,
             Err(_) => panic!("after {} s still waiting until {what}", bound.as_secs()),
         }
+    }
+}
+
+/// A second platform.
+pub struct Second {
+    platform: Platform,
+    path: PathBuf,
+    _stopping: Stopping,
+}
+
+impl Second {
+    /// Its platform file.
+    pub fn path(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+}
+
+impl std::ops::Deref for Second {
+    type Target = Platform;
+
+    fn deref(&self) -> &Platform {
+        &self.platform
+    }
+}
+
+/// Stops a platform when it is dropped.
+struct Stopping {
+    script: PathBuf,
+    suffix: String,
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        let down =
+            Command::new(&self.script).args(["down", "--suffix", &self.suffix]).current_dir(root()).output();
+        assert!(
+            down.is_ok_and(|done| done.status.success()) || std::thread::panicking(),
+            "{} stays up",
+            self.suffix
+        );
     }
 }
 

@@ -250,6 +250,7 @@ fn entry(number: usize) -> Entry {
         outcome: Outcome::Processed,
         reason: None,
         part: 0,
+        replayed_by: None,
     };
     Entry { line: Line::Webhook(Box::new(row)), body: body.into_bytes() }
 }

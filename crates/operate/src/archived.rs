@@ -47,9 +47,9 @@ pub(crate) struct Archive {
 
 /// An object.
 #[derive(Debug, Clone)]
-struct Object {
-    key: String,
-    length: u64,
+pub(crate) struct Object {
+    pub(crate) key: String,
+    pub(crate) length: u64,
     written_at: Option<Timestamp>,
 }
 
@@ -118,8 +118,27 @@ impl Archive {
         Ok(found)
     }
 
+    /// The rows of an object that arrived in a time, in the order in which they arrived.
+    pub(crate) async fn of_object(
+        &self,
+        object: Object,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> anyhow::Result<Vec<ArchivedRow>> {
+        let found = self.search_one(object, Arc::new(Wanted::Received { from, to })).await?;
+        let mut rows: Vec<ArchivedRow> = found.into_iter().map(|found| found.row).collect();
+        let order = |row: &ArchivedRow| (row.received_at, row.webhook_id.clone(), row.part);
+        rows.sort_by_cached_key(order);
+        Ok(rows)
+    }
+
     /// The objects whose keys begin so, `most` at most, in the order of their first rows.
-    async fn objects(&self, prefix: &str, most: usize, found: &mut Findings) -> anyhow::Result<Vec<Object>> {
+    pub(crate) async fn objects(
+        &self,
+        prefix: &str,
+        most: usize,
+        found: &mut Findings,
+    ) -> anyhow::Result<Vec<Object>> {
         let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let mut pages = list.into_paginator().send();
         let (mut objects, mut in_glacier) = (Vec::new(), 0_usize);

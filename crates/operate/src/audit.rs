@@ -146,6 +146,19 @@ impl Act {
         Ok(act)
     }
 
+    /// The same act, recorded at another environment that it changes as well: before anything is done there.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin)'s.
+    pub async fn at_another(&self, aws: &Aws) -> anyhow::Result<Self> {
+        let begun = Record { actor: aws.actor().await?, ..self.begun.clone() };
+        let (s3, bucket) = bucket(aws).await?;
+        let act = Self { s3, bucket, begun, parts: 0 };
+        act.put(&act.begun).await.context("recording what is to be done; nothing was done")?;
+        Ok(act)
+    }
+
     /// The act's name, which all of its records have.
     pub fn name(&self) -> &str {
         &self.begun.act

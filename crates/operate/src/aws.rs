@@ -23,6 +23,8 @@ pub struct Place {
     pub region: Option<String>,
     /// What `scripts/local/platform up` said.
     pub platform: Option<Platform>,
+    /// The AWS profile, where it is not the usual one.
+    pub profile: Option<String>,
 }
 
 /// What `scripts/local/platform up` says of the local platform.
@@ -82,7 +84,7 @@ impl Place {
     ///
     /// When the suffix fits no resource's name.
     pub async fn connect(self) -> anyhow::Result<Aws> {
-        let Self { suffix, endpoint_url, region, platform } = self;
+        let Self { suffix, endpoint_url, region, platform, profile } = self;
         let from_platform = |f: fn(&Platform) -> &String| platform.as_ref().map(f).cloned();
         let suffix = suffix.or_else(|| from_platform(|p| &p.suffix));
         let names = Names::new(suffix.unwrap_or_else(|| "dev".to_owned()))?;
@@ -90,6 +92,9 @@ impl Place {
         let region = region.or_else(|| from_platform(|p| &p.region));
 
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
         if let Some(region) = region {
             loader = loader.region(Region::new(region));
         }

@@ -16,6 +16,7 @@ pub mod provider_api;
 pub mod queues;
 pub mod reconcile;
 pub mod rejected;
+pub mod replay;
 pub mod search;
 pub mod secrets;
 pub mod shown;

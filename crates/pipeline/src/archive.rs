@@ -63,6 +63,9 @@ pub struct Row<'a> {
     /// Which part of its events this is, counted from 0: those of a large delivery are in several rows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub part: u32,
+    /// The operator's act that sent it again from an archive; none of a first delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_by: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -164,6 +167,7 @@ pub(crate) fn write_line<'e>(
         only_transaction: message.notes.only_transaction.as_deref(),
         reason: ending.reason,
         part: ending.part,
+        replayed_by: message.notes.replayed_by.as_deref(),
     };
     line.push_str(&serde_json::to_string(&head)?);
     line.pop();
@@ -199,6 +203,7 @@ pub(crate) fn row_bytes_at_most(message: &QueuedMessage<'_>, events: usize) -> u
         message.key_id,
         message.notes.body_sha256.as_ref(),
         message.notes.only_transaction.as_deref().unwrap_or_default(),
+        message.notes.replayed_by.as_deref().unwrap_or_default(),
     ];
     let texts: usize = texts.iter().map(|text| 6 * text.len()).sum();
     let body = message.escaped_body.map_or(6 * message.body.len(), |escaped| 2 * escaped.len());
@@ -222,6 +227,8 @@ struct Head<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "is_zero")]
     part: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_by: Option<&'a str>,
 }
 
 /// The fields of a [`Receipt`].

@@ -19,4 +19,5 @@ mod pace;
 pub mod ports;
 pub mod process;
 pub mod rejected;
+pub mod replay;
 pub mod silence;

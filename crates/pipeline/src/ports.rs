@@ -226,6 +226,11 @@ pub const LEDGER_RETENTION_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// [`LEDGER_RETENTION_SECONDS`], because some providers date each of their tries of an event, for some days (Adyen: a week).
 pub const TOO_OLD_SECONDS: i64 = LEDGER_RETENTION_SECONDS - 7 * 24 * 60 * 60;
 
+/// So long after it arrived a webhook of the archive can be sent again: 16 days. A claim that it makes ends 30 days after its
+/// arrival, as that of its first delivery did ([`LEDGER_RETENTION_SECONDS`]), and until then what is set aside of it is among the
+/// dead letters, which are kept for 14 days.
+pub const REPLAY_SECONDS: i64 = LEDGER_RETENTION_SECONDS - 14 * 24 * 60 * 60;
+
 /// How long a claim says that a message is set aside: 13 days, a day less than dead letters are kept. Then a further copy is a
 /// message again, so that one that is acknowledged can always be found.
 pub const ASIDE_SECONDS: i64 = 13 * 24 * 60 * 60;

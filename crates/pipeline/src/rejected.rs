@@ -306,6 +306,7 @@ fn might_be_genuine(rejection: &Rejection) -> bool {
         Rejection::Content(_) => true,
         Rejection::UnknownEndpoint
         | Rejection::NoProvider
+        | Rejection::Archived(_)
         | Rejection::TooLarge { .. }
         | Rejection::Unavailable(_) => false,
     }

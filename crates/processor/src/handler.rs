@@ -12,7 +12,7 @@ use tollgate_lambda::{
     start::{Invocation, Payload},
 };
 use tollgate_pipeline::{
-    intake::attribute,
+    intake::{attribute, is_taken_later},
     ports::PortError,
     process::{Record, Report},
     silence::{self, Checked},
@@ -150,6 +150,11 @@ fn log_durations(
     let ended_at = clock::now();
     let (mut queue_wait, mut end_to_end) = (Durations::default(), Durations::default());
     for record in records.iter().filter(|record| !failed.contains(record.message_id)) {
+        let receipt = record.attributes.iter().find(|one| one.0 == attribute::RECEIPT);
+        // Days may lie between: that says nothing of the queue.
+        if receipt.is_some_and(|one| is_taken_later(one.1)) {
+            continue;
+        }
         let received_at = record.attributes.iter().find(|one| one.0 == attribute::RECEIVED_AT);
         let received_at = received_at.and_then(|one| one.1.parse::<tollgate_core::Timestamp>().ok());
         // Clocks of two machines may differ.

@@ -19,7 +19,8 @@ use tracing::{Instrument, Level, error_span, info, warn};
 
 use crate::{
     context::Context,
-    event::{Request, Route},
+    event::{EventError, Request, Route},
+    replayed,
 };
 
 /// How long a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
@@ -47,6 +48,7 @@ const NO_ENDPOINT: &str = "unknown";
 pub(crate) enum Reply {
     Http(Response),
     Kept(Verdict),
+    Replayed(tollgate_pipeline::replay::Answer),
 }
 
 /// Answers a request. A problem is an answer too and never an error of the function: after an answer that is not 2xx
@@ -64,16 +66,21 @@ pub(crate) async fn handle(
     // Of the highest level, so that at any `LOG_LEVEL` each log line has the webhook's id.
     let span = error_span!("webhook", %webhook_id, request_id = invocation.request_id);
     let answer = async {
-        match Request::read(payload.text()) {
+        let answer = match Request::read(payload.text()) {
             Ok(request) => respond(&context, &webhook_id, &invocation, request).await,
             Err(problem) => {
+                let handed =
+                    (problem == EventError::NotHttp).then(|| replayed::read(payload.text())).flatten();
+                if let Some(handed) = handed {
+                    return Reply::Replayed(replayed::handle(&context, handed).await);
+                }
                 warn!(error = %problem, "event refused");
                 Answer::error(400, problem.to_string())
             }
-        }
+        };
+        Reply::Http(answer.into_response(&webhook_id))
     };
-    let answer = answer.instrument(span).await;
-    Ok(Reply::Http(answer.into_response(&webhook_id)))
+    Ok(answer.instrument(span).await)
 }
 
 /// Judges what was refused and kept, and takes it in where an operator says so.
@@ -321,7 +328,9 @@ impl Answer {
     fn from_rejection(rejection: &Rejection) -> Self {
         match rejection {
             Rejection::UnknownEndpoint => Self::error(404, "unknown endpoint"),
-            Rejection::NoProvider | Rejection::Content(_) => Self::error(400, rejection.to_string()),
+            Rejection::NoProvider | Rejection::Content(_) | Rejection::Archived(_) => {
+                Self::error(400, rejection.to_string())
+            }
             Rejection::TooLarge { .. } => Self::error(413, rejection.to_string()),
             // A forger must not learn why the signature failed.
             Rejection::Signature(_) => Self::error(401, "invalid signature"),

@@ -6,6 +6,7 @@
 mod context;
 mod event;
 mod handler;
+mod replayed;
 mod settings;
 
 use std::process::ExitCode;

@@ -15,6 +15,7 @@ async fn aws(platform: &Platform) -> Aws {
         endpoint_url: Some(platform.setting("aws_endpoint").to_owned()),
         region: Some(platform.setting("region").to_owned()),
         platform: None,
+        profile: None,
     };
     place.connect().await.unwrap()
 }

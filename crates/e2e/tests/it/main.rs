@@ -28,6 +28,7 @@ mod poison;
 mod reconcile;
 mod refusals;
 mod rejected;
+mod replay;
 mod rotation;
 mod routing;
 mod search;

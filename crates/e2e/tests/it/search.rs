@@ -33,6 +33,21 @@ fn found(arguments: &[&str]) -> (Vec<Value>, Value) {
     (lines, last)
 }
 
+/// How many webhooks a replay would send, of the last hour where no time is said.
+fn replayed(arguments: &[&str]) -> u64 {
+    let test = std::env::current_exe().unwrap();
+    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
+    command.arg("replay").args(arguments).args(["--json", "--rate", "1000"]);
+    if !arguments.contains(&"--from") {
+        command.args(["--from", "1h"]);
+    }
+    let output = command.output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr)));
+    let of_endpoints = told["counts"].as_object().unwrap().values();
+    of_endpoints.flat_map(|of| of.as_object().unwrap().values()).filter_map(Value::as_u64).sum()
+}
+
 fn ids(lines: &[Value]) -> Vec<String> {
     lines.iter().map(|line| line["provider_event_id"].as_str().unwrap_or_default().to_owned()).collect()
 }
@@ -133,6 +148,8 @@ async fn each_filter_finds_what_was_sent_and_nothing_else() {
     ];
     for (arguments, wanted) in &cases {
         expect(arguments, wanted);
+        let replayed = replayed(&[&["--metadata", of_mark.as_str()], arguments.as_slice()].concat());
+        assert_eq!(replayed, wanted.len() as u64, "a replay finds the same: {arguments:?}");
     }
 
     // Each id leads to it, without any other filter.

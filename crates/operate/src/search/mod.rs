@@ -7,6 +7,7 @@ pub mod duckdb;
 mod found;
 mod objects;
 mod query;
+mod rows;
 pub mod saved;
 mod sql;
 mod tables;

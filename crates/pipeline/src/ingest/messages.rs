@@ -44,8 +44,11 @@ impl Slice {
         IntakeMessage {
             event_id: self.event_ids.first().map(EventId::to_string).unwrap_or_default(),
             // The delivery's and not the event's: SQS would accept and drop another delivery's message for five minutes, which
-            // is perhaps the only one that the claim still admits.
-            deduplication_id: template.webhook_id.to_string(),
+            // is perhaps the only one that the claim still admits. So it would a replay's, of which the first may be set aside.
+            deduplication_id: match &template.notes.replayed_by {
+                None => template.webhook_id.to_string(),
+                Some(act) => format!("{}-{act}", template.webhook_id),
+            },
             // Another endpoint's payment of the same name is another payment, and must not wait for this one.
             group: format!("{}#{}", template.endpoint, self.transaction),
             ..template
@@ -56,7 +59,7 @@ impl Slice {
     pub(super) fn of_several(self, position: usize, template: &IntakeMessage) -> IntakeMessage {
         let only_transaction = Some(self.transaction.clone());
         let mut message = self.alone(template.clone());
-        message.deduplication_id = format!("{}-{position}", message.webhook_id);
+        message.deduplication_id = format!("{}-{position}", message.deduplication_id);
         message.notes.only_transaction = only_transaction;
         message
     }
@@ -85,6 +88,7 @@ pub(super) fn template(
             claimed: Cow::Owned(claimed(facts)),
             conflicts: Vec::new(),
             only_transaction: None,
+            replayed_by: None,
         },
         request: RequestParts {
             headers: endpoint.kept_headers(incoming.headers),

@@ -4,6 +4,7 @@
 mod claimed;
 mod health;
 mod messages;
+mod replay;
 mod request;
 
 use std::{collections::HashSet, iter::once, sync::Arc};
@@ -31,9 +32,11 @@ use crate::{
         Answers, Claim, Claims, IngestPorts, IntakeQueue, LedgerEntry, LedgerState, PayloadStore, PortError,
         PortResult, Sealing, Terms,
     },
+    replay::Mode,
 };
 
 pub use self::health::Health;
+pub use self::replay::Replay;
 pub use self::request::{Incoming, Judged, PROVIDER_HEADER, Rejection, Taken};
 
 /// How many events of one delivery are claimed at once.
@@ -110,6 +113,16 @@ impl<P: IngestPorts> Ingest<P> {
     ///
     /// [`Rejection`].
     pub async fn take(&self, endpoint: &Arc<Endpoint>, incoming: Incoming<'_>) -> Result<Taken, Rejection> {
+        self.take_with(endpoint, incoming, None).await
+    }
+
+    /// The same, of a first delivery or of a webhook that is sent again.
+    async fn take_with(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        incoming: Incoming<'_>,
+        replay: Option<&Replay<'_>>,
+    ) -> Result<Taken, Rejection> {
         let ring = self.keys.of(endpoint).await?;
         let newer;
         let verified = match self.verify(endpoint, &incoming, &ring).await {
@@ -120,7 +133,10 @@ impl<P: IngestPorts> Ingest<P> {
             }
             verdict => verdict?,
         };
-        self.take_verified(endpoint, incoming, verified, None).await
+        if let Some(replay) = replay {
+            replay.agrees(&verified)?;
+        }
+        self.take_verified(endpoint, incoming, verified, replay.map(Again::Replay)).await
     }
 
     /// What [`take`](Self::take) would say of a webhook that was refused when it arrived, as the endpoint and its keys are now:
@@ -137,8 +153,9 @@ impl<P: IngestPorts> Ingest<P> {
     ) -> Result<Judged, Rejection> {
         let ring = self.keys.read_now(endpoint).await?;
         let verified = self.verify(endpoint, &incoming, &ring).await?;
-        if taken_in_at.is_some() {
-            let taken = self.take_verified(endpoint, incoming, verified, taken_in_at).await?;
+        if let Some(now) = taken_in_at {
+            let taken =
+                self.take_verified(endpoint, incoming, verified, Some(Again::Refused { now })).await?;
             return Ok(Judged::Taken(taken));
         }
         let facts = facts_of(endpoint, verified.into())?;
@@ -151,26 +168,40 @@ impl<P: IngestPorts> Ingest<P> {
         endpoint: &Endpoint,
         incoming: Incoming<'_>,
         verified: Verified<'_>,
-        taken_in_at: Option<Timestamp>,
+        again: Option<Again<'_>>,
     ) -> Result<Taken, Rejection> {
         let facts = facts_of(endpoint, verified.into())?;
         let mut template = template(endpoint, &incoming, &verified, &facts);
-        template.notes.taken_in_at = taken_in_at;
-        if let Some(id) = verified.transmission_id() {
-            self.claim_transmission(endpoint, &template, id).await?;
+        let now = match again {
+            None => incoming.received_at,
+            Some(Again::Refused { now }) => {
+                template.notes.taken_in_at = Some(now);
+                now
+            }
+            Some(Again::Replay(replay)) => {
+                replay.mark(&mut template.notes);
+                replay.now
+            }
+        };
+        let taken = Taken {
+            event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
+            events: facts.len(),
+            duplicate: false,
+            on_duplicate: endpoint.on_duplicate(),
+            authenticity: template.notes.authenticity,
+            conflicts: 0,
+        };
+        if let Some(Again::Replay(Replay { mode: Mode::Foresee | Mode::Verify, .. })) = again {
+            return Ok(taken);
         }
-        let claims = self.claim(endpoint, &template, &facts).await?;
+        if let Some(id) = verified.transmission_id() {
+            self.claim_transmission(endpoint, &template, id, now).await?;
+        }
+        let claims = self.claim(endpoint, &template, &facts, now).await?;
         if !claims.unfinished.is_empty() {
             self.enqueue(messages(template, incoming.body, &facts, &claims), incoming.body).await?;
         }
-        Ok(Taken {
-            event_id: facts.first().map(|f| f.event_id.as_ref().to_owned()).unwrap_or_default(),
-            events: facts.len(),
-            duplicate: !claims.any_new,
-            on_duplicate: endpoint.on_duplicate(),
-            authenticity: verified.authenticity(),
-            conflicts: claims.conflicts.len(),
-        })
+        Ok(Taken { duplicate: !claims.any_new, conflicts: claims.conflicts.len(), ..taken })
     }
 
     /// Reads again what requests find due: endpoints, keys, certificates. It never returns, and runs beside the requests.
@@ -230,6 +261,7 @@ impl<P: IngestPorts> Ingest<P> {
         endpoint: &Endpoint,
         template: &IntakeMessage,
         id: &str,
+        now: Timestamp,
     ) -> Result<(), Rejection> {
         let entry = LedgerEntry {
             key: LedgerKey::of_transmission(endpoint.id(), id),
@@ -240,7 +272,7 @@ impl<P: IngestPorts> Ingest<P> {
             received_at: template.received_at,
             terms: terms(endpoint, template),
         };
-        match self.ledger.claim(&entry, template.received_at).await? {
+        match self.ledger.claim(&entry, now).await? {
             Claim::Known(known) if Fingerprint::contradict(&known.fingerprint, &entry.fingerprint) => {
                 error!(key = %entry.key, "known transmission came with another body");
                 self.ledger.conflict(&entry.key, &template.webhook_id, &entry.fingerprint).await?;
@@ -255,6 +287,7 @@ impl<P: IngestPorts> Ingest<P> {
         endpoint: &Endpoint,
         template: &IntakeMessage,
         facts: &[Facts<'_>],
+        now: Timestamp,
     ) -> Result<Claimed, Rejection> {
         let of_delivery = terms(endpoint, template);
         let terms_of = |facts: &Facts<'_>| Terms {
@@ -279,7 +312,7 @@ impl<P: IngestPorts> Ingest<P> {
             .filter(|entry| seen.insert((entry.key.clone(), entry.fingerprint.clone())))
             .collect();
         // Made before any is awaited: a closure kept across an await would bar the whole from moving between threads.
-        let claiming: Vec<_> = entries.iter().map(|entry| self.claim_one(entry)).collect();
+        let claiming: Vec<_> = entries.iter().map(|entry| self.claim_one(entry, now)).collect();
         let found: Vec<PortResult<Found>> = stream::iter(claiming).buffered(CLAIMS_IN_FLIGHT).collect().await;
         let mut claimed = Claimed::default();
         for (entry, found) in entries.iter().zip(found) {
@@ -298,8 +331,8 @@ impl<P: IngestPorts> Ingest<P> {
     /// Claims one event. Where it is known already, the delivery's seal is added to its claim, so that the processor
     /// takes its message too: the first message was perhaps never sent, and a duplicate answer must be as durable as an
     /// acceptance.
-    async fn claim_one(&self, entry: &LedgerEntry) -> PortResult<Found> {
-        let Claim::Known(known) = self.ledger.claim(entry, entry.received_at).await? else {
+    async fn claim_one(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Found> {
+        let Claim::Known(known) = self.ledger.claim(entry, now).await? else {
             return Ok(Found::New);
         };
         // What was read in another way says nothing about these facts.
@@ -315,13 +348,13 @@ impl<P: IngestPorts> Ingest<P> {
             (LedgerState::Processed, _) => Ok(Found::Settled),
             // One seal on a claim that has none would shut out the messages that were sent before.
             (LedgerState::Received, None) => Ok(Found::Received),
-            (LedgerState::Received, Some(_)) => self.seal(entry).await,
+            (LedgerState::Received, Some(_)) => self.seal(entry, now).await,
         }
     }
 
-    async fn seal(&self, entry: &LedgerEntry) -> PortResult<Found> {
+    async fn seal(&self, entry: &LedgerEntry, now: Timestamp) -> PortResult<Found> {
         for seal in &entry.terms.seals {
-            if self.ledger.seal(&entry.key, *seal, entry.received_at).await? == Sealing::Processed {
+            if self.ledger.seal(&entry.key, *seal, now).await? == Sealing::Processed {
                 return Ok(Found::Settled);
             }
         }
@@ -360,6 +393,15 @@ impl<P: IngestPorts> Ingest<P> {
                 .await;
         sent.into_iter().collect()
     }
+}
+
+/// Why a webhook is taken in later than it arrived.
+#[derive(Debug, Clone, Copy)]
+enum Again<'a> {
+    /// It was refused then.
+    Refused { now: Timestamp },
+    /// It is sent again from an archive.
+    Replay(&'a Replay<'a>),
 }
 
 /// What the ledger says of an event that came in.

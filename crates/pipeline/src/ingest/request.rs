@@ -75,6 +75,9 @@ pub enum Rejection {
         /// The limit.
         limit: usize,
     },
+    /// Of an archive: not as its receipt has it, or not of a time of which webhooks are taken from archives.
+    #[error("archived webhook: {0}")]
+    Archived(&'static str),
     /// Not genuine. For the operator's eyes; the caller is told only that it is so.
     #[error("invalid signature: {0}")]
     Signature(Refusal),
@@ -93,6 +96,7 @@ impl Rejection {
             Self::UnknownEndpoint => "unknown_endpoint",
             Self::NoProvider => "provider_header_missing",
             Self::TooLarge { .. } => "body_too_large",
+            Self::Archived(code) => code,
             Self::Signature(refusal) => refusal.code(),
             Self::Content(_) => "invalid_content",
             Self::Unavailable(_) => "unavailable",

@@ -17,6 +17,9 @@ pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
 /// The most that a message says of the ids that were claimed, in bytes: 250 events (the most of a delivery) with ids of 64.
 pub const MAX_CLAIMED_BYTES: usize = 16_384;
 
+/// The longest name of an operator's act, in bytes.
+pub const MAX_ACT_BYTES: usize = 64;
+
 /// The message attributes' names: SQS takes ten at most.
 pub mod attribute {
     /// A [`WebhookId`](tollgate_core::WebhookId).
@@ -68,6 +71,16 @@ pub struct Notes<'a> {
     /// An ordered delivery of several payments is sent once for each: this message is for this one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_transaction: Option<String>,
+    /// An operator sent the webhook again from an archive: the act, as its record has it. At most [`MAX_ACT_BYTES`].
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub replayed_by: Option<Cow<'a, str>>,
+}
+
+/// Whether a message's [`attribute::RECEIPT`] says that its webhook was taken in later than it arrived: one that was refused then,
+/// or one that was sent again.
+pub fn is_taken_later(receipt: &str) -> bool {
+    // Within a text a quote is escaped.
+    ["\"taken_in_at\":", "\"replayed_by\":"].iter().any(|name| receipt.contains(name))
 }
 
 /// The parts of the request, besides the body, that verifying again needs.
@@ -146,6 +159,7 @@ impl IntakeMessage {
             signed_at: self.notes.signed_at,
             taken_in_at: self.notes.taken_in_at,
             claimed: &self.notes.claimed,
+            replayed_by: self.notes.replayed_by.as_deref(),
             request: &ascii_json(&self.request),
         }
         .seal()

@@ -88,6 +88,7 @@ impl<'a> QueuedMessage<'a> {
             signed_at: self.notes.signed_at,
             taken_in_at: self.notes.taken_in_at,
             claimed: &self.notes.claimed,
+            replayed_by: self.notes.replayed_by.as_deref(),
             request: self.request,
         }
         .seal()
@@ -180,6 +181,7 @@ impl QueuedMessage<'_> {
                 claimed: "".into(),
                 conflicts: Vec::new(),
                 only_transaction: None,
+                replayed_by: None,
             },
             request: "{}",
             encoding: Encoding::Text,

@@ -29,6 +29,7 @@ pub(super) struct Sealed<'a> {
     pub(super) signed_at: Option<Timestamp>,
     pub(super) taken_in_at: Option<Timestamp>,
     pub(super) claimed: &'a str,
+    pub(super) replayed_by: Option<&'a str>,
     /// The text of the message attribute.
     pub(super) request: &'a str,
 }
@@ -37,7 +38,7 @@ impl Sealed<'_> {
     pub(super) fn seal(&self) -> Seal {
         let received_at = self.received_at.to_string();
         let signed_at = self.signed_at.map(|at| at.to_string()).unwrap_or_default();
-        // Of a message without it the seal is what it was before there was any.
+        // Of a message without them the seal is what it was before there were any.
         let taken_in_at = self.taken_in_at.map(|at| at.to_string());
         let mut digest = Sha256::new();
         let parts = [
@@ -54,7 +55,7 @@ impl Sealed<'_> {
             self.claimed,
             self.request,
         ];
-        for part in parts.into_iter().chain(taken_in_at.as_deref()) {
+        for part in parts.into_iter().chain(taken_in_at.as_deref()).chain(self.replayed_by) {
             // With its length, so that no text of one part can be read as another part's.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);

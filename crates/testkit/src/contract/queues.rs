@@ -40,6 +40,7 @@ fn message(delivery: Delivery, group: &str, body: &str, deduplication_id: &str) 
             claimed: "".into(),
             conflicts: Vec::new(),
             only_transaction: None,
+            replayed_by: None,
         },
         request: RequestParts::default(),
         encoding: Encoding::Text,
