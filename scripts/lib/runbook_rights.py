@@ -40,7 +40,7 @@ TABLE_KEY = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt",
 SUBCOMMANDS = {
     "status": "described.rs", "dlq list": "dlq/source.rs", "dlq show": "dlq/source.rs", "dlq redrive": "dlq/redrive.rs",
     "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
-    "search": "search/objects.rs", "reconcile": "reconcile/mod.rs", "endpoints api-key": "keys.rs", "verify": "keys.rs",
+    "search": "search/objects.rs", "replay": "lambda.rs", "reconcile": "reconcile/mod.rs", "endpoints api-key": "keys.rs", "verify": "keys.rs",
     "metrics": "figures/cloudwatch.rs", "doctor": "doctor/functions.rs",
     "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
     "endpoints apply": "keys.rs", "endpoints rotate": "keys.rs", "endpoints migrate": "migrate.rs",
@@ -231,7 +231,7 @@ def of_tool(page: str, texts: Mapping[str, str]) -> Iterator[str]:
                      for who in ([row["who"]] if isinstance(row["who"], str) else row["who"])}
             if role not in whose:
                 yield f"docs/runbook.md, Roles: tollgate {one} is given to {role}, and calls.toml has its calls for {sorted(whose)}"
-    verbs = "status|metrics|doctor|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
+    verbs = "status|metrics|doctor|replay|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
     used = set(re.findall(rf"(?<!/)\btollgate ((?:endpoints |dlq )?(?:{verbs}))\b", page))
     missing = used - set().union(*rows.values())
     if missing:

@@ -323,7 +323,7 @@ async fn send(
             sending.to(&mut state, validator).await?
         }
         Destination::File(path) => {
-            let to = Some(Lines::open(path, state.progress.noted)?);
+            let to = Some(Lines::open(path, args.resume.is_some().then_some(state.progress.noted))?);
             sending.to(&mut state, Genuine { judge: judge()?, to }).await?
         }
         Destination::Url(url) => {
@@ -376,8 +376,10 @@ fn stopped_by_ctrl_c() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() && stopped.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if stopped.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
         }
     });
     stop
@@ -493,7 +495,7 @@ fn tell_shadow(shadow: &Shadow) {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_operate::replay::LEFT_OUT;
+    use tollgate_operate::replay::NO_WEBHOOK;
 
     use super::*;
 
@@ -504,7 +506,7 @@ mod tests {
         progress.counts.insert("a".to_owned(), of("accepted"));
         assert_eq!((progress.failed(), progress.of("accepted")), (0, 2));
         progress.counts.insert("b".to_owned(), of(&format!("{REFUSED}too_old")));
-        progress.counts.insert("-".to_owned(), of(&format!("{LEFT_OUT}not a webhook")));
-        assert_eq!(progress.failed(), 4);
+        progress.counts.insert("-".to_owned(), of(NO_WEBHOOK));
+        assert_eq!(progress.failed(), 2);
     }
 }

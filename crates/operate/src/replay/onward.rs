@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use tollgate_aws::lambda::Function;
 use tollgate_pipeline::replay::{Answer, Mode};
 
-use super::{REFUSED, Webhook};
+use super::webhook::{REFUSED, Webhook};
 use crate::aws::Aws;
 
 /// How often a webhook is handed over again while something does not answer, and the first pause before it. It doubles.
@@ -26,7 +26,7 @@ pub trait Onward: Sync {
     /// Sends one; what became of it. It is one of a few texts; of a refusal [`REFUSED`] and the reason.
     fn send(&self, webhook: &Webhook) -> impl Future<Output = anyhow::Result<String>> + Send;
 
-    /// What it has kept so far is safe; what [`super::Progress::noted`] says of that.
+    /// What it has kept so far is safe; what [`Progress::noted`](super::Progress::noted) says of that.
     fn noted(&self) -> impl Future<Output = anyhow::Result<u64>> + Send {
         std::future::ready(Ok(0))
     }
@@ -88,20 +88,17 @@ impl Onward for Validator {
 pub struct Lines(Mutex<File>);
 
 impl Lines {
-    /// A new one, or where `length` is not 0 one of a run before, of which so many bytes are good.
+    /// A new one; of a run that is resumed its file, of which so many bytes are good.
     ///
     /// # Errors
     ///
-    /// When there is such a file already, or there is none to go on with.
-    pub fn open(path: &Path, length: u64) -> anyhow::Result<Self> {
+    /// When there is such a file already, or it cannot be written.
+    pub fn open(path: &Path, resumed: Option<u64>) -> anyhow::Result<Self> {
         let mut options = OpenOptions::new();
-        options.write(true).mode(0o600);
-        if length == 0 {
-            options.create_new(true);
-        }
+        options.write(true).mode(0o600).create(true).create_new(resumed.is_none());
         let about = || format!("writing {}", path.display());
         let mut file = options.open(path).with_context(about)?;
-        file.set_len(length).with_context(about)?;
+        file.set_len(resumed.unwrap_or(0)).with_context(about)?;
         file.seek(SeekFrom::End(0)).with_context(about)?;
         Ok(Self(Mutex::new(file)))
     }

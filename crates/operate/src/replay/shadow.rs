@@ -14,8 +14,8 @@ use tollgate_core::{
 use tollgate_pipeline::replay::events_of;
 use tollgate_providers::{Endpoint, Headers, Received};
 
-use super::{Archive, Walk};
-use crate::{aws::Aws, endpoints, search::Query};
+use super::walk::Walk;
+use crate::{archived::Archive, aws::Aws, endpoints, search::Query};
 
 /// Examples that are kept of each difference.
 const EXAMPLES: usize = 3;

@@ -14,6 +14,11 @@ use tollgate_pipeline::{
 /// What stands for the value of a header that must only be there.
 const ONLY_THERE: &str = "-";
 
+/// What an outcome begins with where a webhook was refused; its reason follows.
+pub const REFUSED: &str = "refused: ";
+/// What becomes of a row that is no webhook: there is nothing to send.
+pub const NO_WEBHOOK: &str = "no webhook that was let in";
+
 /// A webhook of the archive.
 #[derive(Debug, Clone)]
 pub struct Webhook {
@@ -29,10 +34,10 @@ pub struct Webhook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// A message that nobody let in, or that contradicts what was claimed: nothing that it says can be relied on.
-    #[error("not a webhook that was let in")]
+    #[error("{NO_WEBHOOK}")]
     Unread,
     /// Its bytes are not those that were checked.
-    #[error("its body is not the one that was checked")]
+    #[error("{REFUSED}altered")]
     Altered,
 }
 

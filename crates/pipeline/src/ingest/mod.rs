@@ -116,6 +116,24 @@ impl<P: IngestPorts> Ingest<P> {
         self.take_with(endpoint, incoming, None).await
     }
 
+    /// Takes a webhook of an archive in. `incoming` is as it first arrived: its id, its time, its bytes, and of headers and query
+    /// what was kept. It is verified with the endpoint's keys as they are now, and its age is judged by the time at which it
+    /// arrived. Its receipt must be of these bytes and of the time that is signed. Then its events are claimed and sent as
+    /// those of any delivery: what is processed has no effect again.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]; of what the archive says [`Rejection::Archived`].
+    pub async fn replay(&self, incoming: Incoming<'_>, replay: &Replay<'_>) -> Result<Taken, Rejection> {
+        if incoming.body.len() > self.max_body_bytes {
+            return Err(Rejection::TooLarge { limit: self.max_body_bytes });
+        }
+        replay.is_of(&incoming)?;
+        let name = incoming.endpoint.ok_or(Rejection::NoProvider)?;
+        let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
+        self.take_with(&endpoint, incoming, Some(replay)).await
+    }
+
     /// The same, of a first delivery or of a webhook that is sent again.
     async fn take_with(
         &self,

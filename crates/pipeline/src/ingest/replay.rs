@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use tollgate_core::{Receipt, Timestamp, WebhookId};
 use tollgate_providers::Verified;
 
-use super::{Incoming, Ingest, Rejection, Taken};
+use super::request::{Incoming, Rejection};
 use crate::{
     intake::{MAX_ACT_BYTES, Notes},
-    ports::{IngestPorts, REPLAY_SECONDS},
+    ports::REPLAY_SECONDS,
     replay::Mode,
 };
 
@@ -31,29 +31,9 @@ pub struct Replay<'a> {
     pub now: Timestamp,
 }
 
-impl<P: IngestPorts> Ingest<P> {
-    /// Takes a webhook of an archive in. `incoming` is as it first arrived: its id, its time, its bytes, and of headers and query
-    /// what was kept. It is verified with the endpoint's keys as they are now, and its age is judged by the time at which it
-    /// arrived. Its receipt must be of these bytes and of the time that is signed. Then its events are claimed and sent as
-    /// those of any delivery: what is processed has no effect again.
-    ///
-    /// # Errors
-    ///
-    /// [`Rejection`]; of what the archive says [`Rejection::Archived`].
-    pub async fn replay(&self, incoming: Incoming<'_>, replay: &Replay<'_>) -> Result<Taken, Rejection> {
-        if incoming.body.len() > self.max_body_bytes {
-            return Err(Rejection::TooLarge { limit: self.max_body_bytes });
-        }
-        replay.is_of(&incoming)?;
-        let name = incoming.endpoint.ok_or(Rejection::NoProvider)?;
-        let endpoint = self.directory.endpoint(name).await?.ok_or(Rejection::UnknownEndpoint)?;
-        self.take_with(&endpoint, incoming, Some(replay)).await
-    }
-}
-
 impl Replay<'_> {
     /// Whether the receipt is of this delivery, and the delivery of a time of which the ledger knows what it did.
-    fn is_of(&self, incoming: &Incoming<'_>) -> Result<(), Rejection> {
+    pub(super) fn is_of(&self, incoming: &Incoming<'_>) -> Result<(), Rejection> {
         let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         if !(1..=MAX_ACT_BYTES).contains(&self.act.len()) || !self.act.bytes().all(is_plain) {
             return Err(Rejection::Archived("no_act"));

@@ -1,0 +1,45 @@
+//! The archive, object by object.
+
+use anyhow::ensure;
+use jiff::{ToSpan, tz::TimeZone};
+use tollgate_archive::read::ArchivedRow;
+
+use crate::{
+    archived::{Archive, Findings, Object},
+    search::Query,
+};
+
+/// Objects of one listing.
+const LISTED: usize = 1_000_000;
+
+/// Where the archive has a query's webhooks.
+pub(super) struct Walk<'a> {
+    pub(super) archive: Archive,
+    pub(super) query: &'a Query,
+}
+
+impl Walk<'_> {
+    /// The folders of the days.
+    pub(super) fn days(&self) -> Vec<String> {
+        self.query.days().iter().map(|day| format!("webhooks/date={day}/")).collect()
+    }
+
+    /// The objects of a day that begin before the query's end, in the order of their keys.
+    pub(super) async fn objects(&self, day: &str) -> anyhow::Result<Vec<Object>> {
+        let mut found = Findings::default();
+        let mut objects = self.archive.objects(day, LISTED, &mut found).await?;
+        ensure!(found.notes.is_empty(), "{}", found.notes.join("; "));
+        ensure!(objects.len() < LISTED, "{day} has more objects than are listed");
+        let last = self.query.to().saturating_sub(1.nanosecond()).unwrap_or(self.query.to());
+        let last = last.to_zoned(TimeZone::UTC);
+        let end = format!("webhooks/date={}/{}-~", last.date(), last.strftime("%H%M%S"));
+        objects.retain(|object| object.key < end);
+        Ok(objects)
+    }
+
+    pub(super) async fn rows(&self, object: Object) -> anyhow::Result<Vec<ArchivedRow>> {
+        let mut rows = self.archive.of_object(object, self.query.from(), self.query.to()).await?;
+        rows.retain(|row| self.query.finds(row));
+        Ok(rows)
+    }
+}
