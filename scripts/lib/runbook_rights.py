@@ -20,7 +20,7 @@ OPERATORS = "operators"
 DEPLOYER = tuple(f"deployer/{path.stem}" for path in sorted((POLICIES / "deployer").glob("*.json")))
 ROLES: dict[str, tuple[str, ...]] = {
     OPERATORS: (OPERATORS,), "key-operators": ("key-operators",), "investigators": ("investigators",), "restorer": ("restorer",),
-    "reconcilers": ("reconcilers",),
+    "reconcilers": ("reconcilers",), "listeners": ("listeners",),
     "deployer": DEPLOYER,
     "remover": (*DEPLOYER, "remover"),
 }
@@ -42,6 +42,8 @@ SUBCOMMANDS = {
     "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
     "search": "search/objects.rs", "replay": "lambda.rs", "reconcile": "reconcile/mod.rs", "endpoints api-key": "keys.rs", "verify": "keys.rs",
     "metrics": "figures/cloudwatch.rs", "doctor": "doctor/functions.rs",
+    "rejected list": "operate/src/rejected.rs", "rejected ingest": "lambda.rs",
+    "rejected show": "operate/src/rejected.rs", "rejected verify": "operate/src/rejected.rs", "listen": "listen.rs",
     "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
     "endpoints apply": "keys.rs", "endpoints rotate": "keys.rs", "endpoints migrate": "migrate.rs",
 }

@@ -20,6 +20,7 @@ mod documents;
 pub mod endpoints;
 pub mod http;
 mod inspect;
+mod listen;
 mod load;
 mod manual;
 mod metrics;
@@ -95,6 +96,8 @@ enum Command {
     Man(manual::ManArgs),
     /// Look at dead letters, and send them back
     Dlq(dlq::Args),
+    /// Follow events as they are published, and forward them to a developer's machine
+    Listen(Box<listen::Args>),
     /// Look at webhooks that were refused and kept, and take them in once the cause is mended
     Rejected(rejected::Args),
     /// The former name of `dlq redrive --queue QUEUE`
@@ -142,6 +145,7 @@ pub fn run() -> ExitCode {
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),
             Command::Dlq(args) => dlq::run(args).await,
+            Command::Listen(args) => listen::run(*args).await,
             Command::Rejected(args) => rejected::run(args).await,
             Command::Redrive(args) => dlq::former(args).await,
         }

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod drift;
 pub mod endpoints;
 pub mod figures;
+pub mod listen;
 pub mod masked;
 pub mod origins;
 pub mod provider_api;

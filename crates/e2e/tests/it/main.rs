@@ -20,6 +20,7 @@ mod fraud;
 mod inspect;
 mod instances;
 mod kills;
+mod listen;
 mod logs;
 mod metrics;
 mod money;

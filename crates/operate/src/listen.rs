@@ -1,0 +1,349 @@
+//! Events as the bus delivers them, while somebody listens: by a rule and a queue that are made for that and removed afterwards.
+//!
+//! Both have one name, which says until when they are wanted. What was left behind, by a machine that lost its power, say, is
+//! found by the name and removed by whoever listens next; until then the queue keeps an hour of events.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::{Context, bail};
+use aws_sdk_eventbridge::types::Target;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use tollgate_core::{Timestamp, id::to_hex};
+
+use crate::aws::Aws;
+
+/// What the names of rules and queues begin with.
+const STEM: &str = "tollgate-listen-";
+/// How long a queue keeps an event that nobody takes, in seconds.
+const RETENTION_SECONDS: u32 = 3_600;
+/// How long an event that was taken is nobody else's, in seconds: it is deleted once it was forwarded.
+const VISIBILITY_SECONDS: u32 = 120;
+/// A queue is asked for so long, in seconds: the longest that SQS waits (ReceiveMessage, API reference).
+const WAIT_SECONDS: i32 = 20;
+/// From making a queue until it is used.
+const FIRST_USE: Duration = Duration::from_secs(1);
+/// The most values of one field that a rule compares: far fewer than its pattern of 2,048 characters holds (Amazon EventBridge
+/// quotas).
+const MOST_VALUES: usize = 20;
+
+/// What the bus is asked for. What is empty asks for all; the values of one field are alternatives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Our types.
+    pub kinds: Vec<String>,
+    /// Where they arrived.
+    pub endpoints: Vec<String>,
+    /// Whose they are.
+    pub providers: Vec<String>,
+}
+
+/// An event that was heard.
+#[derive(Debug)]
+pub struct Heard {
+    /// The payment event's JSON, as it was published.
+    pub json: String,
+    receipt: String,
+}
+
+/// A rule and a queue of one's own.
+#[derive(Debug)]
+pub struct Listener {
+    sqs: aws_sdk_sqs::Client,
+    events: aws_sdk_eventbridge::Client,
+    bus: String,
+    /// Of both.
+    name: String,
+    queue_url: String,
+}
+
+impl Listener {
+    /// Makes them, wanted until `until`, after what others have left behind is removed.
+    ///
+    /// # Errors
+    ///
+    /// When AWS refuses; what was made by then is removed.
+    pub async fn open(aws: &Aws, asked: &Asked, now: Timestamp, until: Timestamp) -> anyhow::Result<Self> {
+        for values in [&asked.kinds, &asked.endpoints, &asked.providers] {
+            if values.len() > MOST_VALUES {
+                bail!("a filter has {MOST_VALUES} values at most");
+            }
+        }
+        let sqs = aws_sdk_sqs::Client::new(&aws.config);
+        let events = aws_sdk_eventbridge::Client::new(&aws.config);
+        let bus = aws.names.bus();
+        remove_left_behind(aws, &sqs, &events, now).await?;
+        let name = Name { until: until.as_second(), random: random()? }.written(aws);
+        let account = aws.account().await?;
+        let arn = |service: &str, rest: &str| {
+            let region = aws.config.region().map_or("us-east-1", |region| region.as_ref());
+            format!("arn:{}:{service}:{region}:{account}:{rest}", partition(region))
+        };
+        let (queue_arn, rule_arn) = (arn("sqs", &name), arn("events", &format!("rule/{bus}/{name}")));
+        // The rule alone sends to it.
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "Service": "events.amazonaws.com" },
+                "Action": "sqs:SendMessage",
+                "Resource": queue_arn,
+                "Condition": { "ArnEquals": { "aws:SourceArn": rule_arn } },
+            }],
+        });
+        let made = sqs
+            .create_queue()
+            .queue_name(&name)
+            .attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_string())
+            .attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_string())
+            .attributes(QueueAttributeName::SqsManagedSseEnabled, "true")
+            .attributes(QueueAttributeName::Policy, policy.to_string());
+        let made = made.send().await.map_err(aws_sdk_sqs::Error::from).context("making the queue")?;
+        // "After you create a queue, you must wait at least one second" (CreateQueue, API reference).
+        tokio::time::sleep(FIRST_USE).await;
+        let queue_url = made.queue_url().context("SQS does not say the queue's URL")?.to_owned();
+        let listener = Self { sqs, events, bus, name, queue_url };
+        match listener.start(asked, &queue_arn).await {
+            Ok(()) => Ok(listener),
+            Err(problem) => {
+                let closed = listener.close().await;
+                Err(match closed {
+                    Ok(()) => problem,
+                    Err(more) => problem.context(format!("{more:#}")),
+                })
+            }
+        }
+    }
+
+    async fn start(&self, asked: &Asked, queue_arn: &str) -> anyhow::Result<()> {
+        let rule = self
+            .events
+            .put_rule()
+            .event_bus_name(&self.bus)
+            .name(&self.name)
+            .description("Made by `tollgate listen`, and removed by it.")
+            .event_pattern(pattern(asked));
+        rule.send().await.map_err(aws_sdk_eventbridge::Error::from).context("making the rule")?;
+        let target = Target::builder().id("listener").arn(queue_arn).build()?;
+        let put = self.events.put_targets().event_bus_name(&self.bus).rule(&self.name).targets(target);
+        let put =
+            put.send().await.map_err(aws_sdk_eventbridge::Error::from).context("making the rule's target")?;
+        if put.failed_entry_count() > 0 {
+            bail!("EventBridge does not take the rule's target");
+        }
+        Ok(())
+    }
+
+    /// What was heard since, up to ten events; none where nothing came for 20 seconds.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer, or a message is no event.
+    pub async fn next(&self) -> anyhow::Result<Vec<Heard>> {
+        let received = self
+            .sqs
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(10)
+            .wait_time_seconds(WAIT_SECONDS);
+        let received = received.send().await.map_err(aws_sdk_sqs::Error::from).context("asking the queue")?;
+        let mut heard = Vec::new();
+        for message in received.messages.unwrap_or_default() {
+            let (Some(body), Some(receipt)) = (message.body, message.receipt_handle) else { continue };
+            heard.push(Heard { json: event_of(&body)?, receipt });
+        }
+        Ok(heard)
+    }
+
+    /// Says that an event was dealt with: it does not come again.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn done(&self, heard: &Heard) -> anyhow::Result<()> {
+        let delete = self.sqs.delete_message().queue_url(&self.queue_url).receipt_handle(&heard.receipt);
+        delete.send().await.map_err(aws_sdk_sqs::Error::from).context("deleting a message")?;
+        Ok(())
+    }
+
+    /// Removes both.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer: who listens next removes them, once they are wanted no more.
+    pub async fn close(&self) -> anyhow::Result<()> {
+        remove(&self.sqs, &self.events, &self.bus, &self.name, &self.queue_url)
+            .await
+            .with_context(|| format!("removing the rule and the queue {}", self.name))
+    }
+}
+
+/// A name: until when it is wanted, in seconds since 1970, and what tells it from others.
+#[derive(Debug, PartialEq, Eq)]
+struct Name {
+    until: i64,
+    random: String,
+}
+
+impl Name {
+    fn written(&self, aws: &Aws) -> String {
+        format!("{STEM}{}-{}-{}", self.until, self.random, aws.names.suffix())
+    }
+
+    /// Reads a name of this environment back.
+    fn read(name: &str, suffix: &str) -> Option<Self> {
+        let rest = name.strip_prefix(STEM)?.strip_suffix(suffix)?.strip_suffix('-')?;
+        let (until, random) = rest.split_once('-')?;
+        let is_plain = random.len() == RANDOM_DIGITS && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_plain.then_some(Self { until: until.parse().ok()?, random: random.to_owned() })
+    }
+}
+
+const RANDOM_DIGITS: usize = 8;
+
+fn random() -> anyhow::Result<String> {
+    let mut bytes = [0; RANDOM_DIGITS / 2];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("the system has no random bytes")?;
+    Ok(to_hex(&bytes))
+}
+
+/// China's and the government's regions have partitions of their own ("AWS service endpoints", AWS general reference).
+fn partition(region: &str) -> &'static str {
+    match region {
+        _ if region.starts_with("cn-") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+fn pattern(asked: &Asked) -> String {
+    let mut pattern = json!({ "source": ["tollgate"] });
+    let mut detail = serde_json::Map::new();
+    for (field, values) in [("endpoint", &asked.endpoints), ("provider", &asked.providers)] {
+        if !values.is_empty() {
+            detail.insert(field.to_owned(), json!(values));
+        }
+    }
+    if let Some(pattern) = pattern.as_object_mut() {
+        if !asked.kinds.is_empty() {
+            pattern.insert("detail-type".to_owned(), json!(asked.kinds));
+        }
+        if !detail.is_empty() {
+            pattern.insert("detail".to_owned(), detail.into());
+        }
+    }
+    pattern.to_string()
+}
+
+/// The event in the bus's envelope, as it is written there: amounts of any length stay exact.
+fn event_of(body: &str) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        detail: &'a RawValue,
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(body).context("a message of the bus has no event")?;
+    Ok(envelope.detail.get().to_owned())
+}
+
+async fn remove_left_behind(
+    aws: &Aws,
+    sqs: &aws_sdk_sqs::Client,
+    events: &aws_sdk_eventbridge::Client,
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let mut pages = sqs.list_queues().queue_name_prefix(STEM).into_paginator().page_size(1_000).send();
+    let mut left = HashMap::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(aws_sdk_sqs::Error::from).context("listing what others have left behind")?;
+        for url in page.queue_urls() {
+            let name = url.rsplit('/').next().unwrap_or_default();
+            let is_over =
+                Name::read(name, aws.names.suffix()).is_some_and(|name| name.until < now.as_second());
+            if is_over {
+                left.insert(name.to_owned(), url.clone());
+            }
+        }
+    }
+    for (name, url) in left {
+        remove(sqs, events, &aws.names.bus(), &name, &url)
+            .await
+            .with_context(|| format!("removing {name}, which was left behind"))?;
+    }
+    Ok(())
+}
+
+/// The queue last: by its name the others are found. What is gone already is no failure.
+async fn remove(
+    sqs: &aws_sdk_sqs::Client,
+    events: &aws_sdk_eventbridge::Client,
+    bus: &str,
+    name: &str,
+    queue_url: &str,
+) -> anyhow::Result<()> {
+    use aws_sdk_eventbridge::Error::ResourceNotFoundException;
+    let gone = |result: Result<(), aws_sdk_eventbridge::Error>| match result {
+        Ok(()) | Err(ResourceNotFoundException(_)) => Ok(()),
+        Err(problem) => Err(problem),
+    };
+    let targets = events.remove_targets().event_bus_name(bus).rule(name).ids("listener").send().await;
+    gone(targets.map(|_| ()).map_err(aws_sdk_eventbridge::Error::from))?;
+    let rule = events.delete_rule().event_bus_name(bus).name(name).send().await;
+    gone(rule.map(|_| ()).map_err(aws_sdk_eventbridge::Error::from))?;
+    match sqs.delete_queue().queue_url(queue_url).send().await.map_err(aws_sdk_sqs::Error::from) {
+        Ok(_) | Err(aws_sdk_sqs::Error::QueueDoesNotExist(_)) => Ok(()),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_name_says_until_when_and_is_of_one_environment() {
+        let name = "tollgate-listen-1767323045-0a1b2c3d-dev";
+        let read = Name { until: 1_767_323_045, random: "0a1b2c3d".to_owned() };
+        assert_eq!(Name::read(name, "dev"), Some(read));
+        for (name, suffix) in [
+            (name, "prod"),
+            (name, "v"),
+            ("tollgate-listen-1767323045-0a1b2c3d-eu-dev", "dev"),
+            ("tollgate-listen-never-0a1b2c3d-dev", "dev"),
+            ("payments-queue-dev", "dev"),
+        ] {
+            assert_eq!(Name::read(name, suffix), None, "{name} {suffix}");
+        }
+    }
+
+    #[test]
+    fn a_rule_asks_for_what_is_wanted() {
+        let texts = |values: &[&str]| values.iter().map(|text| (*text).to_owned()).collect();
+        assert_eq!(pattern(&Asked::default()), r#"{"source":["tollgate"]}"#);
+        let asked = Asked {
+            kinds: texts(&["payment.succeeded", "refund.succeeded"]),
+            endpoints: texts(&["shop"]),
+            providers: Vec::new(),
+        };
+        let pattern: Value = serde_json::from_str(&pattern(&asked)).unwrap();
+        assert_eq!(
+            pattern,
+            json!({
+                "source": ["tollgate"],
+                "detail-type": ["payment.succeeded", "refund.succeeded"],
+                "detail": { "endpoint": ["shop"] },
+            })
+        );
+    }
+
+    #[test]
+    fn an_event_is_as_it_was_published() {
+        let event = r#"{"amount":{"minor_units":123456789012345678901234567},"id":"evt_1"}"#;
+        let body = format!(r#"{{"version":"0","source":"tollgate","detail":{event}}}"#);
+        assert_eq!(event_of(&body).unwrap(), event);
+        assert!(event_of("{}").is_err());
+    }
+}
