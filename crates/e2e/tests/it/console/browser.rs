@@ -218,7 +218,12 @@ impl Browser {
     }
 
     fn picture(&mut self, name: &str) {
-        let height = self.value("document.documentElement.scrollHeight").as_i64().unwrap().min(LONGEST);
+        let height = self.value("document.documentElement.scrollHeight").as_i64().unwrap();
+        self.picture_of(name, height.min(LONGEST));
+    }
+
+    /// A picture of the page's top.
+    pub(super) fn picture_of(&mut self, name: &str, height: i64) {
         let width = self.value("innerWidth");
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let shot = self.call(

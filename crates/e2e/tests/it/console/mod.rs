@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tollgate_core::{EndpointId, LedgerKey, Timestamp};
+use tollgate_core::{EndpointId, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_e2e::Platform;
 use tollgate_testkit::webhook::Sender;
 
@@ -255,6 +255,39 @@ async fn what_people_look_for_is_shown() {
     browser.open(&format!("{base}/webhooks?amount=%3Cimg%20src%3Dx%3E"));
     assert_eq!(browser.text("h1"), "That cannot be asked");
     assert_eq!(browser.value(markup), 0);
+}
+
+/// The picture that README shows: `cp target/console/readme.png docs/console.png`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_high_value_is_shown_as_readme_has_it() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("acme").await;
+    let mark = hex_sha256(platform.unique("order").as_bytes())[..8].to_owned();
+    let order = format!("order-{mark}");
+    let told = json!({
+        "event_id": format!("ev-{mark}"), "transaction_type": "payment", "transaction_id": order, "amount": "25000.00",
+        "currency": "USD", "timestamp": platform.now().to_string(), "customer_id": "customer-17", "card_country": "DE",
+        "metadata": { "cart": "c-17" },
+    });
+    let webhook = send(&platform, &sender, &told, 200).await;
+    platform.archived(std::slice::from_ref(&webhook)).await;
+    platform
+        .until("the fraud detector has decided", async || {
+            let history = platform.history("acme", &order).await;
+            history.iter().any(|item| item.contains_key("fraud_decision")).then_some(())
+        })
+        .await;
+    let mut console = Console::start(&[]);
+    let address = console.address();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    browser.open(&format!("{}/webhook/{webhook}", address.split_once("/open").unwrap().0));
+    assert_eq!(browser.text("h1"), "Payment succeeded, 25000.00 USD");
+    let parts =
+        browser.value("[...document.querySelectorAll('.way .done .part')].map((part) => part.textContent)");
+    assert!(parts.as_array().unwrap().iter().any(|part| part == "fraud"), "{parts}");
+    browser.picture_of("readme", 1_020);
+    browser.is_well("the way");
 }
 
 /// Puts dead letters that name an id into a consumer's dead-letter queue, and says what their bodies hold.
