@@ -15,7 +15,7 @@ use crate::{
     guard::OPEN,
     http::{Request, Response, html, see},
     page::{self, Problem},
-    screens::{audit, dead_letters, endpoints, find, now, payment, way, webhooks},
+    screens::{audit, dead_letters, endpoints, find, now, payment, refusals, way, webhooks},
     state::Console,
 };
 
@@ -84,6 +84,10 @@ async fn screen(console: &Arc<Console>, request: &Request) -> Response {
         (&Method::POST, ["dead-letters", "runs", number, "cancel"]) => {
             dead_letters::cancel(console, number, request)
         }
+        (&Method::GET, ["refusals"]) => refusals::refusals(console, request).await,
+        (&Method::GET, ["refusals", "group"]) => refusals::group(console, request).await,
+        (&Method::GET, ["refusals", "one"]) => refusals::one(console, request).await,
+        (&Method::POST, ["refusals", "ingest"]) => refusals::ingest(console, request).await,
         (&Method::GET, ["endpoints"]) => endpoints::endpoints(console).await,
         (&Method::GET, ["audit"]) => audit::audit(console, request).await,
         (&Method::GET, ["webhook", id]) => way::webhook(console, id).await,

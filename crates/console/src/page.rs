@@ -18,7 +18,7 @@ use crate::{
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The screens, in the order of the navigation: the address, the name, the key behind `g`, and what it answers.
-pub(crate) const SCREENS: [Screen; 5] = [
+pub(crate) const SCREENS: [Screen; 6] = [
     Screen { path: "/", name: "Now", key: "n", about: "what comes in, what waits, and who has gone silent" },
     Screen { path: "/webhooks", name: "Webhooks", key: "w", about: "find them by anything they say" },
     Screen {
@@ -26,6 +26,12 @@ pub(crate) const SCREENS: [Screen; 5] = [
         name: "Dead letters",
         key: "d",
         about: "why they stopped, and sending them back",
+    },
+    Screen {
+        path: "/refusals",
+        name: "Refusals",
+        key: "r",
+        about: "what was refused and is kept, and taking it in",
     },
     Screen {
         path: "/endpoints",
@@ -44,6 +50,9 @@ pub(crate) struct Screen {
     key: &'static str,
     about: &'static str,
 }
+
+/// Headers whose values prove the sender by themselves.
+pub(crate) const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// A screen's answer.
 pub(crate) type Answer = Result<Response, Problem>;

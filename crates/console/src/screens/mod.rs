@@ -6,5 +6,6 @@ pub(crate) mod endpoints;
 pub(crate) mod find;
 pub(crate) mod now;
 pub(crate) mod payment;
+pub(crate) mod refusals;
 pub(crate) mod way;
 pub(crate) mod webhooks;

@@ -13,8 +13,8 @@ use tollgate_operate::{
 use super::find;
 use crate::{
     page::{
-        self, Answer, Problem, ago, amount, headline, id, id_link, json, page, shown, shows, span, state,
-        time, webhook_link, words,
+        self, Answer, CREDENTIALS, Problem, ago, amount, headline, id, id_link, json, page, shown, shows,
+        span, state, time, webhook_link, words,
     },
     plot::{Bent, Track, axis, track},
     state::Console,
@@ -23,9 +23,6 @@ use crate::{
 const SCREEN: &str = "/webhooks";
 /// Rows of one webhook: one of many events has more.
 const MOST_ROWS: usize = 80;
-/// Headers whose values prove the sender by themselves.
-const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
-
 pub(crate) async fn webhook(console: &Arc<Console>, asked: &str) -> Answer {
     let Some(webhook_id) = WebhookId::parse(asked) else {
         return Err(Problem::asked(console, SCREEN, "that is no webhook's id"));

@@ -30,7 +30,7 @@ fn tollgate(arguments: &[&str], input: &str) -> Output {
 
 /// What it prints, where it ends so.
 #[track_caller]
-fn says(code: i32, arguments: &[&str], input: &str) -> String {
+pub(crate) fn says(code: i32, arguments: &[&str], input: &str) -> String {
     let output = tollgate(arguments, input);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
@@ -42,7 +42,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Delivers a webhook until one delivery of it is refused and kept, as its provider does; that delivery's id.
-async fn refused_and_kept(platform: &Platform, endpoint: &str, webhook: &SignedWebhook) -> String {
+pub(crate) async fn refused_and_kept(platform: &Platform, endpoint: &str, webhook: &SignedWebhook) -> String {
     platform
         .until("a refused webhook is kept", async || {
             let answer = platform.send(Some(endpoint), webhook).await;

@@ -8,11 +8,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tollgate_core::{EndpointId, LedgerKey, Timestamp, id::hex_sha256};
+use tollgate_core::{EndpointConfig, EndpointId, KeepRejected, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_e2e::Platform;
-use tollgate_testkit::webhook::Sender;
+use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
 
 use self::browser::Browser;
+use crate::refusals::{refused_and_kept, says};
 
 /// A test number of a card.
 const CARD: &str = "4111111111111111";
@@ -110,7 +111,7 @@ async fn only_the_browser_that_was_let_in_sees_anything() {
     }
     // What does something says where it comes from, and has a form's token.
     assert_eq!(asks("POST", "/searches", &[("cookie", cookie)]).await.status, 403);
-    for act in ["/searches", "/dead-letters/redrive"] {
+    for act in ["/searches", "/dead-letters/redrive", "/refusals/ingest"] {
         assert_eq!(asks("POST", act, &[("cookie", cookie), ("origin", &base)]).await.status, 403, "{act}");
     }
 }
@@ -255,6 +256,60 @@ async fn what_people_look_for_is_shown() {
     browser.open(&format!("{base}/webhooks?amount=%3Cimg%20src%3Dx%3E"));
     assert_eq!(browser.text("h1"), "That cannot be asked");
     assert_eq!(browser.value(markup), 0);
+}
+
+/// A wrong key: what was refused is seen, and taken in once the key is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_taken_in() {
+    let platform = Platform::open().await;
+    let name = platform.unique("shown");
+    let secret = format!("tollgate/{}/{name}", platform.suffix());
+    let manager = aws_sdk_secretsmanager::Client::new(platform.config());
+    manager.create_secret().name(&secret).secret_string(KEY).send().await.unwrap();
+    let endpoint = EndpointConfig {
+        secret: format!("secretsmanager:{secret}"),
+        keep_rejected: Some(KeepRejected { count: 100, bytes: 1_000_000 }),
+        ..config(&name, "stripe")
+    };
+    platform.put_endpoint(&endpoint).await;
+    let payment = Payment::new(format!("evt_{name}"), format!("pi_{name}"), platform.now());
+    let body = payment.body("stripe").unwrap().replacen('{', &format!("{{\"note\":{},", json!(HOSTILE)), 1);
+    let webhook = Sender::new(endpoint, OTHER_KEY).sign(&payment.event_id, body.as_bytes(), platform.now());
+    let kept = refused_and_kept(&platform, &name, &webhook).await;
+
+    let mut console = Console::start(&["--write"]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    browser.open(&format!("{base}/refusals?endpoint={name}"));
+    assert!(browser.text(".group").contains("signature_mismatch"));
+    browser.judge("refusals");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('.group a').click()");
+    });
+    assert!(browser.text("tbody").contains("refused: signature_mismatch"));
+    assert_eq!(browser.value("document.querySelector('form.act')"), Value::Null, "nothing can be taken in");
+    let one = format!("{base}/refusals/one?id={kept}");
+    browser.open(&one);
+    assert!(browser.text("pre").contains("<img src=x"), "its body is text");
+    browser.judge("refusal");
+
+    says(0, &["endpoints", "rotate", &name, "--secret-file", "-"], OTHER_KEY);
+    browser.open(&one);
+    assert!(browser.text(".title").contains("genuine: would be taken in"));
+    browser.judge("refusal-mended");
+    browser.leads(|browser| {
+        browser.value(
+            "const form = document.querySelector('form.act'); form.reason.value = 'the key is mended'; form.requestSubmit()",
+        );
+    });
+    assert!(browser.text(".figures").contains("taken in"));
+    let key = LedgerKey::new(&EndpointId::new(name.as_str()).unwrap(), &payment.event_id);
+    platform.until_processed(&[key]).await;
+    browser.open(&format!("{base}/audit?action=rejected&id={kept}"));
+    assert!(browser.text(".act").contains("the key is mended"));
+    browser.is_well("refusals");
 }
 
 /// The picture that README shows: `cp target/console/readme.png docs/console.png`.

@@ -1,0 +1,229 @@
+//! Webhooks that were refused and are kept, where their endpoint asks for it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use maud::{Markup, html};
+use tollgate_core::{EndpointId, Timestamp};
+use tollgate_operate::{
+    audit::{Act, Reason},
+    masked::masked,
+    rejected::{Done, Filter, Group, Judged, Plan, Store, Validator, find, kept_until},
+};
+use tollgate_pipeline::rejected::{Name, Verdict};
+
+use crate::{
+    http::{Fields, Request},
+    page::{
+        Answer, CREDENTIALS, Problem, ago, id, json, many, page, quoted, shown, shows, time, webhook_link,
+    },
+    state::Console,
+};
+
+const SCREEN: &str = "/refusals";
+/// Of one page, and of one act: the validator is asked about each.
+const TOGETHER: usize = 100;
+/// Webhooks a second that are taken in, at most.
+const RATE: u32 = 50;
+/// What the form does.
+const INGEST: &str = "rejected ingest";
+
+pub(crate) async fn refusals(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let filter = filter(console, &request.query)?;
+    let now = (console.settings.clock)();
+    let store = Store::of(&console.settings.aws).await.map_err(problem)?;
+    let groups = store.groups(&filter, now).await.map_err(problem)?;
+    let content = html! {
+        div.title { h1 { "Refusals" } }
+        p.lead { "What was refused is kept for seven days where its endpoint has " code { "keep_rejected" } ". Of all others the figures of "
+            a href="/" { "Now" } " and the validator's log say why." }
+        @if groups.is_empty() { div.note { p { "Nothing is kept." } } }
+        div.tiles { @for group in &groups { (shown_group(group, now)) } }
+    };
+    shows(page(console, "Refusals", SCREEN, content))
+}
+
+fn shown_group(group: &Group, now: Timestamp) -> Markup {
+    let query = format!("endpoint={}&reason={}", group.endpoint, quoted(&group.reason));
+    html! {
+        article.card.group {
+            div.title { h2 { (shown(&group.reason)) } strong { (group.count) } span.dim { "at " (group.endpoint) } }
+            p.facts { span { "first " (time(group.first)) } span { "last " (ago(group.last, now)) } span { "the first is kept until " (time(group.until)) } }
+            p { a.button href={ (SCREEN) "/group?" (query) } { "Would they be taken in now?" } }
+        }
+    }
+}
+
+fn filter(console: &Arc<Console>, fields: &Fields) -> Result<Filter, Problem> {
+    let endpoint = fields.some("endpoint").map(EndpointId::new).transpose();
+    let endpoint = endpoint.map_err(|wrong| Problem::asked(console, SCREEN, wrong))?;
+    let reason = fields.some("reason").map(str::to_owned);
+    Ok(Filter { endpoint, reason, ids: fields.all("id").map(str::to_owned).collect(), ..Filter::default() })
+}
+
+fn query(filter: &Filter) -> String {
+    let endpoint = filter.endpoint.iter().map(|endpoint| format!("endpoint={endpoint}"));
+    let reason = filter.reason.iter().map(|reason| format!("reason={}", quoted(reason)));
+    let ids = filter.ids.iter().map(|id| format!("id={}", quoted(id)));
+    endpoint.chain(reason).chain(ids).collect::<Vec<_>>().join("&")
+}
+
+/// The first of those that are wanted, what the validator says of each now, and whether there are more.
+async fn judged(console: &Arc<Console>, filter: &Filter) -> anyhow::Result<(Vec<(Name, Judged)>, bool)> {
+    let (aws, clock) = (&console.settings.aws, console.settings.clock);
+    let (mut names, is_cut) = Store::of(aws).await?.names(filter, clock()).await?;
+    let is_cut = is_cut || names.len() > TOGETHER;
+    names.truncate(TOGETHER);
+    let mut judged = Vec::new();
+    Validator::of(aws)?.foresee(&names, clock, |one| judged.push(one)).await?;
+    Ok((names.into_iter().zip(judged).collect(), is_cut))
+}
+
+/// Those of a group, judged again.
+pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let filter = filter(console, &request.query)?;
+    let (judged, is_cut) = judged(console, &filter).await.map_err(problem)?;
+    let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
+    let token = console.guard.form(INGEST).map_err(problem)?;
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / judged again" }
+        div.title { h1 { "Judged again" } strong.verdict.implied { "nothing is taken in yet" } }
+        p.lead { "By the endpoint and its keys as they are now, and the time by that of its arrival." }
+        section.card aria-label="Each of them" {
+            table.rows.cardly {
+                thead { tr { th { "arrived" } th { "webhook" } th { "refused for" } th { "now" } } }
+                tbody { @for (name, one) in &judged {
+                    tr data-href={ (SCREEN) "/one?id=" (name.webhook_id) } {
+                        td { (time(name.webhook_id.arrived_at())) }
+                        td.event { a.id href={ (SCREEN) "/one?id=" (name.webhook_id) } { (name.webhook_id) } }
+                        td { (shown(&name.reason)) }
+                        td { (verdict(one)) }
+                    }
+                } }
+            }
+            @if judged.is_empty() { p.dim { "None is kept any more." } }
+        }
+        @if is_cut { div.note { p { "There are more: the first " (TOGETHER) " are judged and taken in, then say it again." } } }
+        @if count > 0 { (form(console, &filter, &token, count)) }
+    };
+    shows(page(console, "Refusals", SCREEN, content))
+}
+
+fn verdict(one: &Judged) -> Markup {
+    let (class, sign) = match &one.verdict {
+        _ if one.can_be_taken_in() => ("done", "✓"),
+        Verdict::Genuine { .. } | Verdict::Taken { .. } => ("implied", "="),
+        Verdict::Refused { .. } => ("stopped", "✕"),
+        Verdict::Unavailable { .. } | Verdict::Gone { .. } => ("unknown", "?"),
+    };
+    let more = match &one.verdict {
+        Verdict::Refused { error, .. } | Verdict::Unavailable { error } | Verdict::Gone { error } => {
+            Some(error)
+        }
+        Verdict::Genuine { .. } | Verdict::Taken { .. } => None,
+    };
+    html! {
+        span class={ "state " (class) } { span.sign aria-hidden="true" { (sign) } (shown(one.summary())) }
+        @if let Some(more) = more { small.block { (shown(more)) } }
+    }
+}
+
+fn form(console: &Console, filter: &Filter, token: &str, count: usize) -> Markup {
+    html! {
+        @if console.settings.is_writing {
+            form.card.act method="post" action={ (SCREEN) "/ingest" } {
+                h2 { "Take in what is genuine" }
+                input type="hidden" name="token" value=(token);
+                input type="hidden" name="filter" value=(query(filter));
+                label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
+                p { button.main { "Take in " (count) } span.dim { " as if each had been accepted when it arrived" } }
+            }
+        } @else {
+            div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
+                code { "tollgate rejected ingest --yes --reason TEXT" } "." } }
+        }
+    }
+}
+
+/// Takes in what is genuine of the first of those that are wanted.
+pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer {
+    let refused = |text: &str| Problem::refused(console, SCREEN, text);
+    if !console.settings.is_writing {
+        return Err(refused("This console only reads: it was started without --write."));
+    }
+    if !console.guard.takes_form(INGEST, request.form.one("token")) {
+        return Err(refused("The page is too old, or was sent before. Open it again."));
+    }
+    let reason: Reason =
+        request.form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
+    let filter = filter(console, &Fields::read(request.form.one("filter")))?;
+    let (done, act, taken) =
+        take_in(console, filter, reason).await.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / taken in" }
+        div.title { h1 { "Taken in" } @if done.is_whole() { strong.verdict.done { "done" } } @else { strong.verdict.stopped { "not all" } } }
+        ul.figures { @for (summary, count) in &done.counts { li { span { (shown(summary)) } strong { (count) } } }
+            @if done.left > 0 { li.bad { span { "not asked about" } strong { (done.left) } } } }
+        @if let Some(error) = &done.error { div.note.bad { p { (shown(error)) } } }
+        p { "Recorded as " a href={ "/audit?id=" (act) } { (act) } "." }
+        ul.cards { @for id in &taken { li { (webhook_link(id)) } } }
+        p { a.button href=(SCREEN) { "What is kept now" } }
+    };
+    shows(page(console, "Taken in", SCREEN, content))
+}
+
+async fn take_in(
+    console: &Arc<Console>,
+    filter: Filter,
+    reason: Reason,
+) -> anyhow::Result<(Done, String, Vec<String>)> {
+    let (aws, clock) = (&console.settings.aws, console.settings.clock);
+    let (judged, _) = judged(console, &filter).await?;
+    let genuine: Vec<Name> =
+        judged.into_iter().filter(|(_, one)| one.can_be_taken_in()).map(|(name, _)| name).collect();
+    let (ids, details) = (filter.ids.clone(), serde_json::to_value(&Plan { filter, rate: RATE })?);
+    let mut act = Act::begin(aws, clock(), INGEST, reason, ids, details).await?;
+    let (stop, mut taken) = (AtomicBool::new(false), Vec::new());
+    let validator = Validator::of(aws)?;
+    let done = validator
+        .take_in(&genuine, RATE, &mut act, clock, &stop, |one| taken.push(one.webhook_id.clone()))
+        .await;
+    act.end(clock(), Vec::new(), serde_json::to_value(&done)?).await?;
+    Ok((done, act.name().to_owned(), taken))
+}
+
+/// One of them, whole.
+pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let asked = request.query.one("id");
+    let (aws, clock) = (&console.settings.aws, console.settings.clock);
+    let store = Store::of(aws).await.map_err(problem)?;
+    let (name, kept) = find(&store, asked, clock()).await.map_err(problem)?;
+    let body = kept.body().map_err(|error| problem(error.into()))?;
+    let filter = Filter { endpoint: Some(name.endpoint), ids: vec![asked.to_owned()], ..Filter::default() };
+    let (judged, _) = judged(console, &filter).await.map_err(problem)?;
+    let token = console.guard.form(INGEST).map_err(problem)?;
+    let headers: BTreeMap<&str, &str> = kept.request.headers.iter().collect();
+    let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / one" }
+        div.title { h1 { (shown(&kept.reason)) } @for (_, one) in &judged { (verdict(one)) } }
+        p.facts { span { "at " (kept.endpoint) } span { (time(kept.received_at)) } span { "from " code { (shown(&kept.source_ip)) } }
+            span { "kept until " (time(kept_until(name.webhook_id.arrived_at()))) } span { (id(asked)) } }
+        div.note.bad { p { strong { "Refused then: " } (shown(&kept.error)) } }
+        p { a href={ "/webhook/" (name.webhook_id) } { "Its way" } }
+        @if count > 0 { (form(console, &filter, &token, count)) }
+        section.card { h2 { "Headers" small { " " (many(headers.len(), "header")) } }
+            table.plain { tbody { @for (name, value) in &headers {
+                tr { th scope="row" { code { (shown(name)) } }
+                    td { @if CREDENTIALS.contains(&name.to_ascii_lowercase().as_str()) { span.dim { "not shown" } }
+                        @else { code { (shown(masked(value.as_bytes()))) } } } }
+            } } } }
+        section.card { h2 { "Body, masked" } (json(&masked(&body))) }
+    };
+    shows(page(console, "A refusal", SCREEN, content))
+}
