@@ -21,8 +21,9 @@ use serde_json::Value;
 use tollgate_core::Timestamp;
 
 use super::{
-    Auth, Item, ProviderApi, Subscriptions,
-    page::{Next, Page, member},
+    error::ApiError,
+    page::{Item, Next, Page, member},
+    spec::{Auth, ProviderApi, Subscriptions},
 };
 use crate::aws::is_loopback;
 
@@ -40,29 +41,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Pages of one list: ten million events.
 const MAX_PAGES: usize = 100_000;
-
-/// Why a provider could not be asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApiError {
-    /// It takes the key for nothing, or not for this.
-    #[error("it refuses the key ({0}): is it the right one, of the right environment, and may it read this?")]
-    Refused(u16),
-    /// It answers with a failure each time.
-    #[error("it answers {0}")]
-    Status(u16),
-    /// It asks for a pause that nobody waits for.
-    #[error("it wants to be asked again in {0} s")]
-    Later(u64),
-    /// No whole answer came.
-    #[error("no answer: {0}")]
-    NoAnswer(String),
-    /// The answer is not as it is documented.
-    #[error("its answer is not as it is documented: {0}")]
-    NotAsDocumented(&'static str),
-    /// A list that repeats itself, or has no end.
-    #[error("its list does not end")]
-    Endless,
-}
 
 /// A key of a provider's API. Not printable.
 #[derive(Clone)]

@@ -6,7 +6,10 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use serde_json::{Value, value::RawValue};
 use tollgate_core::Timestamp;
 
-use super::{ApiError, List, NextPage, Pointers};
+use super::{
+    error::ApiError,
+    spec::{List, NextPage, Pointers},
+};
 
 /// An event, as the provider tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]

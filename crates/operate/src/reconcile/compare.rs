@@ -6,7 +6,7 @@ use tollgate_core::{Facts, Fingerprint, LedgerKey, PaymentEvent, id::bounded};
 use tollgate_pipeline::ports::{Known, LedgerState};
 use tollgate_providers::{Endpoint, Headers, Received, Trusted};
 
-use super::{Finding, Verdict};
+use super::model::{Finding, Verdict};
 use crate::{
     provider_api::{Item, List},
     tables::Tables,

@@ -1,19 +1,21 @@
 //! What a provider says it sent, beside what the ledger has of it.
 
 mod compare;
+mod model;
 pub mod report;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, bail, ensure};
 use jiff::ToSpan;
-use serde::Serialize;
 use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_pipeline::ports::LEDGER_RETENTION_SECONDS;
 use tollgate_providers::Endpoint;
+
+pub use model::{Finding, Plan, Summary, Verdict};
 
 use self::compare::Comparison;
 use crate::{
@@ -26,105 +28,6 @@ use crate::{
 /// What is younger is left out: it may be on its way, or the provider's first tries go on (Stripe, PayPal and Square try again within
 /// minutes).
 pub const SETTLED_AFTER_MINUTES: i64 = 15;
-
-/// Which events are compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Plan {
-    /// Of whom.
-    pub endpoint: EndpointId,
-    /// Created from this moment on, by the provider's clock.
-    pub from: Timestamp,
-    /// Before this moment.
-    pub to: Timestamp,
-    /// The provider's types; empty: those that its webhook is sent.
-    pub types: Vec<String>,
-}
-
-/// How an event stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It took effect, with the facts that the provider tells now.
-    Present,
-    /// Nothing of it is known.
-    Missing,
-    /// It was accepted, and has not taken effect: it waits, or is set aside.
-    Unfinished,
-    /// What is known under its id is another type, transaction or movement.
-    Conflicting,
-    /// What is known of it has another amount.
-    AmountDiffers,
-}
-
-impl Verdict {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Present, Self::Missing, Self::Unfinished, Self::Conflicting, Self::AmountDiffers];
-
-    /// Its text in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Present => "present",
-            Self::Missing => "missing",
-            Self::Unfinished => "unfinished",
-            Self::Conflicting => "conflicting",
-            Self::AmountDiffers => "amount_differs",
-        }
-    }
-}
-
-/// An event that was compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How it stands.
-    pub verdict: Verdict,
-    /// The provider's id of it.
-    pub provider_event_id: String,
-    /// What the provider calls it.
-    pub provider_event_type: String,
-    /// When it happened, by the provider's clock.
-    pub at: Timestamp,
-    /// Our type of it; `None` where the version cannot read it.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// The payment.
-    pub transaction_id: Option<String>,
-    /// What the provider says was moved: exact decimals.
-    pub amount: Option<String>,
-    /// Its currency.
-    pub currency: Option<String>,
-    /// The amount that took effect, where it is another one.
-    pub our_amount: Option<String>,
-    /// The delivery that claimed it.
-    pub webhook_id: Option<String>,
-    /// More of it, for people.
-    pub note: Option<String>,
-}
-
-/// How many events there were.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// By verdict.
-    pub counts: BTreeMap<Verdict, u64>,
-    /// That the provider lists and its webhook is not sent.
-    pub not_subscribed: u64,
-    /// What was not asked, and why.
-    pub notes: Vec<String>,
-    /// It was stopped: the counts are of a part.
-    pub stopped: bool,
-}
-
-impl Summary {
-    /// How many have this verdict.
-    pub fn count(&self, verdict: Verdict) -> u64 {
-        self.counts.get(&verdict).copied().unwrap_or(0)
-    }
-
-    /// Whether each event that the provider sent took effect as the provider tells it.
-    pub fn is_whole(&self) -> bool {
-        !self.stopped && Verdict::ALL.into_iter().all(|one| one == Verdict::Present || self.count(one) == 0)
-    }
-}
 
 /// An endpoint and how its provider is asked.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{fs::File, path::Path};
 use anyhow::Context;
 use tollgate_archive::table::TextTable;
 
-use super::Finding;
+use super::model::Finding;
 
 /// Version of the columns. They are only ever added under one version.
 pub const FORM: &str = "tollgate.reconciliation/1";

@@ -1,0 +1,227 @@
+//! How each provider is asked, as `provider-apis.toml` has it.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+/// How a provider is asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderApi {
+    /// The catalogue's name of the provider.
+    pub name: String,
+    /// The pages that say all this.
+    pub source: Vec<String>,
+    /// What key it takes, for people.
+    pub key_text: String,
+    /// Where it is.
+    pub url: String,
+    /// Where its test environment is, where that is another place.
+    #[serde(default)]
+    pub sandbox_url: Option<String>,
+    /// How a request says whose it is.
+    pub auth: Auth,
+    /// Headers of every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Requests a second, at most: below what it allows, since others use the account too.
+    pub requests_a_second: u32,
+    /// The header that says when more requests are allowed, where it is not `Retry-After`: an HTTP date.
+    #[serde(default)]
+    pub reset_header: Option<String>,
+    /// How many days back it tells events.
+    pub reach_days: u32,
+    /// How events are listed.
+    pub list: List,
+    /// How one event is asked for, where the provider knows that.
+    #[serde(default)]
+    pub one: Option<One>,
+    /// How its webhooks are listed, and which types each of them is sent.
+    #[serde(default)]
+    pub subscriptions: Option<Subscriptions>,
+}
+
+/// How a request says whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Auth {
+    /// `Authorization: Bearer KEY`.
+    Bearer,
+    /// `Authorization: KEY`.
+    Plain,
+    /// A token is asked for with `Authorization: Basic`; the key is `CLIENT_ID:SECRET` (OAuth 2, client credentials).
+    ClientCredentials {
+        /// Where the token is asked for.
+        token_path: String,
+    },
+}
+
+/// How events are listed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// The path.
+    pub path: String,
+    /// The query's fields.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+    /// The body of a POST, an object as JSON. Without it the list is asked for by GET.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Where the events are in an answer (JSON pointers, here and below).
+    pub items: String,
+    /// An answer without events may have no list at all.
+    #[serde(default)]
+    pub may_lack_items: bool,
+    /// Where an event has its id.
+    pub id: String,
+    /// Where it has its type: of several pointers, the texts with a dot between.
+    #[serde(rename = "type")]
+    pub kind: Pointers,
+    /// Where it has its time: a number of seconds, or an RFC 3339 text; of UTC where it names no offset.
+    pub time: String,
+    /// Where it has the number of webhooks that were not answered with success yet.
+    #[serde(default)]
+    pub undelivered: Option<String>,
+    /// The list has a summary of each event: the whole of it is asked for alone.
+    #[serde(default)]
+    pub is_summary: bool,
+    /// The member that a webhook has its events in, where it is a list of them.
+    #[serde(default)]
+    pub wrapped_in: Option<String>,
+    /// How the next page is asked for.
+    pub next: NextPage,
+}
+
+/// One or several JSON pointers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Pointers {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+/// How the next page is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case", deny_unknown_fields)]
+pub enum NextPage {
+    /// By the id of the page's last event, as long as the answer says that there is more.
+    LastId {
+        /// The query's field.
+        parameter: String,
+        /// Where the answer says it.
+        more: String,
+    },
+    /// By a text of the answer, until it has none.
+    Token {
+        /// Where the answer has it.
+        at: String,
+        /// The query's field; of a POST, the body's member.
+        parameter: String,
+    },
+    /// By a link of the answer (`rel`: `next`), until it has none. Its path and query are followed, at the same host.
+    Link {
+        /// Where the answer has its links.
+        at: String,
+    },
+    /// By how many were read, until these are all.
+    Offset {
+        /// The query's field.
+        parameter: String,
+        /// Where the answer says how many there are.
+        total: String,
+    },
+}
+
+/// How one event is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct One {
+    /// The path; `{id}` is the event's id.
+    pub path: String,
+    /// Where the event is in the answer. Without it, the answer is the event.
+    #[serde(default)]
+    pub item: Option<String>,
+}
+
+/// How a provider's webhooks are listed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Path and query.
+    pub path: String,
+    /// Where the webhooks are in the answer.
+    pub items: String,
+    /// Where one has its URL.
+    pub url: String,
+    /// Where one has the list of the types that it is sent; `*` is all of them.
+    pub types: String,
+    /// Where a member of that list has the type's name, where it is no text itself.
+    #[serde(default)]
+    pub type_name: Option<String>,
+}
+
+/// Every provider that is known here.
+///
+/// # Errors
+///
+/// When the data is not as the program wants it: a mistake of ours.
+pub fn all() -> anyhow::Result<&'static [ProviderApi]> {
+    #[derive(Deserialize)]
+    struct File {
+        provider: Vec<ProviderApi>,
+    }
+    static ALL: OnceLock<Vec<ProviderApi>> = OnceLock::new();
+    if let Some(all) = ALL.get() {
+        return Ok(all);
+    }
+    let file: File =
+        toml::from_str(include_str!("../../provider-apis.toml")).context("provider-apis.toml")?;
+    Ok(ALL.get_or_init(|| file.provider))
+}
+
+/// How a provider is asked, by its name in the catalogue.
+///
+/// # Errors
+///
+/// As [`all`]; and where nobody knows how.
+pub fn of(provider: &str) -> anyhow::Result<&'static ProviderApi> {
+    let all = all()?;
+    all.iter().find(|api| api.name == provider).with_context(|| {
+        let known: Vec<&str> = all.iter().map(|api| api.name.as_str()).collect();
+        format!("nobody knows here how to ask {provider} what it sent; known are {}", known.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_providers::catalogue;
+
+    use super::*;
+
+    #[test]
+    fn every_provider_is_one_of_the_catalogue_and_says_where_it_is_documented() {
+        for api in all().unwrap() {
+            let name = &api.name;
+            assert_eq!(catalogue::find(name).map(|row| &row.name), Some(name));
+            assert!(
+                !api.source.is_empty() && api.source.iter().all(|url| url.starts_with("https://")),
+                "{name}"
+            );
+            let urls = [Some(&api.url), api.sandbox_url.as_ref()];
+            for url in urls.into_iter().flatten() {
+                assert!(url.starts_with("https://") && !url.ends_with('/'), "{name}: {url}");
+            }
+            assert!((1..=100).contains(&api.requests_a_second), "{name}");
+            assert!(api.reach_days > 0, "{name}");
+            assert!(api.one.as_ref().is_none_or(|one| one.path.contains("{id}")), "{name}");
+            assert!(!api.list.is_summary || api.one.is_some(), "{name}");
+            if let Some(body) = &api.list.body {
+                assert!(serde_json::from_str::<serde_json::Map<_, _>>(body).is_ok(), "{name}");
+            }
+        }
+    }
+}
