@@ -42,10 +42,10 @@ SUBCOMMANDS = {
     "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
     "search": "search/objects.rs", "replay": "lambda.rs", "reconcile": "reconcile/mod.rs",
     "endpoints api-key": "keys.rs", "verify": "keys.rs",
-    "metrics": "figures/cloudwatch.rs", "doctor": "doctor/functions.rs",
+    "metrics": "figures/cloudwatch.rs", "doctor": "doctor/functions.rs", "cost": "doctor/functions.rs",
     "rejected list": "operate/src/rejected.rs", "rejected ingest": "lambda.rs",
     "rejected show": "operate/src/rejected.rs", "rejected verify": "operate/src/rejected.rs", "listen": "listen.rs",
-    "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
+    "endpoints check": "operate/src/secrets.rs", "endpoints list": "src/endpoints.rs", "endpoints remove": "src/endpoints.rs",
     "endpoints apply": "keys.rs", "endpoints rotate": "keys.rs", "endpoints migrate": "migrate.rs",
 }
 
@@ -234,7 +234,7 @@ def of_tool(page: str, texts: Mapping[str, str]) -> Iterator[str]:
                      for who in ([row["who"]] if isinstance(row["who"], str) else row["who"])}
             if role not in whose:
                 yield f"docs/runbook.md, Roles: tollgate {one} is given to {role}, and calls.toml has its calls for {sorted(whose)}"
-    verbs = "status|metrics|doctor|replay|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
+    verbs = "status|metrics|doctor|cost|replay|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
     used = set(re.findall(rf"(?<!/)\btollgate ((?:endpoints |dlq )?(?:{verbs}))\b", page))
     missing = used - set().union(*rows.values())
     if missing:

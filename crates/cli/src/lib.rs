@@ -13,6 +13,7 @@ mod audit;
 mod catalogue;
 pub mod clock;
 mod console;
+mod cost;
 mod dlq;
 mod doctor;
 #[cfg(test)]
@@ -82,6 +83,8 @@ enum Command {
     Metrics(metrics::Args),
     /// Ask an endpoint's provider what it sent, and say what of it is missing here
     Reconcile(reconcile::Args),
+    /// Say what a time cost, line by line, against the design
+    Cost(cost::Args),
     /// Check the platform, and say what to do where something is not as it should be
     Doctor(doctor::Args),
     /// Find webhooks and events in the archive and the tables
@@ -138,6 +141,7 @@ pub fn run() -> ExitCode {
             Command::Status(args) => status::run(args).await,
             Command::Metrics(args) => metrics::run(args).await,
             Command::Reconcile(args) => reconcile::run(args).await,
+            Command::Cost(args) => cost::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Search(args) => search::run(*args).await,
             Command::Console(args) => console::run(args).await,

@@ -80,7 +80,16 @@ pub(crate) struct Args {
     /// List what is saved
     #[arg(long, conflicts_with_all = ["save", "saved", "sql"])]
     list: bool,
-    /// Search although more is to be read than --most-gb
+    #[command(flatten)]
+    tools: ReadingTools,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How much of the archive a command may read, and with what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadingTools {
+    /// Read although it is more than --most-gb
     #[arg(long)]
     yes: bool,
     /// Gigabytes of the archive that may be read without --yes
@@ -88,8 +97,17 @@ pub(crate) struct Args {
     most_gb: u64,
     #[command(flatten)]
     tools: Tools,
-    #[command(flatten)]
-    target: Target,
+}
+
+/// A statement, and what it is about.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) query: &'a Query,
+    pub(crate) sql: &'a str,
+    /// Rows at most.
+    pub(crate) most: usize,
+    pub(crate) bucket: &'a str,
+    pub(crate) objects: &'a Objects,
 }
 
 /// What a search takes of this machine.
@@ -122,7 +140,7 @@ enum Kind {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let file = args.tools.searches_file()?;
+    let file = args.tools.tools.searches_file()?;
     if args.list {
         return list(&file);
     }
@@ -148,7 +166,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sql = query.page_sql(limit, args.after.as_deref())?;
     let bucket = aws.names.archive_bucket(&aws.account().await?);
     let objects = Objects::of(&aws, &bucket, &query).await?;
-    let rows = args.rows(&aws, &bucket, &query, &objects, &sql, limit + 1).await?;
+    let asked = Asked { query: &query, sql: &sql, most: limit + 1, bucket: &bucket, objects: &objects };
+    let rows = args.tools.rows(&aws, &args.target, &asked).await?;
     let mut page = Page::of(rows, limit)?;
     if args.after.is_none() {
         page.add(of_tables);
@@ -185,20 +204,21 @@ impl Args {
             to: one(&self.to, saved.to),
         }
     }
+}
 
-    async fn rows(
+impl ReadingTools {
+    /// The statement's rows, by the engine of the environment.
+    pub(crate) async fn rows(
         &self,
         aws: &Aws,
-        bucket: &str,
-        query: &Query,
-        objects: &Objects,
-        sql: &str,
-        most: usize,
+        target: &Target,
+        asked: &Asked<'_>,
     ) -> anyhow::Result<Vec<Map<String, Value>>> {
+        let Asked { query, sql, most, bucket, objects } = *asked;
         if objects.readable.is_empty() {
             return Ok(Vec::new());
         }
-        match self.tools.engine(aws, &self.target, bucket)? {
+        match self.tools.engine(aws, target, bucket)? {
             Engine::Athena => {
                 self.allows(objects.bytes(), objects, "reads at most", true)?;
                 let athena = Athena::of(aws);

@@ -3,6 +3,7 @@
 mod archived;
 pub mod audit;
 pub mod aws;
+pub mod cost;
 pub mod dead_letters;
 pub mod described;
 pub mod dlq;
@@ -10,6 +11,7 @@ pub mod doctor;
 pub mod drift;
 pub mod endpoints;
 pub mod figures;
+pub mod keys;
 pub mod listen;
 pub mod masked;
 pub mod origins;

@@ -79,7 +79,7 @@ impl Store {
         if !has("AWSCURRENT") {
             return Ok(State::Empty);
         }
-        let changed_at = found.last_changed_date().and_then(|at| Timestamp::from_second(at.secs()).ok());
+        let changed_at = found.last_changed_date().and_then(moment);
         let kms_key = found.kms_key_id().map(str::to_owned);
         Ok(State::There { changed_at, has_previous: has("AWSPREVIOUS"), kms_key })
     }
@@ -92,11 +92,15 @@ impl Store {
         let answer = answer.with_context(|| format!("looking at the parameter {name}"))?;
         Ok(match answer.parameters().first() {
             Some(found) => State::There {
-                changed_at: found.last_modified_date().and_then(|at| Timestamp::from_second(at.secs()).ok()),
+                changed_at: found.last_modified_date().and_then(moment),
                 has_previous: found.version() > 1,
                 kms_key: found.key_id().map(str::to_owned),
             },
             None => State::Missing,
         })
     }
+}
+
+fn moment(at: &aws_sdk_ssm::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }

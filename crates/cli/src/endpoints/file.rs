@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
 use serde::Deserialize;
 use tollgate_aws::names::Names;
 use tollgate_core::EndpointConfig;
@@ -71,6 +72,19 @@ fn secret_problem(secret: &str, names: &Names) -> Option<String> {
         Ok(_) => Some(format!(
             "secret: not the platform's: secretsmanager:tollgate/{suffix}/NAME or ssm:/tollgate/{suffix}/secrets/NAME"
         )),
+    }
+}
+
+/// The endpoints of a file, for an environment.
+///
+/// # Errors
+///
+/// When it cannot be read, or has mistakes: all of them.
+pub(crate) fn of_file(file: &std::path::Path, suffix: &str) -> anyhow::Result<Vec<EndpointConfig>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    match read(&text, suffix) {
+        Ok(endpoints) => Ok(endpoints.iter().map(|endpoint| endpoint.config().clone()).collect()),
+        Err(problems) => anyhow::bail!("{}: {}", file.display(), problems.join("; ")),
     }
 }
 

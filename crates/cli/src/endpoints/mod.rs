@@ -1,5 +1,6 @@
 //! `tollgate endpoints`: their configuration in one document, their keys in Secrets Manager.
 
+mod check;
 mod file;
 mod keys;
 mod migrate;
@@ -10,7 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Subcommand;
-use tollgate_core::{EndpointConfig, EndpointId};
+use tollgate_core::EndpointId;
 use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
 use self::store::Store;
@@ -18,8 +19,9 @@ use tollgate_operate::{aws::Aws, provider_api::ApiKey, reconcile::Asked};
 
 use crate::{table::Table, target::Target};
 
-pub(crate) use file::read as from_text;
+pub(crate) use file::{of_file, read as from_text};
 pub(crate) use keys::{KeyStore, KeyText, Reference, random as random_key};
+pub use store::stored;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -47,6 +49,8 @@ enum Command {
     },
     /// Write the row of one endpoint, of options or of answers on a terminal
     New(Box<new::Args>),
+    /// Say which keys verify, which rotation can be finished, and how the environment differs from a file
+    Check(Box<check::Args>),
     /// List the endpoints of an environment
     List {
         /// One JSON object a line
@@ -99,6 +103,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             apply(&file, how, &target).await
         }
         Command::New(args) => new::run(*args),
+        Command::Check(args) => check::run(*args).await,
         Command::List { json, target } => list(json, &target.connect().await?).await,
         Command::Rotate { id, secret_file, revoke, target } => {
             rotate(&id, secret_file.as_deref(), revoke, &target.connect().await?).await
@@ -231,30 +236,6 @@ async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> any
         KeyMaker::You => "generated: give it to the provider".to_owned(),
         _ => "generated: for tests, until `tollgate endpoints rotate` stores the provider's".to_owned(),
     })
-}
-
-/// The endpoints of a file, for an environment.
-///
-/// # Errors
-///
-/// When it cannot be read, or has mistakes: all of them.
-pub(crate) fn of_file(file: &std::path::Path, suffix: &str) -> anyhow::Result<Vec<EndpointConfig>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    match file::read(&text, suffix) {
-        Ok(endpoints) => Ok(endpoints.iter().map(|endpoint| endpoint.config().clone()).collect()),
-        Err(problems) => anyhow::bail!("{}: {}", file.display(), problems.join("; ")),
-    }
-}
-
-/// Every endpoint of the environment, by name.
-///
-/// # Errors
-///
-/// When AWS does not answer, or an endpoint is no configuration.
-pub async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
-    let document = Store::open(aws).await?.document().await?;
-    let endpoints = document.endpoints().map(|(id, config)| config.with_context(|| format!("endpoint {id}")));
-    endpoints.collect()
 }
 
 /// One endpoint of the environment, checked.

@@ -85,3 +85,14 @@ impl Store {
         self.endpoints.load().await
     }
 }
+
+/// Every endpoint of the environment, by name.
+///
+/// # Errors
+///
+/// When AWS does not answer, or an endpoint is no configuration.
+pub async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
+    let document = Store::open(aws).await?.document().await?;
+    let endpoints = document.endpoints().map(|(id, config)| config.with_context(|| format!("endpoint {id}")));
+    endpoints.collect()
+}

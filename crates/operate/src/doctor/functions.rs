@@ -46,6 +46,8 @@ struct Configuration {
     #[serde(default)]
     version: String,
     #[serde(default)]
+    memory_size: u64,
+    #[serde(default)]
     state: Option<String>,
     #[serde(default)]
     last_update_status: Option<String>,
@@ -138,6 +140,16 @@ async fn function(aws: &Aws, name: &str, qualifier: &str) -> anyhow::Result<Opti
         }
         Err(problem) => Err(problem).context("asking for the function"),
     }
+}
+
+/// How much memory a function has, in MB.
+///
+/// # Errors
+///
+/// When there is no such function, or AWS does not answer.
+pub async fn memory_mb(aws: &Aws, name: &str) -> anyhow::Result<u64> {
+    let found = function(aws, name, &format!("?Qualifier={ALIAS}")).await?;
+    Ok(found.with_context(|| format!("there is no function {name}"))?.answer.configuration.memory_size)
 }
 
 type Asked = anyhow::Result<Option<Dated<Function>>>;
@@ -308,6 +320,7 @@ mod tests {
         let configuration = Configuration {
             description: description.to_owned(),
             version: "7".to_owned(),
+            memory_size: 1_024,
             state: Some("Active".to_owned()),
             last_update_status: None,
         };

@@ -13,7 +13,10 @@ use tollgate_core::{EndpointConfig, Timestamp};
 
 use crate::aws::Aws;
 
-pub use self::model::{Finding, Verdict};
+pub use self::{
+    functions::memory_mb,
+    model::{Finding, Verdict},
+};
 
 /// How many checks there are. They are made at once.
 pub const CHECKS: usize = 9;

@@ -112,7 +112,7 @@ pub(super) fn text(row: &Map<String, Value>, name: &str) -> anyhow::Result<Strin
 }
 
 /// A time as the engines write it (`2026-01-31 12:00:00.5+00`, or without its zone, which is UTC), as RFC 3339 has it.
-pub(super) fn moment(text: &str) -> String {
+pub fn moment(text: &str) -> String {
     let time = text.strip_suffix("+00").or_else(|| text.strip_suffix(" UTC")).unwrap_or(text);
     let time = time.replacen(' ', "T", 1) + "Z";
     time.parse::<Timestamp>().map_or_else(|_| text.to_owned(), |at| at.to_string())

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tollgate_core::{Queue, Timestamp, WebhookId, id::to_hex};
 
 pub use counts::Bucket;
-pub use found::{Found, Source};
+pub use found::{Found, Source, moment as time_of};
 pub use objects::{Object, Objects};
 pub use query::{Filters, Query};
 pub use sql::{Position, TABLE};

@@ -70,18 +70,35 @@ impl Query {
         )
     }
 
+    /// The statement for the keys that verified webhooks of the query's endpoints and time: how many each, and when last.
+    pub fn keys_sql(&self) -> String {
+        let mut rows = self.of_time();
+        rows.extend(one_of("endpoint", &self.endpoints));
+        format!(
+            "SELECT endpoint, key_id, CAST(count(DISTINCT webhook_id) AS VARCHAR) AS webhooks, \
+             CAST(max(received_at) AS VARCHAR) AS last\nFROM {TABLE}\nWHERE {}\nAND key_id <> ''\n\
+             GROUP BY endpoint, key_id\nORDER BY endpoint, key_id",
+            rows.join("\nAND ")
+        )
+    }
+
+    /// The conditions of the query's time.
+    fn of_time(&self) -> Vec<String> {
+        let days = self.days();
+        let day =
+            |day: Option<&jiff::civil::Date>| literal(&day.map(ToString::to_string).unwrap_or_default());
+        vec![
+            format!("\"date\" BETWEEN {} AND {}", day(days.first()), day(days.last())),
+            format!("received_at >= {} AND received_at < {}", time(self.from), time(self.to)),
+        ]
+    }
+
     /// What is found, once each.
     ///
     /// `UNNEST(events) AS t(e)` makes `e` the struct in both ("Filter arrays using the `UNNEST`", Athena user guide,
     /// where `t(sites)` is one).
     fn found(&self, after: Option<&Position>) -> String {
-        let days = self.days();
-        let day =
-            |day: Option<&jiff::civil::Date>| literal(&day.map(ToString::to_string).unwrap_or_default());
-        let mut rows = vec![
-            format!("\"date\" BETWEEN {} AND {}", day(days.first()), day(days.last())),
-            format!("received_at >= {} AND received_at < {}", time(self.from), time(self.to)),
-        ];
+        let mut rows = self.of_time();
         rows.extend(one_of("endpoint", &self.endpoints));
         rows.extend(one_of("provider", &self.providers));
         let mut events = Vec::new();

@@ -1,0 +1,165 @@
+//! Which keys verify an endpoint's webhooks, and whether a rotation can be finished.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tollgate_core::{EndpointId, Timestamp};
+
+use crate::secrets::State;
+
+/// What the archive has of one key of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Use {
+    /// The key's name in receipts: `current` and `previous` where the secret is the key itself, else its id.
+    pub key_id: String,
+    /// Webhooks that it verified.
+    pub webhooks: u64,
+    /// When the last of them arrived.
+    pub last: Timestamp,
+}
+
+/// Where a rotation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "rotation", rename_all = "snake_case")]
+pub enum Rotation {
+    /// There is one key.
+    None,
+    /// Webhooks are signed with the new key, and none with the old one for long enough: the next rotation, or `--revoke`, refuses nobody.
+    Safe {
+        /// When the old key verified last since the rotation.
+        previous_last: Option<Timestamp>,
+    },
+    /// The old key still verifies webhooks.
+    InUse {
+        /// When it did last.
+        previous_last: Timestamp,
+    },
+    /// Nothing was verified by the new key yet.
+    Unproven,
+    /// The keys go by names of their own, or it is not known when the key changed: see which of them verified last.
+    Named,
+}
+
+/// The uses of keys by endpoint, of the rows of a query's statement for them.
+///
+/// # Errors
+///
+/// When a row is not as it was asked for.
+pub fn uses(rows: &[Map<String, Value>]) -> anyhow::Result<BTreeMap<String, Vec<Use>>> {
+    let mut found: BTreeMap<String, Vec<Use>> = BTreeMap::new();
+    for row in rows {
+        let text = |name: &str| {
+            row.get(name)
+                .and_then(Value::as_str)
+                .with_context(|| format!("the archive's answer has no {name}"))
+        };
+        let last = crate::search::time_of(text("last")?);
+        let one = Use {
+            key_id: text("key_id")?.to_owned(),
+            webhooks: text("webhooks")?.parse().context("a number of webhooks")?,
+            last: last.parse().context("when a key verified last")?,
+        };
+        found.entry(text("endpoint")?.to_owned()).or_default().push(one);
+    }
+    Ok(found)
+}
+
+/// Where a rotation stands, by the state of the endpoint's secret and what its keys have verified. `quiet_hours`: so long the old
+/// key must have verified nothing.
+pub fn rotation(state: &State, uses: &[Use], quiet_hours: u32, now: Timestamp) -> Rotation {
+    let State::There { changed_at, has_previous, .. } = state else { return Rotation::None };
+    if !has_previous {
+        return Rotation::None;
+    }
+    let last_of =
+        |names: fn(&str) -> bool| uses.iter().filter(|one| names(&one.key_id)).map(|one| one.last).max();
+    let is_other = uses.iter().any(|one| !is_current(&one.key_id) && !is_previous(&one.key_id));
+    let Some(changed_at) = changed_at.filter(|_| !is_other) else { return Rotation::Named };
+    // What stands under a name from before the rotation was another key.
+    let since = |last: Option<Timestamp>| last.filter(|last| *last > changed_at);
+    let quiet_from = now.as_second().saturating_sub(i64::from(quiet_hours) * 3_600);
+    match (since(last_of(is_current)), since(last_of(is_previous))) {
+        (_, Some(previous)) if previous.as_second() >= quiet_from => {
+            Rotation::InUse { previous_last: previous }
+        }
+        (Some(current), previous) if previous.is_none_or(|previous| previous < current) => {
+            Rotation::Safe { previous_last: previous }
+        }
+        _ => Rotation::Unproven,
+    }
+}
+
+/// The names that `tollgate_aws::secrets` gives to keys without one.
+fn is_current(key_id: &str) -> bool {
+    key_id == "current" || key_id.starts_with("current-")
+}
+
+fn is_previous(key_id: &str) -> bool {
+    key_id == "previous" || key_id.starts_with("previous-") || key_id.ends_with("(previous)")
+}
+
+/// One endpoint's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Keys {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its secret, in a word: `there`, `empty`, `deleted` or `missing`.
+    pub secret: &'static str,
+    /// When it was changed last.
+    pub changed_at: Option<Timestamp>,
+    /// What its keys verified.
+    pub uses: Vec<Use>,
+    /// Where its rotation stands.
+    #[serde(flatten)]
+    pub rotation: Rotation,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-01-10T00:00:00Z";
+
+    fn there(changed_at: Option<&str>, has_previous: bool) -> State {
+        State::There { changed_at: changed_at.map(|at| at.parse().unwrap()), has_previous, kms_key: None }
+    }
+
+    fn of(uses: &[(&str, &str)]) -> Vec<Use> {
+        let one = |(key_id, last): &(&str, &str)| Use {
+            key_id: (*key_id).to_owned(),
+            webhooks: 1,
+            last: format!("2026-01-{last}T00:00:00Z").parse().unwrap(),
+        };
+        uses.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_rotation_is_safe_once_the_new_key_verifies_and_the_old_one_is_quiet() {
+        let rotated = there(Some("2026-01-05T00:00:00Z"), true);
+        let at = |last: &str| -> Timestamp { format!("2026-01-{last}T00:00:00Z").parse().unwrap() };
+        for (uses, wanted) in [
+            (vec![("current", "09")], Rotation::Safe { previous_last: None }),
+            (vec![("current", "09"), ("previous", "06")], Rotation::Safe { previous_last: Some(at("06")) }),
+            // Before the rotation it was another key that went by this name.
+            (vec![("current", "04"), ("previous", "03")], Rotation::Unproven),
+            (vec![("current", "09"), ("previous", "03")], Rotation::Safe { previous_last: None }),
+            (vec![("current", "09"), ("previous", "09")], Rotation::InUse { previous_last: at("09") }),
+            (vec![("previous", "10")], Rotation::InUse { previous_last: at("10") }),
+            (vec![("current", "06"), ("previous", "07")], Rotation::Unproven),
+            (
+                vec![("current-0", "09"), ("2026-01 (previous)", "06")],
+                Rotation::Safe { previous_last: Some(at("06")) },
+            ),
+            (vec![("2026-01", "09")], Rotation::Named),
+            (vec![], Rotation::Unproven),
+        ] {
+            assert_eq!(rotation(&rotated, &of(&uses), 24, NOW.parse().unwrap()), wanted, "{uses:?}");
+        }
+        let one = of(&[("current", "09")]);
+        assert_eq!(rotation(&there(None, false), &one, 24, NOW.parse().unwrap()), Rotation::None);
+        assert_eq!(rotation(&there(None, true), &one, 24, NOW.parse().unwrap()), Rotation::Named);
+        assert_eq!(rotation(&State::Missing, &one, 24, NOW.parse().unwrap()), Rotation::None);
+    }
+}
