@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut table = Table::new(["price", "units", "USD", "USD a million", "design, a million", "counted by"]);
     for line in &cost.lines {
         let star = if line.from_memory { "*" } else { "" };
-        let units = line.milli_units.map_or_else(|| "-".to_owned(), |milli| thousandths(milli));
+        let units = line.milli_units.map_or_else(|| "-".to_owned(), thousandths);
         table.row([
             format!("{}{star}", line.price),
             units,

@@ -283,14 +283,16 @@ async fn remove(
     queue_url: &str,
 ) -> anyhow::Result<()> {
     use aws_sdk_eventbridge::Error::ResourceNotFoundException;
-    let gone = |result: Result<(), aws_sdk_eventbridge::Error>| match result {
-        Ok(()) | Err(ResourceNotFoundException(_)) => Ok(()),
-        Err(problem) => Err(problem),
-    };
     let targets = events.remove_targets().event_bus_name(bus).rule(name).ids("listener").send().await;
-    gone(targets.map(|_| ()).map_err(aws_sdk_eventbridge::Error::from))?;
+    match targets.map_err(aws_sdk_eventbridge::Error::from) {
+        Ok(_) | Err(ResourceNotFoundException(_)) => {}
+        Err(problem) => return Err(problem.into()),
+    }
     let rule = events.delete_rule().event_bus_name(bus).name(name).send().await;
-    gone(rule.map(|_| ()).map_err(aws_sdk_eventbridge::Error::from))?;
+    match rule.map_err(aws_sdk_eventbridge::Error::from) {
+        Ok(_) | Err(ResourceNotFoundException(_)) => {}
+        Err(problem) => return Err(problem.into()),
+    }
     match sqs.delete_queue().queue_url(queue_url).send().await.map_err(aws_sdk_sqs::Error::from) {
         Ok(_) | Err(aws_sdk_sqs::Error::QueueDoesNotExist(_)) => Ok(()),
         Err(problem) => Err(problem.into()),

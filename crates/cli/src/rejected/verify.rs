@@ -1,7 +1,7 @@
 //! `tollgate rejected verify`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     process::ExitCode,
 };
 
@@ -42,8 +42,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut is_any_refused = false;
     for name in &names {
         bar.inc(1);
-        if !endpoints.contains_key(&name.endpoint) {
-            endpoints.insert(name.endpoint, endpoint_with_keys(&aws, &name.endpoint, &args.key).await?);
+        if let Entry::Vacant(vacant) = endpoints.entry(name.endpoint) {
+            vacant.insert(endpoint_with_keys(&aws, &name.endpoint, &args.key).await?);
         }
         let (Some((endpoint, ring)), Some(kept)) = (endpoints.get(&name.endpoint), store.fetch(name).await?)
         else {
