@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_shell_reads_its_script() {
-        let ask = "COMP_WORDS=(tollgate endpoints ap); COMP_CWORD=2; _tollgate tollgate ap endpoints; echo ${COMPREPLY[@]}";
+        let ask = "COMP_WORDS=(tollgate endpoints app); COMP_CWORD=2; _tollgate tollgate app endpoints; echo ${COMPREPLY[@]}";
         let output = Command::new("bash")
             .arg("-c")
             .arg(script(Shell::Bash, crate::Cli::command()).unwrap() + ask)

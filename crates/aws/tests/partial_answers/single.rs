@@ -50,6 +50,7 @@ fn refused(item: Option<Value>) -> Value {
 fn there(change: impl FnOnce(&mut Value)) -> Value {
     let mut item = claim(&json!({"event_key": {"S": key("a").to_string()}}), "received");
     item["webhook_id"] = json!({"S": entry().webhook_id.to_string()});
+    item["seals"] = json!({"SS": [seal(1).to_string()]});
     change(&mut item);
     item
 }
@@ -64,6 +65,7 @@ async fn a_claim_that_is_there_is_new_only_where_it_is_the_same() {
         (refused(Some(there(|item| item["fingerprint"] = json!({"S": "other facts"})))), "known"),
         (refused(Some(there(|item| item["state"] = json!({"S": "processed"})))), "known"),
         (refused(Some(there(other))), "known"),
+        (refused(Some(there(|item| item["seals"] = json!({"SS": [seal(8).to_string()]})))), "known"),
         (refused(Some(there(|item| item["state"] = json!({"S": "strange"})))), "permanent"),
         (refused(None), "retryable"),
         (json!({"__type": "ThrottlingException", "message": "no"}), "retryable"),
