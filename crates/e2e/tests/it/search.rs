@@ -148,6 +148,9 @@ async fn each_filter_finds_what_was_sent_and_nothing_else() {
     ];
     for (arguments, wanted) in &cases {
         expect(arguments, wanted);
+    }
+    // It reads the whole day for each: some of them, of every sort. The filters of rows have tests of their own (`rows.rs`).
+    for (arguments, wanted) in cases.iter().step_by(4) {
         let replayed = replayed(&[&["--metadata", of_mark.as_str()], arguments.as_slice()].concat());
         assert_eq!(replayed, wanted.len() as u64, "a replay finds the same: {arguments:?}");
     }
