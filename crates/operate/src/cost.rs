@@ -224,6 +224,9 @@ fn why_not(price: &str, source: Source) -> &'static str {
     }
 }
 
+/// What a price in ten-billionths times a use in thousandths counts, by a millionth of a dollar.
+const FINE: u128 = 10_u128.pow(7);
+
 fn put_together(figures: &Figures, counted: &Counted) -> anyhow::Result<Cost> {
     let prices: Prices = toml::from_str(PRICES).context("the price list")?;
     let mut design: BTreeMap<&str, u128> = BTreeMap::new();
@@ -233,7 +236,8 @@ fn put_together(figures: &Figures, counted: &Counted) -> anyhow::Result<Cost> {
         }
     }
     let accepted = figures.webhooks.accepted;
-    let a_million = |micro: u128| (accepted > 0).then(|| micro * MILLION / u128::from(accepted));
+    // Multiplied before it is cut to millionths: a few webhooks cost less than these can say.
+    let a_million = |fine: u128| (accepted > 0).then(|| fine * MILLION / (FINE * u128::from(accepted)));
     let small = |number: u128| u64::try_from(number).context("a sum that is too large");
     let mut cost = Cost {
         from: figures.from,
@@ -255,24 +259,23 @@ fn put_together(figures: &Figures, counted: &Counted) -> anyhow::Result<Cost> {
         let of_design = number * usd / 10_u128.pow(10);
         sum_all += of_design;
         let found = counted.get(name);
-        // Thousandths and 10 digits, of which six are kept.
-        let micro = found.map(|(milli, _)| u128::from(*milli) * usd / 10_u128.pow(7));
-        if let Some(micro) = micro {
-            sum += micro;
+        let fine = found.map(|(milli, _)| u128::from(*milli) * usd);
+        if let Some(fine) = fine {
+            sum += fine;
             sum_design += of_design;
         }
         cost.lines.push(Line {
             price: (*name).to_owned(),
             milli_units: found.map(|found| found.0),
             counted: found.map_or_else(|| why_not(name, figures.source), |found| found.1).to_owned(),
-            micro_usd: micro.map(small).transpose()?,
-            micro_usd_a_million: micro.and_then(a_million).map(small).transpose()?,
+            micro_usd: fine.map(|fine| small(fine / FINE)).transpose()?,
+            micro_usd_a_million: fine.and_then(a_million).map(small).transpose()?,
             design_micro_usd_a_million: small(of_design)?,
             from_memory: price.source == "from memory",
         });
     }
     cost.lines.sort_by_key(|line| std::cmp::Reverse(line.design_micro_usd_a_million));
-    cost.micro_usd = small(sum)?;
+    cost.micro_usd = small(sum / FINE)?;
     cost.micro_usd_a_million = a_million(sum).map(small).transpose()?;
     cost.design_micro_usd_a_million = small(sum_design)?;
     cost.design_of_all_micro_usd_a_million = small(sum_all)?;
@@ -333,6 +336,11 @@ mod tests {
         assert_eq!(line("s3_put").micro_usd, Some(15));
         assert_eq!(line("dynamodb_write_unit").micro_usd, None);
         assert!(cost.design_micro_usd_a_million < cost.design_of_all_micro_usd_a_million);
+        // Five webhooks cost less than what millionths of a dollar can say.
+        let of = figures(5, Source::Logs);
+        let few = put_together(&of, &of_figures(&of)).unwrap();
+        let requests = few.lines.iter().find(|line| line.price == "rest_request").unwrap();
+        assert_eq!((requests.micro_usd, requests.micro_usd_a_million), (Some(17), Some(3_500_000)));
         let none = put_together(&figures(0, Source::Logs), &Counted::new()).unwrap();
         assert_eq!(none.micro_usd_a_million, None);
     }
