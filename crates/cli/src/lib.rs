@@ -34,6 +34,7 @@ mod replay;
 mod search;
 mod send;
 pub mod signer;
+mod sought;
 mod status;
 pub mod table;
 pub mod target;

@@ -28,6 +28,7 @@ use crate::{
     clock,
     http::{Parcel, Sender},
     progress::progress,
+    sought::Sought,
     table::Table,
     target::Target,
 };
@@ -45,33 +46,8 @@ pub(crate) struct Args {
     /// Until when; a day is included [default: now]
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Where it arrived; given several times, any of them
-    #[arg(long, value_name = "NAME")]
-    endpoint: Vec<String>,
-    /// Whose it is
-    #[arg(long, value_name = "NAME")]
-    provider: Vec<String>,
-    /// An event's type, ours (refund.succeeded) or the provider's (charge.refunded)
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Vec<String>,
-    /// How the webhook ended: processed, conflict, duplicate, set_aside
-    #[arg(long)]
-    outcome: Vec<String>,
-    /// In major units: 49.90, 10..20, 100.., ..5; the bounds are included
-    #[arg(long, allow_hyphen_values = true)]
-    amount: Option<String>,
-    /// The currency's code
-    #[arg(long, value_name = "CODE")]
-    currency: Vec<String>,
-    /// The customer's id
-    #[arg(long, value_name = "ID")]
-    customer: Vec<String>,
-    /// The merchant's own data; given several times, all of them
-    #[arg(long, value_name = "KEY=VALUE")]
-    metadata: Vec<String>,
-    /// Text in the body as it was sent; given several times, all of them
-    #[arg(long)]
-    text: Vec<String>,
+    #[command(flatten)]
+    sought: Sought,
     /// Any id: of a webhook, an event, a transaction, a movement or an effect
     #[arg(long)]
     id: Option<String>,
@@ -190,20 +166,12 @@ impl Args {
             return Ok(state);
         }
         let now = clock::now();
-        let mut filters = Filters {
+        let mut filters = self.sought.over(Filters {
             id: self.id.clone(),
-            endpoint: self.endpoint.clone(),
-            provider: self.provider.clone(),
-            kind: self.kind.clone(),
-            outcome: self.outcome.clone(),
-            amount: self.amount.clone(),
-            currency: self.currency.clone(),
-            customer: self.customer.clone(),
-            metadata: self.metadata.clone(),
-            text: self.text.clone(),
             from: self.from.clone(),
             to: Some(self.to.clone().unwrap_or_else(|| now.to_string())),
-        };
+            ..Filters::default()
+        });
         // As moments: a run that goes on later is of the same time.
         let query = filters.query(now)?;
         (filters.from, filters.to) = (Some(query.from().to_string()), Some(query.to().to_string()));

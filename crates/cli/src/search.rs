@@ -15,7 +15,7 @@ use tollgate_operate::{
     },
 };
 
-use crate::{clock, progress::progress, table::Table, target::Target};
+use crate::{clock, progress::progress, sought::Sought, table::Table, target::Target};
 
 /// Bytes in a gigabyte, as AWS bills them.
 const GB: u64 = 1_000_000_000;
@@ -24,33 +24,8 @@ const GB: u64 = 1_000_000_000;
 pub(crate) struct Args {
     /// Any id: of a webhook, an event (ours or the provider's), a transaction, a movement or an effect
     id: Option<String>,
-    /// Where it arrived; given several times, any of them
-    #[arg(long, value_name = "NAME")]
-    endpoint: Vec<String>,
-    /// Whose it is
-    #[arg(long, value_name = "NAME")]
-    provider: Vec<String>,
-    /// An event's type, ours (refund.succeeded) or the provider's (charge.refunded)
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Vec<String>,
-    /// How the webhook ended: processed, conflict, duplicate, set_aside
-    #[arg(long)]
-    outcome: Vec<String>,
-    /// In major units: 49.90, 10..20, 100.., ..5; the bounds are included
-    #[arg(long, allow_hyphen_values = true)]
-    amount: Option<String>,
-    /// The currency's code
-    #[arg(long, value_name = "CODE")]
-    currency: Vec<String>,
-    /// The customer's id
-    #[arg(long, value_name = "ID")]
-    customer: Vec<String>,
-    /// The merchant's own data; given several times, all of them
-    #[arg(long, value_name = "KEY=VALUE")]
-    metadata: Vec<String>,
-    /// Text in the body as it was sent; given several times, all of them
-    #[arg(long)]
-    text: Vec<String>,
+    #[command(flatten)]
+    sought: Sought,
     /// From when on: 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90m, 36h, 7d [default: 7d; of an id, when it arrived]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -187,22 +162,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 impl Args {
     /// The filters that are given, and of `saved` those that are not.
     fn over(&self, saved: Filters) -> Filters {
-        let list = |given: &Vec<String>, saved| if given.is_empty() { saved } else { given.clone() };
-        let one = |given: &Option<String>, saved| given.clone().or(saved);
-        Filters {
-            id: one(&self.id, saved.id),
-            endpoint: list(&self.endpoint, saved.endpoint),
-            provider: list(&self.provider, saved.provider),
-            kind: list(&self.kind, saved.kind),
-            outcome: list(&self.outcome, saved.outcome),
-            amount: one(&self.amount, saved.amount),
-            currency: list(&self.currency, saved.currency),
-            customer: list(&self.customer, saved.customer),
-            metadata: list(&self.metadata, saved.metadata),
-            text: list(&self.text, saved.text),
-            from: one(&self.from, saved.from),
-            to: one(&self.to, saved.to),
-        }
+        let one = |given: &Option<String>, saved: Option<String>| given.clone().or(saved);
+        let (id, from, to) = (one(&self.id, saved.id), one(&self.from, saved.from), one(&self.to, saved.to));
+        self.sought.over(Filters { id, from, to, ..saved })
     }
 }
 
@@ -242,8 +204,7 @@ impl ReadingTools {
                     duckdb.fetch(&s3, bucket, objects, |bytes| bar.inc(bytes)).await?;
                     bar.finish_and_clear();
                 }
-                let objects = duckdb.narrowed(query, objects.clone()).await?;
-                duckdb.rows(sql, &objects).await
+                duckdb.rows(query, sql, objects).await
             }
         }
     }

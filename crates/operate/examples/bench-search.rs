@@ -116,8 +116,7 @@ async fn search(duckdb: &DuckDb, filters: &Filters, objects: &Objects) -> (Durat
     let objects = Objects { readable: readable.cloned().collect(), ..Objects::default() };
     let sql = query.page_sql(50, None).unwrap();
     let began = Instant::now();
-    let objects = duckdb.narrowed(&query, objects).await.unwrap();
-    let rows = duckdb.rows(&sql, &objects).await.unwrap();
+    let rows = duckdb.rows(&query, &sql, &objects).await.unwrap();
     (began.elapsed(), Page::of(rows, 50).unwrap().found.len())
 }
 

@@ -121,6 +121,11 @@ pub(crate) async fn export(console: &Arc<Console>, request: &Request, is_csv: bo
     let sql = asked.query.page_sql(MOST_EXPORTED, None).map_err(problem)?;
     let rows = rows(console, &asked, &sql, MOST_EXPORTED + 1).await.map_err(problem)?;
     let mut found = Page::of(rows, MOST_EXPORTED).map_err(problem)?;
+    if found.next.is_some() {
+        let why =
+            format!("That is more than {MOST_EXPORTED} events, and a file has no more: give a shorter time.");
+        return Err(Problem::asked(console, SCREEN, why));
+    }
     found.add(asked.of_tables);
     let (kind, name, text) = match is_csv {
         true => ("text/csv; charset=utf-8", "webhooks.csv", csv(&found.found)),
@@ -193,8 +198,7 @@ async fn rows(
             allows(duckdb.missing(objects))?;
             let s3 = tollgate_aws::s3_client(&console.settings.aws.config);
             duckdb.fetch(&s3, &asked.bucket, objects, |_| {}).await?;
-            let objects = duckdb.narrowed(&asked.query, objects.clone()).await?;
-            duckdb.rows(sql, &objects).await
+            duckdb.rows(&asked.query, sql, objects).await
         }
     }
 }

@@ -79,14 +79,10 @@ impl DuckDb {
             .await
     }
 
-    /// Those of the objects, all fetched, that have what a query looks for. Of an id the objects' footers and filters say it, which is
-    /// a hundredth of what DuckDB takes to open them.
-    ///
-    /// # Errors
-    ///
-    /// When a copy does not read.
-    pub async fn narrowed(&self, query: &Query, objects: Objects) -> anyhow::Result<Objects> {
-        let Some(wanted) = query.wanted().map(Arc::new) else { return Ok(objects) };
+    /// Those of the objects that have what a query looks for. Of an id the objects' footers and filters say it, so that DuckDB need not
+    /// open the others.
+    async fn narrowed(&self, query: &Query, objects: &Objects) -> anyhow::Result<Vec<Object>> {
+        let Some(wanted) = query.wanted().map(Arc::new) else { return Ok(objects.readable.clone()) };
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let each = objects.readable.len().div_ceil(threads).max(1);
         let parts = objects.readable.chunks(each).map(|part| {
@@ -106,19 +102,25 @@ impl DuckDb {
         for part in futures_util::future::join_all(parts).await {
             readable.extend(part.context("looking through the copies")??);
         }
-        Ok(Objects { readable, ..objects })
+        Ok(readable)
     }
 
-    /// The rows of a statement over these objects.
+    /// The rows of a query's statement over these objects, which are all [fetched](Self::fetch).
     ///
     /// # Errors
     ///
-    /// When DuckDB cannot be run, or refuses.
-    pub async fn rows(&self, sql: &str, objects: &Objects) -> anyhow::Result<Vec<Map<String, Value>>> {
-        if objects.readable.is_empty() {
+    /// When a copy does not read, or DuckDB cannot be run, or refuses.
+    pub async fn rows(
+        &self,
+        query: &Query,
+        sql: &str,
+        objects: &Objects,
+    ) -> anyhow::Result<Vec<Map<String, Value>>> {
+        let readable = self.narrowed(query, objects).await?;
+        if readable.is_empty() {
             return Ok(Vec::new());
         }
-        let mut script = self.prelude(&objects.readable)?;
+        let mut script = self.prelude(&readable)?;
         let _ = writeln!(script, "{sql};");
         let mut child = tokio::process::Command::new(&self.program)
             // No file of the user's, and an end at the first error.
