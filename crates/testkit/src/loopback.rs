@@ -146,19 +146,25 @@ fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
 }
 
 fn read(reader: &mut impl BufRead) -> Option<Request> {
-    let mut first = String::new();
-    reader.read_line(&mut first).ok().filter(|length| *length > 0)?;
+    let (first, headers) = head(reader)?;
     let mut words = first.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next()?, words.next()?);
-    let mut request = Request { method, target, headers: Vec::new(), body: Vec::new() };
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        request.headers.push((name.to_ascii_lowercase(), value.trim_start().to_owned()));
-    }
+    let mut request = Request { method, target, headers, body: Vec::new() };
     let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     request.body = vec![0; length];
     reader.read_exact(&mut request.body).ok()?;
     Some(request)
+}
+
+/// The first line and the headers, names in lower case; `None` where the connection is closed.
+pub(crate) fn head(reader: &mut impl BufRead) -> Option<(String, Vec<(String, String)>)> {
+    let mut first = String::new();
+    reader.read_line(&mut first).ok().filter(|length| *length > 0)?;
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { return Some((first, headers)) };
+        headers.push((name.to_ascii_lowercase(), value.trim_start().to_owned()));
+    }
 }

@@ -2,12 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    thread,
+    net::TcpStream,
 };
 
 use serde_json::{Value, json};
@@ -17,9 +12,7 @@ use super::{
     left_out::LeftOut,
     rules::{bad_entries, refusal},
 };
-
-/// What is answered to an operation's request. It is called for one request at a time.
-type Answer = dyn FnMut(&Request) -> Result<Value, Failure> + Send;
+use crate::loopback::{self, Response, head};
 
 /// A call that failed: the error's code, and the answer's body, which may hold more of it.
 #[derive(Debug)]
@@ -48,10 +41,7 @@ const OF_THE_SERVICE: [&str; 4] =
 
 /// A server that refuses what AWS refuses and answers the rest as a test says. It stops when it is dropped.
 #[derive(Debug)]
-pub struct Server {
-    address: SocketAddr,
-    is_stopped: Arc<AtomicBool>,
-}
+pub struct Server(loopback::Server);
 
 impl Server {
     /// Has `answer` called with each operation's name and its request, without the entries that AWS would refuse. An answer
@@ -67,71 +57,52 @@ impl Server {
         })
     }
 
-    pub(super) fn listen(answer: impl FnMut(&Request) -> Result<Value, Failure> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self { address: listener.local_addr().unwrap(), is_stopped: Arc::default() };
-        let is_stopped = Arc::clone(&server.is_stopped);
-        let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(answer));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if is_stopped.load(SeqCst) {
-                    break;
-                }
-                let answer = Arc::clone(&answer);
-                thread::spawn(move || serve(stream.unwrap(), &answer));
-            }
-        });
-        server
+    /// `answer` is called for one request at a time.
+    pub(super) fn listen(
+        mut answer: impl FnMut(&Request) -> Result<Value, Failure> + Send + 'static,
+    ) -> Self {
+        Self(loopback::Server::start(move |request| {
+            let target = request.header("x-amz-target").unwrap_or_default();
+            let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+            // A GET of S3 has neither a name nor a body. Its answer names the object's version.
+            let body = match request.body.as_slice() {
+                [] => Value::Null,
+                bytes => serde_json::from_slice(bytes).unwrap(),
+            };
+            let request = Request { operation, headers: request.headers.clone(), body };
+            let answered = match refusal(&request.operation, &request.body) {
+                Some(refusal) => Err(Failure::from(refusal)),
+                None => answer(&request),
+            };
+            response(answered)
+        }))
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.0.url()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.is_stopped.store(true, SeqCst);
-        let _ = TcpStream::connect(self.address);
-    }
-}
-
-/// Requests until the client closes the connection.
-fn serve(stream: TcpStream, answer: &Mutex<Answer>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
-    while let Some((_, headers)) = head(&mut reader) {
-        let mut bytes =
-            vec![0; header(&headers, "content-length").map_or(0, |length| length.parse().unwrap())];
-        reader.read_exact(&mut bytes).unwrap();
-        let target = header(&headers, "x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        // A GET of S3 has neither a name nor a body. Its answer names the object's version.
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        let request = Request { operation, headers, body };
-        // A panic of the answer is a call that fails.
-        let answered = match refusal(&request.operation, &request.body) {
-            Some(refusal) => Err(Failure::from(refusal)),
-            None => (answer.lock().unwrap_or_else(PoisonError::into_inner))(&request),
-        };
-        let (status, body, error) = match answered {
-            Ok(answer) => ("200 OK", answer, String::new()),
-            // SQS names its errors here ("Making Query API requests", developer guide).
-            Err(Failure { code, body }) => {
-                let (status, whose) = match OF_THE_SERVICE.contains(&code.as_str()) {
-                    true => ("500 Internal Server Error", "Receiver"),
-                    false => ("400 Bad Request", "Sender"),
-                };
-                (status, body, format!("x-amzn-query-error: {code};{whose}\r\n"))
-            }
-        };
-        let body = body.to_string();
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.0\r\nETag: \"1\"\r\n{error}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        writer.write_all((head + &body).as_bytes()).unwrap();
+fn response(answered: Result<Value, Failure>) -> Response {
+    let (status, body, error) = match answered {
+        Ok(answer) => (200, answer, None),
+        Err(Failure { code, body }) => {
+            let (status, whose) = match OF_THE_SERVICE.contains(&code.as_str()) {
+                true => (500, "Receiver"),
+                false => (400, "Sender"),
+            };
+            (status, body, Some(format!("{code};{whose}")))
+        }
+    };
+    let headers = [("Content-Type", "application/x-amz-json-1.0"), ("ETag", "\"1\"")];
+    // SQS names its errors here ("Making Query API requests", developer guide).
+    let error = error.as_deref().map(|error| ("x-amzn-query-error", error));
+    let headers = headers.into_iter().chain(error);
+    Response {
+        status,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: body.to_string().into_bytes(),
     }
 }
 
@@ -177,19 +148,6 @@ fn chunks(reader: &mut impl BufRead, bytes: &mut Vec<u8>) {
         if length == 0 {
             break;
         }
-    }
-}
-
-/// The first line and the headers, names in lower case; `None` where the connection is closed.
-fn head(reader: &mut impl BufRead) -> Option<(String, Vec<(String, String)>)> {
-    let mut first = String::new();
-    reader.read_line(&mut first).ok().filter(|length| *length > 0)?;
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let Some((name, value)) = line.trim_end().split_once(':') else { return Some((first, headers)) };
-        headers.push((name.to_ascii_lowercase(), value.trim_start().to_owned()));
     }
 }
 
