@@ -29,6 +29,8 @@ use tollgate_testkit::{
     webhook::{KEY, config},
 };
 
+use crate::tool::program;
+
 /// A function that waits for itself gives up after the SDK's three attempts; only a failing test waits that long.
 const BOUND: Duration = Duration::from_secs(30);
 const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/000000000000";
@@ -162,10 +164,7 @@ impl Drop for Process {
 }
 
 fn start(function: &str, at_once: usize, settings: &[(&str, &str)], port: u16) -> Child {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join(function);
-    assert!(binary.is_file(), "{} is missing: `make test` builds it", binary.display());
-    Command::new(binary)
+    Command::new(program(function))
         .env_clear()
         .envs([
             ("AWS_LAMBDA_MAX_CONCURRENCY", at_once.to_string()),

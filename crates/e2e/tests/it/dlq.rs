@@ -8,18 +8,13 @@ use tollgate_core::{EndpointId, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_e2e::{Peeked, Platform};
 use tollgate_testkit::webhook::Payment;
 
+use crate::tool::{said, tollgate};
+
 /// Why it is done, as the records have it.
 const WHY: &str = "its cause is mended";
 
-fn tollgate(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
 fn dlq(arguments: &[&str]) -> Output {
-    tollgate(&[&["dlq"], arguments].concat()).output().expect("`make test` builds the tool")
+    tollgate(&[&["dlq"], arguments].concat()).output().unwrap()
 }
 
 /// Sends back, whatever becomes of it, and does not wait for what comes back.
@@ -45,10 +40,6 @@ fn foreseen(queue: &str, id: &str) -> Vec<(String, u64)> {
         _ => one["prediction"]["end"].as_str().unwrap().to_owned(),
     };
     predictions.map(|one| (end(one), one["count"].as_u64().unwrap())).collect()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 async fn put(platform: &Platform, queue: &str, body: &str, attributes: &[(&str, &str)]) {
@@ -463,7 +454,7 @@ async fn what_is_not_archived_is_not_purged() {
 }
 
 fn started(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("`make test` builds the tool")
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// A message as it was, once more.

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use serde_json::Value;
@@ -10,11 +10,10 @@ use tempfile::NamedTempFile;
 use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_e2e::Platform;
 
+use crate::tool::tollgate;
+
 fn doctor(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    command.arg("doctor").args(arguments).stdin(Stdio::null());
-    command
+    tollgate(&[&["doctor"], arguments].concat())
 }
 
 fn findings(output: &Output) -> Vec<Value> {
@@ -91,10 +90,8 @@ async fn what_is_wrong_is_found_with_its_remedy() {
     assert!(!shown.contains("this machine"), "what is well is left out: {shown}");
 
     // The other tests look at every endpoint and every dead letter.
-    let test = std::env::current_exe().unwrap();
     for id in [keyless, silent, foreign] {
-        let tool = test.ancestors().nth(2).unwrap().join("tollgate");
-        assert!(Command::new(tool).args(["endpoints", "remove", &id]).status().unwrap().success());
+        assert!(tollgate(&["endpoints", "remove", &id]).status().unwrap().success());
     }
     let id = sent.message_id().unwrap();
     platform

@@ -1,6 +1,6 @@
 //! `tollgate inspect`: the way of real webhooks through the real functions, by each id that leads to it.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use tollgate_core::{Authenticity, EndpointId, LedgerKey, Timestamp};
@@ -8,21 +8,19 @@ use tollgate_e2e::Platform;
 use tollgate_pipeline::ports::{Link, Transactions};
 use tollgate_testkit::webhook::{Payment, Sender};
 
+use crate::tool::tollgate;
+
 const DAY: i64 = 24 * 60 * 60;
 /// A test number of a card.
 const CARD: &str = "4111111111111111";
 
 fn tool(arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
-    Command::new(binary).arg("inspect").args(arguments).output().expect("`make test` builds the tool")
+    tollgate(&["inspect"]).args(arguments).output().unwrap()
 }
 
 /// What is recorded of acts on a webhook.
 fn records(webhook_id: &str) -> Vec<Value> {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
-    let listed = Command::new(binary).args(["audit", "--id", webhook_id, "--json"]).output().unwrap();
+    let listed = tollgate(&["audit", "--id", webhook_id, "--json"]).output().unwrap();
     assert!(listed.status.success(), "{listed:?}");
     let lines = String::from_utf8(listed.stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -72,7 +70,7 @@ fn event(
 }
 
 /// Sends an event and says the webhook's id.
-async fn send(platform: &Platform, sender: &Sender, event: &Value, status: u16) -> String {
+pub(crate) async fn send(platform: &Platform, sender: &Sender, event: &Value, status: u16) -> String {
     let webhook = sender.sign("", event.to_string().as_bytes(), platform.now());
     let answer = platform.send(None, &webhook).await;
     assert_eq!(answer.status, status, "{answer:?}");

@@ -15,14 +15,15 @@ use tollgate_pipeline::ports::Secrets;
 use tollgate_providers::{Endpoint, Headers, KeyMaterial, Received, Secret};
 use tollgate_testkit::webhook::{Payment, Sender};
 
+use crate::tool::tollgate;
+
 const KEY: &str = "a developer's key, of 32 letters and more";
 
 fn listen(arguments: &[&str]) -> Child {
-    let test = std::env::current_exe().unwrap();
-    let mut tool = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    tool.arg("listen").args(arguments).env("TOLLGATE_SECRET", KEY);
-    tool.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    tool.spawn().expect("`make test` builds the tool")
+    let mut tool = tollgate(&["listen"]);
+    tool.args(arguments).env("TOLLGATE_SECRET", KEY);
+    tool.stdout(Stdio::piped()).stderr(Stdio::piped());
+    tool.spawn().unwrap()
 }
 
 /// What a listener has printed to standard error, line by line.

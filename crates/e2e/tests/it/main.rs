@@ -37,3 +37,4 @@ mod setting_up;
 mod shapes;
 mod silence;
 mod too_old;
+mod tool;

@@ -1,6 +1,6 @@
 //! `tollgate metrics`: of the real functions' logs, and of the metrics that CloudWatch makes of such lines.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tollgate_core::{EndpointConfig, EndpointId, LedgerKey};
@@ -9,13 +9,12 @@ use tollgate_pipeline::ports::Secrets;
 use tollgate_providers::Headers;
 use tollgate_testkit::webhook::{Payment, Sender};
 
+use crate::tool::tollgate;
+
 const MINUTE: i64 = 60;
 
 fn tool(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    command.arg("metrics").args(arguments).stdin(Stdio::null());
-    command
+    tollgate(&[&["metrics"], arguments].concat())
 }
 
 fn text(output: &Output) -> String {

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tollgate_e2e::Platform;
 
+use crate::tool;
+
 /// `tollgate`, of an environment whose names end in `suffix`.
 fn tollgate(platform: &Platform, suffix: &str, arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
+    let mut command = tool::tollgate(arguments);
     let file = platform.setting("log_dir").replace("/logs", "/platform.json");
-    command.args(arguments).env("TOLLGATE_PLATFORM", file).args(["--suffix", suffix]).stdin(Stdio::null());
+    command.env("TOLLGATE_PLATFORM", file).args(["--suffix", suffix]);
     command
 }
 

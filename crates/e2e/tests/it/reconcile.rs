@@ -14,22 +14,17 @@ use tollgate_testkit::{
     webhook::{KEY, Payment, Sender, config},
 };
 
+use crate::tool::tollgate;
+
 const API_KEY: &str = "rk_test_reconcile";
 /// Older than what may still be on its way.
 const AGE: i64 = 1_200;
-
-fn tollgate(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut tool = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    tool.args(arguments);
-    tool
-}
 
 /// The operator's tool, with a text on its standard input.
 fn told(arguments: &[&str], text: &str) -> Output {
     let mut tool = tollgate(arguments);
     let tool = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut tool = tool.spawn().expect("`make test` builds the tool");
+    let mut tool = tool.spawn().unwrap();
     tool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     tool.wait_with_output().unwrap()
 }

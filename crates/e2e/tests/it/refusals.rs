@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -12,18 +12,18 @@ use tollgate_pipeline::rejected::KEPT_SECONDS;
 use tollgate_providers::SignedWebhook;
 use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
 
+use crate::tool;
+
 const FORGERS_KEY: &str = "a key of which nobody here knows, and nobody shall";
 const CARD: &str = "4242424242424242";
 
 fn tollgate(arguments: &[&str], input: &str) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let mut tool = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"))
-        .args(arguments)
+    let mut tool = tool::tollgate(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("`make test` builds the tool");
+        .unwrap();
     tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     tool.wait_with_output().unwrap()
 }

@@ -12,18 +12,15 @@ use tollgate_core::{EndpointId, LedgerKey};
 use tollgate_e2e::Platform;
 use tollgate_testkit::webhook::Payment;
 
+use crate::tool::{self, said};
+
 /// Why it is done, as the records have it.
 const WHY: &str = "the second stack takes over";
 
 fn tollgate(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = tool::tollgate(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// The one object that a run says.

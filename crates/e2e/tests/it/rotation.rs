@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
 };
 
@@ -11,6 +11,8 @@ use tollgate_providers::Secret;
 use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
 
 use tollgate_e2e::Platform;
+
+use crate::tool::tollgate;
 
 const THIRD_KEY: &str = "a third key, of which nobody knew";
 /// Every copy of the validator has its own reading: so many answers in a row are taken for all of them.
@@ -76,7 +78,7 @@ async fn a_secret_that_waits_for_its_deletion_is_restored() {
     );
     std::fs::write(file.path(), text).unwrap();
     let apply = || {
-        let done = tollgate(["endpoints", "apply", file.path().to_str().unwrap(), "--generate-secrets"])
+        let done = tollgate(&["endpoints", "apply", file.path().to_str().unwrap(), "--generate-secrets"])
             .output()
             .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -102,7 +104,7 @@ async fn a_secret_that_waits_for_its_deletion_is_restored() {
 
 /// The operator's tool, with a key on its standard input.
 fn rotate(name: &str, key: &str, more: &[&str]) -> Output {
-    let mut tool = tollgate(["endpoints", "rotate", name, "--secret-file", "-"])
+    let mut tool = tollgate(&["endpoints", "rotate", name, "--secret-file", "-"])
         .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -111,13 +113,6 @@ fn rotate(name: &str, key: &str, more: &[&str]) -> Output {
         .expect("`make test` builds the tool");
     tool.stdin.take().unwrap().write_all(key.as_bytes()).unwrap();
     tool.wait_with_output().unwrap()
-}
-
-fn tollgate<const N: usize>(arguments: [&str; N]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let mut tool = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    tool.args(arguments);
-    tool
 }
 
 /// After a rotation the key before it stays good. After it is revoked, no key of before is, in Secrets Manager and in

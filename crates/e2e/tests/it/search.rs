@@ -1,25 +1,20 @@
 //! `tollgate search`: each filter finds what was sent, and nothing else.
 
-use std::{
-    collections::BTreeSet,
-    process::{Command, Output},
-};
+use std::{collections::BTreeSet, process::Output};
 
 use serde_json::{Value, json};
 use tollgate_core::{EndpointId, LedgerKey};
 use tollgate_e2e::Platform;
+
+use crate::tool::tollgate;
 
 /// What a shell, a reader of lines, SQL and a terminal would each take for something else.
 const HOSTILE: &str =
     "'; DROP TABLE archive; --\n.shell touch /tmp/hostile\n\u{1b}[31m \"}],%_\\ ' OR '1'='1";
 
 fn search(arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
     let searches = std::env::temp_dir().join(format!("tollgate-searches-{}.toml", std::process::id()));
-    let mut command = Command::new(binary);
-    command.arg("search").args(arguments).env("TOLLGATE_SEARCHES", searches);
-    command.output().expect("`make test` builds the tool")
+    tollgate(&["search"]).args(arguments).env("TOLLGATE_SEARCHES", searches).output().unwrap()
 }
 
 /// What was found, and what the last line says of the page. Nothing found is exit 1.
@@ -35,9 +30,8 @@ fn found(arguments: &[&str]) -> (Vec<Value>, Value) {
 
 /// How many webhooks a replay would send, of the last hour where no time is said.
 fn replayed(arguments: &[&str]) -> u64 {
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"));
-    command.arg("replay").args(arguments).args(["--json", "--rate", "1000"]);
+    let mut command = tollgate(&["replay"]);
+    command.args(arguments).args(["--json", "--rate", "1000"]);
     if !arguments.contains(&"--from") {
         command.args(["--from", "1h"]);
     }

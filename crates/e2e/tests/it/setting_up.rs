@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use serde_json::Value;
@@ -12,11 +12,7 @@ use tollgate_core::{EndpointId, LedgerKey};
 use tollgate_e2e::Platform;
 use tollgate_providers::{Headers, SignedWebhook};
 
-/// Where `tollgate` is built.
-fn programs() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().to_owned()
-}
+use crate::tool::{self, program, said};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -27,13 +23,7 @@ fn platform_file(platform: &Platform) -> String {
 }
 
 fn tollgate(platform: &Platform, arguments: &[&str]) -> Output {
-    let mut command = Command::new(programs().join("tollgate"));
-    command.args(arguments).env("TOLLGATE_PLATFORM", platform_file(platform)).stdin(Stdio::null());
-    command.output().expect("the tool is built")
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    tool::tollgate(arguments).env("TOLLGATE_PLATFORM", platform_file(platform)).output().unwrap()
 }
 
 fn file(text: &str) -> NamedTempFile {
@@ -86,7 +76,7 @@ async fn the_page_for_senders_does_what_it_says() {
     let replaced = |block: &str| {
         block
             .replace(".local/run/dev/platform.json", &platform_file(&platform))
-            .replace("target/debug/tollgate", programs().join("tollgate").to_str().unwrap())
+            .replace("target/debug/tollgate", program("tollgate").to_str().unwrap())
             .replace("order-", &format!("{unique}-"))
             .replace("shop", &endpoint)
     };
@@ -251,7 +241,7 @@ async fn a_row_that_was_asked_for_applies() {
     );
     let asked = Command::new("python3")
         .args(["-c", &terminal])
-        .arg(programs().join("tollgate"))
+        .arg(program("tollgate"))
         .args(["endpoints", "new", "--file", rows])
         .output()
         .unwrap();

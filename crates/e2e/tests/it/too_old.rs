@@ -1,6 +1,6 @@
 //! What happened before the ledger's memory begins.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use aws_sdk_sqs::types::MessageAttributeValue;
 use serde_json::{Value, json};
@@ -8,6 +8,8 @@ use tollgate_core::Timestamp;
 use tollgate_testkit::webhook::Payment;
 
 use tollgate_e2e::{Peeked, Platform};
+
+use crate::tool;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -102,7 +104,5 @@ fn allow(arguments: &[&str]) -> Output {
 }
 
 fn tollgate(arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("tollgate");
-    Command::new(binary).args(arguments).output().expect("`make test` builds the tool")
+    tool::tollgate(arguments).output().unwrap()
 }

@@ -4,7 +4,7 @@ mod browser;
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -13,7 +13,11 @@ use tollgate_e2e::Platform;
 use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
 
 use self::browser::Browser;
-use crate::refusals::{refused_and_kept, says};
+use crate::{
+    inspect::send,
+    refusals::{refused_and_kept, says},
+    tool::tollgate,
+};
 
 /// A test number of a card.
 const CARD: &str = "4111111111111111";
@@ -31,15 +35,13 @@ struct Console {
 
 impl Console {
     fn start(options: &[&str]) -> Self {
-        let test = std::env::current_exe().unwrap();
         let searches = tempfile::tempdir().unwrap();
-        let mut process = Command::new(test.ancestors().nth(2).unwrap().join("tollgate"))
-            .args(["console", "--port", "0"])
+        let mut process = tollgate(&["console", "--port", "0"])
             .args(options)
             .env("TOLLGATE_SEARCHES", searches.path().join("searches.toml"))
             .stdout(Stdio::piped())
             .spawn()
-            .expect("`make test` builds the tool");
+            .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, lines, _searches: searches }
     }
@@ -64,13 +66,6 @@ fn event(kind: &str, id: &str, payment: &str, amount: &str, at: Timestamp) -> Va
         "movement_id": if kind == "payment" { payment.to_owned() } else { format!("{id}-moved") },
         "timestamp": at.to_string(), "metadata": { "note": format!("card {CARD} {HOSTILE}") },
     })
-}
-
-async fn send(platform: &Platform, sender: &Sender, event: &Value, status: u16) -> String {
-    let webhook = sender.sign("", event.to_string().as_bytes(), platform.now());
-    let answer = platform.send(None, &webhook).await;
-    assert_eq!(answer.status, status, "{answer:?}");
-    answer.body["webhook_id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
