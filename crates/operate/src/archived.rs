@@ -118,7 +118,7 @@ impl Archive {
         Ok(found)
     }
 
-    /// The rows of an object that arrived in a time, in the order in which they arrived.
+    /// The rows of an object that arrived in a time.
     pub(crate) async fn of_object(
         &self,
         object: Object,
@@ -126,10 +126,7 @@ impl Archive {
         to: Timestamp,
     ) -> anyhow::Result<Vec<ArchivedRow>> {
         let found = self.search_one(object, Arc::new(Wanted::Received { from, to })).await?;
-        let mut rows: Vec<ArchivedRow> = found.into_iter().map(|found| found.row).collect();
-        let order = |row: &ArchivedRow| (row.received_at, row.webhook_id.clone(), row.part);
-        rows.sort_by_cached_key(order);
-        Ok(rows)
+        Ok(found.into_iter().map(|found| found.row).collect())
     }
 
     /// The objects whose keys begin so, `most` at most, in the order of their first rows.

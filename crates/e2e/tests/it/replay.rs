@@ -8,7 +8,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tollgate_core::{EndpointId, LedgerKey};
+use tollgate_core::{EndpointId, LedgerKey, PaymentEvent};
 use tollgate_e2e::Platform;
 use tollgate_testkit::webhook::Payment;
 
@@ -68,8 +68,18 @@ async fn archived(platform: &Platform) -> Vec<Sent> {
         }
         let ids: Vec<String> = all.iter().map(|one| one.webhook_id.clone()).collect();
         platform.archived(&ids).await;
+        // Objects that begin in one second are read as one.
+        let second = platform.now().as_second();
+        platform.until("the next second", async || (platform.now().as_second() > second).then_some(())).await;
     }
     all
+}
+
+/// What does not depend on which of a payment's events is told first: objects of the archive overlap.
+fn facts(events: Vec<PaymentEvent<'static>>) -> Vec<PaymentEvent<'static>> {
+    let tellers = events.iter().filter(|event| event.restates.is_none()).count();
+    assert!(events.is_empty() || tellers == 1, "one tells the effect: {events:?}");
+    events.into_iter().map(|event| PaymentEvent { restates: None, superseded: false, ..event }).collect()
 }
 
 #[tokio::test]
@@ -123,17 +133,17 @@ async fn a_day_of_one_platform_is_told_once_by_another_however_often_it_is_repla
 
     for run in 0..2 {
         for one in &sent {
-            let before = blue.recorded(one.endpoint, &one.payment).await;
-            let now = green.recorded(one.endpoint, &one.payment).await;
+            let before = facts(blue.recorded(one.endpoint, &one.payment).await);
+            let now = facts(green.recorded(one.endpoint, &one.payment).await);
             assert!(!before.is_empty());
             assert_eq!(before, now, "run {run}, {}", one.payment);
         }
-        // Of three events that tell one payment, the first alone.
+        // Of three events that tell one payment, one alone.
         let consumed = [&blue, &*green].map(async |platform| {
             let events = platform.routed("PaymentsQueueUrl").await;
-            let mut ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
-            ids.sort_unstable();
-            ids
+            let mut effects: Vec<String> = events.iter().map(|event| event.effect_id.to_string()).collect();
+            effects.sort_unstable();
+            effects
         });
         let [before, now] = consumed;
         let (before, now) = (before.await, now.await);

@@ -37,7 +37,7 @@ const TOLD: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// The object that is worked on, and how many of its rows are done. Those before it are done.
+    /// The objects that are worked on, by the second of their first rows, and how many of their rows are done. Those before are done.
     pub at: Option<(String, usize)>,
     /// Objects that are done.
     pub objects: u64,
@@ -143,14 +143,18 @@ impl<O: Onward> Run<'_, O> {
         let pace = Mutex::new(pace);
         let mut known = Known::default();
         for day in walk.days() {
-            for object in walk.objects(&day).await? {
+            let objects = walk.objects(&day).await?;
+            // Their names say the second of their first rows. Those of one second are read as one: which is first is not said.
+            for objects in objects.chunk_by(|one, other| second(&one.key) == second(&other.key)) {
+                let Some(key) = objects.first().map(|object| second(&object.key).to_owned()) else {
+                    continue;
+                };
                 let done = match &progress.at {
-                    Some((key, _)) if object.key < *key => continue,
-                    Some((key, rows)) if object.key == *key => *rows,
+                    Some((at, _)) if key < *at => continue,
+                    Some((at, rows)) if key == *at => *rows,
                     _ => 0,
                 };
-                let key = object.key.clone();
-                let rows = walk.rows(object).await?;
+                let rows = walk.rows(objects).await?;
                 let mut at = done;
                 progress.at = Some((key.clone(), at));
                 while at < rows.len() {
@@ -163,7 +167,7 @@ impl<O: Onward> Run<'_, O> {
                     progress.at = Some((key.clone(), at));
                     note(progress)?;
                 }
-                progress.objects += 1;
+                progress.objects += objects.len() as u64;
                 note(progress)?;
             }
         }
@@ -221,6 +225,11 @@ impl<O: Onward> Run<'_, O> {
         *progress = counted;
         Ok(())
     }
+}
+
+/// The name of an object without its digest.
+fn second(key: &str) -> &str {
+    key.rsplit_once('-').map_or(key, |(second, _)| second)
 }
 
 /// Those of one payment are in one lane, as far as the archive says of which they are.

@@ -93,7 +93,7 @@ pub async fn shadow(
                 comparing.shadow.stopped = true;
                 return Ok(comparing.end());
             }
-            comparing.rows(&walk.rows(object).await?);
+            comparing.rows(&walk.rows(&[object]).await?);
             tell();
         }
     }

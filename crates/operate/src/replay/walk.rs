@@ -37,9 +37,14 @@ impl Walk<'_> {
         Ok(objects)
     }
 
-    pub(super) async fn rows(&self, object: Object) -> anyhow::Result<Vec<ArchivedRow>> {
-        let mut rows = self.archive.of_object(object, self.query.from(), self.query.to()).await?;
+    /// The rows of some objects that are sought, in the order in which they arrived.
+    pub(super) async fn rows(&self, objects: &[Object]) -> anyhow::Result<Vec<ArchivedRow>> {
+        let mut rows = Vec::new();
+        for object in objects {
+            rows.extend(self.archive.of_object(object.clone(), self.query.from(), self.query.to()).await?);
+        }
         rows.retain(|row| self.query.finds(row));
+        rows.sort_by_cached_key(|row| (row.received_at, row.webhook_id.clone(), row.part));
         Ok(rows)
     }
 }
