@@ -1,13 +1,20 @@
 //! `tollgate listen`: events as they are published, shown and forwarded to a developer's machine.
 
-use std::{pin::pin, process::ExitCode, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    ops::ControlFlow,
+    pin::pin,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tollgate_core::{EndpointConfig, Timestamp, id::to_hex};
 use tollgate_operate::{
-    aws::is_loopback,
-    listen::{Asked, Listener},
+    aws::{Aws, is_loopback},
+    listen::{Asked, Listener, Past},
+    times::moment,
 };
 use tollgate_providers::{Endpoint, Headers, KeyMaterial, KeyRing, Secret, SignedWebhook, ToSign};
 
@@ -41,6 +48,9 @@ pub(crate) struct Args {
     /// The currency's code
     #[arg(long, value_name = "CODE")]
     currency: Vec<String>,
+    /// First those of webhooks that arrived from then on: 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90m, 36h
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
     /// For so long: 90m, 12h at most
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = span)]
     lasts: Duration,
@@ -54,6 +64,10 @@ pub(crate) struct Args {
     target: Target,
 }
 
+/// So long after it was published an event is archived, where nothing is wrong: `ArchiveBatchWindow` is 300 s at most.
+const UNARCHIVED: Duration = Duration::from_secs(480);
+/// Events that are known to be shown, of those that may be both archived and heard.
+const KNOWN: usize = 100_000;
 /// The longest that somebody listens.
 const LONGEST_SECONDS: u64 = 12 * 60 * 60;
 /// Left to what is under way when the time is over, before others take it for left behind, in seconds.
@@ -76,6 +90,10 @@ fn span(text: &str) -> Result<Duration, String> {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = Out::new(&args)?;
     let now = clock::now();
+    let from = args.from.as_deref().map(|text| moment(text, now, false)).transpose()?;
+    if from.is_some_and(|from| from >= now) {
+        bail!("--from is not past");
+    }
     let aws = args.target.connect().await?;
     let asked = Asked {
         kinds: args.kind.clone(),
@@ -86,9 +104,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let until = Timestamp::from_second(now.as_second() + lasts + GRACE_SECONDS)?;
     let mut stopped = pin!(stopped());
     let listener = Listener::open(&aws, &asked, now, until).await?;
-    out.begin();
+    let begun = tokio::time::Instant::now();
     let heard = async {
+        // The queue is there before the archive is read: nothing is missed between the two.
+        let mut past = from.map(|from| Past::new(&asked, from, clock::now())).transpose()?;
+        out.begin(past.as_ref());
+        if let Some(past) = &mut past {
+            out.past(&aws, past).await?;
+            complain!("caught up; listening");
+        }
         while !out.is_enough() {
+            if begun.elapsed() >= UNARCHIVED
+                && let Some(mut past) = past.take()
+            {
+                // What was published before somebody listened, and archived since the archive was read.
+                out.past(&aws, &mut past).await?;
+                out.is_whole = true;
+            }
             for heard in listener.next().await? {
                 out.event(&heard.json).await?;
                 listener.done(&heard).await?;
@@ -129,8 +161,41 @@ struct Out {
     amount: Amount,
     currencies: Vec<String>,
     forward: Option<Forward>,
+    known: Option<Known>,
+    /// Whether nothing that was published before is still to be looked for.
+    is_whole: bool,
     shown: u64,
     failed: u64,
+}
+
+/// Which were shown, of the events of webhooks that arrived before a moment. Those of later ones are heard alone.
+struct Known {
+    until: Timestamp,
+    ids: HashSet<String>,
+    in_order: VecDeque<String>,
+}
+
+impl Known {
+    fn new(until: Timestamp) -> Self {
+        Self { until, ids: HashSet::new(), in_order: VecDeque::new() }
+    }
+
+    /// Whether it was shown before; from now on it was.
+    fn has(&mut self, id: &str, arrived_at: Option<Timestamp>) -> bool {
+        if arrived_at.is_some_and(|at| at >= self.until) {
+            return false;
+        }
+        if !self.ids.insert(id.to_owned()) {
+            return true;
+        }
+        self.in_order.push_back(id.to_owned());
+        if self.in_order.len() > KNOWN
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        false
+    }
 }
 
 struct Forward {
@@ -150,19 +215,42 @@ impl Out {
             amount: args.amount.as_deref().map(Amount::read).transpose()?.unwrap_or_default(),
             currencies: args.currency.iter().map(|code| code.to_ascii_uppercase()).collect(),
             forward: args.forward.as_deref().map(|url| Forward::new(url, &args.key)).transpose()?,
+            known: None,
+            is_whole: args.from.is_none(),
             shown: 0,
             failed: 0,
         })
     }
 
-    fn begin(&self) {
+    /// Shows what is archived.
+    async fn past(&mut self, aws: &Aws, past: &mut Past) -> anyhow::Result<()> {
+        let each = async |json: &str| {
+            self.event(json).await?;
+            Ok(if self.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        past.read(aws, each).await.context("reading the archive")
+    }
+
+    fn begin(&mut self, past: Option<&Past>) {
         if let Some(Forward { made: Some(key), uri, .. }) = &self.forward {
             complain!("forwarding to {uri}, signed with the key {key}");
         }
-        complain!("listening; Ctrl-C ends it");
+        match past {
+            Some(past) => {
+                self.known = Some(Known::new(past.until()));
+                complain!("catching up from the archive; Ctrl-C ends it");
+            }
+            None => complain!("listening; Ctrl-C ends it"),
+        }
     }
 
     fn end(&self) {
+        if !self.is_whole && !self.is_enough() {
+            complain!(
+                "of what was published just before, some may be missing: it is looked for after {} s",
+                UNARCHIVED.as_secs()
+            );
+        }
         match (self.failed, &self.forward) {
             (0, None) => complain!("{} heard", self.shown),
             (failed, _) => complain!("{} heard, {failed} of them not taken", self.shown),
@@ -179,7 +267,8 @@ impl Out {
         let is_wanted = self.amount.is_of(event.pointer("/amount/value").and_then(Value::as_str))
             && (self.currencies.is_empty()
                 || self.currencies.iter().any(|code| code == text("/amount/currency")));
-        if !is_wanted {
+        let arrived_at = text("/received_at").parse().ok();
+        if !is_wanted || self.known.as_mut().is_some_and(|known| known.has(text("/id"), arrived_at)) {
             return Ok(());
         }
         self.shown += 1;

@@ -50,7 +50,8 @@ pub(crate) struct Archive {
 pub(crate) struct Object {
     pub(crate) key: String,
     pub(crate) length: u64,
-    written_at: Option<Timestamp>,
+    /// As S3 says it.
+    pub(crate) written_at: Option<Timestamp>,
 }
 
 impl Archive {

@@ -25,4 +25,5 @@ pub mod secrets;
 pub mod shown;
 mod tables;
 pub mod times;
+mod walk;
 pub mod way;

@@ -1,23 +1,32 @@
 //! Events as the bus delivers them, while somebody listens: by a rule and a queue that are made for that and removed afterwards.
 //!
 //! Both have one name, which says until when they are wanted. What was left behind, by a machine that lost its power, say, is
-//! found by the name and removed by whoever listens next; until then the queue keeps an hour of events.
+//! found by the name and removed by whoever listens next; until then the queue keeps what it was sent since then.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tollgate_core::{Timestamp, id::to_hex};
 
-use crate::aws::Aws;
+use crate::{
+    archived::Archive,
+    aws::Aws,
+    search::{Filters, Query},
+    walk::{Walk, second},
+};
 
 /// What the names of rules and queues begin with.
 const STEM: &str = "tollgate-listen-";
-/// How long a queue keeps an event that nobody takes, in seconds.
-const RETENTION_SECONDS: u32 = 3_600;
+/// A queue keeps an event so long at least, in seconds (SetQueueAttributes, API reference).
+const LEAST_RETENTION_SECONDS: i64 = 60;
+/// After so long a rule that was made takes effect: AWS says "a short period of time" (PutRule, API reference).
+const TAKES_EFFECT: Duration = Duration::from_secs(60);
+/// Objects that were written so long before the newest one may be listed after it: their writing took longer.
+const OVERLAP: Duration = Duration::from_secs(60);
 /// How long an event that was taken is nobody else's, in seconds: it is deleted once it was forwarded.
 const VISIBILITY_SECONDS: u32 = 120;
 /// A queue is asked for so long, in seconds: the longest that SQS waits (ReceiveMessage, API reference).
@@ -37,6 +46,85 @@ pub struct Asked {
     pub endpoints: Vec<String>,
     /// Whose they are.
     pub providers: Vec<String>,
+}
+
+impl Asked {
+    /// Whether an event is among them.
+    fn is(&self, event: &Value) -> bool {
+        let is_one = |values: &[String], field: &str| {
+            let found = event.get(field).and_then(Value::as_str);
+            values.is_empty() || found.is_some_and(|found| values.iter().any(|one| one == found))
+        };
+        is_one(&self.kinds, "type")
+            && is_one(&self.endpoints, "endpoint")
+            && is_one(&self.providers, "provider")
+    }
+}
+
+/// What was published before somebody listened, out of the archive.
+#[derive(Debug)]
+pub struct Past {
+    asked: Asked,
+    query: Query,
+    /// When the newest object that was read was written, by S3's clock.
+    newest: Option<Timestamp>,
+}
+
+impl Past {
+    /// The events of webhooks that arrived from `from` on, for a listener that was there at `opened`.
+    ///
+    /// # Errors
+    ///
+    /// When `from` is not before it.
+    pub fn new(asked: &Asked, from: Timestamp, opened: Timestamp) -> anyhow::Result<Self> {
+        ensure!(from < opened, "--from is not past");
+        let filters = Filters {
+            endpoint: asked.endpoints.clone(),
+            provider: asked.providers.clone(),
+            kind: asked.kinds.clone(),
+            from: Some(from.to_string()),
+            to: Some(opened.checked_add(TAKES_EFFECT)?.to_string()),
+            ..Filters::default()
+        };
+        Ok(Self { asked: asked.clone(), query: filters.query(opened)?, newest: None })
+    }
+
+    /// Events of webhooks that arrived from this moment on are heard: those before it may be archived, heard, or both.
+    pub fn until(&self) -> Timestamp {
+        self.query.to()
+    }
+
+    /// Hands over what is archived: objects in the order of their first webhooks, those that begin in one second together, and
+    /// in them webhooks in the order of arrival. Read again, it hands over what was archived since, and some of what was
+    /// archived just before it was read first. `each` says whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer, objects of the time are in Glacier, or `each` fails.
+    pub async fn read(
+        &mut self,
+        aws: &Aws,
+        mut each: impl AsyncFnMut(&str) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<()> {
+        let walk = Walk { archive: Archive::of(aws).await?, query: &self.query };
+        let since = self.newest.map(|newest| newest.checked_sub(OVERLAP)).transpose()?;
+        let mut newest = self.newest;
+        for day in walk.days() {
+            let mut objects = walk.objects(&day).await?;
+            newest = newest.max(objects.iter().filter_map(|object| object.written_at).max());
+            objects.retain(|object| object.written_at.is_none_or(|at| Some(at) >= since));
+            for together in objects.chunk_by(|one, other| second(&one.key) == second(&other.key)) {
+                for json in walk.rows(together).await?.into_iter().flat_map(|row| row.events) {
+                    let event: Value = serde_json::from_str(&json).context("an event of the archive")?;
+                    if self.asked.is(&event) && each(&json).await?.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.newest = newest;
+        Ok(())
+    }
 }
 
 /// An event that was heard.
@@ -92,10 +180,12 @@ impl Listener {
                 "Condition": { "ArnEquals": { "aws:SourceArn": rule_arn } },
             }],
         });
+        // As long as somebody listens: catching up may take most of it.
+        let retention = (until.as_second() - now.as_second()).max(LEAST_RETENTION_SECONDS);
         let made = sqs
             .create_queue()
             .queue_name(&name)
-            .attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_string())
+            .attributes(QueueAttributeName::MessageRetentionPeriod, retention.to_string())
             .attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_string())
             .attributes(QueueAttributeName::SqsManagedSseEnabled, "true")
             .attributes(QueueAttributeName::Policy, policy.to_string());
@@ -301,8 +391,6 @@ async fn remove(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]

@@ -9,7 +9,8 @@ use tollgate_operate::{
     aws::{Aws, Place},
 };
 
-async fn aws(platform: &Platform) -> Aws {
+/// The platform, as the operator's library knows it.
+pub(crate) async fn aws(platform: &Platform) -> Aws {
     let place = Place {
         suffix: Some(platform.suffix().to_owned()),
         endpoint_url: Some(platform.setting("aws_endpoint").to_owned()),

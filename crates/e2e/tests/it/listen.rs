@@ -1,22 +1,28 @@
 //! Events followed live, and forwarded to a real server of a developer's.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
+    ops::ControlFlow,
     process::{Child, Command, Stdio},
     sync::mpsc,
+    time::Duration,
 };
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_e2e::Platform;
+use tollgate_operate::listen::{Asked, Past};
 use tollgate_pipeline::ports::Secrets;
 use tollgate_providers::{Endpoint, Headers, KeyMaterial, Received, Secret};
 use tollgate_testkit::webhook::{Payment, Sender};
 
-use crate::tool::tollgate;
+use crate::{audit::aws, tool::tollgate};
 
+/// The archive's window, and more.
+const ARCHIVED_WITHIN: Duration = Duration::from_secs(120);
 const KEY: &str = "a developer's key, of 32 letters and more";
 
 fn listen(arguments: &[&str]) -> Child {
@@ -88,15 +94,20 @@ async fn has_queue(platform: &Platform, name: &str) -> bool {
     !queues.queue_urls().is_empty()
 }
 
-#[tokio::test]
-async fn events_are_followed_and_forwarded_signed_and_nothing_stays_behind() {
-    let platform = Platform::open().await;
+/// An endpoint of this test's own.
+async fn shop(platform: &Platform) -> (String, Sender) {
     let like = platform.sender("stripe-eu").await;
     let keys = platform.secrets().keys(&like.endpoint().config().secret).await.unwrap();
     let shop = platform.unique("shop");
     let config = EndpointConfig { id: EndpointId::new(&shop).unwrap(), ..like.endpoint().config().clone() };
     platform.put_endpoint(&config).await;
-    let sender = Sender::with_keys(config, keys);
+    (shop, Sender::with_keys(config, keys))
+}
+
+#[tokio::test]
+async fn events_are_followed_and_forwarded_signed_and_nothing_stays_behind() {
+    let platform = Platform::open().await;
+    let (shop, sender) = shop(&platform).await;
     let pay = async |name: &str, amount: &str| {
         let id = platform.unique(name);
         let payment =
@@ -121,7 +132,11 @@ async fn events_are_followed_and_forwarded_signed_and_nothing_stays_behind() {
     let attributes = platform.sqs().get_queue_attributes().queue_url(&queue);
     let attributes = attributes.attribute_names(QueueAttributeName::All).send().await.unwrap();
     let attribute = |name| attributes.attributes().unwrap().get(&name).cloned().unwrap_or_default();
-    assert_eq!(attribute(QueueAttributeName::MessageRetentionPeriod), "3600");
+    assert_eq!(
+        attribute(QueueAttributeName::MessageRetentionPeriod),
+        "3900",
+        "as long as somebody may listen"
+    );
     let policy: Value = serde_json::from_str(&attribute(QueueAttributeName::Policy)).unwrap();
     let only = policy["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"].as_str().unwrap();
     assert!(only.ends_with(&format!(":rule/payment-events-{}/{name}", platform.suffix())), "{policy}");
@@ -159,6 +174,66 @@ async fn events_are_followed_and_forwarded_signed_and_nothing_stays_behind() {
     }
     assert_eq!(rule_of(&platform, &shop).await, None);
     assert!(!has_queue(&platform, &name).await, "it left nothing behind");
+}
+
+#[tokio::test]
+async fn who_comes_later_catches_up_and_hears_on_and_is_told_nothing_twice() {
+    let platform = Platform::open().await;
+    let (shop, sender) = shop(&platform).await;
+    let pay = async |name: &str| {
+        let id = platform.unique(name);
+        let payment = Payment::new(&id, format!("pi_{id}"), platform.now());
+        platform
+            .until("the endpoint serves", async || {
+                let answer = platform.send(Some(&shop), &sender.payment(&payment, platform.now())).await;
+                answer.is_success().then_some(())
+            })
+            .await;
+        id
+    };
+    let started = platform.now();
+    let before = [pay("one").await, pay("two").await];
+    platform.until_archived_events(ARCHIVED_WITHIN, &before).await;
+    let mut listener =
+        listen(&["--endpoint", &shop, "--from", &started.to_string(), "--limit", "3", "--json"]);
+    let lines = told(&mut listener);
+    until_it_listens(&lines);
+    let heard = pay("three").await;
+    let output = listener.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{:?}", lines.iter().collect::<Vec<_>>());
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<&str> = shown.iter().map(|event| event["provider_event_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&before[0], &before[1], &heard], "in the order of arrival, and each once");
+
+    // The archive is read again for what was not archived yet.
+    let aws = aws(&platform).await;
+    let asked = Asked { endpoints: vec![shop.clone()], ..Asked::default() };
+    let mut past = Past::new(&asked, started, platform.now()).unwrap();
+    let mut known = BTreeSet::new();
+    let mut read = async |past: &mut Past| {
+        let mut new = Vec::new();
+        past.read(&aws, async |json| {
+            let event: Value = serde_json::from_str(json).unwrap();
+            let id = event["provider_event_id"].as_str().unwrap().to_owned();
+            if known.insert(id.clone()) {
+                new.push(id);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .await
+        .unwrap();
+        new
+    };
+    let first = read(&mut past).await;
+    assert!(before.iter().all(|id| first.contains(id)), "{first:?}");
+    let late = pay("late").await;
+    platform.until_archived_events(ARCHIVED_WITHIN, &[heard, late.clone()]).await;
+    assert!(read(&mut past).await.contains(&late), "it arrived before nothing but what is heard can be");
+    let other = Asked { kinds: vec!["refund.succeeded".to_owned()], ..asked };
+    let mut past = Past::new(&other, started, platform.now()).unwrap();
+    past.read(&aws, async |json| panic!("{json}")).await.unwrap();
+    assert!(Past::new(&other, platform.now(), started).is_err(), "a time to come");
 }
 
 #[tokio::test]

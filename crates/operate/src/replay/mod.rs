@@ -5,7 +5,6 @@
 mod onward;
 mod run;
 mod shadow;
-mod walk;
 mod webhook;
 
 pub use self::{

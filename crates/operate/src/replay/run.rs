@@ -17,10 +17,15 @@ use tollgate_core::{Timestamp, WebhookId};
 
 use super::{
     onward::Onward,
-    walk::Walk,
     webhook::{REFUSED, Webhook},
 };
-use crate::{archived::Archive, audit::Act, aws::Aws, search::Query};
+use crate::{
+    archived::Archive,
+    audit::Act,
+    aws::Aws,
+    search::Query,
+    walk::{Walk, second},
+};
 
 /// Webhooks a second, at most.
 pub const FASTEST: u32 = 1_000;
@@ -225,11 +230,6 @@ impl<O: Onward> Run<'_, O> {
         *progress = counted;
         Ok(())
     }
-}
-
-/// The name of an object without its digest.
-fn second(key: &str) -> &str {
-    key.rsplit_once('-').map_or(key, |(second, _)| second)
 }
 
 /// Those of one payment are in one lane, as far as the archive says of which they are.

@@ -14,8 +14,7 @@ use tollgate_core::{
 use tollgate_pipeline::replay::events_of;
 use tollgate_providers::{Endpoint, Headers, Received};
 
-use super::walk::Walk;
-use crate::{archived::Archive, aws::Aws, endpoints, search::Query};
+use crate::{archived::Archive, aws::Aws, endpoints, search::Query, walk::Walk};
 
 /// Examples that are kept of each difference.
 const EXAMPLES: usize = 3;

@@ -13,19 +13,19 @@ use crate::{
 const LISTED: usize = 1_000_000;
 
 /// Where the archive has a query's webhooks.
-pub(super) struct Walk<'a> {
-    pub(super) archive: Archive,
-    pub(super) query: &'a Query,
+pub(crate) struct Walk<'a> {
+    pub(crate) archive: Archive,
+    pub(crate) query: &'a Query,
 }
 
 impl Walk<'_> {
     /// The folders of the days.
-    pub(super) fn days(&self) -> Vec<String> {
+    pub(crate) fn days(&self) -> Vec<String> {
         self.query.days().iter().map(|day| format!("webhooks/date={day}/")).collect()
     }
 
     /// The objects of a day that begin before the query's end, in the order of their keys.
-    pub(super) async fn objects(&self, day: &str) -> anyhow::Result<Vec<Object>> {
+    pub(crate) async fn objects(&self, day: &str) -> anyhow::Result<Vec<Object>> {
         let mut found = Findings::default();
         let mut objects = self.archive.objects(day, LISTED, &mut found).await?;
         ensure!(found.notes.is_empty(), "{}", found.notes.join("; "));
@@ -38,7 +38,7 @@ impl Walk<'_> {
     }
 
     /// The rows of some objects that are sought, in the order in which they arrived.
-    pub(super) async fn rows(&self, objects: &[Object]) -> anyhow::Result<Vec<ArchivedRow>> {
+    pub(crate) async fn rows(&self, objects: &[Object]) -> anyhow::Result<Vec<ArchivedRow>> {
         let mut rows = Vec::new();
         for object in objects {
             rows.extend(self.archive.of_object(object.clone(), self.query.from(), self.query.to()).await?);
@@ -47,4 +47,9 @@ impl Walk<'_> {
         rows.sort_by_cached_key(|row| (row.received_at, row.webhook_id.clone(), row.part));
         Ok(rows)
     }
+}
+
+/// The name of an object without its digest: the second of its first row.
+pub(crate) fn second(key: &str) -> &str {
+    key.rsplit_once('-').map_or(key, |(second, _)| second)
 }
