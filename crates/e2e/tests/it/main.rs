@@ -19,6 +19,7 @@ mod duplicates;
 mod fraud;
 mod inspect;
 mod instances;
+mod keys_in_use;
 mod kills;
 mod listen;
 mod logs;

@@ -1,0 +1,75 @@
+//! `tollgate endpoints check`: which key verified the webhooks that the archive has, before, in and after a rotation.
+
+use std::{io::Write, process::Output};
+
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tollgate_e2e::Platform;
+use tollgate_testkit::webhook::{Payment, Sender};
+
+use crate::tool::tollgate;
+
+fn endpoints(arguments: &[&str]) -> Output {
+    tollgate(&[&["endpoints"], arguments].concat()).output().unwrap()
+}
+
+/// What it says of the endpoint, and its exit code.
+fn check(id: &str, more: &[&str]) -> (Value, Option<i32>) {
+    let output = endpoints(&[&["check", id, "--json"], more].concat());
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let first = text.lines().next().unwrap_or_else(|| panic!("{output:?}"));
+    (serde_json::from_str(first).unwrap(), output.status.code())
+}
+
+/// Sends a webhook that is accepted and archived.
+async fn sent(platform: &Platform, id: &str, sender: &Sender, name: &str) {
+    let event = platform.unique(name);
+    let answer = platform
+        .until("the webhook is accepted", async || {
+            let webhook = sender.payment(&Payment::new(&event, &event, platform.now()), platform.now());
+            let answer = platform.send(Some(id), &webhook).await;
+            answer.is_success().then_some(answer)
+        })
+        .await;
+    platform.archived(&[answer.body["webhook_id"].as_str().unwrap().to_owned()]).await;
+}
+
+#[tokio::test]
+async fn a_rotation_is_safe_to_finish_once_the_old_key_is_quiet() {
+    let platform = Platform::open().await;
+    let id = platform.unique("rotated");
+    let mut file = NamedTempFile::new().unwrap();
+    let secret = format!("secretsmanager:tollgate/{{suffix}}/{id}");
+    writeln!(file, "[[endpoints]]\nid = \"{id}\"\nscheme = \"stripe\"\nsecret = \"{secret}\"").unwrap();
+    let file = file.path().to_str().unwrap();
+    let applied = endpoints(&["apply", file, "--generate-secrets"]);
+    assert!(applied.status.success(), "{applied:?}");
+    let old = platform.sender(&id).await;
+    sent(&platform, &id, &old, "one").await;
+    let (found, code) = check(&id, &[]);
+    assert_eq!((&found["rotation"], code), (&"none".into(), Some(0)), "{found}");
+    assert_eq!((&found["uses"][0]["key_id"], &found["uses"][0]["webhooks"]), (&"current".into(), &1.into()));
+
+    assert!(endpoints(&["rotate", &id]).status.success());
+    // What was current before it proves nothing of the new key.
+    let (found, code) = check(&id, &[]);
+    assert_eq!((&found["rotation"], code), (&"unproven".into(), Some(0)), "{found}");
+    let new = platform.sender(&id).await;
+    // A validator reads the new key when a signature fails with the old one.
+    sent(&platform, &id, &new, "two").await;
+    sent(&platform, &id, &old, "three").await;
+    let (found, code) = check(&id, &[]);
+    assert_eq!((&found["rotation"], code), (&"in_use".into(), Some(1)), "{found}");
+    sent(&platform, &id, &new, "four").await;
+    let (found, code) = check(&id, &["--quiet", "0"]);
+    assert_eq!((&found["rotation"], code), (&"safe".into(), Some(0)), "{found}");
+    assert!(found["previous_last"].is_string(), "{found}");
+    assert_eq!(check(&id, &[]).1, Some(1), "a day is not over");
+
+    // Of the file everything else is drift, and of the endpoint alone nothing.
+    let output = endpoints(&["check", &id, "--quiet", "0", "--file", file]);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success() && text.contains("as the file says"), "{output:?}");
+    assert_eq!(endpoints(&["check", "nobody"]).status.code(), Some(2));
+    assert!(endpoints(&["remove", &id]).status.success());
+}
