@@ -2,10 +2,12 @@
 
 import base64
 import dataclasses
+import functools
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from typing import Any
 TABLES = ("ledger.jsonl", "ledger-later.jsonl", "transactions.jsonl")
 EVENTS = ("bus.jsonl", "payments.jsonl", "refunds.jsonl", "disputes.jsonl", "alerts.jsonl")
 CONSUMERS = ("payments", "refunds", "disputes")
+ACCEPTED = "Event validated and queued for processing"
+# Between these two bodies are read in two ways.
+CANARY = ("canary", "roll_back")
+# Their signature is a secret, and is not kept: nothing can verify it again (docs/SEMANTICS.md, 4.3).
+TOKENS = ("prove-chargebee", "prove-flutterwave-v3", "prove-phonepe", "prove-xendit")
 
 
 @dataclasses.dataclass
@@ -38,6 +45,18 @@ class Evidence:
     # What the proxy did, and what the campaign did, each with its time.
     faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     moments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    # Of a second stack, onto which a part of the first one's archive was replayed: it answered nobody.
+    is_replay: bool = False
+
+    @functools.cached_property
+    def by_sha256(self) -> dict[str, set[int]]:
+        """The webhooks that were sent with such bytes."""
+        found = defaultdict(set)
+        for n, told in self.journal.items():
+            for line in told:
+                if line["j"] == "try":
+                    found[line["sha256"]].add(n)
+        return found
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Everything that must hold no card number and no key, by where it is."""
@@ -120,3 +139,41 @@ def read(folder: Path) -> Evidence:
 
 def body_of(row: dict[str, Any]) -> bytes:
     return base64.b64decode(row["body"])
+
+
+def read_second(first: Evidence) -> Evidence | None:
+    """That of the second stack, where there was one."""
+    folder = first.folder / "second"
+    if not (folder / "replay.json").exists():
+        return None
+    replay = json.loads((folder / "replay.json").read_text())
+    return as_second(first, read(folder), [row for row in lines(folder / "source.jsonl") if is_replayed(row, replay)])
+
+
+def as_second(first: Evidence, second: Evidence, due: list[dict[str, Any]]) -> Evidence:
+    """The second one's: what had to be replayed stands for what was acknowledged."""
+    told = {n for row in due for n in senders(first, row)}
+    # Which of two that contradict each other is the first is not said, where both took effect.
+    conflicts = {n for n in told if first.webhooks[n]["right"]["fate"] == "conflict"}
+    unsaid = conflicts | {first.webhooks[n]["after"] for n in conflicts}
+    journal = defaultdict(list, {n: [line for line in told if line["j"] == "try"] for n, told in first.journal.items()})
+    for row in due:
+        for n in senders(first, row) - unsaid:
+            sent = next(line for line in journal[n] if line["j"] == "try" and line["sha256"] == row["sha256"])
+            journal[n].append({**sent, "j": "answer", "status": 200, "said": ACCEPTED, "webhook_id": row["webhook_id"]})
+    second.journal, second.is_replay = journal, True
+    second.moments += [one for one in first.moments if one.get("operation") in CANARY]
+    return second
+
+
+def is_replayed(row: dict[str, Any], replay: dict[str, Any]) -> bool:
+    """Whether a replay of that time must bring the webhook to the second stack."""
+    arrived = datetime.fromisoformat(row["received_at"]).timestamp()
+    is_let_in = row["outcome"] == "processed" or row["reason"] == "too_old_to_tell"
+    return is_let_in and row["endpoint"] not in TOKENS and replay["begins"] <= arrived <= replay["ends"]
+
+
+def senders(first: Evidence, row: dict[str, Any]) -> set[int]:
+    """The webhooks of the plan's load that have a row's bytes, and may have an effect."""
+    found = ((n, first.webhooks[n]) for n in first.by_sha256[row["sha256"]])
+    return {n for n, one in found if one["endpoint"] == row["endpoint"] and not one["phase"] and one["right"]["fate"] != "refused"}
