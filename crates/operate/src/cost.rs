@@ -19,8 +19,9 @@ const PRICES: &str = include_str!("../../../infra/prices.toml");
 const PRICE_DIGITS: usize = 10;
 const USE_DIGITS: usize = 12;
 const MILLION: u128 = 1_000_000;
-/// The way in that the design's table is compared by, where several are there.
-const INGRESS: &str = "rest";
+/// The ways in whose requests the design's table has. A local platform is compared with the first.
+const REST: &str = "rest";
+const HTTP_API: &str = "http-api";
 /// The table's index by customer, whose writes are counted apart (infra/tollgate.yaml).
 const INDEX: &str = "by-customer";
 
@@ -99,10 +100,15 @@ type Counted = BTreeMap<&'static str, (u64, &'static str)>;
 pub async fn of(aws: &Aws, from: Timestamp, to: Timestamp, now: Timestamp) -> anyhow::Result<Cost> {
     let figures = figures::read(aws, &Wanted { from, to, endpoint: None, step_seconds: None }, now).await?;
     let mut counted = of_figures(&figures);
+    let mut ingress = REST;
     if figures.source == Source::Cloudwatch {
-        counted.extend(of_cloudwatch(aws, &figures).await?);
+        let http_api = crate::doctor::http_api(aws).await?;
+        if http_api.is_some() {
+            ingress = HTTP_API;
+        }
+        counted.extend(of_cloudwatch(aws, &figures, http_api.as_deref()).await?);
     }
-    put_together(&figures, &counted)
+    put_together(&figures, &counted, ingress)
 }
 
 /// What our own metrics count.
@@ -132,7 +138,7 @@ struct Metric<'a> {
     by: u64,
 }
 
-async fn of_cloudwatch(aws: &Aws, figures: &Figures) -> anyhow::Result<Counted> {
+async fn of_cloudwatch(aws: &Aws, figures: &Figures, http_api: Option<&str>) -> anyhow::Result<Counted> {
     let (functions, suffix) = (aws.names.functions(), aws.names.suffix());
     let mut memory = Vec::new();
     for name in &functions {
@@ -159,6 +165,11 @@ async fn of_cloudwatch(aws: &Aws, figures: &Figures) -> anyhow::Result<Counted> 
         of: 1_000,
         by: 1,
     }];
+    if let Some(id) = http_api {
+        // Of all its stages ("Monitor CloudWatch metrics for HTTP APIs in API Gateway", developer guide).
+        let query = sum("AWS/ApiGateway", "Count", vec![("ApiId", id)]);
+        metrics.push(Metric { price: "http_api_request", query, of: 1_000, by: 1 });
+    }
     for (name, memory) in functions.iter().zip(&memory) {
         let of = |metric| sum("AWS/Lambda", metric, vec![("FunctionName", name.as_str())]);
         metrics.push(Metric { price: "lambda_request", query: of("Invocations"), of: 1_000, by: 1 });
@@ -200,6 +211,7 @@ async fn of_cloudwatch(aws: &Aws, figures: &Figures) -> anyhow::Result<Counted> 
 fn by_what(price: &str) -> &'static str {
     match price {
         "rest_request" => "CloudWatch: Count of the REST API; 0 where Ingress is another",
+        "http_api_request" => "CloudWatch: Count of the HTTP API",
         "lambda_request" => "CloudWatch: Invocations of the four functions",
         "lambda_gb_second" => "CloudWatch: Duration of each function, times its memory",
         "dynamodb_write_unit" => "CloudWatch: consumed write units of both tables and the index",
@@ -227,13 +239,17 @@ fn why_not(price: &str, source: Source) -> &'static str {
 /// What a price in ten-billionths times a use in thousandths counts, by a millionth of a dollar.
 const FINE: u128 = 10_u128.pow(7);
 
-fn put_together(figures: &Figures, counted: &Counted) -> anyhow::Result<Cost> {
+fn put_together(figures: &Figures, counted: &Counted, ingress: &str) -> anyhow::Result<Cost> {
     let prices: Prices = toml::from_str(PRICES).context("the price list")?;
     let mut design: BTreeMap<&str, u128> = BTreeMap::new();
-    for row in prices.webhook.iter().filter(|row| row.ingress.as_deref().is_none_or(|one| one == INGRESS)) {
+    for row in prices.webhook.iter().filter(|row| row.ingress.as_deref().is_none_or(|one| one == ingress)) {
         for (name, number) in &row.uses {
             *design.entry(name).or_default() += digits(*number, USE_DIGITS)?;
         }
+    }
+    // What another way in has counted in that time.
+    for (name, _) in counted.iter().filter(|(_, (milli, _))| *milli > 0) {
+        design.entry(name).or_default();
     }
     let accepted = figures.webhooks.accepted;
     // Multiplied before it is cut to millionths: a few webhooks cost less than these can say.
@@ -313,7 +329,7 @@ mod tests {
     /// docs/deploy.md has the same sum, of the same file: a million webhooks by the REST API cost 14.37 USD.
     #[test]
     fn the_designs_sum_is_that_of_the_page() {
-        let cost = put_together(&figures(1_000, Source::Logs), &Counted::new()).unwrap();
+        let cost = put_together(&figures(1_000, Source::Logs), &Counted::new(), REST).unwrap();
         let page = include_str!("../../../docs/deploy.md");
         let sum = page.lines().find_map(|line| line.strip_prefix("| **sum**: rest | **")?.split("**").next());
         let cents = (cost.design_of_all_micro_usd_a_million + 5_000) / 10_000;
@@ -327,7 +343,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_reckoned_for_a_million_and_nothing_is_guessed() {
         let of = figures(1_000_000, Source::Logs);
-        let cost = put_together(&of, &of_figures(&of)).unwrap();
+        let cost = put_together(&of, &of_figures(&of), REST).unwrap();
         let line = |name: &str| cost.lines.iter().find(|line| line.price == name).unwrap();
         // 1 USD a million events; 3.5 USD a million requests, of which there were a tenth more.
         assert_eq!(line("bus_event").micro_usd, Some(1_000_000));
@@ -338,10 +354,19 @@ mod tests {
         assert!(cost.design_micro_usd_a_million < cost.design_of_all_micro_usd_a_million);
         // Five webhooks cost less than what millionths of a dollar can say.
         let of = figures(5, Source::Logs);
-        let few = put_together(&of, &of_figures(&of)).unwrap();
+        let few = put_together(&of, &of_figures(&of), REST).unwrap();
         let requests = few.lines.iter().find(|line| line.price == "rest_request").unwrap();
         assert_eq!((requests.micro_usd, requests.micro_usd_a_million), (Some(17), Some(3_500_000)));
-        let none = put_together(&figures(0, Source::Logs), &Counted::new()).unwrap();
+        let none = put_together(&figures(0, Source::Logs), &Counted::new(), REST).unwrap();
         assert_eq!(none.micro_usd_a_million, None);
+        // By an HTTP API the design has other lines; what the REST API before it has counted is told all the same.
+        let counted = Counted::from([("http_api_request", (5_000, "")), ("rest_request", (2_000, ""))]);
+        let http = put_together(&of, &counted, HTTP_API).unwrap();
+        let line = |name: &str| http.lines.iter().find(|line| line.price == name).unwrap();
+        assert_eq!(line("http_api_request").design_micro_usd_a_million, 1_000_000);
+        assert_eq!(
+            (line("rest_request").micro_usd, line("rest_request").design_micro_usd_a_million),
+            (Some(7), 0)
+        );
     }
 }

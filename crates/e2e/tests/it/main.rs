@@ -13,6 +13,7 @@ mod cloud;
 mod console;
 mod consumers;
 mod contracts;
+mod cost;
 mod dlq;
 mod doctor;
 mod duplicates;

@@ -11,6 +11,8 @@ use crate::aws::Aws;
 const CHECK: &str = "alarms";
 /// Pages of a hundred (DescribeAlarms, API reference).
 const MAX_PAGES: usize = 50;
+/// What the alarm on answers of 5xx is called before the suffix (infra/monitoring.yaml).
+const FAILURES: &str = "tollgate-api-5xx";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -35,6 +37,50 @@ struct Alarm {
     state_reason: Option<String>,
     #[serde(default)]
     actions_enabled: Option<bool>,
+    /// What a computed one is computed of.
+    #[serde(default)]
+    metrics: Vec<Part>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Part {
+    #[serde(default)]
+    metric_stat: Option<Stat>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stat {
+    metric: Metric,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    #[serde(default)]
+    dimensions: Vec<Dimension>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Dimension {
+    name: String,
+    value: String,
+}
+
+/// The id of the environment's HTTP API, as the alarm on its failures has it; `None` where the way in is another one, or the
+/// alarm is not there (`ComputedAlarms`).
+///
+/// # Errors
+///
+/// When CloudWatch does not answer.
+pub async fn http_api(aws: &Aws) -> anyhow::Result<Option<String>> {
+    let name = format!("{FAILURES}-{}", aws.names.suffix());
+    let alarms = described(aws).await?;
+    let parts = alarms.into_iter().filter(|alarm| alarm.alarm_name == name).flat_map(|alarm| alarm.metrics);
+    let dimensions = parts.filter_map(|part| part.metric_stat).flat_map(|stat| stat.metric.dimensions);
+    Ok(dimensions.filter(|one| one.name == "ApiId").map(|one| one.value).next())
 }
 
 pub(super) async fn check(aws: &Aws) -> Vec<Finding> {
@@ -112,6 +158,7 @@ mod tests {
             state_value: state.to_owned(),
             state_reason: Some("Threshold Crossed".to_owned()),
             actions_enabled: Some(actions),
+            metrics: Vec::new(),
         };
         let red = of_alarm(&alarm("ALARM", true)).unwrap();
         assert_eq!(red.remedy.as_deref(), Some("docs/runbook.md#old-messages"));

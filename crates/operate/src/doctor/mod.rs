@@ -14,6 +14,7 @@ use tollgate_core::{EndpointConfig, Timestamp};
 use crate::aws::Aws;
 
 pub use self::{
+    alarms::http_api,
     functions::memory_mb,
     model::{Finding, Verdict},
 };
