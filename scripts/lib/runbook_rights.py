@@ -20,7 +20,7 @@ OPERATORS = "operators"
 DEPLOYER = tuple(f"deployer/{path.stem}" for path in sorted((POLICIES / "deployer").glob("*.json")))
 ROLES: dict[str, tuple[str, ...]] = {
     OPERATORS: (OPERATORS,), "key-operators": ("key-operators",), "investigators": ("investigators",), "restorer": ("restorer",),
-    "reconcilers": ("reconcilers",), "listeners": ("listeners",),
+    "reconcilers": ("reconcilers",), "ingesters": ("reconcilers", "ingesters"), "listeners": ("listeners",),
     "deployer": DEPLOYER,
     "remover": (*DEPLOYER, "remover"),
 }

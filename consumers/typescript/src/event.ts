@@ -150,10 +150,11 @@ export interface PaymentEvent {
    */
   readonly webhook_id: string;
   /**
-   * What the signature proved. `verified`: the body is the sender's. `authenticated`: the sender holds the key, and
-   * the body is not, or not wholly, signed.
+   * What the signature proved. `verified`: the body is the sender's. `retrieved`: nobody sent it, and the provider's
+   * API told it to an operator who asked for what was missing. `authenticated`: the sender holds the key, and the
+   * body is not, or not wholly, signed.
    */
-  readonly authenticity: "verified" | "authenticated";
+  readonly authenticity: "verified" | "retrieved" | "authenticated";
   /**
    * The provider's id of the payment, refund, dispute, payout or subscription that the event is about. The event's
    * `id` where the provider names none.
@@ -297,6 +298,7 @@ export const SPEC = {
     "authenticity": {
       "enum": [
         "verified",
+        "retrieved",
         "authenticated"
       ]
     },

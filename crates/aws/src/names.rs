@@ -6,6 +6,7 @@
 use std::fmt;
 
 use tollgate_core::{EndpointId, Queue};
+use tollgate_pipeline::retrieved::KEY_NAME;
 
 /// The endpoints' document, in its bucket.
 pub const ENDPOINTS_KEY: &str = "endpoints.json";
@@ -167,7 +168,8 @@ impl Names {
 
 /// Whether `reference` is `secretsmanager:tollgate/{suffix}/NAME` or `ssm:/tollgate/{suffix}/secrets/NAME`, as the
 /// validator's role may read. Whoever may write an endpoint could else have it sign with any other secret that a role was once allowed to read. An
-/// ARN, which could name another account's secret, is none of these.
+/// ARN, which could name another account's secret, is none of these, nor is the key of what was retrieved: whoever sends to an endpoint that had
+/// it could say that an event was.
 pub(crate) fn is_own_secret(suffix: &str, reference: &str) -> bool {
     let root = format!("tollgate/{suffix}");
     let name = match reference.split_once(':') {
@@ -182,7 +184,9 @@ pub(crate) fn is_own_secret(suffix: &str, reference: &str) -> bool {
     let is_plain =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'.' | b'+' | b'=' | b'@');
     name.is_some_and(|name| {
-        name.bytes().all(is_plain) && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        name != KEY_NAME
+            && name.bytes().all(is_plain)
+            && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
     })
 }
 
@@ -216,6 +220,7 @@ mod tests {
             "secretsmanager:tollgate/device/a",
             "secretsmanager:tollgate-api/dev/a",
             "secretsmanager:tollgate/dev/",
+            "secretsmanager:tollgate/dev/_retrieved",
             "secretsmanager:tollgate/dev/../prod/a",
             "secretsmanager:tollgate/dev//a",
             "secretsmanager:/tollgate/dev/a",

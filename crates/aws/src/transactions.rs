@@ -141,7 +141,7 @@ impl Transactions for DynamoTransactions {
     async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {
         // Those of each authenticity together: an item is in a call once.
         let (verified, authenticated): (Vec<&Link>, Vec<&Link>) =
-            links.iter().partition(|link| link.authenticity == Authenticity::Verified);
+            links.iter().partition(|link| link.authenticity.class() == Authenticity::Verified);
         let mut written = [Vec::new().into_iter(), Vec::new().into_iter()];
         for (links, written) in [verified, authenticated].into_iter().zip(&mut written) {
             let tasks = links.into_iter().map(|link| (link, link.is_known)).collect();
@@ -154,7 +154,7 @@ impl Transactions for DynamoTransactions {
         }
         let [mut verified, mut authenticated] = written;
         let one = |link: &Link| match link.authenticity {
-            Authenticity::Verified => verified.next(),
+            Authenticity::Verified | Authenticity::Retrieved => verified.next(),
             Authenticity::Authenticated => authenticated.next(),
         };
         links.iter().map(one).map(|answer| answer.unwrap_or_else(unanswered)).collect()
@@ -212,7 +212,7 @@ const AUTHENTICATED_ALIAS_OF: &str = "authenticated_alias_of";
 /// The statement that links an alias, whose item is there or is not.
 fn linking(table: &str, link: &Link, is_known: bool) -> Result<BatchStatementRequest, BuildError> {
     let attribute = match link.authenticity {
-        Authenticity::Verified => ALIAS_OF,
+        Authenticity::Verified | Authenticity::Retrieved => ALIAS_OF,
         Authenticity::Authenticated => AUTHENTICATED_ALIAS_OF,
     };
     let (of, alias, latest) = (string(link.of.as_str()), string(link.alias.as_str()), string(LATEST));

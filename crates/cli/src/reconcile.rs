@@ -1,12 +1,25 @@
 //! `tollgate reconcile`: what a provider says it sent, beside what is known of it here.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use serde_json::json;
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 use tollgate_core::EndpointId;
 use tollgate_operate::{
-    provider_api::Timing,
-    reconcile::{Asked, Finding, Plan, Summary, Verdict, report::Report},
+    audit::{Act, Reason},
+    aws::Aws,
+    provider_api::{Client, Item, Timing},
+    reconcile::{
+        Asked, Finding, Summary, Types, Verdict, adyen, configured,
+        intake::{Handed, Intake},
+        report::Report,
+    },
     times::moment,
 };
 
@@ -37,6 +50,18 @@ pub(crate) struct Args {
     /// Write every event that was compared into a new Parquet file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Compare Adyen's payment accounting report instead of asking the provider
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "types", "ingest", "sandbox", "api_url"])]
+    file: Option<PathBuf>,
+    /// Take in what is missing, by the intake or, where the provider sends events again, by the provider
+    #[arg(long)]
+    ingest: bool,
+    /// Do it; otherwise only how many are missing is said
+    #[arg(long, requires_all = ["ingest", "reason"])]
+    yes: bool,
+    /// Why; it is kept with the record of who did it
+    #[arg(long, requires = "ingest")]
+    reason: Option<Reason>,
     /// Ask the provider's test environment
     #[arg(long)]
     sandbox: bool,
@@ -50,73 +75,210 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
     let now = clock::now();
+    if let Some(file) = &args.file {
+        return of_file(&args, &aws, file).await;
+    }
     let asked = Asked::of(&aws, &EndpointId::new(&args.endpoint)?).await?;
     let from = moment(&args.from, now, false)?;
     let to = args.to.as_ref().map_or(Ok(now), |to| moment(to, now, true))?;
     let plan = asked.plan(from, to, args.types.clone(), now)?;
     let timing = Timing::new(clock::now);
     let mut client = asked.client(&aws, args.api_url.as_deref(), args.sandbox, timing).await?;
-    let mut report = args.report.as_deref().map(|path| Report::create(path, &args.endpoint)).transpose()?;
+    let mut output = Output::of(&args)?;
     let stop = stop_on_signals("stopping behind this page");
     let bar = counting("events");
-    let mut shown = Vec::new();
-    let mut left_out = 0_u64;
+    let types = asked.types(&mut client, &plan).await?;
+    let mut ingestion = match args.reason.clone().filter(|_| args.yes) {
+        Some(reason) => {
+            if let Types::Unknown(why) = &types {
+                bail!(
+                    "which events its webhook is sent is not known ({why}): say by --type which to take in"
+                );
+            }
+            let details = json!({ "plan": plan, "asked": client.base() });
+            let act = Act::begin(&aws, now, "reconcile ingest", reason, Vec::new(), details).await?;
+            Some(Ingestion { act, intake: Intake::of(&aws).await?, handed: BTreeMap::new() })
+        }
+        None => None,
+    };
     let summary = asked
-        .compare(&aws, &mut client, &plan, now, &stop, |finding| {
-            bar.inc(1);
-            if let Some(report) = &mut report {
-                report.add(&finding)?;
+        .compare(&aws, &mut client, &plan, &types, &stop, async |client, page| {
+            bar.inc(u64::try_from(page.len())?);
+            if let Some(ingestion) = &mut ingestion {
+                ingestion.page(&asked, client, &page).await?;
             }
-            if !args.all && finding.verdict == Verdict::Present {
-                return Ok(());
-            }
-            if args.json {
-                say!("{}", serde_json::to_string(&finding)?);
-            } else if shown.len() < MOST_SHOWN {
-                shown.push(finding);
-            } else {
-                left_out += 1;
-            }
-            Ok(())
+            page.into_iter().try_for_each(|(finding, _)| output.take(finding))
         })
         .await;
     bar.finish_and_clear();
-    if let Some(report) = report {
-        report.finish()?;
-    }
+    output.finish()?;
+    let (handed, act) = match ingestion {
+        Some(Ingestion { act, handed, .. }) => {
+            let problem = summary.as_ref().err().map(|problem| format!("{problem:#}"));
+            let details = json!({ "handed": handed, "error": problem });
+            act.end(clock::now(), Vec::new(), details).await?;
+            (handed, Some(act.name().to_owned()))
+        }
+        None => (BTreeMap::new(), None),
+    };
     let summary = summary?;
+    let taken_in = [TAKEN_IN, KNOWN].iter().filter_map(|name| handed.get(name)).sum();
+    let is_whole = summary.is_whole_but(taken_in);
     if args.json {
-        say!("{}", json!({ "plan": plan, "summary": summary }));
+        say!("{}", json!({ "plan": plan, "summary": summary, "ingested": handed, "act": act }));
     } else {
-        tell(&plan, &shown, left_out, &summary);
+        output.tell(&format!("{}, {} to {}", plan.endpoint, plan.from, plan.to), &summary);
+        if let Some(act) = act {
+            let counted: Vec<String> =
+                handed.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+            let counted =
+                if counted.is_empty() { "nothing to take in".to_owned() } else { counted.join(", ") };
+            say!("{counted}; recorded as {act}");
+        } else if args.ingest {
+            say!("{} would be taken in. Say --yes --reason TEXT", summary.count(Verdict::Missing));
+        }
     }
-    Ok(if summary.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(plan: &Plan, shown: &[Finding], left_out: u64, summary: &Summary) {
-    if !shown.is_empty() {
-        let mut table = Table::new(["event", "", "at", "type", "amount", "", "transaction", "here"]);
-        for finding in shown {
-            table.row(cells(finding));
+async fn of_file(args: &Args, aws: &Aws, file: &Path) -> anyhow::Result<ExitCode> {
+    let endpoint = configured(aws, &EndpointId::new(&args.endpoint)?).await?;
+    ensure!(
+        endpoint.provider().as_str() == adyen::PROVIDER,
+        "{}: Adyen's report is of endpoints whose scheme is adyen",
+        args.endpoint
+    );
+    let report = File::open(file).with_context(|| format!("reading {}", file.display()))?;
+    let mut output = Output::of(args)?;
+    let stop = stop_on_signals("stopping behind these lines");
+    let bar = counting("lines");
+    let summary =
+        adyen::compare(aws, endpoint.id(), BufReader::new(report), clock::now(), &stop, |finding| {
+            bar.inc(1);
+            output.take(finding)
+        });
+    let summary = summary.await;
+    bar.finish_and_clear();
+    output.finish()?;
+    let summary = summary?;
+    if args.json {
+        say!("{}", json!({ "file": file, "summary": summary }));
+    } else {
+        output.tell(&format!("{}, {}", args.endpoint, file.display()), &summary);
+    }
+    Ok(if summary.is_whole_but(0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where events go that were compared.
+struct Output {
+    report: Option<Report>,
+    is_json: bool,
+    all: bool,
+    shown: Vec<Finding>,
+    left_out: u64,
+}
+
+impl Output {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let report = args.report.as_deref().map(|path| Report::create(path, &args.endpoint)).transpose()?;
+        Ok(Self { report, is_json: args.json, all: args.all, shown: Vec::new(), left_out: 0 })
+    }
+
+    fn take(&mut self, finding: Finding) -> anyhow::Result<()> {
+        if let Some(report) = &mut self.report {
+            report.add(&finding)?;
         }
-        say!("{table}");
+        if !self.all && finding.verdict == Verdict::Present {
+            return Ok(());
+        }
+        if self.is_json {
+            say!("{}", serde_json::to_string(&finding)?);
+        } else if self.shown.len() < MOST_SHOWN {
+            self.shown.push(finding);
+        } else {
+            self.left_out += 1;
+        }
+        Ok(())
     }
-    if left_out > 0 {
-        say!("{left_out} more are not shown: --json or --report has them");
+
+    /// Makes the report whole.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        self.report.take().map_or(Ok(()), Report::finish)
     }
-    let counts: Vec<String> = Verdict::ALL
-        .iter()
-        .map(|verdict| format!("{} {}", summary.count(*verdict), verdict.as_str().replace('_', " ")))
-        .collect();
-    say!("{}, {} to {}: {}", plan.endpoint, plan.from, plan.to, counts.join(", "));
-    if summary.not_subscribed > 0 {
-        say!("{} others are of types that were not asked for", summary.not_subscribed);
+
+    /// The table for people, and the counts.
+    fn tell(&self, of: &str, summary: &Summary) {
+        if !self.shown.is_empty() {
+            let mut table = Table::new(["event", "", "at", "type", "amount", "", "transaction", "here"]);
+            for finding in &self.shown {
+                table.row(cells(finding));
+            }
+            say!("{table}");
+        }
+        if self.left_out > 0 {
+            say!("{} more are not shown: --json or --report has them", self.left_out);
+        }
+        let count =
+            |verdict: &Verdict| format!("{} {}", summary.count(*verdict), verdict.as_str().replace('_', " "));
+        let counts: Vec<String> = Verdict::ALL.iter().map(count).collect();
+        say!("{of}: {}", counts.join(", "));
+        if summary.not_subscribed > 0 {
+            say!("{} others are told by no webhook of this endpoint", summary.not_subscribed);
+        }
+        for note in &summary.notes {
+            complain!("{note}");
+        }
+        if summary.stopped {
+            complain!("stopped: the counts are of a part");
+        }
     }
-    for note in &summary.notes {
-        complain!("{note}");
-    }
-    if summary.stopped {
-        complain!("stopped: the counts are of a part");
+}
+
+/// Taking in what is missing, page by page.
+struct Ingestion {
+    act: Act,
+    intake: Intake,
+    /// How many ended how.
+    handed: BTreeMap<&'static str, u64>,
+}
+
+/// Events that are in the intake now, and those that came meanwhile.
+const TAKEN_IN: &str = "taken_in";
+const KNOWN: &str = "known";
+
+impl Ingestion {
+    /// Records which events of the page are missing, and has each of them taken in.
+    async fn page(
+        &mut self,
+        asked: &Asked,
+        client: &mut Client,
+        page: &[(Finding, Item)],
+    ) -> anyhow::Result<()> {
+        let missing: Vec<&Item> = page
+            .iter()
+            .filter(|(finding, _)| finding.verdict == Verdict::Missing)
+            .map(|(_, item)| item)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let ids = missing.iter().map(|item| item.id.clone()).collect();
+        self.act.part(clock::now(), ids, Value::Null).await?;
+        for item in missing {
+            let handed = asked.ingest(client, &self.intake, item, clock::now()).await;
+            let handed = handed.with_context(|| format!("taking {} in", item.id))?;
+            let name = match handed {
+                Handed::TakenIn { .. } => TAKEN_IN,
+                Handed::Known { .. } => KNOWN,
+                Handed::Resent => "resent",
+                Handed::Refused { why } => {
+                    complain!("{} was not taken in: {why}", item.id);
+                    "refused"
+                }
+            };
+            *self.handed.entry(name).or_default() += 1;
+        }
+        Ok(())
     }
 }
 

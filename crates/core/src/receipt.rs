@@ -8,12 +8,15 @@ use crate::{
     id::hex_sha256,
 };
 
-/// What a good signature proves.
+/// Who says that an event is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Authenticity {
     /// The sender holds the key and the body is what it signed.
     Verified,
+    /// Nobody sent it: the provider's API told it to an operator who asked, and whose right to say so is worth as much as a
+    /// signing secret. No sender can make such an event.
+    Retrieved,
     /// The sender holds the key; the body itself is not (or only weakly) bound to it: static tokens, PayPal's
     /// CRC-32, Mercado Pago's and Midtrans's partial signatures.
     Authenticated,
@@ -24,6 +27,7 @@ impl Authenticity {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verified => "verified",
+            Self::Retrieved => "retrieved",
             Self::Authenticated => "authenticated",
         }
     }
@@ -33,10 +37,20 @@ impl Authenticity {
         self.max(other)
     }
 
+    /// What its claims and links count for: `Verified` or `Authenticated`. What was retrieved counts with what is verified, or it
+    /// would tell again what a verified event has told. A sender who holds a token can make neither.
+    pub fn class(self) -> Self {
+        match self {
+            Self::Verified | Self::Retrieved => Self::Verified,
+            Self::Authenticated => Self::Authenticated,
+        }
+    }
+
     /// Reads [`as_str`](Self::as_str) back.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "verified" => Some(Self::Verified),
+            "retrieved" => Some(Self::Retrieved),
             "authenticated" => Some(Self::Authenticated),
             _ => None,
         }
@@ -52,7 +66,7 @@ pub struct Receipt {
     pub endpoint: EndpointId,
     /// The provider whose scheme it passed.
     pub provider: ProviderId,
-    /// What passing that scheme proves.
+    /// What passing that scheme proves, or that nothing had to be passed.
     pub authenticity: Authenticity,
     /// The active key that verified, by its name; never the key.
     pub key_id: String,
@@ -69,5 +83,30 @@ impl Receipt {
     /// Whether this receipt is of exactly these bytes.
     pub fn is_of(&self, body: &[u8]) -> bool {
         self.body_sha256 == hex_sha256(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weaker_one_stands_and_what_was_retrieved_counts_with_what_is_verified() {
+        use Authenticity::{Authenticated, Retrieved, Verified};
+        for (one, other, weaker) in [
+            (Verified, Retrieved, Retrieved),
+            (Retrieved, Authenticated, Authenticated),
+            (Verified, Authenticated, Authenticated),
+            (Retrieved, Retrieved, Retrieved),
+        ] {
+            assert_eq!((one.weaker(other), other.weaker(one)), (weaker, weaker));
+        }
+        assert_eq!(
+            [Verified, Retrieved, Authenticated].map(Authenticity::class),
+            [Verified, Verified, Authenticated]
+        );
+        for one in [Verified, Retrieved, Authenticated] {
+            assert_eq!(Authenticity::parse(one.as_str()), Some(one));
+        }
     }
 }

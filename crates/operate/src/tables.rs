@@ -136,7 +136,7 @@ impl Tables {
         events: &[PaymentEvent<'static>],
     ) -> anyhow::Result<BTreeMap<EventId, EventId>> {
         // One question for each subject.
-        let subject = |event: &PaymentEvent<'_>| Subject::Effect(event.effect_id, event.authenticity);
+        let subject = |event: &PaymentEvent<'_>| Subject::Effect(event.effect_id, event.authenticity.class());
         let asked: BTreeMap<String, Subject> =
             events.iter().map(|event| (subject(event).to_string(), subject(event))).collect();
         let subjects: Vec<Subject> = asked.values().copied().collect();

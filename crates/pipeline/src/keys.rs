@@ -126,6 +126,16 @@ impl<S: Secrets, C: Clock> Keys<S, C> {
         Ok(entry.keys.set(keys, began))
     }
 
+    /// The keys of one that is no endpoint, read now and not kept.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or used with its scheme.
+    pub async fn once(&self, signer: &Endpoint) -> PortResult<KeyRing> {
+        let read = self.secrets.keys(&signer.config().secret).await?;
+        signer.keys(read).map_err(|_| PortError::permanent("secrets", "keys cannot be used"))
+    }
+
     /// Reads keys again whenever a request finds them due. It never returns, and runs beside the requests.
     pub async fn keep_current(&self) -> ! {
         loop {

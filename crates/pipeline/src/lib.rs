@@ -20,4 +20,5 @@ pub mod ports;
 pub mod process;
 pub mod rejected;
 pub mod replay;
+pub mod retrieved;
 pub mod silence;

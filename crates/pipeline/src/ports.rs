@@ -354,7 +354,7 @@ pub trait Ledger: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
     /// The effect itself, for the first event that tells it. A verified event and one that is only authenticated claim
-    /// apart: what a sender can forge never makes a verified event a restatement.
+    /// apart: what a sender can forge never makes a verified event a restatement. Its [class](Authenticity::class).
     Effect(EffectId, Authenticity),
     /// Telling the effect once more, for an event that restates another one.
     Telling(EventId),
@@ -364,7 +364,9 @@ pub enum Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Effect(effect, Authenticity::Verified) => write!(f, "effect:{effect}"),
+            Self::Effect(effect, Authenticity::Verified | Authenticity::Retrieved) => {
+                write!(f, "effect:{effect}")
+            }
             Self::Effect(effect, Authenticity::Authenticated) => write!(f, "effect:authenticated:{effect}"),
             Self::Telling(event) => write!(f, "telling:{event}"),
         }
@@ -495,7 +497,7 @@ impl Latest {
     pub fn alias_of(&self, authenticity: Authenticity) -> Option<&str> {
         let verified = self.alias_of.as_deref();
         match authenticity {
-            Authenticity::Verified => verified,
+            Authenticity::Verified | Authenticity::Retrieved => verified,
             Authenticity::Authenticated => verified.or(self.authenticated_alias_of.as_deref()),
         }
     }
@@ -522,7 +524,7 @@ pub struct Link {
     pub alias: String,
     /// The transaction's key.
     pub of: String,
-    /// That of the event that says so.
+    /// The [class](Authenticity::class) of the event that says so.
     pub authenticity: Authenticity,
     /// Whether anything was known of the alias when it was read.
     pub is_known: bool,

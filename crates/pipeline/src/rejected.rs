@@ -308,6 +308,8 @@ fn might_be_genuine(rejection: &Rejection) -> bool {
         | Rejection::NoProvider
         | Rejection::Archived(_)
         | Rejection::TooLarge { .. }
+        | Rejection::NotRetrievable
+        | Rejection::OtherEvent
         | Rejection::Unavailable(_) => false,
     }
 }

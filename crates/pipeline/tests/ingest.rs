@@ -8,7 +8,7 @@
     reason = "tests only"
 )]
 
-use tollgate_core::{Delivery, LedgerKey, Timestamp, id::hex_sha256};
+use tollgate_core::{Authenticity, Delivery, EndpointConfig, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_pipeline::{
     ingest::{Rejection, Taken},
     intake::{Content, Encoding, Seal},
@@ -580,4 +580,47 @@ async fn a_key_id_that_is_newer_than_our_reading_makes_it_read_again() {
     world.clock.advance_ms(10_000);
     let now = world.clock.now();
     world.take_on(&road, Some("plaid"), &by("k-2", "b", now)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_an_operator_retrieved_is_one_event_of_an_endpoint_that_binds_its_bodies() {
+    let of_environment = |name: &str, scheme: &str| {
+        let secret = format!("secretsmanager:tollgate/test/{name}");
+        EndpointConfig { secret, ..config(name, scheme) }
+    };
+    let endpoints = [("stripe", "stripe"), ("adyen", "adyen"), ("acme", "generic")];
+    let mut endpoints: Vec<_> = endpoints.map(|(name, scheme)| of_environment(name, scheme)).into();
+    endpoints.push(config("of-none", "stripe"));
+    let world = World::new(noon(), endpoints);
+    world.secrets.rotate("secretsmanager:tollgate/test/_retrieved", OTHER_KEY);
+    let body = payment("evt_1").body("stripe").unwrap();
+    let adyen = payment("8836").body("adyen").unwrap();
+    let generic = payment("evt_1").body("generic").unwrap();
+    let long = " ".repeat(LIMIT + 1);
+    for (endpoint, event_id, body, code) in [
+        ("nobody", "evt_1", body.as_str(), "unknown_endpoint"),
+        ("of-none", "evt_1", &body, "not_retrievable"),
+        ("stripe", "evt_2", &body, "other_event"),
+        ("stripe", "evt_1", "{}", "other_event"),
+        ("stripe", "evt_1", "", "other_event"),
+        ("stripe", "evt_1", &long, "body_too_large"),
+        // Its webhooks are merely authenticated: they would claim apart, and tell again what is told.
+        ("adyen", &adyen_event_id(&payment("8836")), &adyen, "not_retrievable"),
+    ] {
+        let taken = world.take_retrieved(OTHER_KEY, endpoint, event_id, body.as_bytes()).await;
+        assert_eq!(taken.unwrap_err().code(), code, "{endpoint}");
+    }
+    // The key of an endpoint says nothing of what was retrieved.
+    let taken = world.take_retrieved(KEY, "stripe", "evt_1", body.as_bytes()).await;
+    assert_eq!(taken.unwrap_err().code(), "signature_mismatch");
+    assert!(world.queued(Delivery::Fast).is_empty());
+    for (endpoint, body) in [("stripe", &body), ("acme", &generic)] {
+        let taken = world.take_retrieved(OTHER_KEY, endpoint, "evt_1", body.as_bytes()).await.unwrap();
+        assert_eq!((taken.authenticity, taken.duplicate), (Authenticity::Retrieved, false), "{endpoint}");
+    }
+    let queued = world.queued(Delivery::Fast);
+    let queued = read(&queued[0]);
+    assert_eq!(queued.notes.authenticity, Authenticity::Retrieved);
+    let Content::Inline(bytes) = queued.content().unwrap() else { panic!("a short body") };
+    assert_eq!(&*bytes, body.as_bytes(), "the bytes are kept as they were told");
 }

@@ -192,6 +192,11 @@ async fn a_webhook_is_sent_again_as_its_receipt_has_it_or_not_at_all() {
             }),
             "signature_mismatch",
         ),
+        (
+            "an event that nobody sent",
+            altered(|row| row.receipt.authenticity = Authenticity::Retrieved),
+            "retrieved",
+        ),
         ("the signed time", altered(|row| row.receipt.signed_at = None), "receipt_differs"),
         (
             "another endpoint",

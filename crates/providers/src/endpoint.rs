@@ -26,7 +26,7 @@ use crate::{
         declared::Declared,
         declared::spec::{SchemeSpec, SpecError},
         explain::{Explanation, explain},
-        interface::{HandshakeReply, Request, Scheme, SchemeInfo},
+        interface::{HandshakeReply, Proof, Request, Scheme, SchemeInfo},
         sign::{SignError, SignedWebhook, ToSign},
     },
     settings::{self, Reading},
@@ -39,6 +39,9 @@ const GENERIC: &str = "generic";
 
 /// The provider's name of a custom scheme that gives none.
 const CUSTOM: &str = "custom";
+
+/// In a key's place, in the receipt of what nobody signed.
+const RETRIEVED_BY: &str = "provider-api";
 
 /// The most that `tolerance_seconds` may be: a week. PayPal tries again for three days, and the ledger knows an event for 30,
 /// so that a copy within the window is a known duplicate.
@@ -288,6 +291,14 @@ impl Endpoint {
             return Err(Refusal::Missing("signed timestamp".to_owned()));
         }
         Ok(Verified::new(received, proof, self.scheme.transmission_id(received)))
+    }
+
+    /// What the provider's API told an operator, for an event that nobody sent. The caller vouches for that, so clippy refuses
+    /// this call everywhere but where the validator is told so by somebody who may. `None` where the scheme does not bind
+    /// bodies: the endpoint's other events are merely `authenticated`, and claim apart.
+    pub fn retrieved<'a>(&self, received: Received<'a>) -> Option<Verified<'a>> {
+        let proof = Proof { authenticity: Authenticity::Retrieved, key_id: RETRIEVED_BY, signed_at: None };
+        (self.info.authenticity == Authenticity::Verified).then(|| Verified::new(received, proof, None))
     }
 
     /// The same verdict, check by check, with the signed content and the likely cause. It shows the body: for the

@@ -4,8 +4,8 @@ use tollgate_core::{Authenticity, Timestamp};
 
 use crate::{request::Received, scheme::interface::Proof};
 
-/// A webhook whose signature is good. Only [`Endpoint::verify`](crate::Endpoint::verify)
-/// makes one.
+/// A webhook whose signature is good, or what the provider's own API told. Only [`Endpoint::verify`](crate::Endpoint::verify)
+/// and [`Endpoint::retrieved`](crate::Endpoint::retrieved) make one.
 #[derive(Debug, Clone, Copy)]
 pub struct Verified<'a> {
     received: Received<'a>,

@@ -235,7 +235,8 @@ mod tests {
             check(&event(Facts::new("1", "", *kind), Authenticity::Verified, RiskTier::Unrated));
         }
         for tier in [RiskTier::Unrated, RiskTier::Low, RiskTier::Medium, RiskTier::High] {
-            for authenticity in [Authenticity::Verified, Authenticity::Authenticated] {
+            for authenticity in [Authenticity::Verified, Authenticity::Retrieved, Authenticity::Authenticated]
+            {
                 check(&event(full(EventType::PaymentSucceeded, None), authenticity, tier));
             }
         }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use serde::Serialize;
-use tollgate_core::{OnDuplicate, Timestamp, WebhookId};
+use tollgate_core::{Authenticity, OnDuplicate, Timestamp, WebhookId};
 use tollgate_lambda::{
     clock,
     metrics::{Record, Unit},
@@ -13,8 +13,9 @@ use tollgate_lambda::{
 use tollgate_pipeline::{
     ingest::{Incoming, Rejection, Taken},
     rejected::{self, Task, Verdict},
+    retrieved::Sealed,
 };
-use tollgate_providers::Endpoint;
+use tollgate_providers::{Endpoint, Headers};
 use tracing::{Instrument, Level, error_span, info, warn};
 
 use crate::{
@@ -25,6 +26,9 @@ use crate::{
 
 /// How long a sender is asked to wait when a dependency is down, in seconds: longer than our own retries take.
 const RETRY_AFTER_SECONDS: &str = "5";
+
+/// In the place of a sender's address.
+const RETRIEVED_FROM: &str = "provider-api";
 
 /// How long a health check waits: Route 53 wants an answer within two seconds of its connection ("How Amazon Route 53 determines
 /// whether a health check is healthy", developer guide).
@@ -69,6 +73,12 @@ pub(crate) async fn handle(
         let answer = match Request::read(payload.text()) {
             Ok(request) => respond(&context, &webhook_id, &invocation, request).await,
             Err(problem) => {
+                if problem == EventError::NotHttp
+                    && let Some(sealed) = Sealed::read(payload.text())
+                {
+                    let answer = take_retrieved(&context, &webhook_id, &invocation, &sealed).await;
+                    return Reply::Http(answer.into_response(&webhook_id));
+                }
                 let handed =
                     (problem == EventError::NotHttp).then(|| replayed::read(payload.text())).flatten();
                 if let Some(handed) = handed {
@@ -152,6 +162,31 @@ async fn keep(
     tokio::time::timeout(KEEP_TIMEOUT, kept).await.unwrap_or(false)
 }
 
+/// Takes in what an operator retrieved.
+async fn take_retrieved(
+    context: &Context,
+    webhook_id: &WebhookId,
+    invocation: &Invocation,
+    sealed: &Sealed,
+) -> Answer {
+    let incoming = Incoming {
+        webhook_id,
+        received_at: clock::now(),
+        endpoint: Some(sealed.endpoint().as_str()),
+        headers: &Headers::new(),
+        query: "",
+        body: &[],
+        source_ip: RETRIEVED_FROM,
+        trace: None,
+    };
+    let taken = context.ingest.take_retrieved(incoming, sealed).await;
+    let answer = Answer::from_result(&taken);
+    // A name is one of ours once something was taken in under it.
+    let endpoint = if taken.is_ok() { sealed.endpoint().as_str() } else { NO_ENDPOINT };
+    log_and_count(context, &incoming, endpoint, &invocation.request_id, &taken, false, answer.status);
+    answer
+}
+
 /// Writes the log line of a webhook, which has its metrics too. It is the only line, unless there is a warning.
 fn log_and_count(
     context: &Context,
@@ -163,6 +198,8 @@ fn log_and_count(
     status: u16,
 ) {
     let (outcome, reason) = match taken {
+        // No provider was heard.
+        Ok(Taken { authenticity: Authenticity::Retrieved, .. }) => ("retrieved", "none"),
         Ok(Taken { duplicate: true, .. }) => ("duplicate", "none"),
         Ok(_) => ("accepted", "none"),
         Err(rejection) => ("rejected", rejection.code()),
@@ -328,9 +365,11 @@ impl Answer {
     fn from_rejection(rejection: &Rejection) -> Self {
         match rejection {
             Rejection::UnknownEndpoint => Self::error(404, "unknown endpoint"),
-            Rejection::NoProvider | Rejection::Content(_) | Rejection::Archived(_) => {
-                Self::error(400, rejection.to_string())
-            }
+            Rejection::NoProvider
+            | Rejection::Content(_)
+            | Rejection::Archived(_)
+            | Rejection::NotRetrievable
+            | Rejection::OtherEvent => Self::error(400, rejection.to_string()),
             Rejection::TooLarge { .. } => Self::error(413, rejection.to_string()),
             // A forger must not learn why the signature failed.
             Rejection::Signature(_) => Self::error(401, "invalid signature"),

@@ -117,9 +117,10 @@ class PaymentEvent:
     """What the provider calls the event. Empty where it says nothing."""
     webhook_id: str
     """The delivery that brought the event. Text order is the order of arrival."""
-    authenticity: Literal["verified", "authenticated"]
-    """What the signature proved. `verified`: the body is the sender's. `authenticated`: the sender holds the key, and
-    the body is not, or not wholly, signed."""
+    authenticity: Literal["verified", "retrieved", "authenticated"]
+    """What the signature proved. `verified`: the body is the sender's. `retrieved`: nobody sent it, and the
+    provider's API told it to an operator who asked for what was missing. `authenticated`: the sender holds the key,
+    and the body is not, or not wholly, signed."""
     transaction_id: str
     """The provider's id of the payment, refund, dispute, payout or subscription that the event is about. The event's
     `id` where the provider names none."""
@@ -199,7 +200,7 @@ SPEC: Final[dict[str, Any]] = {'type': 'object',
                 'provider_event_id': {'type': 'string'},
                 'provider_event_type': {'type': 'string'},
                 'webhook_id': {'type': 'string', 'pattern': '^wh_[0-9A-HJKMNP-TV-Z]{26}$'},
-                'authenticity': {'enum': ['verified', 'authenticated']},
+                'authenticity': {'enum': ['verified', 'retrieved', 'authenticated']},
                 'transaction_id': {'type': 'string'},
                 'transaction_aliases': {'type': 'array', 'items': {'type': 'string'}},
                 'movement_id': {'type': 'string'},

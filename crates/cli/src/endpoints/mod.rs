@@ -12,6 +12,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::Subcommand;
 use tollgate_core::EndpointId;
+use tollgate_pipeline::retrieved;
 use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
 use self::store::Store;
@@ -132,6 +133,15 @@ async fn api_key(id: &str, file: &std::path::Path, aws: &Aws) -> anyhow::Result<
     store.restore(&reference).await?;
     store.put(&reference, &key).await?;
     say!("{id}: stored as {reference}");
+    // By which `reconcile --ingest` says that an event was retrieved: one of the environment's own.
+    let name = retrieved::key_name(aws.names.suffix());
+    let reference = Reference::SecretsManager(name.clone());
+    if !store.restore(&reference).await? && store.current(&reference).await?.is_none() {
+        let signer = retrieved::signer(&reference.to_string()).context("no scheme to sign with")?;
+        let key = random_key(&signer)?.context("no key can be made")?;
+        store.put(&reference, &key).await?;
+        say!("{name}: made");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,9 +9,10 @@ use std::{
 use serde_json::{Value, json};
 use tollgate_core::{EndpointConfig, LedgerKey, Timestamp};
 use tollgate_e2e::Platform;
+use tollgate_providers::Headers;
 use tollgate_testkit::{
     provider_api::{StandIn, State, Told},
-    webhook::{KEY, Payment, Sender, config},
+    webhook::{KEY, Kind, Payment, Sender, adyen_event_id, config},
 };
 
 use crate::tool::tollgate;
@@ -146,4 +147,149 @@ async fn what_a_provider_sent_is_compared_with_what_took_effect() {
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(text.contains("refuses the key") && !text.contains(API_KEY), "{text}");
+}
+
+/// A call of the tool that changes something.
+fn ingested(config: &EndpointConfig, url: &str) -> (Option<i32>, Value) {
+    let (code, _, last) =
+        reconciled(config, url, &["--ingest", "--yes", "--reason", "the gateway was down on Sunday"]);
+    (code, last)
+}
+
+#[tokio::test]
+async fn what_is_missing_is_taken_in_once() {
+    let platform = Platform::open().await;
+    let (config, sender) = endpoint(&platform, "stripe").await;
+    let name = config.id.as_str();
+    let [known, lost] = ["known", "lost"].map(|name| payment(&platform, name));
+    deliver(&platform, &config, &sender, &[&known]).await;
+    let stored = told(&["endpoints", "api-key", name, "--secret-file", "-"], API_KEY);
+    assert!(stored.status.success(), "{stored:?}");
+    let events = [&known, &lost].map(|one| Told::of("stripe", one)).into();
+    let stand_in = StandIn::start("stripe", API_KEY, State { events, ..State::default() });
+    let url = stand_in.url();
+
+    // Which types its webhook is sent is not known: nothing is taken in then.
+    let unknown = tollgate(&[
+        "reconcile",
+        name,
+        "--from",
+        "1h",
+        "--api-url",
+        &url,
+        "--ingest",
+        "--yes",
+        "--reason",
+        "x",
+    ]);
+    assert_eq!({ unknown }.output().unwrap().status.code(), Some(2));
+    let webhook = json!({ "url": format!("https://x/webhook/{name}"), "enabled_events": ["*"] });
+    stand_in.with(|state| state.webhooks = vec![webhook]);
+    // A dry run.
+    let (code, events, last) = reconciled(&config, &url, &["--ingest"]);
+    assert_eq!((code, &events[&lost.event_id]["verdict"]), (Some(1), &json!("missing")), "{last}");
+    assert!(platform.recorded(name, &lost.transaction_id).await.is_empty());
+
+    let (code, last) = ingested(&config, &url);
+    assert_eq!((code, &last["ingested"]), (Some(0), &json!({ "taken_in": 1 })), "{last}");
+    platform.until_processed(&[LedgerKey::new(&config.id, &lost.event_id)]).await;
+    let (code, events, _) = reconciled(&config, &url, &[]);
+    let verdicts: Vec<&Value> = events.values().map(|one| &one["verdict"]).collect();
+    assert_eq!((code, verdicts), (Some(0), vec![&json!("present"); 2]));
+    let recorded = platform.recorded(name, &lost.transaction_id).await;
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0].authenticity.as_str(), "retrieved");
+    let routed = platform.routed("PaymentsQueueUrl").await;
+    assert!(routed.iter().any(|event| event.transaction_id == lost.transaction_id), "consumers have it");
+
+    // Again, and by its webhook after all: nothing more happens.
+    let (code, last) = ingested(&config, &url);
+    assert_eq!((code, &last["ingested"]), (Some(0), &json!({})), "{last}");
+    deliver(&platform, &config, &sender, &[&lost]).await;
+    assert_eq!(platform.recorded(name, &lost.transaction_id).await.len(), 1);
+
+    let audit = tollgate(&["audit", "--id", &lost.event_id, "--json"]).output().unwrap();
+    let lines = String::from_utf8(audit.stdout).unwrap();
+    let record: Value = serde_json::from_str(lines.lines().next().expect("a record")).unwrap();
+    assert_eq!(
+        (&record["action"], &record["reason"]),
+        (&json!("reconcile ingest"), &json!("the gateway was down on Sunday"))
+    );
+    // No sender can say that an event was retrieved.
+    let body =
+        json!({ "tollgate": "tollgate.retrieved/1", "endpoint": name, "event_id": "evt_x", "body": "e30=" });
+    for path in ["/webhook", &format!("/webhook/{name}"), "/"] {
+        let address = format!("{}{path}", platform.setting("api_url"));
+        let answer = platform.http("POST", &address, &Headers::new(), body.to_string().into_bytes()).await;
+        assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn paypal_is_asked_to_send_what_is_missing_again() {
+    let platform = Platform::open().await;
+    let (config, _) = endpoint(&platform, "paypal").await;
+    let name = config.id.as_str();
+    let key = "AeA1QIZXiflr1:EC7-secret";
+    let stored = told(&["endpoints", "api-key", name, "--secret-file", "-"], key);
+    assert!(stored.status.success(), "{stored:?}");
+    let lost = payment(&platform, "lost");
+    let webhook = json!({
+        "id": "1JE4291016473214C", "url": format!("https://x/webhook/{name}"), "event_types": [{ "name": "PAYMENT.CAPTURE.COMPLETED" }],
+    });
+    let state =
+        State { events: vec![Told::of("paypal", &lost)], webhooks: vec![webhook], ..State::default() };
+    let stand_in = StandIn::start("paypal", "AeA1QIZXiflr1:EC7-secret", state);
+    let (code, last) = ingested(&config, &stand_in.url());
+    assert_eq!((code, &last["ingested"]), (Some(1), &json!({ "resent": 1 })), "it is not here yet: {last}");
+    assert_eq!(stand_in.with(|state| state.resent.clone()), [lost.event_id]);
+}
+
+#[tokio::test]
+async fn adyens_report_is_compared_with_what_took_effect() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("adyen").await;
+    let config = sender.endpoint().config().clone();
+    let captured = payment(&platform, "captured");
+    let refunded = Payment { kind: Kind::Refund, event_id: platform.unique("refund"), ..captured.clone() };
+    let webhooks = [&captured, &refunded].map(|one| sender.payment(one, platform.now()));
+    for webhook in &webhooks {
+        assert_eq!(platform.send(Some("adyen"), webhook).await.status, 200);
+    }
+    let keys = [&captured, &refunded].map(|one| LedgerKey::new(&config.id, &adyen_event_id(one)));
+    platform.until_processed(&keys).await;
+    let header = "Company Account,Merchant Account,Psp Reference,Merchant Reference,Payment Method,Booking Date,TimeZone,\
+                  Main Currency,Main Amount,Record Type,Modification Psp Reference";
+    let line = |record: &str, amount: &str, own: &str| {
+        format!(
+            "C,M,{},\"o, 1\",visa,2026-01-31 12:00:00,CET,USD,{amount},{record},{own}",
+            captured.transaction_id
+        )
+    };
+    let compared = |lines: &[String]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{header}\n{}\n", lines.join("\n"))).unwrap();
+        let path = file.path().to_str().unwrap();
+        let output = tollgate(&["reconcile", "adyen", "--json", "--all", "--file", path]).output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["verdict"].clone());
+        let verdicts: Vec<Value> = lines.filter(|verdict| !verdict.is_null()).collect();
+        (output.status.code(), verdicts)
+    };
+    let good = [
+        line("Received", "10.99", ""),
+        line("SentForSettle", "10.99", &captured.event_id),
+        line("SentForRefund", "-10.99", &refunded.event_id),
+    ];
+    assert_eq!(compared(&good), (Some(0), vec![json!("present"); 2]));
+    let wrong = [
+        line("Authorised", "10.99", ""),
+        line("SentForRefund", "-10.00", &refunded.event_id),
+        line("Chargeback", "-10.99", &platform.unique("chargeback")),
+    ];
+    assert_eq!(
+        compared(&wrong),
+        (Some(1), vec![json!("missing"), json!("amount_differs"), json!("missing")])
+    );
+    assert_eq!(compared(&[line("Authorised", "1", "").replace("CET", "XYZ")]).0, Some(2));
 }

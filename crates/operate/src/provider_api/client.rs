@@ -126,6 +126,11 @@ impl Client {
         Ok(Self { api, base, key, token: None, http, timing, is_first: true })
     }
 
+    /// Where it is asked: a URL without a path.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// How it is asked.
     pub fn api(&self) -> &'static ProviderApi {
         self.api
@@ -230,6 +235,18 @@ impl Client {
         };
         let item = Item::read(&self.api.list, item)?;
         if item.id == id { Ok(Some(item)) } else { Err(ApiError::NotAsDocumented("it is another event")) }
+    }
+
+    /// Asks the provider to send an event again.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn resend(&mut self, id: &str) -> Result<(), ApiError> {
+        let resend = self.api.resend.as_ref();
+        let resend = resend.ok_or(ApiError::NotAsDocumented("it sends nothing again"))?;
+        let path = resend.path.replace("{id}", &utf8_percent_encode(id, ENCODED).to_string());
+        self.ask(&path, Some(resend.body.clone())).await.map(|_| ())
     }
 
     /// The types that the webhook is sent whose URL ends in `/webhook/ENDPOINT`; `None` where these are all, and where the

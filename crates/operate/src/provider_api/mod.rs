@@ -8,4 +8,4 @@ mod spec;
 pub use client::{ApiKey, Client, Timing};
 pub use error::ApiError;
 pub use page::Item;
-pub use spec::{Auth, List, NextPage, One, Pointers, ProviderApi, Subscriptions, all, of};
+pub use spec::{Auth, List, NextPage, One, Pointers, ProviderApi, Resend, Subscriptions, all, of};

@@ -37,6 +37,9 @@ pub struct ProviderApi {
     /// How one event is asked for, where the provider knows that.
     #[serde(default)]
     pub one: Option<One>,
+    /// How it is asked to send an event again, where it does that.
+    #[serde(default)]
+    pub resend: Option<Resend>,
     /// How its webhooks are listed, and which types each of them is sent.
     #[serde(default)]
     pub subscriptions: Option<Subscriptions>,
@@ -145,6 +148,16 @@ pub struct One {
     /// Where the event is in the answer. Without it, the answer is the event.
     #[serde(default)]
     pub item: Option<String>,
+}
+
+/// How a provider is asked to send an event again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resend {
+    /// The path of a POST; `{id}` is the event's id.
+    pub path: String,
+    /// Its body.
+    pub body: String,
 }
 
 /// How a provider's webhooks are listed.

@@ -22,17 +22,18 @@ pub(super) struct Comparison<'a> {
 
 impl Comparison<'_> {
     /// Compares a page of events, which has two hundred at most.
-    pub(super) async fn page(&self, items: Vec<Item>) -> anyhow::Result<Vec<Finding>> {
+    pub(super) async fn page(&self, items: Vec<Item>) -> anyhow::Result<Vec<(Finding, Item)>> {
         // What a list names twice is asked for once.
         let items: BTreeMap<String, Item> = items.into_iter().map(|item| (item.id.clone(), item)).collect();
         let key = |item: &Item| LedgerKey::new(self.endpoint.id(), &item.id);
         let keys: Vec<LedgerKey> = items.values().map(key).collect();
         let claims = self.tables.claims(&keys).await?;
         let mut findings = Vec::with_capacity(items.len());
-        for item in items.values() {
-            findings.push(self.one(item, claims.get(&key(item))).await?);
+        for item in items.into_values() {
+            let finding = self.one(&item, claims.get(&key(&item))).await?;
+            findings.push((finding, item));
         }
-        findings.sort_by_key(|finding| Reverse(finding.at));
+        findings.sort_by_key(|(finding, _)| Reverse(finding.at));
         Ok(findings)
     }
 

@@ -1,13 +1,12 @@
 //! What a provider says it sent, beside what the ledger has of it.
 
+pub mod adyen;
 mod compare;
+pub mod intake;
 mod model;
 pub mod report;
 
-use std::{
-    collections::HashSet,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use jiff::ToSpan;
@@ -15,19 +14,33 @@ use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_pipeline::ports::LEDGER_RETENTION_SECONDS;
 use tollgate_providers::Endpoint;
 
-pub use model::{Finding, Plan, Summary, Verdict};
+pub use model::{Finding, Plan, Summary, Types, Verdict};
 
-use self::compare::Comparison;
+use self::{
+    compare::Comparison,
+    intake::{Handed, Intake},
+};
 use crate::{
     aws::Aws,
     endpoints,
-    provider_api::{self, ApiError, ApiKey, Client, ProviderApi, Timing},
+    provider_api::{self, ApiError, ApiKey, Client, Item, ProviderApi, Timing},
     tables::Tables,
 };
 
 /// What is younger is left out: it may be on its way, or the provider's first tries go on (Stripe, PayPal and Square try again within
 /// minutes).
 pub const SETTLED_AFTER_MINUTES: i64 = 15;
+
+/// An endpoint, as it is configured.
+///
+/// # Errors
+///
+/// When there is none of this name, it cannot serve, or AWS does not answer.
+pub async fn configured(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Endpoint> {
+    let all = endpoints::all(aws).await?;
+    let config: Option<EndpointConfig> = all.into_iter().find(|config| config.id == *endpoint);
+    Ok(Endpoint::new(config.with_context(|| format!("no endpoint is called {endpoint}"))?)?)
+}
 
 /// An endpoint and how its provider is asked.
 #[derive(Debug)]
@@ -45,10 +58,7 @@ impl Asked {
     ///
     /// When there is none of this name, nobody knows how to ask its provider, or AWS does not answer.
     pub async fn of(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Self> {
-        let all = endpoints::all(aws).await?;
-        let config: Option<EndpointConfig> = all.into_iter().find(|config| config.id == *endpoint);
-        let config = config.with_context(|| format!("no endpoint is called {endpoint}"))?;
-        let endpoint = Endpoint::new(config)?;
+        let endpoint = configured(aws, endpoint).await?;
         let api = provider_api::of(endpoint.provider().as_str())?;
         Ok(Self { endpoint, api })
     }
@@ -122,10 +132,48 @@ impl Asked {
             "{} and the ledger together remember {days} days: ask from {first} on",
             self.api.name
         );
-        Ok(Plan { endpoint: *self.endpoint.id(), from, to, types })
+        Ok(Plan { endpoint: *self.endpoint.id(), from, to, types, asked_at: now })
     }
 
-    /// Compares what the provider lists with the ledger, a page at a time. `each` has every event that was compared.
+    /// Which types count: those of the plan, else those that the provider's webhook is sent.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn types(&self, client: &mut Client, plan: &Plan) -> anyhow::Result<Types> {
+        if !plan.types.is_empty() {
+            return Ok(Types::These(plan.types.iter().cloned().collect()));
+        }
+        match client.subscribed(self.endpoint.id().as_str()).await {
+            Ok(types) => Ok(types.map_or(Types::All, Types::These)),
+            Err(problem @ (ApiError::Refused(_) | ApiError::NotAsDocumented(_))) => {
+                Ok(Types::Unknown(problem.to_string()))
+            }
+            Err(problem) => Err(anyhow::Error::from(problem).context(self.api.name.clone())),
+        }
+    }
+
+    /// Has the event taken in that nobody sent: by the provider, where it sends events again when it is asked to, else by the
+    /// intake. `at` is now.
+    ///
+    /// # Errors
+    ///
+    /// When the provider or the intake does not answer.
+    pub async fn ingest(
+        &self,
+        client: &mut Client,
+        intake: &Intake,
+        item: &Item,
+        at: Timestamp,
+    ) -> anyhow::Result<Handed> {
+        if self.api.resend.is_some() {
+            client.resend(&item.id).await?;
+            return Ok(Handed::Resent);
+        }
+        intake.hand_over(self.endpoint.id(), &item.id, &item.body(&self.api.list), at).await
+    }
+
+    /// Compares what the provider lists with the ledger, a page at a time. `each` has every event that was compared, page by page.
     ///
     /// # Errors
     ///
@@ -135,28 +183,21 @@ impl Asked {
         aws: &Aws,
         client: &mut Client,
         plan: &Plan,
-        now: Timestamp,
+        types: &Types,
         stop: &AtomicBool,
-        mut each: impl FnMut(Finding) -> anyhow::Result<()>,
+        mut each: impl AsyncFnMut(&mut Client, Vec<(Finding, Item)>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
-        let of_provider = |problem| anyhow::Error::from(problem).context(self.api.name.clone());
-        let types = match (&plan.types, client.subscribed(self.endpoint.id().as_str()).await) {
-            (types, _) if !types.is_empty() => Some(types.iter().cloned().collect::<HashSet<_>>()),
-            (_, Ok(types)) => types,
-            (_, Err(problem @ (ApiError::Refused(_) | ApiError::NotAsDocumented(_)))) => {
-                summary.notes.push(format!(
-                    "which types the webhook is sent is not known ({problem}): every event counts. --type says which do"
-                ));
-                None
-            }
-            (_, Err(problem)) => return Err(of_provider(problem)),
-        };
-        let tables = Tables::of(aws, now);
+        if let Types::Unknown(why) = types {
+            summary.notes.push(format!(
+                "which types the webhook is sent is not known ({why}): every event counts. --type says which do"
+            ));
+        }
+        let tables = Tables::of(aws, plan.asked_at);
         let comparison = Comparison { endpoint: &self.endpoint, tables: &tables, list: &self.api.list };
         let listed = client.list(plan.from, plan.to, async |client, mut items| {
             let all = items.len();
-            items.retain(|item| types.as_ref().is_none_or(|types| types.contains(&item.kind)));
+            items.retain(|item| types.has(&item.kind));
             summary.not_subscribed += u64::try_from(all - items.len())?;
             if self.api.list.is_summary {
                 for item in &mut items {
@@ -165,10 +206,11 @@ impl Asked {
                     }
                 }
             }
-            for finding in comparison.page(items).await? {
+            let page = comparison.page(items).await?;
+            for (finding, _) in &page {
                 *summary.counts.entry(finding.verdict).or_default() += 1;
-                each(finding)?;
             }
+            each(client, page).await?;
             summary.stopped = stop.load(Ordering::Relaxed);
             Ok(!summary.stopped)
         });

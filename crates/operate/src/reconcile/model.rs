@@ -1,6 +1,6 @@
 //! What is compared, and what comes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use tollgate_core::{EndpointId, Timestamp};
@@ -16,6 +16,8 @@ pub struct Plan {
     pub to: Timestamp,
     /// The provider's types; empty: those that its webhook is sent.
     pub types: Vec<String>,
+    /// Now.
+    pub asked_at: Timestamp,
 }
 
 /// How an event stands.
@@ -98,8 +100,34 @@ impl Summary {
         self.counts.get(&verdict).copied().unwrap_or(0)
     }
 
-    /// Whether each event that the provider sent took effect as the provider tells it.
-    pub fn is_whole(&self) -> bool {
-        !self.stopped && Verdict::ALL.into_iter().all(|one| one == Verdict::Present || self.count(one) == 0)
+    /// Whether each event that the provider sent took effect as the provider tells it, or is among so many missing ones that
+    /// were taken in meanwhile.
+    pub fn is_whole_but(&self, taken_in: u64) -> bool {
+        let is_right = |one| match one {
+            Verdict::Present => true,
+            Verdict::Missing => self.count(one) == taken_in,
+            Verdict::Unfinished | Verdict::Conflicting | Verdict::AmountDiffers => self.count(one) == 0,
+        };
+        !self.stopped && Verdict::ALL.into_iter().all(is_right)
+    }
+}
+
+/// Which types count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Types {
+    /// All.
+    All,
+    /// These.
+    These(HashSet<String>),
+    /// Nobody knows which of them the webhook is sent, for this reason: all count.
+    Unknown(String),
+}
+
+impl Types {
+    pub(super) fn has(&self, kind: &str) -> bool {
+        match self {
+            Self::These(types) => types.contains(kind),
+            Self::All | Self::Unknown(_) => true,
+        }
     }
 }

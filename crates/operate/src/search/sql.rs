@@ -77,6 +77,7 @@ impl Query {
         format!(
             "SELECT endpoint, key_id, CAST(count(DISTINCT webhook_id) AS VARCHAR) AS webhooks, \
              CAST(max(received_at) AS VARCHAR) AS last\nFROM {TABLE}\nWHERE {}\nAND key_id <> ''\n\
+             AND authenticity <> 'retrieved'\n\
              GROUP BY endpoint, key_id\nORDER BY endpoint, key_id",
             rows.join("\nAND ")
         )

@@ -1,7 +1,7 @@
 //! The steps of a delivery, and where there is a gap its likely cause. It decides of what was found and asks nothing.
 
 use tollgate_aws::names::Names;
-use tollgate_core::{Delivery, EventId, LedgerKey, PaymentEvent, Queue, Timestamp, WebhookId};
+use tollgate_core::{Authenticity, Delivery, EventId, LedgerKey, PaymentEvent, Queue, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{Known, LEDGER_RETENTION_SECONDS, LedgerState},
@@ -168,14 +168,19 @@ impl Seen<'_> {
             };
             return step(Part::Signature, None, progress, detail.to_owned());
         };
-        let mut checks = vec![format!("{} by the key {}", receipt.authenticity.as_str(), receipt.key_id)];
-        checks.push(match receipt.signed_at {
-            Some(signed_at) => {
-                let seconds = receipt.verified_at.as_second() - signed_at.as_second();
-                format!("signed at {signed_at}, {seconds} s before the check")
-            }
-            None => "its scheme signs no time".to_owned(),
-        });
+        let mut checks = Vec::new();
+        if receipt.authenticity == Authenticity::Retrieved {
+            checks.push("retrieved from the provider's API: nobody sent it".to_owned());
+        } else {
+            checks.push(format!("{} by the key {}", receipt.authenticity.as_str(), receipt.key_id));
+            checks.push(match receipt.signed_at {
+                Some(signed_at) => {
+                    let seconds = receipt.verified_at.as_second() - signed_at.as_second();
+                    format!("signed at {signed_at}, {seconds} s before the check")
+                }
+                None => "its scheme signs no time".to_owned(),
+            });
+        }
         checks.extend(receipt.taken_in_at.map(|at| format!("refused when it arrived, and taken in at {at}")));
         checks.push(match receipt.is_of_archived_body {
             Some(true) => "the archived body has the digest that was checked".to_owned(),

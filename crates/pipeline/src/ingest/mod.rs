@@ -33,6 +33,7 @@ use crate::{
         PortResult, Sealing, Terms,
     },
     replay::Mode,
+    retrieved::{self, Sealed},
 };
 
 pub use self::health::Health;
@@ -189,7 +190,48 @@ impl<P: IngestPorts> Ingest<P> {
         again: Option<Again<'_>>,
     ) -> Result<Taken, Rejection> {
         let facts = facts_of(endpoint, verified.into())?;
-        let mut template = template(endpoint, &incoming, &verified, &facts);
+        self.take_in(endpoint, &incoming, &verified, &facts, again).await
+    }
+
+    /// Takes in an event that nobody sent and the provider's API told an operator: as a webhook that verified, but for its
+    /// authenticity. `incoming` says when and by which id; who may say that the event was retrieved has signed it, and it must be
+    /// that event alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`].
+    #[allow(clippy::disallowed_methods, reason = "the one place where what was retrieved is taken in")]
+    pub async fn take_retrieved(&self, incoming: Incoming<'_>, sealed: &Sealed) -> Result<Taken, Rejection> {
+        let endpoint = self.directory.endpoint(sealed.endpoint().as_str()).await?;
+        let endpoint = endpoint.ok_or(Rejection::UnknownEndpoint)?;
+        let signer =
+            retrieved::key_reference(&endpoint.config().secret).and_then(|key| retrieved::signer(&key));
+        let signer = signer.ok_or(Rejection::NotRetrievable)?;
+        let ring = self.keys.once(&signer).await?;
+        let opened = sealed.open(&signer, &ring, incoming.received_at).map_err(Rejection::Signature)?;
+        if opened.body.len() > self.max_body_bytes {
+            return Err(Rejection::TooLarge { limit: self.max_body_bytes });
+        }
+        let incoming = Incoming { body: &opened.body, ..incoming };
+        let received = Received { headers: incoming.headers, query: incoming.query, body: incoming.body };
+        let verified = endpoint.retrieved(received).ok_or(Rejection::NotRetrievable)?;
+        let mut facts = Vec::new();
+        read_facts(&endpoint, verified.into(), &mut facts).map_err(|_| Rejection::OtherEvent)?;
+        if facts.len() != 1 || facts.iter().any(|facts| facts.event_id != opened.event_id) {
+            return Err(Rejection::OtherEvent);
+        }
+        self.take_in(&endpoint, &incoming, &verified, &facts, None).await
+    }
+
+    async fn take_in(
+        &self,
+        endpoint: &Endpoint,
+        incoming: &Incoming<'_>,
+        verified: &Verified<'_>,
+        facts: &[Facts<'_>],
+        again: Option<Again<'_>>,
+    ) -> Result<Taken, Rejection> {
+        let mut template = template(endpoint, incoming, verified, facts);
         let now = match again {
             None => incoming.received_at,
             Some(Again::Refused { now }) => {
@@ -215,9 +257,9 @@ impl<P: IngestPorts> Ingest<P> {
         if let Some(id) = verified.transmission_id() {
             self.claim_transmission(endpoint, &template, id, now).await?;
         }
-        let claims = self.claim(endpoint, &template, &facts, now).await?;
+        let claims = self.claim(endpoint, &template, facts, now).await?;
         if !claims.unfinished.is_empty() {
-            self.enqueue(messages(template, incoming.body, &facts, &claims), incoming.body).await?;
+            self.enqueue(messages(template, incoming.body, facts, &claims), incoming.body).await?;
         }
         Ok(Taken { duplicate: !claims.any_new, conflicts: claims.conflicts.len(), ..taken })
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use tollgate_core::{Receipt, Timestamp, WebhookId};
+use tollgate_core::{Authenticity, Receipt, Timestamp, WebhookId};
 use tollgate_providers::Verified;
 
 use super::request::{Incoming, Rejection};
@@ -37,6 +37,10 @@ impl Replay<'_> {
         let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         if !(1..=MAX_ACT_BYTES).contains(&self.act.len()) || !self.act.bytes().all(is_plain) {
             return Err(Rejection::Archived("no_act"));
+        }
+        // There is no signature to verify, and who has no key for it says of nothing that it was retrieved.
+        if self.receipt.authenticity == Authenticity::Retrieved {
+            return Err(Rejection::Archived("retrieved"));
         }
         let Incoming { webhook_id, received_at, .. } = *incoming;
         let is_its_own = self.receipt.is_of(incoming.body)

@@ -84,6 +84,12 @@ pub enum Rejection {
     /// Generic endpoint only: the content does not follow our schema.
     #[error("{0}")]
     Content(ContentError),
+    /// What an operator retrieved is of an endpoint whose scheme does not bind bodies.
+    #[error("nothing that was retrieved is taken at an endpoint whose webhooks are merely authenticated")]
+    NotRetrievable,
+    /// What an operator retrieved is not the one event that it is to be.
+    #[error("what was retrieved is not the event that was asked for, or cannot be read as one")]
+    OtherEvent,
     /// A dependency is down; the sender should try again.
     #[error("unavailable: {0}")]
     Unavailable(PortError),
@@ -99,6 +105,8 @@ impl Rejection {
             Self::Archived(code) => code,
             Self::Signature(refusal) => refusal.code(),
             Self::Content(_) => "invalid_content",
+            Self::NotRetrievable => "not_retrievable",
+            Self::OtherEvent => "other_event",
             Self::Unavailable(_) => "unavailable",
         }
     }

@@ -1,7 +1,7 @@
 //! Who tells which effect, when several events and several deliveries do.
 
 use tollgate_batch::Kind;
-use tollgate_core::{Authenticity, Delivery, PaymentEvent};
+use tollgate_core::{Authenticity, Delivery, EndpointConfig, PaymentEvent};
 use tollgate_pipeline::{
     archive::{Outcome, Row},
     ports::{EFFECT_LEASE_SECONDS, LedgerState, PortError},
@@ -12,7 +12,7 @@ use tollgate_testkit::{
         queues::Message,
         world::{World, failures, read, run},
     },
-    webhook::Payment,
+    webhook::{KEY, Payment, config},
 };
 
 use crate::{
@@ -104,6 +104,43 @@ async fn a_verified_event_restates_no_event_that_is_only_authenticated() {
         assert_eq!(world.published().pop().unwrap().authenticity, authenticity);
     }
     assert_eq!(told(&world), expected(&[("evt_1", None), ("evt_2", None), ("evt_3", Some("evt_2"))]));
+}
+
+/// What an operator retrieved tells nothing a second time that a webhook has told, nor a webhook what was retrieved.
+#[tokio::test]
+async fn what_was_retrieved_is_told_once_whoever_came_first() {
+    for is_first in [false, true] {
+        let secret = "secretsmanager:tollgate/test/stripe".to_owned();
+        let world = World::new(noon(), vec![EndpointConfig { secret, ..config("stripe", "stripe") }]);
+        world.secrets.rotate("secretsmanager:tollgate/test/_retrieved", KEY);
+        let retrieved = telling("evt_1").body("stripe").unwrap();
+        let companion = async || take_payment(&world, "stripe", "stripe", &telling("evt_2")).await;
+        if !is_first {
+            companion().await;
+        }
+        world.take_retrieved(KEY, "stripe", "evt_1", retrieved.as_bytes()).await.unwrap();
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        if is_first {
+            companion().await;
+            assert!(process(&world, Delivery::Fast).await.is_empty());
+        }
+        let all = match is_first {
+            true => [("evt_1", None), ("evt_2", Some("evt_1"))],
+            false => [("evt_2", None), ("evt_1", Some("evt_2"))],
+        };
+        assert_eq!(told(&world), expected(&all));
+        let authenticity = |id: &str| {
+            let published = world.published();
+            published.iter().find(|event| event.provider_event_id == id).unwrap().authenticity
+        };
+        assert_eq!(authenticity("evt_1"), Authenticity::Retrieved);
+        assert_eq!(authenticity("evt_2"), Authenticity::Verified);
+        // The webhook that comes after all is known, and so is the event when it is retrieved once more.
+        take_payment(&world, "stripe", "stripe", &telling("evt_1")).await;
+        assert!(world.take_retrieved(KEY, "stripe", "evt_1", retrieved.as_bytes()).await.unwrap().duplicate);
+        assert!(process(&world, Delivery::Fast).await.is_empty());
+        assert_eq!(world.published().len(), 2);
+    }
 }
 
 #[tokio::test]

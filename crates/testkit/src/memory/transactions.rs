@@ -99,7 +99,7 @@ impl Transactions for &MemoryTransactions {
                 return links.iter().map(|_| Err(problem.clone())).collect();
             }
             self.update(alias, |latest| match authenticity {
-                Authenticity::Verified => latest.alias_of = Some(of.clone()),
+                Authenticity::Verified | Authenticity::Retrieved => latest.alias_of = Some(of.clone()),
                 Authenticity::Authenticated => latest.authenticated_alias_of = Some(of.clone()),
             });
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tollgate_batch::{Deadline, Kind, Unreportable};
-use tollgate_core::{Delivery, EndpointConfig, Timestamp, WebhookId};
+use tollgate_core::{Delivery, EndpointConfig, EndpointId, Timestamp, WebhookId};
 use tollgate_pipeline::{
     archive::{Line, unpack},
     directory::{Directory, Freshness},
@@ -16,8 +16,9 @@ use tollgate_pipeline::{
     materials::KeptMaterials,
     ports::{Clock, IngestPorts, ProcessPorts},
     process::{Process, Receives, Record, Report},
+    retrieved::{self, Sealed},
 };
-use tollgate_providers::SignedWebhook;
+use tollgate_providers::{Headers, KeyMaterial, Secret, SignedWebhook};
 use tollgate_risk::Thresholds;
 
 use super::{
@@ -207,6 +208,40 @@ impl World {
         };
         let endpoint = intake.endpoint(&incoming).await?;
         intake.take(&endpoint, incoming).await
+    }
+
+    /// Takes in what an operator retrieved and signed with this key, a millisecond after the delivery before.
+    ///
+    /// # Errors
+    ///
+    /// The use case's.
+    pub async fn take_retrieved(
+        &self,
+        key: &str,
+        endpoint: &str,
+        event_id: &str,
+        body: &[u8],
+    ) -> Result<Taken, Rejection> {
+        let faults = Faults::none();
+        self.clock.advance_ms(1);
+        let now = self.clock.now();
+        let webhook_id = WebhookId::new(now, self.deliveries.fetch_add(1, SeqCst).into());
+        let incoming = Incoming {
+            webhook_id: &webhook_id,
+            received_at: now,
+            endpoint: Some(endpoint),
+            headers: &Headers::new(),
+            query: "",
+            body: &[],
+            source_ip: "provider-api",
+            trace: None,
+        };
+        let reference = retrieved::key_reference("secretsmanager:tollgate/test/any").unwrap();
+        let signer = retrieved::signer(&reference).unwrap();
+        let keys = signer.keys(vec![KeyMaterial::unnamed("current", Secret::new(key))]).unwrap();
+        let endpoint = EndpointId::new(endpoint).unwrap();
+        let sealed = Sealed::new(&signer, &keys, endpoint, event_id, body, now).unwrap();
+        self.intake(&faults).take_retrieved(incoming, &sealed).await
     }
 
     /// What is in an intake queue.

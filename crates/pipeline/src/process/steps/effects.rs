@@ -43,7 +43,7 @@ impl<P: ProcessPorts> Process<P> {
         let mut of_event = Vec::with_capacity(pending.len());
         for event in pending {
             let payment = &events[event].payment;
-            let subject = Subject::Effect(payment.effect_id, payment.authenticity);
+            let subject = Subject::Effect(payment.effect_id, payment.authenticity.class());
             let effect = *effect_of.entry(subject).or_insert_with(|| {
                 claims.push(claim(subject, payment, now));
                 standing.push(Err(PortError::retryable("effects", "not asked")))

@@ -91,7 +91,7 @@ impl<P: ProcessPorts> Process<P> {
             return names;
         }
         for event in pending {
-            let by = events[event].payment.authenticity;
+            let by = events[event].payment.authenticity.class();
             let failed = |key: String| {
                 let chain: Vec<&str> = names.chain(&key, by).collect();
                 chain.into_iter().find_map(|key| names.known.get(key)?.as_ref().err().cloned())
@@ -113,7 +113,7 @@ impl<P: ProcessPorts> Process<P> {
             if payment.transaction_aliases.is_empty() {
                 continue;
             }
-            let by = payment.authenticity;
+            let by = payment.authenticity.class();
             let keys: Vec<String> = keys_of(payment).collect();
             let roots: Vec<String> = keys.iter().map(|key| names.root(key, by).to_owned()).collect();
             // A transaction that one of the names is known to be of; else the event's own.
@@ -137,7 +137,7 @@ impl<P: ProcessPorts> Process<P> {
         for event in events.pending() {
             let payment = &mut events[event].payment;
             let own = payment.transaction_key();
-            let root = names.root(&own, payment.authenticity);
+            let root = names.root(&own, payment.authenticity.class());
             if let Some((_, id)) = root.split_once('#').filter(|_| root != own) {
                 rename(payment, id);
             }
@@ -210,7 +210,8 @@ fn order(events: &mut Events<'_>, names: &Names) {
             let newest = &mut transactions[transaction].newest;
             *newest = later(*newest, Some(events[event].position()));
         }
-        let before = before.get(&(key.as_str(), events[event].payment.authenticity)).copied().flatten();
+        let before =
+            before.get(&(key.as_str(), events[event].payment.authenticity.class())).copied().flatten();
         of_event.push((event, transaction, before));
     }
     for (event, transaction, before) in of_event {

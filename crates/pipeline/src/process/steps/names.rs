@@ -50,7 +50,9 @@ impl Names {
         };
         let is_known = before.is_known();
         let known = match authenticity {
-            Authenticity::Verified => Latest { alias_of: Some(of.clone()), ..before },
+            Authenticity::Verified | Authenticity::Retrieved => {
+                Latest { alias_of: Some(of.clone()), ..before }
+            }
             Authenticity::Authenticated => Latest { authenticated_alias_of: Some(of.clone()), ..before },
         };
         self.known.insert(alias.clone(), Ok(known));
