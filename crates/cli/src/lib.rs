@@ -12,6 +12,7 @@ mod allow;
 mod audit;
 mod catalogue;
 pub mod clock;
+mod conflicts;
 mod console;
 mod cost;
 mod dlq;
@@ -100,6 +101,8 @@ enum Command {
     Man(manual::ManArgs),
     /// Look at dead letters, and send them back
     Dlq(dlq::Args),
+    /// Look at deliveries that contradict what is known, and say which facts are true
+    Conflicts(conflicts::Args),
     /// Follow events as they are published, and forward them to a developer's machine
     Listen(Box<listen::Args>),
     /// Look at webhooks that were refused and kept, and take them in once the cause is mended
@@ -150,6 +153,7 @@ pub fn run() -> ExitCode {
             Command::Completions(args) => manual::completions(&args, Cli::command()),
             Command::Man(args) => manual::man(&args, Cli::command()),
             Command::Dlq(args) => dlq::run(args).await,
+            Command::Conflicts(args) => conflicts::run(args).await,
             Command::Listen(args) => listen::run(*args).await,
             Command::Rejected(args) => rejected::run(args).await,
             Command::Redrive(args) => dlq::former(args).await,

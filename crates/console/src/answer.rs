@@ -15,7 +15,7 @@ use crate::{
     guard::OPEN,
     http::{Request, Response, html, see},
     page::{self, Problem},
-    screens::{audit, dead_letters, endpoints, find, now, payment, refusals, way, webhooks},
+    screens::{audit, conflicts, dead_letters, endpoints, find, now, payment, refusals, way, webhooks},
     state::Console,
 };
 
@@ -88,6 +88,10 @@ async fn screen(console: &Arc<Console>, request: &Request) -> Response {
         (&Method::GET, ["refusals", "group"]) => refusals::group(console, request).await,
         (&Method::GET, ["refusals", "one"]) => refusals::one(console, request).await,
         (&Method::POST, ["refusals", "ingest"]) => refusals::ingest(console, request).await,
+        (&Method::GET, ["conflicts"]) => conflicts::conflicts(console, request).await,
+        (&Method::GET, ["conflicts", "one"]) => conflicts::one(console, request).await,
+        (&Method::POST, ["conflicts", "keep"]) => conflicts::keep(console, request).await,
+        (&Method::POST, ["conflicts", "take"]) => conflicts::take(console, request).await,
         (&Method::GET, ["endpoints"]) => endpoints::endpoints(console).await,
         (&Method::GET, ["audit"]) => audit::audit(console, request).await,
         (&Method::GET, ["webhook", id]) => way::webhook(console, id).await,

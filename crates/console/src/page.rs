@@ -18,7 +18,7 @@ use crate::{
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The screens, in the order of the navigation: the address, the name, the key behind `g`, and what it answers.
-pub(crate) const SCREENS: [Screen; 6] = [
+pub(crate) const SCREENS: [Screen; 7] = [
     Screen { path: "/", name: "Now", key: "n", about: "what comes in, what waits, and who has gone silent" },
     Screen { path: "/webhooks", name: "Webhooks", key: "w", about: "find them by anything they say" },
     Screen {
@@ -33,6 +33,7 @@ pub(crate) const SCREENS: [Screen; 6] = [
         key: "r",
         about: "what was refused and is kept, and taking it in",
     },
+    Screen { path: "/conflicts", name: "Conflicts", key: "c", about: "two sets of facts, and which is true" },
     Screen {
         path: "/endpoints",
         name: "Endpoints",

@@ -3,6 +3,7 @@
 mod archived;
 pub mod audit;
 pub mod aws;
+pub mod conflicts;
 pub mod cost;
 pub mod dead_letters;
 pub mod described;

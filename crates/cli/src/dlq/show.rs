@@ -100,7 +100,7 @@ fn print(letter: &Letter, dead: &Dead, explained: &Explained, body: &str, is_rev
     }
     say!("redriven   {}", explained.prediction);
     for event in &explained.events {
-        say!("event      {} {} {}", event.id, event.kind, event.claim);
+        say!("event      {} {} {}", event.id, event.facts.kind.as_str(), event.claim);
     }
     say!("\nattributes");
     for (name, text) in attributes(dead, is_revealed) {

@@ -368,8 +368,8 @@ pub(crate) async fn letter(console: &Arc<Console>, request: &Request) -> Answer 
                 p { @for id in &letter.ids { (id_link("/find?id=", id)) " " } }
                 div.note { p { strong { "What to do: " } (advice(&letter.alike.queue, &letter.alike.reason)) } }
                 @for event in &explained.events {
-                    section.card { h2 { (words(event.kind)) } dl.pairs {
-                        dt { "Event" } dd { (id_link("/find?id=", &event.id)) }
+                    section.card { h2 { (words(event.facts.kind.as_str())) } dl.pairs {
+                        dt { "Event" } dd { (id_link("/find?id=", event.id.as_str())) }
                         dt { "Claim" } dd { code.wrap { (shown(&event.claim)) } }
                         dt { "Behind a later state" } dd { (match event.is_behind { Some(true) => "yes", Some(false) => "no", None => "not known" }) }
                     } }

@@ -1,6 +1,7 @@
 //! The screens, a file for each.
 
 pub(crate) mod audit;
+pub(crate) mod conflicts;
 pub(crate) mod dead_letters;
 pub(crate) mod endpoints;
 pub(crate) mod find;

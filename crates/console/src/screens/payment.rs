@@ -61,7 +61,7 @@ fn conflicts(payment: &Payment) -> Markup {
             div.note.bad {
                 h2 { "A conflict" }
                 p { (webhook_link(conflict.webhook_id.as_str())) " told " code { (shown(&conflict.provider_event_id)) }
-                    " with other payment facts, and has no effect. Find out which are true: the runbook, Conflicts." }
+                    " with other payment facts, and has no effect. " a href={ "/conflicts/one?id=" (conflict.webhook_id) } { "Both, side by side" } }
             }
         }
     }

@@ -10,6 +10,7 @@ mod audit;
 mod canary;
 mod claim_check;
 mod cloud;
+mod conflicts;
 mod console;
 mod consumers;
 mod contracts;

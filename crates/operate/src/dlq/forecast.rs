@@ -8,7 +8,7 @@ use serde::Serialize;
 use tollgate_aws::{
     endpoints::S3Endpoints, ledger::DynamoLedger, payloads::S3Payloads, transactions::DynamoTransactions,
 };
-use tollgate_core::{Queue, Timestamp};
+use tollgate_core::{EventId, EventType, Fingerprint, LedgerKey, Money, Queue, Timestamp};
 use tollgate_pipeline::{
     archive::unpack,
     directory::{Directory, Freshness},
@@ -106,18 +106,44 @@ pub struct Explained {
     pub events: Vec<EventTold>,
 }
 
+/// What an event says of a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaymentFacts {
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// The payment object.
+    pub transaction_id: String,
+    /// What moved or is to move.
+    pub movement_id: String,
+    /// Absent where its provider sends none.
+    pub amount: Option<Money>,
+    /// When it happened; when it arrived, where the provider does not say it.
+    pub occurred_at: Timestamp,
+}
+
 /// An event of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventTold {
     /// Our id.
-    pub id: String,
-    /// What happened.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub id: EventId,
+    /// What it says.
+    #[serde(flatten)]
+    pub facts: PaymentFacts,
     /// The key of its claim: its endpoint and the provider's id.
     pub claim: String,
+    /// Why it has no effect.
+    pub refused: Option<&'static str>,
     /// Whether a later state of its payment is known.
     pub is_behind: Option<bool>,
+    #[serde(skip)]
+    pub(crate) key: LedgerKey,
+    /// What two deliveries of it must share.
+    #[serde(skip)]
+    pub(crate) fingerprint: Fingerprint,
+    /// It needs this message no more.
+    #[serde(skip)]
+    pub(crate) is_done: bool,
 }
 
 /// Where a dead letter goes.
@@ -207,10 +233,20 @@ impl Forecaster {
             };
         };
         let event = |told: &Told| EventTold {
-            id: told.id.to_string(),
-            kind: told.kind.as_str(),
+            id: told.id,
+            facts: PaymentFacts {
+                kind: told.kind,
+                transaction_id: told.transaction_id.clone(),
+                movement_id: told.movement_id.clone(),
+                amount: told.amount,
+                occurred_at: told.occurred_at,
+            },
             claim: told.key.as_str().to_owned(),
+            key: told.key.clone(),
+            refused: told.refused,
             is_behind: told.is_behind,
+            fingerprint: told.fingerprint,
+            is_done: told.is_done,
         };
         let events = foreseen.events.iter().map(event).collect();
         Explained { prediction: Prediction::of(&foreseen), events }

@@ -22,12 +22,13 @@ pub use self::model::{
     ClaimOf, Conflict, DecisionOf, EventOf, Named, Part, Payment, Progress, ReceiptOf, Step, Way, Webhook,
 };
 pub use self::trace::advice;
+pub(crate) use self::trace::{claim_of, is_remembered};
 use self::{
     arrival::Arrival,
     letters::{Asked, Letter},
     naming::Hits,
     reading::Archived,
-    trace::{EventSeen, Seen, claim_of, is_remembered},
+    trace::{EventSeen, Seen},
 };
 use crate::{
     archived::{Archive, Found},
@@ -86,6 +87,18 @@ pub async fn look(aws: &Aws, question: &Question) -> anyhow::Result<Way> {
         search.not_read(&problem);
     }
     search.run(question, hits).await
+}
+
+/// An event as the archive has it of the delivery that brought it.
+pub(crate) async fn archived_event(
+    archive: &Archive,
+    endpoints: &[EndpointConfig],
+    webhook_id: &WebhookId,
+    id: EventId,
+) -> anyhow::Result<Option<PaymentEvent<'static>>> {
+    let found = archive.of_webhook(webhook_id).await?;
+    let rows: Vec<&Found> = found.rows.iter().collect();
+    Ok(reading::read(webhook_id, &rows, endpoints).events.into_iter().find(|event| event.id == id))
 }
 
 /// A search that is under way.

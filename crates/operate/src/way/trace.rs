@@ -64,7 +64,7 @@ impl EventSeen {
 }
 
 /// A claim as it is shown. `at`: when a delivery of the event arrived.
-pub(super) fn claim_of(
+pub(crate) fn claim_of(
     known: Option<&Known>,
     at: Timestamp,
     is_remembered: impl Fn(Timestamp) -> bool,
@@ -83,7 +83,7 @@ pub(super) fn claim_of(
 }
 
 /// Whether the ledger's memory reaches back to the time.
-pub(super) fn is_remembered(at: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn is_remembered(at: Timestamp, now: Timestamp) -> bool {
     now.as_second() - at.as_second() < LEDGER_RETENTION_SECONDS
 }
 

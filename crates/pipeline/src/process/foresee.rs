@@ -4,7 +4,7 @@
 use std::{collections::HashMap, marker::PhantomData};
 
 use tollgate_batch::{Kind, Outcome, Reason};
-use tollgate_core::{EventId, EventType, Fingerprint, LedgerKey, PaymentEvent};
+use tollgate_core::{EventId, EventType, Fingerprint, LedgerKey, Money, PaymentEvent, Timestamp};
 
 use super::{
     Process,
@@ -53,6 +53,20 @@ pub struct Told {
     pub kind: EventType,
     /// Endpoint and provider event id.
     pub key: LedgerKey,
+    /// The payment object, as the message names it.
+    pub transaction_id: String,
+    /// What moved or is to move.
+    pub movement_id: String,
+    /// Absent where the message has none.
+    pub amount: Option<Money>,
+    /// When it happened, or arrived where the message does not say it.
+    pub occurred_at: Timestamp,
+    /// The facts that two deliveries of the event must share.
+    pub fingerprint: Fingerprint,
+    /// Why it has no effect.
+    pub refused: Option<Reason>,
+    /// Whether it needs this message no more: it is done, or another message of it is set aside.
+    pub is_done: bool,
     /// Whether a later state of its transaction is known: it would be published as superseded. `None` where that cannot be told,
     /// or where nothing would be published.
     pub is_behind: Option<bool>,
@@ -115,14 +129,14 @@ impl<P: ProcessPorts> Process<P> {
         let (mut unknown, mut takes_effect) = (None, false);
         let mut events = Vec::with_capacity(own.len());
         for (event, verdict) in &own {
-            let mut is_behind = None;
+            let (mut is_behind, mut refused, mut is_done) = (None, None, false);
             match verdict {
                 Err(outcome) => unknown = unknown.or(outcome.reason()),
-                Ok(Verdict::Refused { refusal: reason, .. }) => refusal = refusal.max(Some(*reason)),
-                Ok(Verdict::Processed { .. } | Verdict::Settled) => {}
+                Ok(Verdict::Refused { refusal: reason, .. }) => refused = Some(*reason),
+                Ok(Verdict::Processed { .. } | Verdict::Settled) => is_done = true,
                 Ok(Verdict::Admitted) => match before.0.get(&event.payment.id) {
                     Some(facts) if *facts == event.fingerprint => {}
-                    Some(_) => refusal = refusal.max(Some(Refusal::Conflict)),
+                    Some(_) => refused = Some(Refusal::Conflict),
                     None => {
                         before.0.insert(event.payment.id, event.fingerprint);
                         takes_effect = true;
@@ -130,8 +144,22 @@ impl<P: ProcessPorts> Process<P> {
                     }
                 },
             }
-            let PaymentEvent { id, kind, .. } = &event.payment;
-            events.push(Told { id: *id, kind: *kind, key: event.payment.ledger_key(), is_behind });
+            refusal = refusal.max(refused);
+            let PaymentEvent { id, kind, transaction_id, movement_id, amount, occurred_at, .. } =
+                &event.payment;
+            events.push(Told {
+                id: *id,
+                kind: *kind,
+                key: event.payment.ledger_key(),
+                transaction_id: transaction_id.to_string(),
+                movement_id: movement_id.to_string(),
+                amount: *amount,
+                occurred_at: *occurred_at,
+                fingerprint: event.fingerprint,
+                refused: refused.map(Refusal::reason),
+                is_done,
+                is_behind,
+            });
         }
         let end = match (unknown, refusal) {
             (Some(reason), _) => End::Unknown(reason),

@@ -106,7 +106,9 @@ async fn only_the_browser_that_was_let_in_sees_anything() {
     }
     // What does something says where it comes from, and has a form's token.
     assert_eq!(asks("POST", "/searches", &[("cookie", cookie)]).await.status, 403);
-    for act in ["/searches", "/dead-letters/redrive", "/refusals/ingest"] {
+    for act in
+        ["/searches", "/dead-letters/redrive", "/refusals/ingest", "/conflicts/keep", "/conflicts/take"]
+    {
         assert_eq!(asks("POST", act, &[("cookie", cookie), ("origin", &base)]).await.status, 403, "{act}");
     }
 }
@@ -305,6 +307,84 @@ async fn what_was_refused_is_taken_in() {
     browser.open(&format!("{base}/audit?action=rejected&id={kept}"));
     assert!(browser.text(".act").contains("the key is mended"));
     browser.is_well("refusals");
+}
+
+/// Two sets of facts, side by side, and a decision.
+#[tokio::test(flavor = "multi_thread")]
+async fn which_facts_are_true_is_decided() {
+    let platform = Platform::alone().await;
+    platform.sqs().purge_queue().queue_url(platform.output("IntakeDlqUrl")).send().await.unwrap();
+    let sender = platform.sender("acme").await;
+    let endpoint = EndpointId::new("acme").unwrap();
+    let (first, corrected) = (platform.unique("stands"), platform.unique("corrected"));
+    let (payment, moved) = (platform.unique("paid"), format!("{}<b>", platform.unique("moved")));
+    let told = |id: &str, amount: &str| {
+        let mut told = event("payment", id, &payment, amount, platform.now());
+        told["movement_id"] = json!(moved);
+        told
+    };
+    send(&platform, &sender, &told(&first, "49.90"), 200).await;
+    platform.until_processed(&[LedgerKey::new(&endpoint, &first)]).await;
+    let wrong = send(&platform, &sender, &told(&first, "2.00"), 409).await;
+    let right = send(&platform, &sender, &told(&first, "1.00"), 409).await;
+    send(&platform, &sender, &told(&corrected, "1.00"), 200).await;
+    platform.until_processed(&[LedgerKey::new(&endpoint, &corrected)]).await;
+    platform.archived(&[wrong.clone(), right.clone()]).await;
+
+    let mut console = Console::start(&["--write"]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    platform
+        .until("both are listed", async || {
+            browser.open(&format!("{base}/conflicts?endpoint=acme"));
+            (browser.text(".verdict") == "2 to decide").then_some(())
+        })
+        .await;
+    let listed = browser.text("tbody");
+    assert!(listed.contains("49.90 USD") && listed.contains("2.00 USD"), "{listed}");
+    browser.judge("conflicts");
+    browser.open(&format!("{base}/conflicts/one?id={right}"));
+    let differing = "[...document.querySelectorAll('tr.differs')].map((row) => row.innerText)";
+    let differing = browser.value(differing);
+    assert!(differing[0].as_str().unwrap().contains("49.90 USD"), "{differing}");
+    assert_eq!(differing.as_array().unwrap().len(), 2, "the amount, and when: {differing}");
+    assert!(browser.text(".sides").contains("<b>"), "it is text");
+    browser.judge("conflict");
+
+    // What nobody told as an event of its own is not taken.
+    let take = |by: &str| {
+        format!(
+            "const form = document.querySelector('form[action$=\"take\"]'); form.by.value = '{by}'; \
+             form.reason.value = 'the provider says so'; form.requestSubmit()"
+        )
+    };
+    browser.leads(|browser| {
+        browser.value(&take(&first));
+    });
+    assert_eq!(browser.text("h1"), "That is not done");
+    assert!(browser.text(".note.bad").contains("under another event id"));
+    browser.open(&format!("{base}/conflicts/one?id={right}"));
+    browser.leads(|browser| {
+        browser.value(&take(&corrected));
+    });
+    assert_eq!(browser.text(".verdict"), "done");
+    browser.judge("conflict-decided");
+    browser.open(&format!("{base}/conflicts/one?id={wrong}"));
+    browser.leads(|browser| {
+        browser.value(&format!(
+            "const form = document.querySelector('form[action$=\"keep\"]'); form.reason.value = {}; form.requestSubmit()",
+            json!(format!("a test of theirs {HOSTILE}"))
+        ));
+    });
+    assert_eq!(browser.text(".verdict"), "done");
+    browser.open(&format!("{base}/conflicts"));
+    assert_eq!(browser.text(".verdict"), "none");
+    browser.open(&format!("{base}/audit?action=conflicts&id={wrong}"));
+    let recorded = browser.text(".act");
+    assert!(recorded.contains("conflicts keep") && recorded.contains("a test of theirs <img"), "{recorded}");
+    browser.is_well("conflicts");
 }
 
 /// The picture that README shows: `cp target/console/readme.png docs/console.png`.

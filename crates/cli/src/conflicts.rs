@@ -1,0 +1,288 @@
+//! `tollgate conflicts`: deliveries that contradict what is known, side by side with it, and which of both is true.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+use tollgate_core::{EndpointId, Timestamp};
+use tollgate_operate::{
+    audit::Reason,
+    conflicts::{Contested, Decision, Done, Judgement, MOST_LISTED, decide, judge, of, waiting},
+    dlq::forecast::PaymentFacts,
+    way::ClaimOf,
+};
+
+use crate::{
+    clock,
+    dlq::{brief, days_left},
+    table::Table,
+    target::Target,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the deliveries that contradict what is known
+    List(List),
+    /// Show the facts that stand beside those of a delivery that contradicts them
+    Show(Show),
+    /// Say that the facts that stand are true, and delete what contradicts them
+    Keep(Keep),
+    /// Say that the others are true, which came as an event of its own, and delete what is told twice
+    Take(Take),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Of this endpoint
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// One JSON object for each
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Of the delivery
+    webhook_id: String,
+    /// One JSON object for each message
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+struct Keep {
+    #[command(flatten)]
+    deciding: Deciding,
+}
+
+#[derive(Debug, clap::Args)]
+struct Take {
+    /// The provider's id of a processed event that tells the facts of the delivery
+    #[arg(long = "by", value_name = "EVENT_ID", required = true)]
+    by: Vec<String>,
+    #[command(flatten)]
+    deciding: Deciding,
+}
+
+#[derive(Debug, clap::Args)]
+struct Deciding {
+    /// The deliveries that contradict what is known
+    #[arg(value_name = "WEBHOOK_ID", required = true)]
+    webhooks: Vec<String>,
+    /// Why; it is kept with the record of who decided it
+    #[arg(long, requires = "yes")]
+    reason: Option<Reason>,
+    /// Decide it; otherwise only what would be done is said
+    #[arg(long, requires = "reason")]
+    yes: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::List(args) => list(args).await,
+        Command::Show(args) => show(args).await,
+        Command::Keep(Keep { deciding }) => decided(deciding, Decision::Keep).await,
+        Command::Take(Take { by, deciding }) => decided(deciding, Decision::Take(by)).await,
+    }
+}
+
+async fn list(args: List) -> anyhow::Result<ExitCode> {
+    let aws = args.target.connect().await?;
+    let endpoint = args.endpoint.map(EndpointId::new).transpose()?;
+    let (all, is_cut) = waiting(&aws, clock::now, endpoint).await?;
+    if args.json {
+        for one in &all {
+            say!("{}", serde_json::to_string(one)?);
+        }
+    } else if all.is_empty() {
+        say!("no delivery contradicts what is known");
+    } else {
+        let mut table = Table::new(["webhook", "endpoint", "set aside", "days", "event", "stands", "told"]);
+        for one in &all {
+            for conflict in &one.conflicts {
+                table.row([
+                    one.webhook_id.to_string(),
+                    one.endpoint.to_string(),
+                    brief(one.set_aside_at),
+                    days_left(clock::now(), one.expires_at).to_string(),
+                    conflict.provider_event_id.clone(),
+                    conflict.stands.as_ref().map_or_else(|| "not read".to_owned(), in_short),
+                    in_short(&conflict.told),
+                ]);
+            }
+            if one.conflicts.is_empty() {
+                let nothing = "cannot be read now".to_owned();
+                table.row([
+                    one.webhook_id.to_string(),
+                    one.endpoint.to_string(),
+                    brief(one.set_aside_at),
+                    String::new(),
+                    nothing,
+                ]);
+            }
+        }
+        show!("{table}");
+    }
+    if is_cut {
+        complain!(
+            "there are more than the {MOST_LISTED} that were looked into: decide these, or name an endpoint"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_short(facts: &PaymentFacts) -> String {
+    format!("{} {}", facts.kind.as_str(), amount(facts))
+}
+
+fn amount(facts: &PaymentFacts) -> String {
+    let Some(money) = &facts.amount else { return "no amount".to_owned() };
+    let value = money.to_decimal().unwrap_or_else(|| money.minor_units().to_string());
+    format!("{value} {}", money.currency())
+}
+
+async fn show(args: Show) -> anyhow::Result<ExitCode> {
+    let aws = args.target.connect().await?;
+    let all = of(&aws, clock::now, std::slice::from_ref(&args.webhook_id)).await?;
+    if all.is_empty() {
+        complain!("no dead letter of {} contradicts what is known", args.webhook_id);
+        return Ok(ExitCode::FAILURE);
+    }
+    for one in &all {
+        if args.json {
+            say!("{}", serde_json::to_string(one)?);
+        } else {
+            print(one);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(one: &Contested) {
+    say!("webhook    {} at {}", one.webhook_id, one.endpoint);
+    say!(
+        "set aside  {} in {}, {} days left",
+        brief(one.set_aside_at),
+        one.queue,
+        days_left(clock::now(), one.expires_at)
+    );
+    for conflict in &one.conflicts {
+        say!("\nevent      {} ({})", conflict.provider_event_id, conflict.event_id);
+        say!("claim      {}", claim(&conflict.claim));
+        let mut table = Table::new(["", "stands", "told", "differs"]);
+        let cell = |of: fn(&PaymentFacts) -> String| {
+            let stands = conflict.stands.as_ref().map(of);
+            let told = of(&conflict.told);
+            let differs = if stands.as_ref().is_some_and(|stands| *stands != told) { "yes" } else { "" };
+            [stands.unwrap_or_else(|| "not read".to_owned()), told, differs.to_owned()]
+        };
+        for (name, [stands, told, differs]) in [
+            ("type", cell(|facts| facts.kind.as_str().to_owned())),
+            ("amount", cell(amount)),
+            ("transaction", cell(|facts| facts.transaction_id.clone())),
+            ("movement", cell(|facts| facts.movement_id.clone())),
+            ("occurred", cell(|facts| facts.occurred_at.to_string())),
+        ] {
+            table.row([name.to_owned(), stands, told, differs]);
+        }
+        show!("{table}");
+    }
+    for event in &one.needed_by {
+        say!("\nnot processed: {event}");
+    }
+    for note in &one.notes {
+        say!("\n{note}");
+    }
+}
+
+fn claim(claim: &ClaimOf) -> String {
+    let by = |webhook_id: &Option<_>| {
+        webhook_id.as_ref().map_or_else(String::new, |id: &tollgate_core::WebhookId| format!(" by {id}"))
+    };
+    let at = |since: &Timestamp| brief(*since);
+    match claim {
+        ClaimOf::Processed { since, webhook_id } => {
+            format!("processed{}, claimed {}", by(webhook_id), at(since))
+        }
+        ClaimOf::Received { since, webhook_id, .. } => {
+            format!(
+                "not processed yet, claimed {}{}: its own message is to come, or a dead letter",
+                at(since),
+                by(webhook_id)
+            )
+        }
+        ClaimOf::Forgotten => "forgotten".to_owned(),
+        ClaimOf::Missing => "none".to_owned(),
+    }
+}
+
+async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode> {
+    let aws = args.target.connect().await?;
+    let all = of(&aws, clock::now, &args.webhooks).await?;
+    let missing: Vec<&String> = args
+        .webhooks
+        .iter()
+        .filter(|id| !all.iter().any(|one| one.webhook_id.as_str() == id.as_str()))
+        .collect();
+    for id in &missing {
+        complain!("no dead letter of {id} contradicts what is known");
+    }
+    let Some(reason) = args.reason.filter(|_| args.yes) else {
+        let judgement = judge(&aws, clock::now(), &all, &decision).await?;
+        return Ok(told(&judgement, None, !missing.is_empty(), args.json));
+    };
+    Ok(match decide(&aws, clock::now, &all, &decision, reason).await? {
+        Ok(done) => told(&done.judgement, Some(&done), !missing.is_empty(), args.json),
+        Err(judgement) => told(&judgement, None, true, args.json),
+    })
+}
+
+fn told(judgement: &Judgement, done: Option<&Done>, is_more_wanted: bool, as_json: bool) -> ExitCode {
+    if as_json {
+        say!("{}", done.map_or_else(|| json!(judgement), |done| json!(done)));
+    } else {
+        for (webhook_id, why) in &judgement.refused {
+            say!("{webhook_id}: not decided: {why}");
+        }
+        match done {
+            Some(done) => {
+                for kept in &done.purged.kept {
+                    say!("{}: left among the dead letters: {}", kept.letter.ids.join(", "), kept.why);
+                }
+                say!(
+                    "{} of {} decided; recorded as {}",
+                    done.purged.count,
+                    judgement.decided.len(),
+                    done.act
+                );
+            }
+            None if judgement.decided.is_empty() => say!("nothing would be decided"),
+            None => say!(
+                "{} would be decided: their messages are deleted. Say --yes --reason TEXT",
+                judgement.decided.len()
+            ),
+        }
+    }
+    if let Some(problem) = done.and_then(|done| done.purged.error.as_ref()) {
+        complain!("tollgate: {problem}");
+        return ExitCode::from(2);
+    }
+    let is_whole = judgement.refused.is_empty() && !is_more_wanted && done.is_none_or(Done::is_whole);
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
