@@ -186,20 +186,13 @@ fn print(one: &Contested) {
         say!("\nevent      {} ({})", conflict.provider_event_id, conflict.event_id);
         say!("claim      {}", claim(&conflict.claim));
         let mut table = Table::new(["", "stands", "told", "differs"]);
-        let cell = |of: fn(&PaymentFacts) -> String| {
-            let stands = conflict.stands.as_ref().map(of);
-            let told = of(&conflict.told);
-            let differs = if stands.as_ref().is_some_and(|stands| *stands != told) { "yes" } else { "" };
-            [stands.unwrap_or_else(|| "not read".to_owned()), told, differs.to_owned()]
-        };
-        for (name, [stands, told, differs]) in [
-            ("type", cell(|facts| facts.kind.as_str().to_owned())),
-            ("amount", cell(amount)),
-            ("transaction", cell(|facts| facts.transaction_id.clone())),
-            ("movement", cell(|facts| facts.movement_id.clone())),
-            ("occurred", cell(|facts| facts.occurred_at.to_string())),
-        ] {
-            table.row([name.to_owned(), stands, told, differs]);
+        // What two deliveries of an event must share, and last what they need not.
+        let stands = conflict.stands.as_ref().map(cells);
+        for (place, (name, told)) in cells(&conflict.told).into_iter().enumerate() {
+            let stands = stands.as_ref().and_then(|cells| cells.get(place)).map(|(_, text)| text.as_str());
+            let is_other = name != "occurred" && stands.is_some_and(|stands| stands != told);
+            let differs = if is_other { "yes" } else { "" };
+            table.row([name, stands.unwrap_or("not read"), &told, differs]);
         }
         show!("{table}");
     }
@@ -209,6 +202,16 @@ fn print(one: &Contested) {
     for note in &one.notes {
         say!("\n{note}");
     }
+}
+
+fn cells(facts: &PaymentFacts) -> [(&'static str, String); 5] {
+    [
+        ("type", facts.kind.as_str().to_owned()),
+        ("amount", amount(facts)),
+        ("transaction", facts.transaction_id.clone()),
+        ("movement", facts.movement_id.clone()),
+        ("occurred", facts.occurred_at.to_string()),
+    ]
 }
 
 fn claim(claim: &ClaimOf) -> String {

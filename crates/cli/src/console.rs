@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Gigabytes of the archive that one page may read
     #[arg(long, default_value_t = 10, value_name = "N")]
     most_gb: u64,
+    /// Ask providers here instead of at their own addresses, for Reconciliation
+    #[arg(long, value_name = "URL")]
+    api_url: Option<String>,
     #[command(flatten)]
     tools: Tools,
     #[command(flatten)]
@@ -33,6 +36,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         is_writing: args.write,
         engine: args.tools.engine(&aws, &args.target, &bucket)?,
         most_bytes: args.most_gb.saturating_mul(GB),
+        api_url: args.api_url,
+        replays: ".".into(),
         searches: args.tools.searches_file()?,
         tell: |address| say!("open {address}"),
         aws,

@@ -13,12 +13,14 @@ use std::{
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hyper::Uri;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tollgate_operate::{
     audit::{Act, Reason},
-    aws::{Aws, Place, Platform, is_loopback},
-    replay::{self, Ended, Genuine, Lines, Onward, Progress, REFUSED, Run, Shadow, Validator, Webhook},
+    aws::{Aws, is_loopback},
+    replay::{
+        self, Destination, Ended, Genuine, Lines, Named, Onward, REFUSED, Run, Shadow, State, Validator,
+        Webhook,
+    },
     search::{Filters, Query},
 };
 use tollgate_pipeline::replay::Mode;
@@ -33,8 +35,6 @@ use crate::{
     target::Target,
 };
 
-/// Version of the state file's form.
-const FORMAT: &str = "tollgate.replay/1";
 /// What a webhook that is sent to an address says of itself.
 const MARK: &str = "Tollgate-Replay";
 
@@ -99,41 +99,6 @@ pub(crate) struct Args {
     target: Target,
 }
 
-/// What is kept of a run, so that another one goes on.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    format: String,
-    /// The acts so far.
-    acts: Vec<String>,
-    from: Named,
-    to: Destination,
-    filters: Filters,
-    progress: Progress,
-}
-
-/// Where an environment is, as the options say it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Named {
-    suffix: Option<String>,
-    endpoint_url: Option<String>,
-    region: Option<String>,
-    platform: Option<PathBuf>,
-    profile: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Destination {
-    /// The validator of the environment whose archive is read.
-    Itself,
-    /// That of another one.
-    Platform(Named),
-    File(PathBuf),
-    Url(String),
-}
-
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let state = args.state().await?;
     let query = state.filters.query(clock::now())?;
@@ -159,11 +124,7 @@ impl Args {
     /// That of the run that is resumed, or a new one's.
     async fn state(&self) -> anyhow::Result<State> {
         if let Some(file) = &self.resume {
-            let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-            let state: State = serde_json::from_slice(&text)
-                .with_context(|| format!("{} is no state of a replay", file.display()))?;
-            ensure!(state.format == FORMAT, "{} is of another version", file.display());
-            return Ok(state);
+            return State::read(file);
         }
         let now = clock::now();
         let mut filters = self.sought.over(Filters {
@@ -193,42 +154,7 @@ impl Args {
             (None, None) => Destination::Platform(into),
         };
         let from = Named { suffix, endpoint_url, region, platform, profile: None };
-        let progress = Progress::default();
-        Ok(State { format: FORMAT.to_owned(), acts: Vec::new(), from, to, filters, progress })
-    }
-}
-
-impl Named {
-    async fn connect(&self) -> anyhow::Result<Aws> {
-        let platform = self.platform.as_deref().map(Platform::read).transpose()?;
-        let Self { suffix, endpoint_url, region, profile, .. } = self.clone();
-        Place { suffix, endpoint_url, region, platform, profile }.connect().await
-    }
-}
-
-impl State {
-    /// The environment that takes the webhooks, where it is another one. What its options do not say is the source's, but for what
-    /// says where that is.
-    async fn target(&self, source: &Aws) -> anyhow::Result<Option<Aws>> {
-        let Destination::Platform(named) = &self.to else { return Ok(None) };
-        let mut named = named.clone();
-        if named.platform.is_none() {
-            named.suffix = named.suffix.or_else(|| Some(source.names.suffix().to_owned()));
-            let region = source.config.region().map(|region| region.as_ref().to_owned());
-            named.region = named.region.or(region);
-            if named.profile.is_none() {
-                let endpoint = source.config.endpoint_url().map(str::to_owned);
-                named.endpoint_url = named.endpoint_url.or(endpoint);
-            }
-        }
-        named.connect().await.map(Some)
-    }
-
-    fn write(&self, file: &Path) -> anyhow::Result<()> {
-        let about = || format!("writing {}", file.display());
-        let part = file.with_extension("part");
-        fs::write(&part, serde_json::to_vec(self)?).with_context(about)?;
-        fs::rename(&part, file).with_context(about)
+        Ok(State::new(from, to, filters))
     }
 }
 
@@ -278,7 +204,7 @@ async fn send(
     };
     state.acts.push(act.name().to_owned());
     let file = args.resume.clone().or_else(|| args.state.clone());
-    let file = file.unwrap_or_else(|| format!("tollgate-replay-{}.json", act.name()).into());
+    let file = file.unwrap_or_else(|| State::file_of(act.name()));
     state.write(&file)?;
     complain!("Ctrl-C stops it; --resume {} goes on", file.display());
     let acts: Vec<&mut Act> = std::iter::once(&mut act).chain(&mut other).collect();
@@ -463,7 +389,7 @@ fn tell_shadow(shadow: &Shadow) {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_operate::replay::NO_WEBHOOK;
+    use tollgate_operate::replay::{NO_WEBHOOK, Progress};
 
     use super::*;
 

@@ -15,7 +15,10 @@ use crate::{
     guard::OPEN,
     http::{Request, Response, html, see},
     page::{self, Problem},
-    screens::{audit, conflicts, dead_letters, endpoints, find, now, payment, refusals, way, webhooks},
+    screens::{
+        audit, conflicts, cost, dead_letters, endpoints, find, now, payment, reconciliation, refusals, runs,
+        way, webhooks,
+    },
     state::Console,
 };
 
@@ -93,6 +96,17 @@ async fn screen(console: &Arc<Console>, request: &Request) -> Response {
         (&Method::POST, ["conflicts", "keep"]) => conflicts::keep(console, request).await,
         (&Method::POST, ["conflicts", "take"]) => conflicts::take(console, request).await,
         (&Method::GET, ["endpoints"]) => endpoints::endpoints(console).await,
+        (&Method::GET, ["reconciliation"]) => reconciliation::reconciliation(console).await,
+        (&Method::POST, ["reconciliation"]) => reconciliation::ask(console, request).await,
+        (&Method::GET, ["reconciliation", "runs", number]) => reconciliation::run(console, number),
+        (&Method::GET, ["reconciliation", "runs", number, kind @ ("csv" | "json")]) => {
+            reconciliation::export(console, number, *kind == "csv")
+        }
+        (&Method::POST, ["reconciliation", "runs", number, "cancel"]) => {
+            reconciliation::cancel(console, number, request)
+        }
+        (&Method::GET, ["runs"]) => runs::runs(console, request).await,
+        (&Method::GET, ["cost"]) => cost::cost(console, request).await,
         (&Method::GET, ["audit"]) => audit::audit(console, request).await,
         (&Method::GET, ["webhook", id]) => way::webhook(console, id).await,
         (&Method::GET, ["payment", endpoint, id]) => payment::payment(console, endpoint, id).await,

@@ -4,10 +4,12 @@
 
 mod answer;
 mod assets;
+mod begun;
 mod guard;
 mod http;
 mod page;
 mod plot;
+mod reconciling;
 mod runs;
 mod screens;
 mod state;
@@ -23,7 +25,6 @@ use tokio::net::TcpListener;
 pub use self::state::Settings;
 use self::{
     guard::Guard,
-    runs::Runs,
     state::{Console, Place},
 };
 
@@ -38,8 +39,8 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
     let guard = Guard::new(listener.local_addr()?.to_string())?;
     let place = Place::of(&settings).await?;
-    let (searching, runs) = (tokio::sync::Mutex::default(), Runs::default());
-    let console = Arc::new(Console { settings, guard, searching, runs, place });
+    let (searching, runs, reconciliations) = Default::default();
+    let console = Arc::new(Console { settings, guard, searching, runs, reconciliations, place });
     (console.settings.tell)(&console.guard.address());
     let serving = async {
         tokio::select! {
@@ -47,6 +48,7 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
             () = stopped => {}
         }
         console.runs.end().await;
+        console.reconciliations.end().await;
     };
     // One person asks: one thread has it all, and nothing need be sent between threads.
     tokio::task::LocalSet::new().run_until(serving).await;

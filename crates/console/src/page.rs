@@ -18,7 +18,7 @@ use crate::{
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The screens, in the order of the navigation: the address, the name, the key behind `g`, and what it answers.
-pub(crate) const SCREENS: [Screen; 7] = [
+pub(crate) const SCREENS: [Screen; 10] = [
     Screen { path: "/", name: "Now", key: "n", about: "what comes in, what waits, and who has gone silent" },
     Screen { path: "/webhooks", name: "Webhooks", key: "w", about: "find them by anything they say" },
     Screen {
@@ -40,7 +40,20 @@ pub(crate) const SCREENS: [Screen; 7] = [
         key: "e",
         about: "how they are set, and when they were heard",
     },
+    Screen {
+        path: "/reconciliation",
+        name: "Reconciliation",
+        key: "l",
+        about: "what a provider sent, beside what took effect",
+    },
+    Screen {
+        path: "/runs",
+        name: "Replays and redrives",
+        key: "p",
+        about: "what was sent again, past and under way",
+    },
     Screen { path: "/audit", name: "Audit", key: "a", about: "who did what, and why" },
+    Screen { path: "/cost", name: "Cost", key: "o", about: "what a time cost, against the design" },
 ];
 
 /// A page of the navigation.

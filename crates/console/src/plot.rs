@@ -124,6 +124,19 @@ pub(crate) fn track(scale: Bent, track: Track) -> Markup {
     }
 }
 
+/// Two amounts beneath each other, of the same scale: what was counted, where something counts it, and what was expected.
+pub(crate) fn pair(counted: Option<u64>, expected: u64, most: u64) -> Markup {
+    // Something is never drawn as nothing.
+    let wide = |value: u64| if value == 0 { 0 } else { (value.saturating_mul(WHOLE) / most.max(1)).max(3) };
+    let is_over = counted.is_some_and(|counted| counted > expected);
+    html! {
+        svg.pair width="100%" height="22" aria-hidden="true" {
+            @if let Some(counted) = counted { rect.over[is_over] x="0" y="1" width=(percent(wide(counted))) height="9" rx="2" {} }
+            rect.expected x="0" y="12" width=(percent(wide(expected))) height="9" rx="2" {}
+        }
+    }
+}
+
 /// A bar of a histogram: its parts from the bottom up, where it leads, and what it says.
 #[derive(Debug)]
 pub(crate) struct Bar {

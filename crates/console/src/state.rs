@@ -8,7 +8,7 @@ use tollgate_operate::{
     search::Engine,
 };
 
-use crate::{guard::Guard, runs::Runs};
+use crate::{begun::All, guard::Guard, reconciling, runs::Runs};
 
 /// What the console is for.
 pub struct Settings {
@@ -24,6 +24,10 @@ pub struct Settings {
     pub most_bytes: u64,
     /// The user's saved searches.
     pub searches: PathBuf,
+    /// Providers are asked here instead of at their own addresses.
+    pub api_url: Option<String>,
+    /// Where replays keep how far they have come.
+    pub replays: PathBuf,
     /// Is told the address that opens the console: at once, and another one when that was used.
     pub tell: fn(&str),
 }
@@ -36,6 +40,7 @@ pub(crate) struct Console {
     pub(crate) searching: tokio::sync::Mutex<()>,
     /// What was begun here.
     pub(crate) runs: Runs,
+    pub(crate) reconciliations: All<reconciling::Run>,
     /// What is above every page: the environment, and whose account.
     pub(crate) place: Place,
 }

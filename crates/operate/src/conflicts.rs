@@ -310,14 +310,14 @@ fn facts(event: &PaymentEvent<'_>) -> PaymentFacts {
 ///
 /// # Errors
 ///
-/// When the ledger does not answer.
+/// When the ledger or the archive does not answer.
 pub async fn judge(
     aws: &Aws,
     now: Timestamp,
     all: &[Contested],
     decision: &Decision,
 ) -> anyhow::Result<Judgement> {
-    let tables = Tables::of(aws, now);
+    let (tables, archive) = (Tables::of(aws, now), Archive::of(aws).await?);
     let mut judgement = Judgement::default();
     for contested in all {
         let known = match decision {
@@ -328,7 +328,11 @@ pub async fn judge(
                 tables.claims(&keys).await?.into_values().collect()
             }
         };
-        match why_not(contested, decision, &known) {
+        let mut why_not = why_not(contested, decision, &known);
+        if why_not.is_none() && archive.of_webhook(&contested.webhook_id).await?.rows.is_empty() {
+            why_not = Some("it is not in the archive: look again in some minutes".to_owned());
+        }
+        match why_not {
             None => judgement.decided.push(contested.webhook_id),
             Some(why) => judgement.refused.push((contested.webhook_id, why)),
         }

@@ -22,8 +22,8 @@ const MOST_RECORDS: usize = 2_000;
 const MOST_IDS: usize = 12;
 
 /// An act with its records, in the order of time.
-struct Act {
-    records: Vec<Record>,
+pub(super) struct Act {
+    pub(super) records: Vec<Record>,
 }
 
 /// One day of the records: they are kept by days, so no page reads more than one.
@@ -88,7 +88,8 @@ pub(crate) async fn audit(console: &Arc<Console>, request: &Request) -> Answer {
     shows(page(console, "Audit", SCREEN, content))
 }
 
-fn add(acts: &mut Vec<Act>, record: Record) {
+/// Puts a record to its act.
+pub(super) fn add(acts: &mut Vec<Act>, record: Record) {
     let own = acts.iter_mut().find(|act| act.records.first().is_some_and(|first| first.act == record.act));
     match own {
         Some(act) => act.records.push(record),
@@ -96,15 +97,26 @@ fn add(acts: &mut Vec<Act>, record: Record) {
     }
 }
 
+/// How it ended: a class, a sign and a word.
+pub(super) fn ended(act: &Act) -> (&'static str, &'static str, &'static str) {
+    match act.records.iter().find(|record| record.step == Step::Ended) {
+        None => ("waiting", "…", "not ended"),
+        Some(_) if error(act).is_some() => ("stopped", "✕", "ended by an error"),
+        Some(record) if record.details.get("stopped") == Some(&Value::Bool(true)) => {
+            ("waiting", "…", "stopped")
+        }
+        Some(_) => ("done", "✓", "done"),
+    }
+}
+
+fn error(act: &Act) -> Option<&str> {
+    let ended = act.records.iter().find(|record| record.step == Step::Ended)?;
+    ended.details.get("error").and_then(Value::as_str)
+}
+
 fn shown_act(act: &Act) -> Markup {
     let Some(first) = act.records.first() else { return html! {} };
-    let ended = act.records.iter().find(|record| record.step == Step::Ended);
-    let error = ended.and_then(|record| record.details.get("error")).and_then(Value::as_str);
-    let (class, sign, word) = match (ended, error) {
-        (None, _) => ("waiting", "…", "not ended"),
-        (Some(_), Some(_)) => ("stopped", "✕", "ended by an error"),
-        (Some(_), None) => ("done", "✓", "done"),
-    };
+    let (error, (class, sign, word)) = (error(act), ended(act));
     html! {
         article.card.act {
             div.title {

@@ -64,8 +64,8 @@ fn row(one: &Contested, now: Timestamp) -> Markup {
             td { (time(one.set_aside_at)) small.block.dim { "SQS deletes it in " (span(left)) } }
             td.event { a.id href=(to) { @match first { Some(conflict) => (shown(&conflict.provider_event_id)), None => "cannot be read now" } }
                 @if one.conflicts.len() > 1 { " " span.tag { "and " (one.conflicts.len() - 1) " more" } } }
-            td { @if let Some(conflict) = first { @match &conflict.stands { Some(facts) => (in_short(facts)), None => span.dim { "not read" } } } }
-            td { @if let Some(conflict) = first { (in_short(&conflict.told)) } }
+            td { small.phone { "stands " } @if let Some(conflict) = first { @match &conflict.stands { Some(facts) => (in_short(facts)), None => span.dim { "not read" } } } }
+            td { small.phone { "told " } @if let Some(conflict) = first { (in_short(&conflict.told)) } }
             td { (one.endpoint) }
             td { (webhook_link(one.webhook_id.as_str())) }
         }
@@ -118,7 +118,8 @@ fn side_by_side(conflict: &Conflict) -> Markup {
                 tbody {
                     @for (place, (name, text)) in told.iter().enumerate() {
                         @let other = stands.as_ref().and_then(|cells| cells.get(place)).map(|(_, text)| text);
-                        @let differs = other.is_some_and(|other| other != text);
+                        // Deliveries of one event may have different dates.
+                        @let differs = place < COMPARED && other.is_some_and(|other| other != text);
                         tr.differs[differs] {
                             th scope="row" { (name) @if differs { " " span.tag.stopped { "differs" } } }
                             td { @match other { Some(text) => (text), None => span.dim { "not read" } } }
@@ -131,6 +132,9 @@ fn side_by_side(conflict: &Conflict) -> Markup {
         }
     }
 }
+
+/// So many of the cells are what two deliveries of an event must share.
+const COMPARED: usize = 4;
 
 fn cells(facts: &PaymentFacts) -> [(&'static str, String); 5] {
     [

@@ -2,11 +2,14 @@
 
 pub(crate) mod audit;
 pub(crate) mod conflicts;
+pub(crate) mod cost;
 pub(crate) mod dead_letters;
 pub(crate) mod endpoints;
 pub(crate) mod find;
 pub(crate) mod now;
 pub(crate) mod payment;
+pub(crate) mod reconciliation;
 pub(crate) mod refusals;
+pub(crate) mod runs;
 pub(crate) mod way;
 pub(crate) mod webhooks;

@@ -131,9 +131,14 @@ pub(crate) async fn export(console: &Arc<Console>, request: &Request, is_csv: bo
         true => ("text/csv; charset=utf-8", "webhooks.csv", csv(&found.found)),
         false => ("application/x-ndjson", "webhooks.json", lines(&found.found).map_err(problem)?),
     };
+    file(kind, name, text).map_err(problem)
+}
+
+/// A text to be kept as a file.
+pub(super) fn file(kind: &'static str, name: &str, text: String) -> anyhow::Result<Response> {
     let mut answer: Response = with(StatusCode::OK, kind, text);
-    let value = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
-    answer.headers_mut().insert(CONTENT_DISPOSITION, value.map_err(|error| problem(error.into()))?);
+    let value = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))?;
+    answer.headers_mut().insert(CONTENT_DISPOSITION, value);
     Ok(answer)
 }
 
@@ -481,7 +486,7 @@ fn csv(found: &[Found]) -> String {
 
 /// A cell (RFC 4180). A text of others that a spreadsheet would take for a formula begins with an apostrophe ("CSV
 /// Injection", OWASP).
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let is_number = text
         .strip_prefix('-')
         .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));

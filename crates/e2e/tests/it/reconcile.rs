@@ -17,7 +17,7 @@ use tollgate_testkit::{
 
 use crate::tool::tollgate;
 
-const API_KEY: &str = "rk_test_reconcile";
+pub(crate) const API_KEY: &str = "rk_test_reconcile";
 /// Older than what may still be on its way.
 const AGE: i64 = 1_200;
 
@@ -31,7 +31,7 @@ fn told(arguments: &[&str], text: &str) -> Output {
 }
 
 /// An endpoint of this test's own, that serves.
-async fn endpoint(platform: &Platform, scheme: &str) -> (EndpointConfig, Sender) {
+pub(crate) async fn endpoint(platform: &Platform, scheme: &str) -> (EndpointConfig, Sender) {
     let name = platform.unique("told");
     let secret = format!("tollgate/{}/{name}", platform.suffix());
     let config = EndpointConfig { secret: format!("secretsmanager:{secret}"), ..config(&name, scheme) };
@@ -43,13 +43,18 @@ async fn endpoint(platform: &Platform, scheme: &str) -> (EndpointConfig, Sender)
 }
 
 /// A payment of some minutes ago.
-fn payment(platform: &Platform, name: &str) -> Payment {
+pub(crate) fn payment(platform: &Platform, name: &str) -> Payment {
     let at = Timestamp::from_second(platform.now().as_second() - AGE).unwrap();
     Payment::new(platform.unique(&format!("evt-{name}")), platform.unique(&format!("pay-{name}")), at)
 }
 
 /// Sends payments by webhook, and waits until they took effect.
-async fn deliver(platform: &Platform, config: &EndpointConfig, sender: &Sender, payments: &[&Payment]) {
+pub(crate) async fn deliver(
+    platform: &Platform,
+    config: &EndpointConfig,
+    sender: &Sender,
+    payments: &[&Payment],
+) {
     for payment in payments {
         let webhook = sender.payment(payment, platform.now());
         platform

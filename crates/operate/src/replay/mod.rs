@@ -5,11 +5,13 @@
 mod onward;
 mod run;
 mod shadow;
+mod state;
 mod webhook;
 
 pub use self::{
     onward::{Genuine, Lines, Onward, Validator},
     run::{Ended, FASTEST, Progress, Run, extent},
     shadow::{Difference, Shadow, shadow},
+    state::{Destination, Named, State},
     webhook::{NO_WEBHOOK, REFUSED, Unusable, Webhook},
 };

@@ -10,11 +10,16 @@ use std::{
 use serde_json::{Value, json};
 use tollgate_core::{EndpointConfig, EndpointId, KeepRejected, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_e2e::Platform;
-use tollgate_testkit::webhook::{KEY, OTHER_KEY, Payment, Sender, config};
+use tollgate_testkit::{
+    provider_api::{StandIn, State, Told},
+    webhook::{KEY, OTHER_KEY, Payment, Sender, config},
+};
 
 use self::browser::Browser;
 use crate::{
+    conflicts::can_be_decided,
     inspect::send,
+    reconcile,
     refusals::{refused_and_kept, says},
     tool::tollgate,
 };
@@ -30,7 +35,7 @@ const CONTROL: u32 = 2;
 struct Console {
     process: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    _searches: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Console {
@@ -39,11 +44,12 @@ impl Console {
         let mut process = tollgate(&["console", "--port", "0"])
             .args(options)
             .env("TOLLGATE_SEARCHES", searches.path().join("searches.toml"))
+            .current_dir(searches.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, lines, _searches: searches }
+        Self { process, lines, folder: searches }
     }
 
     /// The address that it printed next.
@@ -106,9 +112,14 @@ async fn only_the_browser_that_was_let_in_sees_anything() {
     }
     // What does something says where it comes from, and has a form's token.
     assert_eq!(asks("POST", "/searches", &[("cookie", cookie)]).await.status, 403);
-    for act in
-        ["/searches", "/dead-letters/redrive", "/refusals/ingest", "/conflicts/keep", "/conflicts/take"]
-    {
+    for act in [
+        "/searches",
+        "/dead-letters/redrive",
+        "/refusals/ingest",
+        "/conflicts/keep",
+        "/conflicts/take",
+        "/reconciliation",
+    ] {
         assert_eq!(asks("POST", act, &[("cookie", cookie), ("origin", &base)]).await.status, 403, "{act}");
     }
 }
@@ -161,6 +172,14 @@ async fn what_people_look_for_is_shown() {
     let shown = browser.text("#acme");
     assert!(shown.contains("served") && shown.contains("secretsmanager:"), "{shown}");
     browser.judge("endpoints");
+
+    // What it cost.
+    browser.leads(|browser| browser.press(&[("g", 0), ("o", 0)]));
+    let shown = browser.text("main");
+    for part in ["rest_request", "requests in the validator's log", "the design, with all its lines"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    browser.judge("cost");
 
     // By an id that is typed.
     browser.press(&[("/", 0)]);
@@ -329,7 +348,7 @@ async fn which_facts_are_true_is_decided() {
     let right = send(&platform, &sender, &told(&first, "1.00"), 409).await;
     send(&platform, &sender, &told(&corrected, "1.00"), 200).await;
     platform.until_processed(&[LedgerKey::new(&endpoint, &corrected)]).await;
-    platform.archived(&[wrong.clone(), right.clone()]).await;
+    can_be_decided(&platform, &[&wrong, &right]).await;
 
     let mut console = Console::start(&["--write"]);
     let address = console.address();
@@ -349,28 +368,29 @@ async fn which_facts_are_true_is_decided() {
     let differing = "[...document.querySelectorAll('tr.differs')].map((row) => row.innerText)";
     let differing = browser.value(differing);
     assert!(differing[0].as_str().unwrap().contains("49.90 USD"), "{differing}");
-    assert_eq!(differing.as_array().unwrap().len(), 2, "the amount, and when: {differing}");
+    assert_eq!(differing.as_array().unwrap().len(), 1, "the amount alone: {differing}");
     assert!(browser.text(".sides").contains("<b>"), "it is text");
     browser.judge("conflict");
 
-    // What nobody told as an event of its own is not taken.
     let take = |by: &str| {
         format!(
             "const form = document.querySelector('form[action$=\"take\"]'); form.by.value = '{by}'; \
              form.reason.value = 'the provider says so'; form.requestSubmit()"
         )
     };
-    browser.leads(|browser| {
-        browser.value(&take(&first));
-    });
-    assert_eq!(browser.text("h1"), "That is not done");
-    assert!(browser.text(".note.bad").contains("under another event id"));
     browser.open(&format!("{base}/conflicts/one?id={right}"));
     browser.leads(|browser| {
         browser.value(&take(&corrected));
     });
     assert_eq!(browser.text(".verdict"), "done");
     browser.judge("conflict-decided");
+    // What no event of its own tells is not taken.
+    browser.open(&format!("{base}/conflicts/one?id={wrong}"));
+    browser.leads(|browser| {
+        browser.value(&take(&corrected));
+    });
+    assert_eq!(browser.text("h1"), "That is not done");
+    assert!(browser.text(".note.bad").contains("under another event id"));
     browser.open(&format!("{base}/conflicts/one?id={wrong}"));
     browser.leads(|browser| {
         browser.value(&format!(
@@ -384,7 +404,61 @@ async fn which_facts_are_true_is_decided() {
     browser.open(&format!("{base}/audit?action=conflicts&id={wrong}"));
     let recorded = browser.text(".act");
     assert!(recorded.contains("conflicts keep") && recorded.contains("a test of theirs <img"), "{recorded}");
-    browser.is_well("conflicts");
+}
+
+/// What a provider sent, day by day, beside what took effect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_asked() {
+    let platform = Platform::open().await;
+    let (config, sender) = reconcile::endpoint(&platform, "stripe").await;
+    let [one, two, lost] = ["seen", "changed", "never"].map(|name| reconcile::payment(&platform, name));
+    reconcile::deliver(&platform, &config, &sender, &[&one, &two]).await;
+    let named = Payment { transaction_id: format!("{}<b>", lost.transaction_id), ..lost.clone() };
+    let events = [&one, &two.clone().of("1100", "USD"), &named].map(|one| Told::of("stripe", one));
+    let state = State { events: events.into(), ..State::default() };
+    let stand_in = StandIn::start("stripe", reconcile::API_KEY, state);
+    says(0, &["endpoints", "api-key", config.id.as_str(), "--secret-file", "-"], reconcile::API_KEY);
+
+    // It changes nothing, so it needs no --write.
+    let mut console = Console::start(&["--api-url", &stand_in.url()]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    platform
+        .until("the endpoint is listed", async || {
+            browser.open(&format!("{base}/reconciliation"));
+            browser.text("select[name=endpoint]").contains(config.id.as_str()).then_some(())
+        })
+        .await;
+    browser.judge("reconciliation");
+    let ask = format!(
+        "const form = document.querySelector('form.card'); form.endpoint.value = '{}'; form.from.value = '1h'; form.requestSubmit()",
+        config.id
+    );
+    browser.leads(|browser| {
+        browser.value(&ask);
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    assert_eq!(browser.text(".verdict"), "not all took effect");
+    let shown = browser.text("main");
+    for part in ["3 events compared", "missing", "amount differs", "11.00 USD", "10.99", "<b>"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    assert_eq!(browser.value("document.querySelectorAll('main td b').length"), 0, "it is text");
+    browser.judge("reconciled");
+    let file = |kind: &str| {
+        format!("fetch(document.querySelector('a[href$=\"/{kind}\"]').href).then((answer) => answer.text())")
+    };
+    let csv = browser.value(&file("csv"));
+    let csv: Vec<&str> = csv.as_str().unwrap().lines().collect();
+    assert_eq!(csv.len(), 3, "those that did not take effect as told: {csv:?}");
+    assert!(csv.iter().any(|line| line.starts_with("missing,") && line.contains(&lost.event_id)), "{csv:?}");
+    let lines = browser.value(&file("json"));
+    assert_eq!(lines.as_str().unwrap().lines().count(), 2, "{lines}");
+    browser.open(&format!("{base}/reconciliation"));
+    assert!(browser.text("tbody").contains("not all took effect"));
+    browser.is_well("reconciliation");
 }
 
 /// The picture that README shows: `cp target/console/readme.png docs/console.png`.
@@ -510,6 +584,29 @@ async fn dead_letters_are_sent_back() {
     let arrived = platform.peek("PaymentsQueueUrl").await;
     let sent = bodies.iter().filter(|body| arrived.iter().any(|message| message.body == **body)).count();
     assert!(left > 0 && left + sent == bodies.len(), "{left} are left, {sent} were sent");
+
+    // What was sent again, past and under way; a replay that was stopped has a file, whose texts are others'.
+    let state = json!({
+        "format": "tollgate.replay/1", "acts": ["0a0b"], "from": {}, "to": { "file": format!("day{HOSTILE}.jsonl") },
+        "filters": { "from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z" },
+        "progress": { "at": null, "objects": 7, "counts": { "acme": { "accepted": 12 } }, "told": [], "noted": 0 },
+    });
+    std::fs::write(console.folder.path().join("tollgate-replay-0a0b.json"), state.to_string()).unwrap();
+    browser.open(&format!("{base}/runs"));
+    let shown = browser.text("main");
+    for part in [
+        "dlq redrive",
+        "3 sent to payments-queue",
+        "stopped",
+        "mended <img",
+        "7 objects done",
+        "acme: accepted",
+        "day<img",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    assert_eq!(browser.value("document.querySelectorAll('main img, main script').length"), 0);
+    browser.judge("runs");
     browser.is_well("redrive");
     for queue in ["PaymentsDlqUrl", "PaymentsQueueUrl"] {
         platform.sqs().purge_queue().queue_url(platform.output(queue)).send().await.unwrap();
