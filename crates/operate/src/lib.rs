@@ -19,6 +19,7 @@ pub mod origins;
 pub mod provider_api;
 pub mod queues;
 pub mod reconcile;
+pub mod register;
 pub mod rejected;
 pub mod replay;
 pub mod search;

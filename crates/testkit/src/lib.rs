@@ -19,6 +19,7 @@ pub mod failure;
 pub mod loopback;
 pub mod memory;
 pub mod provider_api;
+mod provider_webhooks;
 pub mod sample_events;
 pub mod schema;
 pub mod schemes_page;

@@ -36,21 +36,29 @@ impl Request {
 
     /// The query's fields, decoded.
     pub fn query(&self) -> Vec<(String, String)> {
-        let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        let decoded = |text: &str| {
-            percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-        };
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        pairs
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(name, value)| (decoded(name), decoded(value)))
-            .collect()
+        decoded(self.target.split_once('?').map_or("", |(_, query)| query))
+    }
+
+    /// The body's fields, of a form, decoded.
+    pub fn form(&self) -> Vec<(String, String)> {
+        decoded(&String::from_utf8_lossy(&self.body))
     }
 
     /// A field of the query.
     pub fn field(&self, name: &str) -> Option<String> {
         self.query().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
+}
+
+fn decoded(fields: &str) -> Vec<(String, String)> {
+    let one = |text: &str| {
+        percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+    };
+    let pairs = fields.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (one(name), one(value)))
+        .collect()
 }
 
 /// What is answered.

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use tollgate_core::Timestamp;
 use tollgate_samples::Payment;
 
-use crate::loopback::{Request, Response, Server};
+use crate::{
+    loopback::{Request, Response, Server},
+    provider_webhooks::{self as webhooks, Once},
+};
 
 /// An event that a stand-in knows, as its provider tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,8 +46,12 @@ impl Told {
 pub struct State {
     /// What it knows, in any order.
     pub events: Vec<Told>,
-    /// Its webhooks, as it lists them.
+    /// Its webhooks, with their keys: lists leave these out.
     pub webhooks: Vec<Value>,
+    /// Requests that were made once.
+    pub once: Once,
+    /// Answers that are lost, but for those with tokens: what is asked is done, and 502 is answered.
+    pub lost: usize,
     /// Answers before any other one: a status and a header.
     pub failures: Vec<(u16, Option<(&'static str, String)>)>,
     /// Events of a page at most, whatever is asked for.
@@ -78,14 +85,19 @@ impl StandIn {
                     None => answer,
                 };
             }
-            match provider {
-                "stripe" => stripe(request, key, &state),
+            let answer = match provider {
+                "stripe" => stripe(request, key, &mut state),
                 "paypal" => paypal(request, key, &mut state),
-                "square" => square(request, key, &state),
+                "square" => square(request, key, &mut state),
                 "gocardless" => gocardless(request, key, &state),
                 "checkout_com" => checkout_com(request, key, &state),
                 _ => panic!("no stand-in of {provider}"),
+            };
+            if request.method == "POST" && !request.path().ends_with("/token") && state.lost > 0 {
+                state.lost -= 1;
+                return Response { status: 502, headers: Vec::new(), body: Vec::new() };
             }
+            answer
         });
         Self { server, state }
     }
@@ -151,12 +163,12 @@ fn newest_first(state: &State, from: i64, to: i64) -> Vec<&Told> {
     events
 }
 
-fn stripe(request: &Request, key: &str, state: &State) -> Response {
+fn stripe(request: &Request, key: &str, state: &mut State) -> Response {
     if request.header("authorization") != Some(&format!("Bearer {key}")) {
         return refused(401, "Invalid API Key provided");
     }
-    if request.path() == "/v1/webhook_endpoints" {
-        return Response::json(200, &json!({ "object": "list", "has_more": false, "data": state.webhooks }));
+    if let Some(answer) = webhooks::stripe(request, &mut state.webhooks, &mut state.once) {
+        return answer;
     }
     if let Some(id) = request.path().strip_prefix("/v1/events/") {
         return match state.events.iter().find(|one| one.id == id) {
@@ -212,8 +224,8 @@ fn paypal(request: &Request, key: &str, state: &mut State) -> Response {
     if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
         return problem(401, "AUTHENTICATION_FAILURE");
     }
-    if request.path() == "/v1/notifications/webhooks" {
-        return Response::json(200, &json!({ "webhooks": state.webhooks }));
+    if let Some(answer) = webhooks::paypal(request, &mut state.webhooks) {
+        return answer;
     }
     const EVENTS: &str = "/v1/notifications/webhooks-events";
     if let Some(id) = request.path().strip_prefix(&format!("{EVENTS}/")) {
@@ -257,7 +269,7 @@ fn paypal(request: &Request, key: &str, state: &mut State) -> Response {
     Response::json(200, &json!({ "events": told, "count": told.len(), "links": links }))
 }
 
-fn square(request: &Request, key: &str, state: &State) -> Response {
+fn square(request: &Request, key: &str, state: &mut State) -> Response {
     let problem = |status, code: &str| Response::json(status, &json!({ "errors": [{ "code": code }] }));
     if request.header("authorization") != Some(&format!("Bearer {key}")) {
         return problem(401, "UNAUTHORIZED");
@@ -265,8 +277,8 @@ fn square(request: &Request, key: &str, state: &State) -> Response {
     if request.header("square-version").is_none() {
         return problem(400, "MISSING_VERSION");
     }
-    if (request.method.as_str(), request.path()) == ("GET", "/v2/webhooks/subscriptions") {
-        return Response::json(200, &json!({ "subscriptions": state.webhooks }));
+    if let Some(answer) = webhooks::square(request, &mut state.webhooks, &mut state.once) {
+        return answer;
     }
     if (request.method.as_str(), request.path()) != ("POST", "/v2/events") {
         return problem(404, "NOT_FOUND");

@@ -104,6 +104,8 @@ struct StoredKey {
     value: String,
 }
 
+/// What the description of a secret begins with that has a webhook's key. The webhook's id follows.
+const OF_WEBHOOK: &str = "key of webhook ";
 /// The key of Secrets Manager's own, where a deployment has none (Secrets Manager API reference, UpdateSecret).
 const AWS_KEY: &str = "alias/aws/secretsmanager";
 
@@ -216,6 +218,33 @@ impl KeyStore {
                 )
             })?;
         Ok(waits)
+    }
+
+    /// The webhook of the provider whose key is kept, where that was [noted](Self::note_webhook).
+    pub(crate) async fn webhook(&self, name: &str) -> anyhow::Result<Option<String>> {
+        match self.secrets.describe_secret().secret_id(name).send().await {
+            Ok(found) => {
+                Ok(found.description().and_then(|text| text.strip_prefix(OF_WEBHOOK)).map(str::to_owned))
+            }
+            Err(problem)
+                if problem
+                    .as_service_error()
+                    .is_some_and(DescribeSecretError::is_resource_not_found_exception) =>
+            {
+                Ok(None)
+            }
+            Err(problem) => Err(aws_sdk_secretsmanager::Error::from(problem))
+                .with_context(|| format!("looking at the secret {name}")),
+        }
+    }
+
+    /// Notes of which webhook a key is, once the key is kept: in the secret's description.
+    pub(crate) async fn note_webhook(&self, name: &str, webhook: &str) -> anyhow::Result<()> {
+        let noted =
+            self.secrets.update_secret().secret_id(name).description(format!("{OF_WEBHOOK}{webhook}"));
+        let noted = noted.send().await.map_err(aws_sdk_secretsmanager::Error::from);
+        noted.with_context(|| format!("noting at the secret {name} of which webhook it is"))?;
+        Ok(())
     }
 
     /// Every key that verifies at present, the current one first, as the validator reads them.

@@ -5,6 +5,7 @@ mod file;
 mod keys;
 mod migrate;
 mod new;
+mod register;
 mod store;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -22,6 +23,7 @@ use crate::{table::Table, target::Target};
 
 pub(crate) use file::{of_file, read as from_text};
 pub(crate) use keys::{KeyStore, KeyText, Reference, random as random_key};
+pub(crate) use store::find;
 pub use store::stored;
 
 #[derive(Debug, clap::Args)]
@@ -83,6 +85,8 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Make the endpoint's webhook at its provider, and store its key
+    Register(Box<register::Args>),
     /// Take endpoints out of service; their keys are kept
     Remove {
         /// The endpoint's name
@@ -112,6 +116,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::ApiKey { id, secret_file, target } => {
             api_key(&id, &secret_file, &target.connect().await?).await
         }
+        Command::Register(args) => register::run(*args).await,
         Command::Remove { id, target } => remove(&id, &target.connect().await?).await,
         Command::Migrate { target } => migrate::run(&target.connect().await?).await,
     }
@@ -246,16 +251,6 @@ async fn key_state(store: &KeyStore, endpoint: &Endpoint, generate: bool) -> any
         KeyMaker::You => "generated: give it to the provider".to_owned(),
         _ => "generated: for tests, until `tollgate endpoints rotate` stores the provider's".to_owned(),
     })
-}
-
-/// One endpoint of the environment, checked.
-pub(crate) async fn find(aws: &Aws, id: &str) -> anyhow::Result<Endpoint> {
-    let endpoints = stored(aws).await?;
-    let config = endpoints
-        .into_iter()
-        .find(|config| config.id.as_str() == id)
-        .with_context(|| format!("no endpoint {id}: see `tollgate endpoints list`"))?;
-    Ok(Endpoint::new(config)?)
 }
 
 async fn list(json: bool, aws: &Aws) -> anyhow::Result<ExitCode> {

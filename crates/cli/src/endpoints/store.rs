@@ -11,6 +11,7 @@ use tollgate_pipeline::{
 };
 
 use tollgate_operate::aws::Aws;
+use tollgate_providers::Endpoint;
 
 /// Between looks for a bucket that a deployment is about to make.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -95,4 +96,14 @@ pub async fn stored(aws: &Aws) -> anyhow::Result<Vec<EndpointConfig>> {
     let document = Store::open(aws).await?.document().await?;
     let endpoints = document.endpoints().map(|(id, config)| config.with_context(|| format!("endpoint {id}")));
     endpoints.collect()
+}
+
+/// One endpoint of the environment, checked.
+pub(crate) async fn find(aws: &Aws, id: &str) -> anyhow::Result<Endpoint> {
+    let endpoints = stored(aws).await?;
+    let config = endpoints
+        .into_iter()
+        .find(|config| config.id.as_str() == id)
+        .with_context(|| format!("no endpoint {id}: see `tollgate endpoints list`"))?;
+    Ok(Endpoint::new(config)?)
 }

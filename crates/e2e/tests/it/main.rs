@@ -31,6 +31,7 @@ mod operators;
 mod poison;
 mod reconcile;
 mod refusals;
+mod register;
 mod rejected;
 mod replay;
 mod rotation;

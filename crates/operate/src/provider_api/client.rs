@@ -23,7 +23,7 @@ use tollgate_core::Timestamp;
 use super::{
     error::ApiError,
     page::{Item, Next, Page, member},
-    spec::{Auth, ProviderApi, Subscriptions},
+    spec::{Auth, ProviderApi},
 };
 use crate::aws::is_loopback;
 
@@ -37,8 +37,10 @@ const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Whoever asks for a longer pause is asked another time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// What a provider says of a failure, in characters.
+const LONGEST_PROBLEM: usize = 300;
 /// What is written as `%XX` in a path or a query: all but what is unreserved (RFC 3986, 2.3).
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Pages of one list: ten million events.
 const MAX_PAGES: usize = 100_000;
 
@@ -256,37 +258,32 @@ impl Client {
     ///
     /// [`ApiError`]; [`ApiError::NotAsDocumented`] also where it has no such webhook, or several.
     pub async fn subscribed(&mut self, endpoint: &str) -> Result<Option<HashSet<String>>, ApiError> {
-        let Some(how) = &self.api.subscriptions else { return Ok(None) };
-        let answer = self.ask(&how.path, None).await?.unwrap_or_default();
-        let answer: Value =
-            serde_json::from_slice(&answer).map_err(|_| ApiError::NotAsDocumented("it is no JSON"))?;
-        let webhooks = answer.pointer(&how.items).and_then(Value::as_array);
-        let webhooks = webhooks.ok_or(ApiError::NotAsDocumented("it has no list of webhooks"))?;
-        let of_ours = |webhook: &&Value| is_of(webhook, how, endpoint);
-        let mut ours = webhooks.iter().filter(of_ours);
+        if self.api.subscriptions.is_none() {
+            return Ok(None);
+        }
+        let mut ours = self.webhooks().await?.into_iter().filter(|webhook| webhook.leads_to(endpoint));
         let (Some(one), None) = (ours.next(), ours.next()) else {
             return Err(ApiError::NotAsDocumented(
                 "it has not exactly one webhook that leads to this endpoint",
             ));
         };
-        let types = one.pointer(&how.types).and_then(Value::as_array);
-        let types = types.ok_or(ApiError::NotAsDocumented("a webhook has no list of types"))?;
-        let name = |one: &Value| {
-            let text = how.type_name.as_ref().map_or(Some(one), |pointer| one.pointer(pointer));
-            text.and_then(Value::as_str).map(str::to_owned)
-        };
-        let types: HashSet<String> = types.iter().filter_map(name).collect();
-        Ok((!types.contains("*")).then_some(types))
+        Ok((!one.types.contains("*")).then(|| one.types.into_iter().collect()))
     }
 
     /// A GET, or a POST of JSON; `None` where the answer is 204.
-    async fn ask(&mut self, path: &str, body: Option<String>) -> Result<Option<Bytes>, ApiError> {
+    pub(super) async fn ask(&mut self, path: &str, body: Option<String>) -> Result<Option<Bytes>, ApiError> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(|body| (body, JSON));
+        self.ask_for(&Ask { body, ..Ask::new(method, path) }).await
+    }
+
+    pub(super) async fn ask_for(&mut self, ask: &Ask<'_>) -> Result<Option<Bytes>, ApiError> {
         let authorization = self.authorization().await?;
-        let answer = self.answered(path, body.clone(), &authorization).await;
+        let answer = self.tried(ask, &authorization).await;
         // A token ends while a long list is read.
         if matches!(answer, Err(ApiError::Refused(401))) && self.token.take().is_some() {
             let authorization = self.authorization().await?;
-            return self.answered(path, body, &authorization).await;
+            return self.tried(ask, &authorization).await;
         }
         answer
     }
@@ -302,10 +299,8 @@ impl Client {
                 }
                 let basic = format!("Basic {}", STANDARD.encode(key));
                 let form = "grant_type=client_credentials".to_owned();
-                let answer = self
-                    .tried(token_path, Some((form, "application/x-www-form-urlencoded")), &basic)
-                    .await?
-                    .unwrap_or_default();
+                let ask = Ask { body: Some((form, FORM)), ..Ask::new(Method::POST, token_path) };
+                let answer = self.tried(&ask, &basic).await?.unwrap_or_default();
                 let answer: Value = serde_json::from_slice(&answer)
                     .map_err(|_| ApiError::NotAsDocumented("the token's answer is no JSON"))?;
                 let token = answer.get("access_token").and_then(Value::as_str);
@@ -318,29 +313,15 @@ impl Client {
         }
     }
 
-    async fn answered(
-        &mut self,
-        path: &str,
-        body: Option<String>,
-        authorization: &str,
-    ) -> Result<Option<Bytes>, ApiError> {
-        self.tried(path, body.map(|body| (body, "application/json")), authorization).await
-    }
-
     /// Asks until there is an answer that another try would not change.
-    async fn tried(
-        &mut self,
-        path: &str,
-        body: Option<(String, &'static str)>,
-        authorization: &str,
-    ) -> Result<Option<Bytes>, ApiError> {
+    async fn tried(&mut self, ask: &Ask<'_>, authorization: &str) -> Result<Option<Bytes>, ApiError> {
         let mut pause = FIRST_PAUSE;
         let mut last = ApiError::NoAnswer("never asked".to_owned());
         for attempt in 0..TRIES {
             if !std::mem::take(&mut self.is_first) && attempt == 0 {
                 (self.timing.pause)(Duration::from_secs(1) / self.api.requests_a_second.max(1)).await;
             }
-            let asked_to_wait = match self.once(path, body.as_ref(), authorization).await {
+            let asked_to_wait = match self.once(ask, authorization).await {
                 Ok((StatusCode::NO_CONTENT, ..)) => return Ok(None),
                 Ok((status, _, bytes)) if status.is_success() => return Ok(Some(bytes)),
                 Ok((status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), ..)) => {
@@ -348,13 +329,19 @@ impl Client {
                 }
                 Ok((status, headers, _)) if is_for_a_while(status) => {
                     last = ApiError::Status(status.as_u16());
-                    self.asked_to_wait(&headers)
+                    // Nothing of what comes too often is done.
+                    if ask.is_done_once || status == StatusCode::TOO_MANY_REQUESTS {
+                        self.asked_to_wait(&headers)
+                    } else {
+                        return Err(ApiError::Unknown(last.to_string()));
+                    }
                 }
-                Ok((status, ..)) => return Err(ApiError::Status(status.as_u16())),
-                Err(problem) => {
+                Ok((status, _, bytes)) => return Err(ask.failure(status, &bytes)),
+                Err(problem) if ask.is_done_once => {
                     last = problem;
                     None
                 }
+                Err(problem) => return Err(ApiError::Unknown(problem.to_string())),
             };
             if attempt + 1 < TRIES {
                 let wait = asked_to_wait.unwrap_or(pause);
@@ -370,23 +357,23 @@ impl Client {
 
     async fn once(
         &self,
-        path: &str,
-        body: Option<&(String, &'static str)>,
+        ask: &Ask<'_>,
         authorization: &str,
     ) -> Result<(StatusCode, HeaderMap, Bytes), ApiError> {
         let failed = |problem: &dyn fmt::Display| ApiError::NoAnswer(problem.to_string());
-        let method = if body.is_some() { Method::POST } else { Method::GET };
         let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
+            .method(ask.method.clone())
+            .uri(format!("{}{}", self.base, ask.path))
             .header(AUTHORIZATION, authorization)
             .header("accept", "application/json")
             .header("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION")));
-        for (name, value) in &self.api.headers {
+        for (name, value) in
+            self.api.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ask.header)
+        {
             request = request.header(name, value);
         }
         let mut bytes = Bytes::new();
-        if let Some((body, kind)) = body {
+        if let Some((body, kind)) = &ask.body {
             request = request.header(CONTENT_TYPE, *kind);
             bytes = Bytes::from(body.clone());
         }
@@ -416,10 +403,40 @@ impl Client {
     }
 }
 
-fn is_of(webhook: &Value, how: &Subscriptions, endpoint: &str) -> bool {
-    let url = webhook.pointer(&how.url).and_then(Value::as_str).unwrap_or_default();
-    let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-    path.strip_suffix(endpoint).is_some_and(|rest| rest.ends_with("/webhook/"))
+pub(super) const JSON: &str = "application/json";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What a provider is asked.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    /// With its type.
+    pub(super) body: Option<(String, &'static str)>,
+    /// A header beside those of every request.
+    pub(super) header: Option<(&'a str, &'a str)>,
+    /// Whether what is asked twice is done once at most.
+    pub(super) is_done_once: bool,
+    /// Where a failure's answer says what was wrong.
+    pub(super) problem: Option<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    /// What can be asked again without harm.
+    pub(super) fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, body: None, header: None, is_done_once: true, problem: None }
+    }
+
+    fn failure(&self, status: StatusCode, answer: &[u8]) -> ApiError {
+        let said = self.problem.and_then(|pointer| {
+            let answer: Value = serde_json::from_slice(answer).ok()?;
+            Some(answer.pointer(pointer)?.as_str()?.chars().take(LONGEST_PROBLEM).collect())
+        });
+        match said {
+            Some(said) => ApiError::Said(status.as_u16(), said),
+            None => ApiError::Status(status.as_u16()),
+        }
+    }
 }
 
 /// Whether the same may be answered otherwise later (RFC 9110, 15.5 and 15.6; RFC 6585, 4).

@@ -9,6 +9,12 @@ pub enum ApiError {
     /// It answers with a failure each time.
     #[error("it answers {0}")]
     Status(u16),
+    /// It answers with a failure, and says why.
+    #[error("it answers {0}: {1}")]
+    Said(u16, String),
+    /// Nobody knows whether it did what it was asked to do.
+    #[error("whether it was done is not known: {0}")]
+    Unknown(String),
     /// It asks for a pause that nobody waits for.
     #[error("it wants to be asked again in {0} s")]
     Later(u64),

@@ -43,6 +43,9 @@ pub struct ProviderApi {
     /// How its webhooks are listed, and which types each of them is sent.
     #[serde(default)]
     pub subscriptions: Option<Subscriptions>,
+    /// How a webhook is made there.
+    #[serde(default)]
+    pub register: Option<Register>,
 }
 
 /// How a request says whose it is.
@@ -175,6 +178,60 @@ pub struct Subscriptions {
     /// Where a member of that list has the type's name, where it is no text itself.
     #[serde(default)]
     pub type_name: Option<String>,
+    /// Where one says that it is switched off, where the list has such ones: the pointer, and what it says then.
+    #[serde(default)]
+    pub off: Option<(String, String)>,
+}
+
+/// How a webhook is made at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// The pages that say all this.
+    pub source: Vec<String>,
+    /// What key may do it, for people.
+    pub key_text: String,
+    /// The path of the POST.
+    pub path: String,
+    /// Its body, as JSON, in which the text `{url}` stands for the URL, `{name}` for the endpoint's name, `{types}` for the list of
+    /// the types, and `{once}` for a text of this request alone.
+    pub body: String,
+    /// It is sent as a form: a list's members as `NAME[]`.
+    #[serde(default)]
+    pub is_form: bool,
+    /// The header with a text of this request alone. With it, or with `{once}` in the body, what is asked twice is done once.
+    #[serde(default)]
+    pub once_header: Option<String>,
+    /// Where the answer has the webhook.
+    pub item: String,
+    /// Where the webhook has its id.
+    pub id: String,
+    /// Where it has the key that its signatures are verified with.
+    pub key: String,
+    /// Where a webhook is asked for, which has its key then too; `{id}` is its id. Without it the key is shown once.
+    #[serde(default)]
+    pub again: Option<String>,
+    /// Where a webhook is removed, by a DELETE, so that another one takes its place.
+    #[serde(default)]
+    pub remove: Option<String>,
+    /// Where a failure's answer says what was wrong.
+    pub problem: String,
+    /// How the types are listed that there are.
+    #[serde(default)]
+    pub available: Option<Available>,
+}
+
+/// How a provider lists the types that a webhook can be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Available {
+    /// The path.
+    pub path: String,
+    /// Where the types are in the answer.
+    pub items: String,
+    /// Where a member of that list has the type's name, where it is no text itself.
+    #[serde(default)]
+    pub type_name: Option<String>,
 }
 
 /// Every provider that is known here.
@@ -232,6 +289,15 @@ mod tests {
             assert!(api.reach_days > 0, "{name}");
             assert!(api.one.as_ref().is_none_or(|one| one.path.contains("{id}")), "{name}");
             assert!(!api.list.is_summary || api.one.is_some(), "{name}");
+            if let Some(register) = &api.register {
+                let again = register.again.as_ref().or(register.remove.as_ref());
+                assert!(
+                    again.is_some_and(|path| path.contains("{id}")),
+                    "{name}: a lost key is lost for ever"
+                );
+                assert!(api.subscriptions.is_some() && !register.source.is_empty(), "{name}");
+                assert!(serde_json::from_str::<serde_json::Map<_, _>>(&register.body).is_ok(), "{name}");
+            }
             if let Some(body) = &api.list.body {
                 assert!(serde_json::from_str::<serde_json::Map<_, _>>(body).is_ok(), "{name}");
             }
