@@ -47,6 +47,14 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  for (const button of all("[data-choose]")) {
+    button.addEventListener("click", () => {
+      const boxes = all(`input[name="${button.dataset.choose}"]`, button.form);
+      const isAll = boxes.every((box) => box.checked);
+      for (const box of boxes) box.checked = !isAll;
+    });
+  }
+
   one("#theme")?.addEventListener("click", changeTheme);
 
   // The palette ("Combobox Pattern", ARIA Authoring Practices Guide).

@@ -38,6 +38,10 @@ impl<T: Begun> All<T> {
         self.all().into_iter().find(|(other, _)| *other == number).map(|(_, one)| one)
     }
 
+    pub(crate) fn last(&self) -> Option<Arc<T>> {
+        self.all().pop().map(|(_, one)| one)
+    }
+
     pub(crate) fn is_one_under_way(&self) -> bool {
         self.all().iter().any(|(_, one)| one.is_under_way())
     }

@@ -10,9 +10,11 @@ mod http;
 mod page;
 mod plot;
 mod reconciling;
+mod replaying;
 mod runs;
 mod screens;
 mod state;
+mod tailing;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -28,7 +30,7 @@ use self::{
     state::{Console, Place},
 };
 
-/// Serves the console on this machine alone, until it is `stopped`; a redrive that is under way then ends where nothing is lost.
+/// Serves the console on this machine alone, until it is `stopped`; what is under way then ends where nothing is lost.
 /// Port 0: any that is free.
 ///
 /// # Errors
@@ -39,8 +41,10 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
     let guard = Guard::new(listener.local_addr()?.to_string())?;
     let place = Place::of(&settings).await?;
-    let (searching, runs, reconciliations) = Default::default();
-    let console = Arc::new(Console { settings, guard, searching, runs, reconciliations, place });
+    let (searching, replaying, runs, reconciliations, replays, tails) = Default::default();
+    let console =
+        Console { settings, guard, searching, replaying, runs, reconciliations, replays, tails, place };
+    let console = Arc::new(console);
     (console.settings.tell)(&console.guard.address());
     let serving = async {
         tokio::select! {
@@ -49,6 +53,8 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
         }
         console.runs.end().await;
         console.reconciliations.end().await;
+        console.replays.end().await;
+        console.tails.end().await;
     };
     // One person asks: one thread has it all, and nothing need be sent between threads.
     tokio::task::LocalSet::new().run_until(serving).await;

@@ -8,7 +8,7 @@ use tollgate_operate::{
     search::Engine,
 };
 
-use crate::{begun::All, guard::Guard, reconciling, runs::Runs};
+use crate::{begun::All, guard::Guard, reconciling, replaying, runs::Runs, tailing};
 
 /// What the console is for.
 pub struct Settings {
@@ -41,6 +41,10 @@ pub(crate) struct Console {
     /// What was begun here.
     pub(crate) runs: Runs,
     pub(crate) reconciliations: All<reconciling::Run>,
+    pub(crate) replays: All<replaying::Replay>,
+    /// Held while a replay is begun.
+    pub(crate) replaying: tokio::sync::Mutex<()>,
+    pub(crate) tails: All<tailing::Tail>,
     /// What is above every page: the environment, and whose account.
     pub(crate) place: Place,
 }

@@ -140,6 +140,10 @@ fn asked(console: &Arc<Console>, fields: &Fields) -> Result<Asked, Problem> {
 pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let asked = asked(console, &request.query)?;
+    // Those that were chosen of a list are never all that there are.
+    if request.query.some("chosen").is_some() && asked.filter.ids.is_empty() {
+        return Err(Problem::asked(console, SCREEN, "choose webhooks first"));
+    }
     let settings = &console.settings;
     let outlook = foresee(&settings.aws, settings.clock, &asked.filter, MOST).await.map_err(problem)?;
     let token = console.guard.form(REDRIVE).map_err(problem)?;

@@ -10,6 +10,8 @@ pub(crate) mod now;
 pub(crate) mod payment;
 pub(crate) mod reconciliation;
 pub(crate) mod refusals;
+pub(crate) mod replay;
 pub(crate) mod runs;
+pub(crate) mod tail;
 pub(crate) mod way;
 pub(crate) mod webhooks;

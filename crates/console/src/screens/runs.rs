@@ -12,6 +12,7 @@ use tollgate_operate::{
 
 use super::audit::{Act, add, ended};
 use crate::{
+    begun::Begun,
     http::Request,
     page::{Answer, Problem, page, quoted, shown, shows, time},
     state::Console,
@@ -87,6 +88,9 @@ fn here(console: &Arc<Console>) -> Markup {
         @for (number, run) in console.runs.all().iter().rev().filter(|(_, run)| run.difference().is_none()) {
             div.note.good { p { a href={ "/dead-letters/runs/" (number) } { "A redrive of this console" } " is under way: "
                 (run.looked_at()) " of about " (run.expected) " looked at. “" (shown(&run.reason)) "”" } }
+        }
+        @for (number, run) in console.replays.all().iter().rev().filter(|(_, run)| run.is_under_way()) {
+            div.note.good { p { a href={ "/replay/" (number) } { "A replay of this console" } " is under way. “" (shown(&run.reason)) "”" } }
         }
     }
 }

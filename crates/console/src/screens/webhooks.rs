@@ -79,7 +79,7 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
     let own = address(&filters);
     let (from, to) = asked.query.period();
     let content = html! {
-        div.title { h1 { "Webhooks" } }
+        div.title { h1 { "Webhooks" } a.button href=(live(&filters)) { "Live" } }
         (saved_views(&saved, &own))
         (form(&filters))
         (chips(&filters))
@@ -90,7 +90,7 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
                 None => p { a.button href={ (own) "&plot=1" } { "Draw it" } span.dim { " Athena reads the same bytes again for it." } }
             }
         }
-        (table(&found, &own))
+        form #chosen action="/replay" { input type="hidden" name="chosen" value="1"; (table(&found, &own)) @if !found.found.is_empty() { (acts()) } }
         nav.pages aria-label="Pages" {
             @if after.is_some() { a.button href=(own) { "← The newest" } }
             @if let Some(next) = &found.next { a.button.next href={ (own) "&after=" (quoted(next)) } { "Older →" } }
@@ -411,13 +411,33 @@ fn table(found: &Page, own: &str) -> Markup {
                             td { @if let Some(id) = &one.transaction_id {
                                 (id_link(&format!("/payment/{}/", quoted(&one.endpoint)), id)) } }
                             td { (outcome(&one.outcome)) @if let Some(reason) = &one.reason { small.block { (shown(reason)) } } }
-                            td { @if !one.webhook_id.is_empty() { (webhook_link(&one.webhook_id)) } }
+                            td.choose { @if !one.webhook_id.is_empty() {
+                                input type="checkbox" name="id" value=(one.webhook_id) aria-label={ "Choose " (shown(&one.webhook_id)) };
+                                " " (webhook_link(&one.webhook_id)) } }
                         }
                     } }
                 }
             }
         }
     }
+}
+
+/// What can be done with those that are chosen: each says first what it would do.
+fn acts() -> Markup {
+    html! {
+        p.acts {
+            button type="button" data-choose="id" { "Choose all of this page" }
+            button { "Replay those chosen …" }
+            button formaction="/dead-letters/redrive" { "Redrive their dead letters …" }
+            span.dim { "Nothing is sent for the answer." }
+        }
+    }
+}
+
+/// The same endpoint and type, as they are published.
+fn live(filters: &Filters) -> String {
+    let text = |values: &[String]| quoted(&values.join(" "));
+    format!("/tail?new=1&endpoint={}&type={}", text(&filters.endpoint), text(&filters.kind))
 }
 
 fn moment(text: &str) -> String {

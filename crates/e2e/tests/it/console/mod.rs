@@ -406,6 +406,122 @@ async fn which_facts_are_true_is_decided() {
     assert!(recorded.contains("conflicts keep") && recorded.contains("a test of theirs <img"), "{recorded}");
 }
 
+/// Names of rules and queues that listen.
+async fn listening(platform: &Platform) -> Vec<String> {
+    let urls = platform.sqs().list_queues().queue_name_prefix("tollgate-listen-").send().await.unwrap();
+    urls.queue_urls.unwrap_or_default()
+}
+
+/// Events as they are published, while somebody looks; and nothing is left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_seen_as_they_are_published() {
+    let platform = Platform::alone().await;
+    let sender = platform.sender("acme").await;
+    let before = listening(&platform).await;
+    let mut console = Console::start(&[]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    browser.open(&format!("{base}/webhooks?endpoint=acme&from=1h"));
+    browser.leads(|browser| {
+        browser.value("document.querySelector('a[href^=\"/tail\"]').click()");
+    });
+    assert_eq!(browser.value("document.querySelector('input[name=endpoint]').value"), "acme");
+    browser.judge("live-form");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('form[action=\"/tail\"]').requestSubmit()");
+    });
+    browser.until("document.querySelector('.verdict').innerText === 'listening'");
+    let payment = format!("{}<b>", platform.unique("live"));
+    send(
+        &platform,
+        &sender,
+        &event("payment", &platform.unique("seen"), &payment, "49.90", platform.now()),
+        200,
+    )
+    .await;
+    browser.until("document.querySelector('tbody tr')");
+    let row = browser.text("tbody");
+    for part in [payment.as_str(), "Payment succeeded", "49.90 USD"] {
+        assert!(row.contains(part), "{part} is not in {row}");
+    }
+    assert_eq!(browser.value("document.querySelectorAll('main td b').length"), 0, "it is text");
+    assert_eq!(listening(&platform).await.len(), before.len() + 1);
+    browser.judge("live");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('button.danger').click()");
+    });
+    browser.until("!document.querySelector('#live').dataset.follow");
+    assert!(browser.text(".note").contains("It was stopped"));
+    assert_eq!(listening(&platform).await, before, "what was made is removed");
+    browser.is_well("live");
+}
+
+/// Webhooks that are chosen of a list: what would happen is said first, and what has taken effect has none again.
+#[tokio::test(flavor = "multi_thread")]
+async fn chosen_webhooks_are_sent_again() {
+    let platform = Platform::open().await;
+    let sender = platform.sender("acme").await;
+    let endpoint = EndpointId::new("acme").unwrap();
+    let payment = platform.unique("again");
+    let (paid, refunded) = (platform.unique("apaid"), platform.unique("arefund"));
+    let now = platform.now();
+    let first = send(&platform, &sender, &event("payment", &paid, &payment, "49.90", now), 200).await;
+    let second = send(&platform, &sender, &event("refund", &refunded, &payment, "5.00", now), 200).await;
+    platform.archived(&[first.clone(), second.clone()]).await;
+    let told = platform.history("acme", &payment).await.len();
+
+    let mut console = Console::start(&["--write"]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    let mut browser = Browser::start();
+    browser.open(&address);
+    let list = format!("{base}/webhooks?endpoint=acme&from=1h&text={payment}");
+    browser.open(&list);
+    browser.value("document.querySelector('[data-choose]').click()");
+    assert_eq!(browser.value("document.querySelectorAll('input[name=id][type=checkbox]:checked').length"), 2);
+    browser.judge("webhooks-chosen");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('#chosen').requestSubmit()");
+    });
+    let foreseen = browser.text("tbody");
+    assert_eq!(foreseen.matches("genuine").count(), 2, "{foreseen}");
+    browser.judge("replay");
+    browser.leads(|browser| {
+        browser.value(&format!(
+            "const form = document.querySelector('form.act'); form.rate.value = 50; form.reason.value = {}; form.requestSubmit()",
+            json!(format!("lost by a consumer {HOSTILE}"))
+        ));
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    assert_eq!(browser.text(".verdict"), "done");
+    let report = browser.text("#run");
+    assert_eq!(report.matches("known before").count(), 2, "{report}");
+    assert!(report.contains("2 of 2 webhooks sent") && report.contains("consumer <img"), "{report}");
+    browser.judge("replay-report");
+    platform.until_processed(&[paid, refunded].map(|id| LedgerKey::new(&endpoint, &id))).await;
+    assert_eq!(platform.history("acme", &payment).await.len(), told, "nothing has an effect again");
+    browser.open(&format!("{base}/runs"));
+    assert!(browser.text("tbody").contains("2 known before"));
+    browser.open(&format!("{base}/audit?action=replay&id={first}"));
+    assert!(browser.text(".act").contains("lost by a consumer <img"));
+
+    // The same ids lead to a redrive of their dead letters; none chosen is never all.
+    browser.open(&list);
+    browser.value("document.querySelector('[data-choose]').click()");
+    browser.leads(|browser| {
+        browser.value("document.querySelector('button[formaction]').click()");
+    });
+    assert!(browser.text("main").contains("None is there."));
+    browser.is_well("chosen");
+    browser.open(&list);
+    browser.leads(|browser| {
+        browser.value("document.querySelector('button[formaction]').click()");
+    });
+    assert_eq!(browser.text("h1"), "That cannot be asked");
+}
+
 /// What a provider sent, day by day, beside what took effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_is_asked() {

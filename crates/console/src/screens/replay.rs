@@ -1,0 +1,190 @@
+//! Webhooks that were chosen, sent again from the archive.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+use maud::{Markup, html};
+use serde_json::json;
+use tollgate_core::WebhookId;
+use tollgate_operate::{
+    audit::{Act, Reason},
+    replay::REFUSED,
+};
+
+use crate::{
+    begun::{Begun, held},
+    guard::is_same,
+    http::{Fields, Request, see},
+    page::{Answer, Problem, many, page, quoted, shown, shows, time, webhook_link},
+    replaying::{Became, FASTEST, Replay, foresee},
+    state::Console,
+};
+
+const SCREEN: &str = "/webhooks";
+const OWN: &str = "/replay";
+/// What the form does.
+const REPLAY: &str = "replay";
+/// Webhooks of one act: those of a page of the list.
+const MOST: usize = 50;
+/// Webhooks a second, where nothing else is said.
+const USUAL_RATE: u32 = 10;
+
+/// Those that were chosen.
+fn chosen(console: &Arc<Console>, fields: &Fields) -> Result<Vec<WebhookId>, Problem> {
+    let asked = |text: String| Problem::asked(console, SCREEN, text);
+    let mut all = BTreeSet::new();
+    for id in fields.all("id") {
+        all.insert(WebhookId::parse(id).ok_or_else(|| asked(format!("{id} is no webhook's id")))?);
+    }
+    if all.is_empty() || all.len() > MOST {
+        return Err(asked(format!("choose 1 to {MOST} webhooks; `tollgate replay` sends a whole time")));
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// What sending them again would do, and the form that has it done.
+pub(crate) async fn replay(console: &Arc<Console>, request: &Request) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
+    let chosen = chosen(console, &request.query)?;
+    let settings = &console.settings;
+    let (aws, clock) = (&settings.aws, settings.clock);
+    let mut foreseen = Vec::new();
+    for webhook_id in &chosen {
+        foreseen.push(foresee(aws, clock, *webhook_id).await.map_err(problem)?);
+    }
+    let good: Vec<&Became> = foreseen.iter().filter(|one| one.is_good()).collect();
+    let token = console.guard.form(REPLAY).map_err(problem)?;
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Webhooks" } " / replay" }
+        div.title { h1 { "Replay" } strong.verdict.implied { "nothing is sent yet" } }
+        p.lead { "Each was read in the archive, and verified again by this environment's validator. What has taken effect has none again." }
+        (table(&foreseen, "What would happen"))
+        @if good.is_empty() { div.note { p { "Nothing of these would be sent." } } }
+        @else if !settings.is_writing {
+            div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
+                code { "tollgate replay --id ID --from TIME --yes --reason TEXT" } "." } }
+        } @else {
+            form.card.act method="post" action=(OWN) {
+                h2 { "Send them again" }
+                input type="hidden" name="token" value=(token);
+                @for one in &good { input type="hidden" name="id" value=(one.webhook_id); }
+                div.filters { label { span { "Webhooks a second, at most" } input type="number" name="rate" value=(USUAL_RATE) min="1" max=(FASTEST) required; } }
+                label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
+                p { button.main { "Send " (good.len()) " again" } span.dim { " to this environment" } }
+            }
+        }
+    };
+    shows(page(console, "Replay", SCREEN, content))
+}
+
+fn table(all: &[Became], name: &str) -> Markup {
+    html! {
+        section.card aria-label=(name) {
+            h2 { (name) }
+            table.rows.cardly {
+                thead { tr { th { "arrived (UTC)" } th { "webhook" } th { (name) } } }
+                tbody { @for one in all {
+                    tr { td { (time(one.webhook_id.arrived_at())) } td.event { (webhook_link(one.webhook_id.as_str())) }
+                        td { @for what in &one.what {
+                            @let class = if what.starts_with(REFUSED) { "stopped" } else if one.is_good() { "done" } else { "unknown" };
+                            span class={ "state " (class) } { (shown(what)) } " " } } }
+                } }
+            }
+        }
+    }
+}
+
+/// Begins it.
+pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
+    let form = &request.form;
+    let refused = |text: &str| Problem::refused(console, SCREEN, text);
+    let settings = &console.settings;
+    if !settings.is_writing {
+        return Err(refused("This console only reads: it was started without --write."));
+    }
+    if !console.guard.takes_form(REPLAY, form.one("token")) {
+        return Err(refused("The page is too old, or was sent before. Open it again."));
+    }
+    let chosen = chosen(console, form)?;
+    let rate = form.one("rate").parse().ok().filter(|rate| (1..=FASTEST).contains(rate));
+    let rate = rate.ok_or_else(|| {
+        Problem::asked(console, SCREEN, format!("a rate is from 1 to {FASTEST} webhooks a second"))
+    })?;
+    let reason: Reason =
+        form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
+    match start(console, chosen, rate, reason).await {
+        Ok(Some(number)) => Ok(see(&format!("{OWN}/{number}"))),
+        Ok(None) => Err(refused("Another replay goes on: one after the other.")),
+        Err(problem) => Err(Problem::of(console, SCREEN, &problem)),
+    }
+}
+
+async fn start(
+    console: &Arc<Console>,
+    chosen: Vec<WebhookId>,
+    rate: u32,
+    reason: Reason,
+) -> anyhow::Result<Option<usize>> {
+    let _alone = console.replaying.lock().await;
+    if console.replays.is_one_under_way() {
+        return Ok(None);
+    }
+    let (aws, clock) = (console.settings.aws.clone(), console.settings.clock);
+    let ids: Vec<String> = chosen.iter().map(ToString::to_string).collect();
+    let (began, details) = (clock(), json!({ "webhooks": ids, "to": "itself", "rate": rate }));
+    let act = Act::begin(&aws, began, REPLAY, reason.clone(), ids, details).await?;
+    let run = Arc::new(Replay::new(chosen, reason, &act, began)?);
+    let going = Arc::clone(&run);
+    Ok(console.replays.begin(run, async move { going.go(&aws, clock, rate, act).await }))
+}
+
+/// One that was begun here.
+pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
+    let run = console.replays.one(number).ok_or_else(|| Problem::nothing(console))?;
+    let own = format!("{OWN}/{}", quoted(number));
+    let (ended, done) = (held(&run.ended).clone(), run.done.load(Ordering::Relaxed));
+    let is_stopping = run.stop.load(Ordering::Relaxed);
+    let follow = ended.is_none().then_some(own.as_str());
+    let content = html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Webhooks" } " / replay" }
+        div #run data-follow=[follow] {
+            div.title {
+                h1 { "Replay" }
+                @match &ended {
+                    None if is_stopping => strong.verdict.waiting { "stopping" },
+                    None => strong.verdict.waiting { "under way" },
+                    Some(Some(_)) => strong.verdict.stopped { "ended by an error" },
+                    Some(None) if is_stopping => strong.verdict.waiting { "stopped" },
+                    Some(None) => strong.verdict.done { "done" },
+                }
+            }
+            p.reason { "“" (shown(&run.reason)) "”" }
+            p.facts { span { "begun " (time(run.began)) } span { "recorded as " a href={ "/audit?id=" (run.act) } { (run.act) } } }
+            section.card aria-labelledby="progress" {
+                h2 #progress { (done) " of " (many(run.chosen.len(), "webhook")) " sent" }
+                progress max=(run.chosen.len()) value=(done) aria-label="Sent" {}
+                @if follow.is_some() {
+                    form method="post" action={ (own) "/cancel" } {
+                        input type="hidden" name="token" value=(run.cancel);
+                        button.danger disabled[is_stopping] { "Stop it" } span.dim { " after the webhook at hand" }
+                    }
+                }
+            }
+            @if let Some(Some(error)) = &ended { div.note.bad { p { (shown(error)) } } }
+            (table(&held(&run.became), "What became of them"))
+        }
+    };
+    shows(page(console, "Replay", SCREEN, content))
+}
+
+/// Has it end.
+pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) -> Answer {
+    let run = console.replays.one(number).ok_or_else(|| Problem::nothing(console))?;
+    if !is_same(&run.cancel, request.form.one("token")) {
+        return Err(Problem::refused(console, SCREEN, "The form is none of this replay's."));
+    }
+    run.stop();
+    Ok(see(&format!("{OWN}/{}", quoted(number))))
+}
