@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinHandle;
 
-/// Those of one process that are remembered.
-const MOST: usize = 20;
+/// Those of one process that are remembered. The audit has all that did something.
+const MOST: usize = 50;
 
 /// Something that goes on until its end.
 pub(crate) trait Begun: 'static {
@@ -20,11 +20,13 @@ pub(crate) trait Begun: 'static {
 pub(crate) struct All<T> {
     all: Mutex<Vec<(usize, Arc<T>)>>,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// Held while one is begun, where it is recorded first.
+    pub(crate) beginning: tokio::sync::Mutex<()>,
 }
 
 impl<T> Default for All<T> {
     fn default() -> Self {
-        Self { all: Mutex::default(), task: Mutex::default() }
+        Self { all: Mutex::default(), task: Mutex::default(), beginning: tokio::sync::Mutex::default() }
     }
 }
 

@@ -10,8 +10,8 @@ mod http;
 mod page;
 mod plot;
 mod reconciling;
+mod redriving;
 mod replaying;
-mod runs;
 mod screens;
 mod state;
 mod tailing;
@@ -41,9 +41,8 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
     let guard = Guard::new(listener.local_addr()?.to_string())?;
     let place = Place::of(&settings).await?;
-    let (searching, replaying, runs, reconciliations, replays, tails) = Default::default();
-    let console =
-        Console { settings, guard, searching, replaying, runs, reconciliations, replays, tails, place };
+    let (searching, redrives, reconciliations, replays, tails) = Default::default();
+    let console = Console { settings, guard, searching, redrives, reconciliations, replays, tails, place };
     let console = Arc::new(console);
     (console.settings.tell)(&console.guard.address());
     let serving = async {
@@ -51,10 +50,8 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
             () = http::serve(listener, Arc::clone(&console), answer::answer) => {}
             () = stopped => {}
         }
-        console.runs.end().await;
-        console.reconciliations.end().await;
-        console.replays.end().await;
-        console.tails.end().await;
+        // Asking a provider changes nothing, and ends with the process.
+        tokio::join!(console.redrives.end(), console.replays.end(), console.tails.end());
     };
     // One person asks: one thread has it all, and nothing need be sent between threads.
     tokio::task::LocalSet::new().run_until(serving).await;

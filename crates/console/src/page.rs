@@ -172,6 +172,7 @@ fn palette() -> Markup {
                 }
                 li role="option" data-href="/webhooks?outcome=set_aside" { span { "Webhooks that were set aside" } small { "of the last days" } }
                 li role="option" data-href="/webhooks?outcome=conflict" { span { "Webhooks that conflict" } small { "of the last days" } }
+                li role="option" data-href="/tail?new=1" { span { "Follow events live" } small { "as they are published" } }
                 li role="option" data-act="theme" { span { "Dark or light" } small { "until it is chosen again" } kbd { "t" } }
                 li role="option" data-act="keys" { span { "Keys" } small { "what the keyboard does" } kbd { "?" } }
                 li role="option" data-find="/find?id=" hidden { span { "Find the id " b {} } small { "in tables and archive" } }

@@ -8,7 +8,7 @@ use tollgate_operate::{
     search::Engine,
 };
 
-use crate::{begun::All, guard::Guard, reconciling, replaying, runs::Runs, tailing};
+use crate::{begun::All, guard::Guard, reconciling, redriving, replaying, tailing};
 
 /// What the console is for.
 pub struct Settings {
@@ -38,12 +38,9 @@ pub(crate) struct Console {
     pub(crate) guard: Guard,
     /// Held by a search.
     pub(crate) searching: tokio::sync::Mutex<()>,
-    /// What was begun here.
-    pub(crate) runs: Runs,
+    pub(crate) redrives: All<redriving::Redrive>,
     pub(crate) reconciliations: All<reconciling::Run>,
     pub(crate) replays: All<replaying::Replay>,
-    /// Held while a replay is begun.
-    pub(crate) replaying: tokio::sync::Mutex<()>,
     pub(crate) tails: All<tailing::Tail>,
     /// What is above every page: the environment, and whose account.
     pub(crate) place: Place,

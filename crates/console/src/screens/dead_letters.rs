@@ -16,10 +16,11 @@ use tollgate_operate::{
 };
 
 use crate::{
+    begun::Begun,
     guard::is_same,
     http::{Fields, Request, see},
     page::{Answer, Problem, id_link, json, many, page, quoted, shown, shows, span, time, words},
-    runs::Run,
+    redriving::Redrive,
     state::Console,
 };
 
@@ -160,7 +161,7 @@ pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer
         @else if !settings.is_writing {
             div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
                 code { "tollgate dlq redrive --yes --reason TEXT" } "." } }
-        } @else if console.runs.is_one_under_way() {
+        } @else if console.redrives.is_one_under_way() {
             div.note.warn { p { "Another redrive is under way: one after the other." } }
         } @else {
             form.card.act method="post" action={ (SCREEN) "/redrive" } {
@@ -246,7 +247,7 @@ pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
     let reason: Reason =
         form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let settings = &console.settings;
-    match console.runs.begin(settings.aws.clone(), settings.clock, plan, reason, watch).await {
+    match console.redrives.redrive(settings.aws.clone(), settings.clock, plan, reason, watch).await {
         Ok(Some(number)) => Ok(see(&format!("{SCREEN}/runs/{number}"))),
         Ok(None) => Err(refused("Another redrive is under way: one after the other.")),
         Err(problem) => Err(Problem::of(console, SCREEN, &problem)),
@@ -255,7 +256,7 @@ pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
 
 /// A redrive that was begun here.
 pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
-    let Some(run) = number.parse().ok().and_then(|number| console.runs.one(number)) else {
+    let Some(run) = console.redrives.one(number) else {
         return Err(Problem::nothing(console));
     };
     let content = html! {
@@ -265,7 +266,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
     shows(page(console, "Redrive", SCREEN, content))
 }
 
-fn progress(run: &Run, number: &str) -> Markup {
+fn progress(run: &Redrive, number: &str) -> Markup {
     let (done, expected) = (run.looked_at(), run.expected);
     let difference = run.difference();
     let follow = difference.is_none().then(|| format!("{SCREEN}/runs/{number}"));
@@ -336,7 +337,7 @@ fn report(difference: &Difference) -> Markup {
 
 /// Has a redrive end.
 pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) -> Answer {
-    let Some(run) = number.parse().ok().and_then(|number| console.runs.one(number)) else {
+    let Some(run) = console.redrives.one(number) else {
         return Err(Problem::nothing(console));
     };
     if !is_same(&run.cancel, request.form.one("token")) {
@@ -348,7 +349,7 @@ pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) ->
 
 fn under_way(console: &Arc<Console>) -> Markup {
     html! {
-        @for (number, run) in console.runs.all().iter().rev() {
+        @for (number, run) in console.redrives.all().iter().rev() {
             p.note { a href={ (SCREEN) "/runs/" (number) } { "A redrive" } " begun " (time(run.began))
                 @if run.difference().is_none() { ", under way" } @else { ", ended" } ": “" (shown(&run.reason)) "”" }
         }

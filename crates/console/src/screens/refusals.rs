@@ -86,6 +86,10 @@ async fn judged(console: &Arc<Console>, filter: &Filter) -> anyhow::Result<(Vec<
 pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let filter = filter(console, &request.query)?;
+    // Those that were chosen of a list are never all that there are.
+    if request.query.some("chosen").is_some() && filter.ids.is_empty() {
+        return Err(Problem::asked(console, SCREEN, "choose webhooks first"));
+    }
     let (judged, is_cut) = judged(console, &filter).await.map_err(problem)?;
     let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
     let token = console.guard.form(INGEST).map_err(problem)?;
@@ -93,19 +97,24 @@ pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / judged again" }
         div.title { h1 { "Judged again" } strong.verdict.implied { "nothing is taken in yet" } }
         p.lead { "By the endpoint and its keys as they are now, and the time by that of its arrival." }
+        form #chosen action={ (SCREEN) "/group" } {
+        input type="hidden" name="chosen" value="1";
         section.card aria-label="Each of them" {
             table.rows.cardly {
                 thead { tr { th { "arrived" } th { "webhook" } th { "refused for" } th { "now" } } }
                 tbody { @for (name, one) in &judged {
                     tr data-href={ (SCREEN) "/one?id=" (name.webhook_id) } {
                         td { (time(name.webhook_id.arrived_at())) }
-                        td.event { a.id href={ (SCREEN) "/one?id=" (name.webhook_id) } { (name.webhook_id) } }
+                        td.event.choose { input type="checkbox" name="id" value=(name.webhook_id) aria-label={ "Choose " (name.webhook_id) };
+                            " " a.id href={ (SCREEN) "/one?id=" (name.webhook_id) } { (name.webhook_id) } }
                         td { (shown(&name.reason)) }
                         td { (verdict(one)) }
                     }
                 } }
             }
             @if judged.is_empty() { p.dim { "None is kept any more." } }
+        }
+        @if judged.len() > 1 { p.acts { button type="button" data-choose="id" { "Choose all of this page" } button { "Those chosen alone" } } }
         }
         @if is_cut { div.note { p { "There are more: the first " (TOGETHER) " are judged and taken in, then say it again." } } }
         @if count > 0 { (form(console, &filter, &token, count)) }

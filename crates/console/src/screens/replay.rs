@@ -84,15 +84,24 @@ fn table(all: &[Became], name: &str) -> Markup {
         section.card aria-label=(name) {
             h2 { (name) }
             table.rows.cardly {
-                thead { tr { th { "arrived (UTC)" } th { "webhook" } th { (name) } } }
+                thead { tr { th { "arrived (UTC)" } th { "webhook" } th { "what" } } }
                 tbody { @for one in all {
                     tr { td { (time(one.webhook_id.arrived_at())) } td.event { (webhook_link(one.webhook_id.as_str())) }
                         td { @for what in &one.what {
-                            @let class = if what.starts_with(REFUSED) { "stopped" } else if one.is_good() { "done" } else { "unknown" };
-                            span class={ "state " (class) } { (shown(what)) } " " } } }
+                            @let (class, sign) = look(one, what);
+                            span class={ "state " (class) } { span.sign aria-hidden="true" { (sign) } (shown(what)) } " " } } }
                 } }
             }
         }
+    }
+}
+
+fn look(one: &Became, what: &str) -> (&'static str, &'static str) {
+    match what {
+        _ if what.starts_with(REFUSED) => ("stopped", "✕"),
+        "known before" => ("implied", "="),
+        _ if one.is_good() => ("done", "✓"),
+        _ => ("unknown", "?"),
     }
 }
 
@@ -127,7 +136,7 @@ async fn start(
     rate: u32,
     reason: Reason,
 ) -> anyhow::Result<Option<usize>> {
-    let _alone = console.replaying.lock().await;
+    let _alone = console.replays.beginning.lock().await;
     if console.replays.is_one_under_way() {
         return Ok(None);
     }

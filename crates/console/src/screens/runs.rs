@@ -85,7 +85,7 @@ pub(crate) async fn runs(console: &Arc<Console>, request: &Request) -> Answer {
 /// Those that this console has begun and that go on.
 fn here(console: &Arc<Console>) -> Markup {
     html! {
-        @for (number, run) in console.runs.all().iter().rev().filter(|(_, run)| run.difference().is_none()) {
+        @for (number, run) in console.redrives.all().iter().rev().filter(|(_, run)| run.difference().is_none()) {
             div.note.good { p { a href={ "/dead-letters/runs/" (number) } { "A redrive of this console" } " is under way: "
                 (run.looked_at()) " of about " (run.expected) " looked at. “" (shown(&run.reason)) "”" } }
         }

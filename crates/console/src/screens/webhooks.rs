@@ -95,6 +95,7 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
             @if after.is_some() { a.button href=(own) { "← The newest" } }
             @if let Some(next) = &found.next { a.button.next href={ (own) "&after=" (quoted(next)) } { "Older →" } }
             span.dim { (many(found.found.len(), "event")) }
+            span.dim { "all of them, " (MOST_EXPORTED) " at most:" }
             a.button href={ "/webhooks.csv" (own.trim_start_matches(SCREEN)) } { "CSV" }
             a.button href={ "/webhooks.json" (own.trim_start_matches(SCREEN)) } { "JSON" }
         }

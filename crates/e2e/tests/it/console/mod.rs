@@ -305,6 +305,7 @@ async fn what_was_refused_is_taken_in() {
         browser.value("document.querySelector('.group a').click()");
     });
     assert!(browser.text("tbody").contains("refused: signature_mismatch"));
+    browser.judge("refusals-judged");
     assert_eq!(browser.value("document.querySelector('form.act')"), Value::Null, "nothing can be taken in");
     let one = format!("{base}/refusals/one?id={kept}");
     browser.open(&one);

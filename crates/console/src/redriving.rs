@@ -1,12 +1,11 @@
 //! Redrives that were begun here. They go on while nobody looks, one at a time, and end where nothing is lost.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use aws_sdk_sqs::Client;
-use tokio::task::JoinHandle;
 use tollgate_core::Timestamp;
 use tollgate_operate::{
     audit::{Act, Reason},
@@ -18,14 +17,14 @@ use tollgate_operate::{
     },
 };
 
-use crate::guard;
-
-/// Redrives of one process that are remembered. The audit has all.
-const MOST: usize = 50;
+use crate::{
+    begun::{All, Begun, held},
+    guard,
+};
 
 /// A redrive.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct Redrive {
     pub(crate) plan: Plan,
     pub(crate) reason: Reason,
     pub(crate) began: Timestamp,
@@ -41,19 +40,14 @@ pub(crate) struct Run {
     difference: Mutex<Option<Difference>>,
 }
 
-impl Run {
+impl Redrive {
     pub(crate) fn looked_at(&self) -> u64 {
         self.looked_at.load(Ordering::Relaxed)
     }
 
     /// What it did, once it has ended.
     pub(crate) fn difference(&self) -> Option<Difference> {
-        self.difference.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Ends it after the message at hand.
-    pub(crate) fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
+        held(&self.difference).clone()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -65,33 +59,20 @@ impl Run {
     }
 }
 
-/// Those that were begun, the oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Runs {
-    all: Mutex<Vec<(usize, Arc<Run>)>>,
-    task: Mutex<Option<JoinHandle<()>>>,
-    /// Held while one is begun.
-    beginning: tokio::sync::Mutex<()>,
+impl Begun for Redrive {
+    fn is_under_way(&self) -> bool {
+        self.difference().is_none()
+    }
+
+    /// Ends it after the message at hand.
+    fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
 }
 
-impl Runs {
-    /// All of them.
-    pub(crate) fn all(&self) -> Vec<(usize, Arc<Run>)> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// One of them.
-    pub(crate) fn one(&self, number: usize) -> Option<Arc<Run>> {
-        self.all().into_iter().find(|(other, _)| *other == number).map(|(_, run)| run)
-    }
-
-    /// Whether one has not ended.
-    pub(crate) fn is_one_under_way(&self) -> bool {
-        self.all().iter().any(|(_, run)| run.difference().is_none())
-    }
-
+impl All<Redrive> {
     /// Records that a redrive begins, and begins it. `None`: another one is under way.
-    pub(crate) async fn begin(
+    pub(crate) async fn redrive(
         &self,
         aws: Aws,
         clock: Clock,
@@ -107,7 +88,7 @@ impl Runs {
         let expected = waiting(&aws, &plan).await?;
         let mut act =
             Act::begin(&aws, began, "dlq redrive", reason.clone(), plan.filter.ids.clone(), details).await?;
-        let run = Arc::new(Run {
+        let run = Arc::new(Redrive {
             plan,
             reason,
             began,
@@ -119,16 +100,9 @@ impl Runs {
             is_watching: AtomicBool::new(false),
             difference: Mutex::new(None),
         });
-        let number = {
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            let number = all.last().map_or(1, |(last, _)| last + 1);
-            if all.len() == MOST {
-                all.remove(0);
-            }
-            all.push((number, Arc::clone(&run)));
-            number
-        };
-        let task = tokio::task::spawn_local(async move {
+        let going = Arc::clone(&run);
+        Ok(self.begin(run, async move {
+            let run = going;
             let looked_at = |_: &_| {
                 run.looked_at.fetch_add(1, Ordering::Relaxed);
             };
@@ -147,22 +121,8 @@ impl Runs {
             if let Err(problem) = act.end(clock(), Vec::new(), details).await {
                 difference.error.get_or_insert(format!("{problem:#}"));
             }
-            *run.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
-        });
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        Ok(Some(number))
-    }
-
-    /// Has every redrive end, and waits for it.
-    pub(crate) async fn end(&self) {
-        for (_, run) in self.all() {
-            run.stop();
-        }
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // That it panicked was told already.
-            let _ = task.await;
-        }
+            *held(&run.difference) = Some(difference);
+        }))
     }
 }
 
