@@ -41,7 +41,7 @@ SUBCOMMANDS = {
     "status": "described.rs", "dlq list": "dlq/source.rs", "dlq show": "dlq/source.rs", "dlq redrive": "dlq/redrive.rs",
     "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
     "search": "search/objects.rs", "replay": "lambda.rs", "reconcile": "reconcile/mod.rs",
-    "endpoints api-key": "keys.rs", "verify": "keys.rs",
+    "endpoints api-key": "keys.rs", "endpoints register": "keys.rs", "verify": "keys.rs",
     "metrics": "figures/cloudwatch.rs", "doctor": "doctor/functions.rs", "cost": "doctor/functions.rs",
     "rejected list": "operate/src/rejected.rs", "rejected ingest": "lambda.rs",
     "rejected show": "operate/src/rejected.rs", "rejected verify": "operate/src/rejected.rs", "listen": "listen.rs",
