@@ -112,7 +112,7 @@ class Proved:
 
     def tap(self) -> None:
         queue = self.peer.call("sqs", "CreateQueue", QueueName=TAP)["QueueUrl"]
-        arn = f"arn:aws:sqs:{self.platform['region']}:{self.platform['account_id']}:{TAP}"
+        arn = self.peer.call("sqs", "GetQueueAttributes", QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         bus = self.outputs["BusName"]
         self.peer.call("events", "PutRule", Name=TAP, EventBusName=bus, EventPattern=json.dumps({"source": [{"prefix": ""}]}))
         failed = self.peer.call("events", "PutTargets", Rule=TAP, EventBusName=bus, Targets=[{"Id": "tap", "Arn": arn}])
