@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use tollgate_core::Timestamp;
 use tollgate_operate::{
     audit::Reason,
+    conflicts,
     dlq::{
         Filter, Group, MOST, Source, Waiting,
         redrive::{Difference, FASTEST, Outlook, Plan, find, foresee},
@@ -85,7 +86,8 @@ fn shown_group(group: &Group, now: Timestamp) -> Markup {
             }
             p { strong { "What to do: " } (advice(&alike.queue, &alike.reason)) }
             p { a.button href={ (SCREEN) "?" (query) } { "These alone" } " "
-                a.button href={ (SCREEN) "/redrive?" (query) } { "Redrive …" } }
+                a.button href={ (SCREEN) "/redrive?" (query) } { "Redrive …" }
+                @if alike.reason == conflicts::REASON { " " a.button href={ "/conflicts?endpoint=" (quoted(alike.endpoint.as_deref().unwrap_or_default())) } { "Both facts, side by side" } } }
         }
     }
 }

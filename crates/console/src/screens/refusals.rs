@@ -105,8 +105,9 @@ pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
                 tbody { @for (name, one) in &judged {
                     tr data-href={ (SCREEN) "/one?id=" (name.webhook_id) } {
                         td { (time(name.webhook_id.arrived_at())) }
-                        td.event.choose { input type="checkbox" name="id" value=(name.webhook_id) aria-label={ "Choose " (name.webhook_id) };
-                            " " a.id href={ (SCREEN) "/one?id=" (name.webhook_id) } { (name.webhook_id) } }
+                        td.event.choose {
+                            @if judged.len() > 1 { input type="checkbox" name="id" value=(name.webhook_id) aria-label={ "Choose " (name.webhook_id) }; " " }
+                            a.id href={ (SCREEN) "/one?id=" (name.webhook_id) } { (name.webhook_id) } }
                         td { (shown(&name.reason)) }
                         td { (verdict(one)) }
                     }

@@ -208,7 +208,7 @@ impl Seen<'_> {
                 _ => None,
             };
             let detail = "known with other payment facts: a conflict".to_owned();
-            let cause = "find out which facts are true (docs/runbook.md, Conflicts): those that it was claimed with stand, and this delivery never has an effect";
+            let cause = "`tollgate conflicts show` has both: find out which facts are true (docs/runbook.md, Conflicts). Those that it was claimed with stand, and this delivery never has an effect";
             return of(Progress::Stopped, since, detail, Some(cause.to_owned()));
         }
         match &event.claim {
@@ -482,7 +482,7 @@ fn refused(arrival: &Arrival) -> String {
 const REASONS: [(&str, &str); 7] = [
     (
         "conflicting_facts",
-        "it tells a known event with other payment facts: find out which are true; a redrive sets it aside again",
+        "it tells a known event with other payment facts: find out which are true, then `tollgate conflicts keep` or `take`; a redrive sets it aside again",
     ),
     (
         "too_old_to_tell",
