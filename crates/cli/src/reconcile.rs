@@ -6,6 +6,7 @@ use std::{
     io::BufReader,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -16,17 +17,28 @@ use tollgate_operate::{
     aws::Aws,
     provider_api::{Client, Item, Timing},
     reconcile::{
-        Asked, Finding, Summary, Types, Verdict, adyen, configured,
+        Asked, Finding, Plan, Summary, Types, Verdict, adyen, configured,
+        extra::{self, Listed, Listing},
         intake::{Handed, Intake},
         report::Report,
     },
+    search::{Objects, Page, Unseen},
     times::moment,
 };
 
-use crate::{clock, dlq::stop_on_signals, progress::counting, table::Table, target::Target};
+use crate::{
+    clock,
+    dlq::stop_on_signals,
+    progress::counting,
+    search::{self, ReadingTools, Tools},
+    table::Table,
+    target::Target,
+};
 
 /// Rows of the table for people.
 const MOST_SHOWN: usize = 1_000;
+/// Events of the archive that are asked for at once.
+const ARCHIVE_PAGE: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -51,8 +63,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Compare Adyen's payment accounting report instead of asking the provider
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "types", "ingest", "sandbox", "api_url"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "types", "extra", "ingest", "sandbox", "api_url"])]
     file: Option<PathBuf>,
+    /// Also look in the archive for what took effect and the provider does not know
+    #[arg(long)]
+    extra: bool,
+    /// Gigabytes of the archive that --extra may read
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    most_gb: u64,
+    #[command(flatten)]
+    tools: Tools,
     /// Take in what is missing, by the intake or, where the provider sends events again, by the provider
     #[arg(long)]
     ingest: bool,
@@ -88,9 +108,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signals("stopping behind this page");
     let bar = counting("events");
     let types = asked.types(&mut client, &plan).await?;
+    let mut listing = Listing { types, listed: args.extra.then(Listed::default) };
     let mut ingestion = match args.reason.clone().filter(|_| args.yes) {
         Some(reason) => {
-            if let Types::Unknown(why) = &types {
+            if let Types::Unknown(why) = &listing.types {
                 bail!(
                     "which events its webhook is sent is not known ({why}): say by --type which to take in"
                 );
@@ -102,7 +123,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let summary = asked
-        .compare(&aws, &mut client, &plan, &types, &stop, async |client, page| {
+        .compare(&aws, &mut client, &plan, &mut listing, &stop, async |client, page| {
             bar.inc(u64::try_from(page.len())?);
             if let Some(ingestion) = &mut ingestion {
                 ingestion.page(&asked, client, &page).await?;
@@ -111,7 +132,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         })
         .await;
     bar.finish_and_clear();
-    output.finish()?;
     let (handed, act) = match ingestion {
         Some(Ingestion { act, handed, .. }) => {
             let problem = summary.as_ref().err().map(|problem| format!("{problem:#}"));
@@ -121,7 +141,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         None => (BTreeMap::new(), None),
     };
-    let summary = summary?;
+    let mut summary = summary?;
+    if args.extra && !summary.stopped {
+        let sought = Sought { args: &args, aws: &aws, asked: &asked, plan: &plan, listing: &listing };
+        sought.look(&mut client, &stop, &mut summary, &mut output).await?;
+    }
+    output.finish()?;
     let taken_in = [TAKEN_IN, KNOWN].iter().filter_map(|name| handed.get(name)).sum();
     let is_whole = summary.is_whole_but(taken_in);
     if args.json {
@@ -135,10 +160,67 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 if counted.is_empty() { "nothing to take in".to_owned() } else { counted.join(", ") };
             say!("{counted}; recorded as {act}");
         } else if args.ingest {
-            say!("{} would be taken in. Say --yes --reason TEXT", summary.count(Verdict::Missing));
+            say!("{} would be taken in. Say --yes --reason TEXT", summary.missing());
         }
     }
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Looking in the archive for what the provider does not know.
+struct Sought<'a> {
+    args: &'a Args,
+    aws: &'a Aws,
+    asked: &'a Asked,
+    plan: &'a Plan,
+    listing: &'a Listing,
+}
+
+impl Sought<'_> {
+    async fn look(
+        &self,
+        client: &mut Client,
+        stop: &AtomicBool,
+        summary: &mut Summary,
+        output: &mut Output,
+    ) -> anyhow::Result<()> {
+        let Self { args, aws, asked, plan, listing } = *self;
+        if !listing.listed.as_ref().is_some_and(Listed::is_whole) {
+            bail!("the provider lists too many to know what is extra: give a shorter time");
+        }
+        let query = extra::query(plan)?;
+        let bucket = aws.names.archive_bucket(&aws.account().await?);
+        let objects = Objects::of(aws, &bucket, &query).await?;
+        let tools = ReadingTools::of(args.most_gb, args.tools.clone());
+        let mut after = None;
+        loop {
+            let sql = query.page_sql(ARCHIVE_PAGE, after.as_deref())?;
+            let rows = search::Asked {
+                query: &query,
+                sql: &sql,
+                most: ARCHIVE_PAGE + 1,
+                bucket: &bucket,
+                objects: &objects,
+            };
+            let page = Page::of(tools.rows(aws, &args.target, &rows).await?, ARCHIVE_PAGE)?;
+            after = page.next;
+            for finding in asked.extra(client, plan, listing, page.found, stop).await? {
+                *summary.counts.entry(finding.verdict).or_default() += 1;
+                output.take(finding)?;
+            }
+            summary.stopped = stop.load(Ordering::Relaxed);
+            if after.is_none() || summary.stopped {
+                break;
+            }
+        }
+        let unseen = Unseen::of(aws, &objects).await?;
+        if unseen != Unseen::default() {
+            summary.notes.push(format!(
+                "of what is extra not seen: {} messages on their way to the archive, {} of its dead letters, {} objects in Glacier",
+                unseen.waiting, unseen.dead_letters, unseen.frozen
+            ));
+        }
+        Ok(())
+    }
 }
 
 async fn of_file(args: &Args, aws: &Aws, file: &Path) -> anyhow::Result<ExitCode> {
@@ -176,12 +258,21 @@ struct Output {
     all: bool,
     shown: Vec<Finding>,
     left_out: u64,
+    /// Whether what is extra is looked for.
+    extra: bool,
 }
 
 impl Output {
     fn of(args: &Args) -> anyhow::Result<Self> {
         let report = args.report.as_deref().map(|path| Report::create(path, &args.endpoint)).transpose()?;
-        Ok(Self { report, is_json: args.json, all: args.all, shown: Vec::new(), left_out: 0 })
+        Ok(Self {
+            report,
+            is_json: args.json,
+            all: args.all,
+            shown: Vec::new(),
+            left_out: 0,
+            extra: args.extra,
+        })
     }
 
     fn take(&mut self, finding: Finding) -> anyhow::Result<()> {
@@ -220,7 +311,12 @@ impl Output {
         }
         let count =
             |verdict: &Verdict| format!("{} {}", summary.count(*verdict), verdict.as_str().replace('_', " "));
-        let counts: Vec<String> = Verdict::ALL.iter().map(count).collect();
+        let is_told = |verdict: &&Verdict| match verdict {
+            Verdict::RefusedByUs => summary.count(**verdict) > 0,
+            Verdict::Extra => self.extra,
+            _ => true,
+        };
+        let counts: Vec<String> = Verdict::ALL.iter().filter(is_told).map(count).collect();
         say!("{of}: {}", counts.join(", "));
         if summary.not_subscribed > 0 {
             say!("{} others are told by no webhook of this endpoint", summary.not_subscribed);
@@ -254,11 +350,8 @@ impl Ingestion {
         client: &mut Client,
         page: &[(Finding, Item)],
     ) -> anyhow::Result<()> {
-        let missing: Vec<&Item> = page
-            .iter()
-            .filter(|(finding, _)| finding.verdict == Verdict::Missing)
-            .map(|(_, item)| item)
-            .collect();
+        let missing: Vec<&Item> =
+            page.iter().filter(|(finding, _)| finding.verdict.is_missing()).map(|(_, item)| item).collect();
         if missing.is_empty() {
             return Ok(());
         }

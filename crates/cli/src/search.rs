@@ -86,7 +86,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// What a search takes of this machine.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Tools {
     /// Where searches are saved [default: tollgate/searches.toml in the user's configuration folder]
     #[arg(long, value_name = "FILE", env = "TOLLGATE_SEARCHES")]
@@ -169,6 +169,11 @@ impl Args {
 }
 
 impl ReadingTools {
+    /// Of a command with its own `--yes`.
+    pub(crate) fn of(most_gb: u64, tools: Tools) -> Self {
+        Self { yes: false, most_gb, tools }
+    }
+
     /// The statement's rows, by the engine of the environment.
     pub(crate) async fn rows(
         &self,
@@ -217,7 +222,7 @@ impl ReadingTools {
         let is_much = bytes > self.most_gb.saturating_mul(GB);
         ensure!(
             self.yes || !is_much,
-            "that is more than {} GB: give a shorter time, or say --yes",
+            "that is more than {} GB: give a shorter time, or more by --most-gb",
             self.most_gb
         );
         Ok(())

@@ -13,7 +13,7 @@ use tollgate_core::Timestamp;
 use tollgate_operate::{
     aws::Aws,
     provider_api::{Client, Item},
-    reconcile::{Asked, Finding, Plan, Summary, Verdict},
+    reconcile::{Asked, Finding, Plan, Summary, Verdict, extra::Listing},
 };
 
 use crate::{
@@ -60,11 +60,12 @@ impl Run {
     pub(crate) async fn go(&self, aws: &Aws, asked: &Asked, mut client: Client) {
         let compared = async {
             let types = asked.types(&mut client, &self.plan).await?;
+            let mut listing = Listing { types, listed: None };
             let each = async |_: &mut Client, page: Vec<(Finding, Item)>| {
                 page.into_iter().for_each(|(finding, _)| self.add(finding));
                 Ok(())
             };
-            asked.compare(aws, &mut client, &self.plan, &types, &self.stop, each).await
+            asked.compare(aws, &mut client, &self.plan, &mut listing, &self.stop, each).await
         };
         let compared: anyhow::Result<Summary> = compared.await;
         self.found().ended = Some(compared.map_err(|problem| format!("{problem:#}")));

@@ -168,6 +168,11 @@ fn class(verdict: Verdict) -> &'static str {
     }
 }
 
+/// Those that a run here looks for: what is extra takes the archive.
+fn verdicts() -> impl Iterator<Item = Verdict> {
+    Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Extra)
+}
+
 fn words(verdict: Verdict) -> String {
     verdict.as_str().replace('_', " ")
 }
@@ -177,9 +182,8 @@ fn by_day(found: &Found) -> Markup {
         .days
         .iter()
         .map(|(day, counts)| {
-            let parts = Verdict::ALL
-                .iter()
-                .map(|verdict| (class(*verdict), counts.get(verdict).copied().unwrap_or(0)))
+            let parts = verdicts()
+                .map(|verdict| (class(verdict), counts.get(&verdict).copied().unwrap_or(0)))
                 .collect();
             let told: String =
                 counts.iter().map(|(verdict, count)| format!(", {count} {}", words(*verdict))).collect();
@@ -193,9 +197,9 @@ fn by_day(found: &Found) -> Markup {
                 @if found.days.len() > 1 { (plot::bars(&bars, "Events by day")) }
                 div.scroll tabindex="0" {
                     table.rows {
-                        thead { tr { th { "day" } @for verdict in Verdict::ALL { th.number { (words(verdict)) } } } }
+                        thead { tr { th { "day" } @for verdict in verdicts() { th.number { (words(verdict)) } } } }
                         tbody { @for (day, counts) in &found.days {
-                            tr { td { (day) } @for verdict in Verdict::ALL {
+                            tr { td { (day) } @for verdict in verdicts() {
                                 @let count = counts.get(&verdict).copied().unwrap_or(0);
                                 td.number { @if count > 0 && verdict != Verdict::Present { strong { (count) } } @else { (count) } }
                             } }

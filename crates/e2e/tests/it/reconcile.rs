@@ -4,22 +4,25 @@ use std::{
     collections::BTreeMap,
     io::Write,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
-use tollgate_core::{EndpointConfig, LedgerKey, Timestamp};
+use tollgate_core::{EndpointConfig, KeepRejected, LedgerKey, Timestamp};
 use tollgate_e2e::Platform;
 use tollgate_providers::Headers;
 use tollgate_testkit::{
     provider_api::{StandIn, State, Told},
-    webhook::{KEY, Kind, Payment, Sender, adyen_event_id, config},
+    webhook::{KEY, Kind, OTHER_KEY, Payment, Sender, adyen_event_id, config},
 };
 
-use crate::tool::tollgate;
+use crate::{refusals::refused_and_kept, tool::tollgate};
 
 pub(crate) const API_KEY: &str = "rk_test_reconcile";
 /// Older than what may still be on its way.
 const AGE: i64 = 1_200;
+/// How long an event may take to the archive.
+const ARCHIVED: Duration = Duration::from_secs(180);
 
 /// The operator's tool, with a text on its standard input.
 fn told(arguments: &[&str], text: &str) -> Output {
@@ -228,6 +231,58 @@ async fn what_is_missing_is_taken_in_once() {
         let answer = platform.http("POST", &address, &Headers::new(), body.to_string().into_bytes()).await;
         assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_refused_here_and_what_the_provider_does_not_know_are_told() {
+    let platform = Platform::open().await;
+    let (config, sender) = endpoint(&platform, "stripe").await;
+    let name = config.id.as_str();
+    let keep_rejected = Some(KeepRejected { count: 1_000, bytes: 10_000_000 });
+    platform.put_endpoint(&EndpointConfig { keep_rejected, ..config.clone() }).await;
+    let stored = told(&["endpoints", "api-key", name, "--secret-file", "-"], API_KEY);
+    assert!(stored.status.success(), "{stored:?}");
+    let [listed, elsewhere, made_up, refused] =
+        ["listed", "elsewhere", "made-up", "refused"].map(|name| payment(&platform, name));
+    deliver(&platform, &config, &sender, &[&listed, &elsewhere, &made_up]).await;
+    let wrong_key = Sender::new(config.clone(), OTHER_KEY);
+    let kept = refused_and_kept(&platform, name, &wrong_key.payment(&refused, platform.now())).await;
+    let delivered = [&listed, &elsewhere, &made_up].map(|payment| payment.event_id.clone());
+    platform.until_archived_events(ARCHIVED, &delivered).await;
+
+    // The provider knows `elsewhere` by its id, and lists it at another time.
+    let at_another_time = Told { at: platform.now().as_second() - 259_200, ..Told::of("stripe", &elsewhere) };
+    let webhook = json!({ "url": format!("https://x/webhook/{name}"), "enabled_events": ["*"] });
+    let events = vec![Told::of("stripe", &listed), Told::of("stripe", &refused), at_another_time];
+    let state = State { events, webhooks: vec![webhook], ..State::default() };
+    let stand_in = StandIn::start("stripe", API_KEY, state);
+    let (code, events, last) = reconciled(&config, &stand_in.url(), &["--extra"]);
+    let verdicts: BTreeMap<&str, &Value> =
+        events.iter().map(|(id, one)| (id.as_str(), &one["verdict"])).collect();
+    let expected = BTreeMap::from([
+        (listed.event_id.as_str(), json!("present")),
+        (refused.event_id.as_str(), json!("refused_by_us")),
+        (made_up.event_id.as_str(), json!("extra")),
+    ]);
+    assert_eq!(verdicts, expected.iter().map(|(id, verdict)| (*id, verdict)).collect());
+    assert_eq!(code, Some(1), "{last}");
+    let told = &events[&refused.event_id];
+    assert_eq!(told["webhook_id"], kept, "{told}");
+    assert!(told["note"].as_str().unwrap().contains("signature_mismatch"), "{told}");
+    let extra = &events[&made_up.event_id];
+    assert_eq!((&extra["our_amount"], &extra["amount"]), (&json!("10.99"), &Value::Null));
+
+    // Nobody looks for more than is asked; and what was refused is taken in like what never came.
+    let (code, last) = ingested(&config, &stand_in.url());
+    assert_eq!((code, &last["ingested"]), (Some(0), &json!({ "taken_in": 1 })), "{last}");
+    platform.until_processed(&[LedgerKey::new(&config.id, &refused.event_id)]).await;
+    let recorded = platform.recorded(name, &refused.transaction_id).await;
+    assert_eq!(recorded[0].authenticity.as_str(), "retrieved");
+    let people = tollgate(&["reconcile", name, "--from", "1h", "--extra", "--api-url", &stand_in.url()]);
+    let people = { people }.output().unwrap();
+    let text = String::from_utf8_lossy(&people.stdout);
+    assert_eq!(people.status.code(), Some(1), "{people:?}");
+    assert!(text.contains("2 present, 0 missing") && text.contains("1 extra"), "{text}");
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use tollgate_core::{Facts, Fingerprint, LedgerKey, PaymentEvent, id::bounded};
 use tollgate_pipeline::ports::{Known, LedgerState};
 use tollgate_providers::{Endpoint, Headers, Received, Trusted};
 
-use super::model::{Finding, Verdict};
+use super::{
+    model::{Finding, Verdict},
+    refused::Refused,
+};
 use crate::{
     provider_api::{Item, List},
     tables::Tables,
@@ -18,6 +21,7 @@ pub(super) struct Comparison<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) tables: &'a Tables,
     pub(super) list: &'a List,
+    pub(super) refused: &'a Refused,
 }
 
 impl Comparison<'_> {
@@ -60,6 +64,12 @@ impl Comparison<'_> {
             note: None,
         };
         let Some(known) = known else {
+            if let Some(kept) = self.refused.told(&item.id) {
+                finding.verdict = Verdict::RefusedByUs;
+                finding.webhook_id = Some(kept.webhook_id.to_string());
+                finding.note = Some(format!("refused as {}, and kept: tollgate rejected", kept.reason));
+                return Ok(finding);
+            }
             let undelivered = item.undelivered.filter(|count| *count > 0);
             finding.note = undelivered.map(|count| {
                 format!("the provider says that {count} of its webhooks was not answered with success yet")

@@ -2,8 +2,10 @@
 
 pub mod adyen;
 mod compare;
+pub mod extra;
 pub mod intake;
 mod model;
+mod refused;
 pub mod report;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +20,15 @@ pub use model::{Finding, Plan, Summary, Types, Verdict};
 
 use self::{
     compare::Comparison,
+    extra::Listing,
     intake::{Handed, Intake},
+    refused::Refused,
 };
 use crate::{
     aws::Aws,
     endpoints,
     provider_api::{self, ApiError, ApiKey, Client, Item, ProviderApi, Timing},
+    search,
     tables::Tables,
 };
 
@@ -174,6 +179,7 @@ impl Asked {
     }
 
     /// Compares what the provider lists with the ledger, a page at a time. `each` has every event that was compared, page by page.
+    /// `listing` gets all that is listed, where that is to be known.
     ///
     /// # Errors
     ///
@@ -183,19 +189,26 @@ impl Asked {
         aws: &Aws,
         client: &mut Client,
         plan: &Plan,
-        types: &Types,
+        listing: &mut Listing,
         stop: &AtomicBool,
         mut each: impl AsyncFnMut(&mut Client, Vec<(Finding, Item)>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
+        let Listing { types, listed } = listing;
         if let Types::Unknown(why) = types {
             summary.notes.push(format!(
                 "which types the webhook is sent is not known ({why}): every event counts. --type says which do"
             ));
         }
-        let tables = Tables::of(aws, plan.asked_at);
-        let comparison = Comparison { endpoint: &self.endpoint, tables: &tables, list: &self.api.list };
-        let listed = client.list(plan.from, plan.to, async |client, mut items| {
+        let now = plan.asked_at;
+        let tables = Tables::of(aws, now);
+        let refused = self.refused(aws, plan.from, now, &mut summary).await;
+        let comparison =
+            Comparison { endpoint: &self.endpoint, tables: &tables, list: &self.api.list, refused: &refused };
+        let done = client.list(plan.from, plan.to, async |client, mut items| {
+            if let Some(listed) = listed.as_mut() {
+                items.iter().for_each(|item| listed.add(&item.id));
+            }
             let all = items.len();
             items.retain(|item| types.has(&item.kind));
             summary.not_subscribed += u64::try_from(all - items.len())?;
@@ -214,7 +227,53 @@ impl Asked {
             summary.stopped = stop.load(Ordering::Relaxed);
             Ok(!summary.stopped)
         });
-        listed.await.with_context(|| format!("asking {} what it sent", self.api.name))?;
+        done.await.with_context(|| format!("asking {} what it sent", self.api.name))?;
         Ok(summary)
+    }
+
+    /// Of a page of the archive, what its provider has not sent: of the types and the time that were listed, by what the event itself
+    /// says, not listed, and not known to the provider by its id, where it is asked by that. `stop` ends it between two of them.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn extra(
+        &self,
+        client: &mut Client,
+        plan: &Plan,
+        listing: &Listing,
+        page: Vec<search::Found>,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Vec<Finding>> {
+        let mut extra = Vec::new();
+        for found in page {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let Some(finding) = extra::candidate(found, plan, listing) else { continue };
+            if self.api.one.is_some() && client.one(&finding.provider_event_id).await?.is_some() {
+                continue;
+            }
+            extra.push(finding);
+        }
+        Ok(extra)
+    }
+
+    /// What was refused and is kept, where the endpoint keeps it. It only says why something is missing, so that whoever may not read it
+    /// is told so and no more.
+    async fn refused(&self, aws: &Aws, since: Timestamp, now: Timestamp, summary: &mut Summary) -> Refused {
+        if self.endpoint.config().keep_rejected.is_none() {
+            return Refused::default();
+        }
+        match Refused::of(aws, &self.endpoint, since, now).await {
+            Ok((refused, note)) => {
+                summary.notes.extend(note);
+                refused
+            }
+            Err(problem) => {
+                summary.notes.push(format!("what was refused and is kept was not read: {problem:#}"));
+                Refused::default()
+            }
+        }
     }
 }

@@ -28,27 +28,45 @@ pub enum Verdict {
     Present,
     /// Nothing of it is known.
     Missing,
+    /// Nothing of it took effect, and a webhook that told it was refused and is kept.
+    RefusedByUs,
     /// It was accepted, and has not taken effect: it waits, or is set aside.
     Unfinished,
     /// What is known under its id is another type, transaction or movement.
     Conflicting,
     /// What is known of it has another amount.
     AmountDiffers,
+    /// It took effect, and the provider does not list it, nor know it by its id.
+    Extra,
 }
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Present, Self::Missing, Self::Unfinished, Self::Conflicting, Self::AmountDiffers];
+    pub const ALL: [Self; 7] = [
+        Self::Present,
+        Self::Missing,
+        Self::RefusedByUs,
+        Self::Unfinished,
+        Self::Conflicting,
+        Self::AmountDiffers,
+        Self::Extra,
+    ];
+
+    /// Whether nothing of the event is in the ledger, so that it may be taken in.
+    pub fn is_missing(self) -> bool {
+        matches!(self, Self::Missing | Self::RefusedByUs)
+    }
 
     /// Its text in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Present => "present",
             Self::Missing => "missing",
+            Self::RefusedByUs => "refused_by_us",
             Self::Unfinished => "unfinished",
             Self::Conflicting => "conflicting",
             Self::AmountDiffers => "amount_differs",
+            Self::Extra => "extra",
         }
     }
 }
@@ -100,15 +118,16 @@ impl Summary {
         self.counts.get(&verdict).copied().unwrap_or(0)
     }
 
+    /// How many are in no ledger.
+    pub fn missing(&self) -> u64 {
+        self.count(Verdict::Missing) + self.count(Verdict::RefusedByUs)
+    }
+
     /// Whether each event that the provider sent took effect as the provider tells it, or is among so many missing ones that
-    /// were taken in meanwhile.
+    /// were taken in meanwhile; and no other one did, where that was looked for.
     pub fn is_whole_but(&self, taken_in: u64) -> bool {
-        let is_right = |one| match one {
-            Verdict::Present => true,
-            Verdict::Missing => self.count(one) == taken_in,
-            Verdict::Unfinished | Verdict::Conflicting | Verdict::AmountDiffers => self.count(one) == 0,
-        };
-        !self.stopped && Verdict::ALL.into_iter().all(is_right)
+        let is_right = |one: Verdict| one == Verdict::Present || one.is_missing() || self.count(one) == 0;
+        !self.stopped && self.missing() == taken_in && Verdict::ALL.into_iter().all(is_right)
     }
 }
 
