@@ -2,9 +2,11 @@
 
 use std::{io::Write, process::Output};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tollgate_providers::Headers;
+use tollgate_core::EndpointId;
+use tollgate_pipeline::retrieved::{self, Sealed};
+use tollgate_providers::{Headers, KeyMaterial, Secret};
 use tollgate_testkit::webhook::{Payment, Sender};
 
 use crate::{
@@ -37,6 +39,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
         area: "operator",
         tried: "a leaked key after it was revoked",
         run: |ground| Box::pin(revoked(ground)),
+    },
+    Attack {
+        area: "operator",
+        tried: "an event that is said to be retrieved, by who may invoke the validator and has no key for it",
+        run: |ground| Box::pin(said_to_be_retrieved(ground)),
     },
 ];
 
@@ -150,7 +157,7 @@ encoding = "hex""#;
     let mut suffixes = Vec::new();
     for (number, (name, scheme)) in weak.iter().enumerate() {
         let id = format!("attack-weak-{number}");
-        let scheme: serde_json::Value = toml_to_json(scheme);
+        let scheme: Value = toml_to_json(scheme);
         let config = json!({
             "id": id, "scheme": scheme, "secret": format!("secretsmanager:tollgate/{}/{id}", ground.suffix()),
             "notification_url": "https://example.com/hook", "normaliser": "generic",
@@ -181,7 +188,7 @@ encoding = "hex""#;
 }
 
 /// The few lines of TOML above, as the parameter has them.
-fn toml_to_json(text: &str) -> serde_json::Value {
+fn toml_to_json(text: &str) -> Value {
     let table: toml::Table = text.parse().expect("TOML");
     serde_json::to_value(table).expect("JSON")
 }
@@ -201,6 +208,8 @@ async fn foreign_secrets(ground: Ground) -> Verdict {
         "secretsmanager:arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/database".to_owned(),
         "ssm:/prod/database".to_owned(),
         format!("ssm:/tollgate/{suffix}/endpoints/stripe-eu"),
+        // By which the validator believes that an event was retrieved.
+        format!("secretsmanager:{}", retrieved::key_name(suffix)),
     ];
     for secret in &foreign {
         let output = apply(secret).await;
@@ -268,4 +277,57 @@ async fn revoked(ground: Ground) -> Verdict {
     held(old == 401, || format!("the revoked key was answered {old}"))?;
     twin(new == 200, || format!("the new key was answered {new}"))?;
     Ok("401, as the new key is accepted; after a plain rotation both are".to_owned())
+}
+
+/// The event is as its provider would tell it, and the endpoint's own key is known.
+async fn said_to_be_retrieved(ground: Ground) -> Verdict {
+    let endpoints = ["attack-told", "attack-told-too"];
+    let [own, key] = ["own", "key"].map(|name| ground.unique(name));
+    for endpoint in endpoints {
+        let secret = format!("secretsmanager:tollgate/{}/{endpoint}", ground.suffix());
+        let config = json!({ "id": endpoint, "scheme": "stripe", "secret": secret });
+        ground.put_endpoint(&serde_json::from_value(config).expect("an endpoint")).await;
+        ground.put_secret(endpoint, &own).await;
+    }
+    ground.put_secret(retrieved::KEY_NAME, &key).await;
+    let validator = ground.validator("attack-told", &[]).await;
+    let signer = format!("secretsmanager:{}", retrieved::key_name(ground.suffix()));
+    let signer = retrieved::signer(&signer).expect("a signer");
+    let sealed = |key: &str, event: &str| -> Value {
+        let payment = Payment::new(ground.unique(event), ground.unique(event), ground.now());
+        let body = payment.body("stripe").expect("a body");
+        let keys = signer.keys(vec![KeyMaterial::unnamed("current", Secret::new(key))]).expect("a key");
+        let endpoint = EndpointId::new(endpoints[0]).expect("a name");
+        let sealed = Sealed::new(&signer, &keys, endpoint, &payment.event_id, body.as_bytes(), ground.now());
+        serde_json::to_value(sealed.expect("it is signed")).expect("JSON")
+    };
+    let with = |mut sealed: Value, name: &str, value: Value| {
+        sealed[name] = value;
+        sealed
+    };
+    let status = async |payload: &Value| {
+        ground.invoke_named(&validator.name, payload).await["statusCode"].as_u64().unwrap_or_default()
+    };
+    let attempts = [
+        ("signed with the endpoint's key", sealed(&own, "told")),
+        ("not signed", with(sealed(&key, "told"), "headers", json!([]))),
+        ("signed for another endpoint", with(sealed(&key, "told"), "endpoint", json!(endpoints[1]))),
+        (
+            "of another event than was signed",
+            with(sealed(&key, "told"), "envelope", sealed(&own, "other")["envelope"].clone()),
+        ),
+    ];
+    for (name, payload) in &attempts {
+        let status = status(payload).await;
+        held(status == 401, || format!("{name}: answered {status}"))?;
+    }
+    let genuine = sealed(&key, "told");
+    let body = genuine.to_string();
+    let path = format!("/webhook/{}", endpoints[0]);
+    let knock = Knock { method: "POST", path, body: body.as_bytes(), ..Knock::default() };
+    let reply = ground.knock(&validator, &knock).await;
+    held(reply.status == 401, || format!("by a sender: answered {}", reply.status))?;
+    let answered = status(&genuine).await;
+    twin(answered == 200, || format!("with the key it was answered {answered}"))?;
+    Ok("401, by a sender too; with the key of that one role it is taken in".to_owned())
 }
