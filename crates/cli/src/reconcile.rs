@@ -1,7 +1,6 @@
 //! `tollgate reconcile`: what a provider says it sent, beside what is known of it here.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::BufReader,
     path::{Path, PathBuf},
@@ -10,16 +9,16 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use tollgate_core::EndpointId;
 use tollgate_operate::{
-    audit::{Act, Reason},
+    audit::Reason,
     aws::Aws,
-    provider_api::{Client, Item, Timing},
+    provider_api::{Client, Timing},
     reconcile::{
-        Asked, Finding, Plan, Summary, Types, Verdict, adyen, configured,
+        Asked, Finding, Plan, Summary, Verdict, adyen, configured,
         extra::{self, Listed, Listing},
-        intake::{Handed, Intake},
+        ingestion::Ingestion,
         report::Report,
     },
     search::{Objects, Page, Unseen},
@@ -111,14 +110,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut listing = Listing { types, listed: args.extra.then(Listed::default) };
     let mut ingestion = match args.reason.clone().filter(|_| args.yes) {
         Some(reason) => {
-            if let Types::Unknown(why) = &listing.types {
-                bail!(
-                    "which events its webhook is sent is not known ({why}): say by --type which to take in"
-                );
-            }
-            let details = json!({ "plan": plan, "asked": client.base() });
-            let act = Act::begin(&aws, now, "reconcile ingest", reason, Vec::new(), details).await?;
-            Some(Ingestion { act, intake: Intake::of(&aws).await?, handed: BTreeMap::new() })
+            let base = client.base().to_owned();
+            Some(Ingestion::begin(&aws, clock::now, &plan, &listing.types, &base, reason).await?)
         }
         None => None,
     };
@@ -126,39 +119,42 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .compare(&aws, &mut client, &plan, &mut listing, &stop, async |client, page| {
             bar.inc(u64::try_from(page.len())?);
             if let Some(ingestion) = &mut ingestion {
-                ingestion.page(&asked, client, &page).await?;
+                let done = ingestion.page(&asked, client, &page).await;
+                for (id, why) in ingestion.refused() {
+                    complain!("{id} was not taken in: {why}");
+                }
+                done?;
             }
             page.into_iter().try_for_each(|(finding, _)| output.take(finding))
         })
         .await;
     bar.finish_and_clear();
-    let (handed, act) = match ingestion {
-        Some(Ingestion { act, handed, .. }) => {
-            let problem = summary.as_ref().err().map(|problem| format!("{problem:#}"));
-            let details = json!({ "handed": handed, "error": problem });
-            act.end(clock::now(), Vec::new(), details).await?;
-            (handed, Some(act.name().to_owned()))
-        }
-        None => (BTreeMap::new(), None),
-    };
+    if let Some(ingestion) = &ingestion {
+        ingestion.end(summary.as_ref().err()).await?;
+    }
     let mut summary = summary?;
     if args.extra && !summary.stopped {
         let sought = Sought { args: &args, aws: &aws, asked: &asked, plan: &plan, listing: &listing };
         sought.look(&mut client, &stop, &mut summary, &mut output).await?;
     }
     output.finish()?;
-    let taken_in = [TAKEN_IN, KNOWN].iter().filter_map(|name| handed.get(name)).sum();
+    let taken_in = ingestion.as_ref().map_or(0, Ingestion::taken_in);
     let is_whole = summary.is_whole_but(taken_in);
     if args.json {
+        let (handed, act) = ingestion.as_ref().map(|one| (one.handed(), one.act())).unzip();
+        let handed = handed.map_or_else(|| json!({}), |handed| json!(handed));
         say!("{}", json!({ "plan": plan, "summary": summary, "ingested": handed, "act": act }));
     } else {
         output.tell(&format!("{}, {} to {}", plan.endpoint, plan.from, plan.to), &summary);
-        if let Some(act) = act {
-            let counted: Vec<String> =
-                handed.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+        if let Some(ingestion) = &ingestion {
+            let counted: Vec<String> = ingestion
+                .handed()
+                .iter()
+                .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+                .collect();
             let counted =
                 if counted.is_empty() { "nothing to take in".to_owned() } else { counted.join(", ") };
-            say!("{counted}; recorded as {act}");
+            say!("{counted}; recorded as {}", ingestion.act());
         } else if args.ingest {
             say!("{} would be taken in. Say --yes --reason TEXT", summary.missing());
         }
@@ -327,51 +323,6 @@ impl Output {
         if summary.stopped {
             complain!("stopped: the counts are of a part");
         }
-    }
-}
-
-/// Taking in what is missing, page by page.
-struct Ingestion {
-    act: Act,
-    intake: Intake,
-    /// How many ended how.
-    handed: BTreeMap<&'static str, u64>,
-}
-
-/// Events that are in the intake now, and those that came meanwhile.
-const TAKEN_IN: &str = "taken_in";
-const KNOWN: &str = "known";
-
-impl Ingestion {
-    /// Records which events of the page are missing, and has each of them taken in.
-    async fn page(
-        &mut self,
-        asked: &Asked,
-        client: &mut Client,
-        page: &[(Finding, Item)],
-    ) -> anyhow::Result<()> {
-        let missing: Vec<&Item> =
-            page.iter().filter(|(finding, _)| finding.verdict.is_missing()).map(|(_, item)| item).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let ids = missing.iter().map(|item| item.id.clone()).collect();
-        self.act.part(clock::now(), ids, Value::Null).await?;
-        for item in missing {
-            let handed = asked.ingest(client, &self.intake, item, clock::now()).await;
-            let handed = handed.with_context(|| format!("taking {} in", item.id))?;
-            let name = match handed {
-                Handed::TakenIn { .. } => TAKEN_IN,
-                Handed::Known { .. } => KNOWN,
-                Handed::Resent => "resent",
-                Handed::Refused { why } => {
-                    complain!("{} was not taken in: {why}", item.id);
-                    "refused"
-                }
-            };
-            *self.handed.entry(name).or_default() += 1;
-        }
-        Ok(())
     }
 }
 

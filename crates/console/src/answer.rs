@@ -105,6 +105,7 @@ async fn screen(console: &Arc<Console>, request: &Request) -> Response {
         (&Method::GET, ["endpoints"]) => endpoints::endpoints(console).await,
         (&Method::GET, ["reconciliation"]) => reconciliation::reconciliation(console).await,
         (&Method::POST, ["reconciliation"]) => reconciliation::ask(console, request).await,
+        (&Method::POST, ["reconciliation", "ingest"]) => reconciliation::ingest(console, request).await,
         (&Method::GET, ["reconciliation", "runs", number]) => reconciliation::run(console, number),
         (&Method::GET, ["reconciliation", "runs", number, kind @ ("csv" | "json")]) => {
             reconciliation::export(console, number, *kind == "csv")

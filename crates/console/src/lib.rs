@@ -50,8 +50,13 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
             () = http::serve(listener, Arc::clone(&console), answer::answer) => {}
             () = stopped => {}
         }
-        // Asking a provider changes nothing, and ends with the process.
-        tokio::join!(console.redrives.end(), console.replays.end(), console.tails.end());
+        let asking = async {
+            // What only asks ends with the process.
+            if console.reconciliations.last().is_some_and(|run| run.reason.is_some()) {
+                console.reconciliations.end().await;
+            }
+        };
+        tokio::join!(console.redrives.end(), console.replays.end(), console.tails.end(), asking);
     };
     // One person asks: one thread has it all, and nothing need be sent between threads.
     tokio::task::LocalSet::new().run_until(serving).await;

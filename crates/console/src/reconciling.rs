@@ -11,9 +11,11 @@ use std::{
 use jiff::{civil::Date, tz::TimeZone};
 use tollgate_core::Timestamp;
 use tollgate_operate::{
+    audit::Reason,
     aws::Aws,
+    dlq::forecast::Clock,
     provider_api::{Client, Item},
-    reconcile::{Asked, Finding, Plan, Summary, Verdict, extra::Listing},
+    reconcile::{Asked, Finding, Plan, Summary, Verdict, extra::Listing, ingestion::Ingestion},
 };
 
 use crate::{
@@ -33,6 +35,8 @@ pub(crate) struct Run {
     /// What a form must have that ends it.
     pub(crate) cancel: String,
     pub(crate) stop: AtomicBool,
+    /// What is missing is taken in, for this reason.
+    pub(crate) reason: Option<Reason>,
     found: Mutex<Found>,
 }
 
@@ -42,33 +46,67 @@ pub(crate) struct Found {
     pub(crate) kept: Vec<Finding>,
     /// More that are not kept.
     pub(crate) left_out: u64,
+    /// Of what was taken in: the act of its records, how many ended how, and those that were not taken in with why.
+    pub(crate) act: Option<String>,
+    pub(crate) handed: BTreeMap<&'static str, u64>,
+    pub(crate) refused: Vec<(String, String)>,
+    /// Those of them that are in the intake now.
+    pub(crate) taken_in: u64,
     pub(crate) ended: Option<Result<Summary, String>>,
 }
 
 impl Run {
-    pub(crate) fn new(plan: Plan, provider: String) -> anyhow::Result<Self> {
+    pub(crate) fn new(plan: Plan, provider: String, reason: Option<Reason>) -> anyhow::Result<Self> {
         let (began, cancel) = (plan.asked_at, guard::random()?);
         let (stop, found) = (AtomicBool::new(false), Mutex::default());
-        Ok(Self { plan, provider, began, cancel, stop, found })
+        Ok(Self { plan, provider, began, cancel, stop, reason, found })
     }
 
     pub(crate) fn found(&self) -> MutexGuard<'_, Found> {
         held(&self.found)
     }
 
-    /// Asks and compares until its end.
-    pub(crate) async fn go(&self, aws: &Aws, asked: &Asked, mut client: Client) {
-        let compared = async {
-            let types = asked.types(&mut client, &self.plan).await?;
-            let mut listing = Listing { types, listed: None };
-            let each = async |_: &mut Client, page: Vec<(Finding, Item)>| {
-                page.into_iter().for_each(|(finding, _)| self.add(finding));
-                Ok(())
-            };
-            asked.compare(aws, &mut client, &self.plan, &mut listing, &self.stop, each).await
-        };
-        let compared: anyhow::Result<Summary> = compared.await;
+    /// Asks and compares until its end, and has taken in what is missing where that is wanted.
+    pub(crate) async fn go(&self, aws: &Aws, clock: Clock, asked: &Asked, mut client: Client) {
+        let compared = self.compare(aws, clock, asked, &mut client).await;
         self.found().ended = Some(compared.map_err(|problem| format!("{problem:#}")));
+    }
+
+    async fn compare(
+        &self,
+        aws: &Aws,
+        clock: Clock,
+        asked: &Asked,
+        client: &mut Client,
+    ) -> anyhow::Result<Summary> {
+        let types = asked.types(client, &self.plan).await?;
+        let mut ingestion = match self.reason.clone() {
+            Some(reason) => {
+                let base = client.base().to_owned();
+                Some(Ingestion::begin(aws, clock, &self.plan, &types, &base, reason).await?)
+            }
+            None => None,
+        };
+        self.found().act = ingestion.as_ref().map(|ingestion| ingestion.act().to_owned());
+        let mut listing = Listing { types, listed: None };
+        let each = async |client: &mut Client, page: Vec<(Finding, Item)>| {
+            if let Some(ingestion) = &mut ingestion {
+                let done = ingestion.page(asked, client, &page).await;
+                let mut found = self.found();
+                found.handed.clone_from(ingestion.handed());
+                found.taken_in = ingestion.taken_in();
+                found.refused.extend(ingestion.refused());
+                found.refused.truncate(MOST_KEPT);
+                done?;
+            }
+            page.into_iter().for_each(|(finding, _)| self.add(finding));
+            Ok(())
+        };
+        let compared = asked.compare(aws, client, &self.plan, &mut listing, &self.stop, each).await;
+        if let Some(ingestion) = &ingestion {
+            ingestion.end(compared.as_ref().err()).await?;
+        }
+        compared
     }
 
     fn add(&self, finding: Finding) {

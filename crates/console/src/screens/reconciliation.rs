@@ -8,9 +8,10 @@ use std::{
 use maud::{Markup, html};
 use tollgate_core::EndpointId;
 use tollgate_operate::{
+    audit::Reason,
     endpoints,
     provider_api::{self, Timing},
-    reconcile::{Asked, Finding, Verdict},
+    reconcile::{Asked, Finding, Summary, Verdict},
     times::moment,
 };
 use tollgate_providers::Endpoint;
@@ -27,8 +28,9 @@ use crate::{
 };
 
 const SCREEN: &str = "/reconciliation";
-/// What the form does.
+/// What the forms do.
 const ASK: &str = "reconcile";
+const INGEST: &str = "reconcile ingest";
 
 pub(crate) async fn reconciliation(console: &Arc<Console>) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
@@ -52,6 +54,7 @@ pub(crate) async fn reconciliation(console: &Arc<Console>) -> Answer {
                     label { span { "Endpoint" } select name="endpoint" { @for (id, provider) in &known { option value=(id) { (id) ", " (provider) } } } }
                     label { span { "From" } input name="from" value="24h" required placeholder="24h, 7d, 2026-01-31" autocomplete="off"; }
                     label { span { "To" } input name="to" placeholder="a quarter of an hour ago" autocomplete="off"; }
+                    label { span { "Types" } input name="types" placeholder="what its webhook is sent" autocomplete="off" spellcheck="false"; }
                     button.main { "Ask" }
                 }
             }
@@ -85,7 +88,8 @@ fn verdict_of(run: &Run) -> Markup {
             None => strong.verdict.waiting { "under way" },
             Some(Err(_)) => strong.verdict.stopped { "no answer" },
             Some(Ok(summary)) if summary.stopped => strong.verdict.waiting { "stopped" },
-            Some(Ok(summary)) if summary.is_whole_but(0) => strong.verdict.done { "all took effect" },
+            Some(Ok(summary)) if summary.is_whole_but(found.taken_in) => strong.verdict.done {
+                @if found.taken_in > 0 { "taken in" } @else { "all took effect" } },
             Some(Ok(_)) => strong.verdict.stopped { "not all took effect" },
         }
     }
@@ -93,9 +97,29 @@ fn verdict_of(run: &Run) -> Markup {
 
 /// Begins one.
 pub(crate) async fn ask(console: &Arc<Console>, request: &Request) -> Answer {
+    begin(console, request, ASK, None).await
+}
+
+/// Begins one that has taken in what is missing.
+pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer {
+    if !console.settings.is_writing {
+        let why = "This console only reads: it was started without --write.";
+        return Err(Problem::refused(console, SCREEN, why));
+    }
+    let reason = request.form.one("reason").parse::<Reason>();
+    let reason = reason.map_err(|error| Problem::asked(console, SCREEN, error))?;
+    begin(console, request, INGEST, Some(reason)).await
+}
+
+async fn begin(
+    console: &Arc<Console>,
+    request: &Request,
+    act: &'static str,
+    reason: Option<Reason>,
+) -> Answer {
     let form = &request.form;
     let refused = |text: &str| Problem::refused(console, SCREEN, text);
-    if !console.guard.takes_form(ASK, form.one("token")) {
+    if !console.guard.takes_form(act, form.one("token")) {
         return Err(refused("The page is too old, or was sent before. Open it again."));
     }
     let settings = &console.settings;
@@ -105,15 +129,17 @@ pub(crate) async fn ask(console: &Arc<Console>, request: &Request) -> Answer {
     let endpoint = EndpointId::new(form.one("endpoint")).map_err(|error| wrong(error.into()))?;
     let from = moment(form.one("from"), now, false).map_err(wrong)?;
     let to = form.some("to").map_or(Ok(now), |to| moment(to, now, true)).map_err(wrong)?;
+    let types = form.one("types").split_whitespace().map(str::to_owned).collect();
     let asked = Asked::of(&aws, &endpoint).await.map_err(wrong)?;
-    let plan = asked.plan(from, to, Vec::new(), now).map_err(wrong)?;
+    let plan = asked.plan(from, to, types, now).map_err(wrong)?;
     let url = settings.api_url.clone();
     let client =
         asked.client(&aws, url.as_deref(), asked.is_sandbox(), Timing::new(clock)).await.map_err(wrong)?;
-    let run = Run::new(plan, asked.api.name.clone());
+    let run = Run::new(plan, asked.api.name.clone(), reason);
     let run = Arc::new(run.map_err(|problem| Problem::of(console, SCREEN, &problem))?);
     let going = Arc::clone(&run);
-    let number = console.reconciliations.begin(run, async move { going.go(&aws, &asked, client).await });
+    let going = async move { going.go(&aws, clock, &asked, client).await };
+    let number = console.reconciliations.begin(run, going);
     let number = number.ok_or_else(|| refused("Another one goes on: one after the other."))?;
     Ok(see(&format!("{SCREEN}/runs/{number}")))
 }
@@ -127,6 +153,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
     let count: u64 = found.days.values().flat_map(BTreeMap::values).sum();
     drop(found);
     let verdict = verdict_of(&run);
+    let token = console.guard.form(INGEST).map_err(|problem| Problem::of(console, SCREEN, &problem))?;
     let found = run.found();
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Reconciliation" } " / one" }
@@ -148,6 +175,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
                 }
                 None => {}
             }
+            (taken_in(&run, &found))
             (by_day(&found))
             @if !found.kept.is_empty() { (findings(&run, &found.kept)) }
             @if found.left_out > 0 { div.note.warn { p { (found.left_out) " more are not shown and in no file of this page: " code { "tollgate reconcile --report FILE" } " has all." } } }
@@ -155,9 +183,49 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
                 nav.pages aria-label="Files" { span.dim { (many(found.kept.len(), "event")) " that did not take effect as told" }
                     a.button href={ (own) "/csv" } { "CSV" } a.button href={ (own) "/json" } { "JSON" } }
             }
+            @if let Some(Ok(summary)) = &found.ended { (form(console, &run, summary, &token)) }
         }
     };
     shows(page(console, "Reconciliation", SCREEN, content))
+}
+
+/// What came of taking in.
+fn taken_in(run: &Run, found: &Found) -> Markup {
+    html! {
+        @if let Some(reason) = &run.reason {
+            p.reason { "“" (shown(reason)) "”" }
+            ul.figures {
+                @for (name, count) in &found.handed { li.bad[*name == "refused"] { span { (name.replace('_', " ")) } strong { (count) } } }
+            }
+            @for (id, why) in &found.refused { div.note.bad { p { code { (shown(id)) } " was not taken in: " (shown(why)) } } }
+            @if let Some(act) = &found.act { p { "Recorded as " a href={ "/audit?id=" (act) } { (act) } "." } }
+        }
+    }
+}
+
+/// Asks for what is missing to be taken in.
+fn form(console: &Console, run: &Run, summary: &Summary, token: &str) -> Markup {
+    let missing = summary.missing();
+    html! {
+        @if missing > 0 && run.reason.is_none() {
+            @if console.settings.is_writing {
+                form.card.act method="post" action={ (SCREEN) "/ingest" } {
+                    h2 { "Take in what is missing" }
+                    input type="hidden" name="token" value=(token);
+                    input type="hidden" name="endpoint" value=(run.plan.endpoint);
+                    input type="hidden" name="from" value=(run.plan.from);
+                    input type="hidden" name="to" value=(run.plan.to);
+                    input type="hidden" name="types" value=(run.plan.types.join(" "));
+                    p.dim { "The provider is asked again, and what is missing still is handed to the intake, or sent again by the provider, where it can. It has one effect, whatever comes later." }
+                    label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
+                    p { button.main { "Take in " (missing) } }
+                }
+            } @else {
+                div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
+                    code { "tollgate reconcile " (run.plan.endpoint) " --ingest --yes --reason TEXT" } "." } }
+            }
+        }
+    }
 }
 
 fn class(verdict: Verdict) -> &'static str {

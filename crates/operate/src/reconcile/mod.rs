@@ -3,6 +3,7 @@
 pub mod adyen;
 mod compare;
 pub mod extra;
+pub mod ingestion;
 pub mod intake;
 mod model;
 mod refused;

@@ -119,6 +119,7 @@ async fn only_the_browser_that_was_let_in_sees_anything() {
         "/conflicts/keep",
         "/conflicts/take",
         "/reconciliation",
+        "/reconciliation/ingest",
     ] {
         assert_eq!(asks("POST", act, &[("cookie", cookie), ("origin", &base)]).await.status, 403, "{act}");
     }
@@ -536,7 +537,7 @@ async fn a_provider_is_asked() {
     let stand_in = StandIn::start("stripe", reconcile::API_KEY, state);
     says(0, &["endpoints", "api-key", config.id.as_str(), "--secret-file", "-"], reconcile::API_KEY);
 
-    // It changes nothing, so it needs no --write.
+    // It changes nothing, so it needs no --write; taking in does.
     let mut console = Console::start(&["--api-url", &stand_in.url()]);
     let address = console.address();
     let base = address.split_once("/open").unwrap().0.to_owned();
@@ -575,7 +576,41 @@ async fn a_provider_is_asked() {
     assert_eq!(lines.as_str().unwrap().lines().count(), 2, "{lines}");
     browser.open(&format!("{base}/reconciliation"));
     assert!(browser.text("tbody").contains("not all took effect"));
+    assert_eq!(browser.value("document.querySelector('form[action$=\"ingest\"]')"), Value::Null);
     browser.is_well("reconciliation");
+
+    // What never came is taken in.
+    drop(console);
+    let webhook = json!({ "url": format!("https://x/webhook/{}", config.id), "enabled_events": ["*"] });
+    stand_in.with(|state| {
+        state.webhooks = vec![webhook];
+        state.events = [&one, &lost].map(|one| Told::of("stripe", one)).into();
+    });
+    let mut console = Console::start(&["--write", "--api-url", &stand_in.url()]);
+    let address = console.address();
+    let base = address.split_once("/open").unwrap().0.to_owned();
+    browser.open(&address);
+    browser.open(&format!("{base}/reconciliation"));
+    browser.leads(|browser| {
+        browser.value(&ask);
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    browser.judge("reconciled-writing");
+    browser.leads(|browser| {
+        browser.value(&format!(
+            "const form = document.querySelector('form[action$=\"ingest\"]'); form.reason.value = {}; form.requestSubmit()",
+            json!(format!("their outage {HOSTILE}"))
+        ));
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    assert_eq!(browser.text(".verdict"), "taken in");
+    let report = browser.text("#run");
+    assert!(report.contains("taken in") && report.contains("their outage <img"), "{report}");
+    browser.judge("reconciled-ingested");
+    platform.until_processed(&[LedgerKey::new(&config.id, &lost.event_id)]).await;
+    browser.open(&format!("{base}/audit?action=reconcile&id={}", lost.event_id));
+    assert!(browser.text(".act").contains("their outage <img"));
+    browser.is_well("taking in");
 }
 
 /// The picture that README shows: `cp target/console/readme.png docs/console.png`.
