@@ -9,6 +9,11 @@ use tollgate_core::{EndpointId, Timestamp};
 
 use crate::secrets::State;
 
+/// So many times to live after a rotation each validator has read the new key: what is older is read before it is used
+/// (ARCHITECTURE.md). Until then one may call the old key the current one.
+const FOLLOWED_AFTER: i64 = 2;
+const NANOSECONDS: i128 = 1_000_000_000;
+
 /// What the archive has of one key of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Use {
@@ -36,7 +41,7 @@ pub enum Rotation {
         /// When it did last.
         previous_last: Timestamp,
     },
-    /// Nothing was verified by the new key yet.
+    /// Nothing was verified yet that is certainly the new key's, or the old one was replaced too short ago.
     Unproven,
     /// The keys go by names of their own, or it is not known when the key changed: see which of them verified last.
     Named,
@@ -67,8 +72,8 @@ pub fn uses(rows: &[Map<String, Value>]) -> anyhow::Result<BTreeMap<String, Vec<
 }
 
 /// Where a rotation stands, by the state of the endpoint's secret and what its keys have verified. `quiet_hours`: so long the old
-/// key must have verified nothing.
-pub fn rotation(state: &State, uses: &[Use], quiet_hours: u32, now: Timestamp) -> Rotation {
+/// key must have verified nothing, and so long ago it must have been replaced. `ttl_seconds`: the deployment's `SecretTtlSeconds`.
+pub fn rotation(state: &State, uses: &[Use], quiet_hours: u32, ttl_seconds: u32, now: Timestamp) -> Rotation {
     let State::There { changed_at, has_previous, .. } = state else { return Rotation::None };
     if !has_previous {
         return Rotation::None;
@@ -78,13 +83,19 @@ pub fn rotation(state: &State, uses: &[Use], quiet_hours: u32, now: Timestamp) -
     let is_other = uses.iter().any(|one| !is_current(&one.key_id) && !is_previous(&one.key_id));
     let Some(changed_at) = changed_at.filter(|_| !is_other) else { return Rotation::Named };
     // What stands under a name from before the rotation was another key.
-    let since = |last: Option<Timestamp>| last.filter(|last| *last > changed_at);
-    let quiet_from = now.as_second().saturating_sub(i64::from(quiet_hours) * 3_600);
-    match (since(last_of(is_current)), since(last_of(is_previous))) {
-        (_, Some(previous)) if previous.as_second() >= quiet_from => {
-            Rotation::InUse { previous_last: previous }
-        }
-        (Some(current), previous) if previous.is_none_or(|previous| previous < current) => {
+    let since = |last: Option<Timestamp>, seconds: i64| {
+        last.filter(|last| {
+            last.as_nanosecond() > changed_at.as_nanosecond() + i128::from(seconds) * NANOSECONDS
+        })
+    };
+    let is_quiet =
+        |last: Timestamp| last.as_second() < now.as_second().saturating_sub(i64::from(quiet_hours) * 3_600);
+    let current = since(last_of(is_current), FOLLOWED_AFTER * i64::from(ttl_seconds));
+    match (current, since(last_of(is_previous), 0)) {
+        (_, Some(previous)) if !is_quiet(previous) => Rotation::InUse { previous_last: previous },
+        (Some(current), previous)
+            if is_quiet(changed_at) && previous.is_none_or(|previous| previous < current) =>
+        {
             Rotation::Safe { previous_last: previous }
         }
         _ => Rotation::Unproven,
@@ -155,11 +166,33 @@ mod tests {
             (vec![("2026-01", "09")], Rotation::Named),
             (vec![], Rotation::Unproven),
         ] {
-            assert_eq!(rotation(&rotated, &of(&uses), 24, NOW.parse().unwrap()), wanted, "{uses:?}");
+            assert_eq!(rotation(&rotated, &of(&uses), 24, 300, NOW.parse().unwrap()), wanted, "{uses:?}");
         }
         let one = of(&[("current", "09")]);
-        assert_eq!(rotation(&there(None, false), &one, 24, NOW.parse().unwrap()), Rotation::None);
-        assert_eq!(rotation(&there(None, true), &one, 24, NOW.parse().unwrap()), Rotation::Named);
-        assert_eq!(rotation(&State::Missing, &one, 24, NOW.parse().unwrap()), Rotation::None);
+        assert_eq!(rotation(&there(None, false), &one, 24, 300, NOW.parse().unwrap()), Rotation::None);
+        assert_eq!(rotation(&there(None, true), &one, 24, 300, NOW.parse().unwrap()), Rotation::Named);
+        // A validator that has not read the new key yet calls the old one the current one.
+        let used =
+            |at: &str| vec![Use { key_id: "current".to_owned(), webhooks: 1, last: at.parse().unwrap() }];
+        let rotated = there(Some("2026-01-05T00:00:00Z"), true);
+        let safe = Rotation::Safe { previous_last: None };
+        for (last, ttl, wanted) in [
+            ("2026-01-05T00:10:00Z", 300, Rotation::Unproven),
+            ("2026-01-05T00:10:00.1Z", 300, safe),
+            ("2026-01-05T00:00:10.1Z", 5, safe),
+            ("2026-01-05T00:00:00.1Z", 5, Rotation::Unproven),
+        ] {
+            assert_eq!(
+                rotation(&rotated, &used(last), 24, ttl, NOW.parse().unwrap()),
+                wanted,
+                "{last} {ttl}"
+            );
+        }
+        // Until a rotation is so old the old key was in use, too.
+        let young = there(Some("2026-01-09T12:00:00Z"), true);
+        let uses = used("2026-01-09T18:00:00Z");
+        assert_eq!(rotation(&young, &uses, 24, 300, NOW.parse().unwrap()), Rotation::Unproven);
+        assert_eq!(rotation(&young, &uses, 11, 300, NOW.parse().unwrap()), safe);
+        assert_eq!(rotation(&State::Missing, &one, 24, 300, NOW.parse().unwrap()), Rotation::None);
     }
 }

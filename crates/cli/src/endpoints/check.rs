@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Hours without a webhook under the old key after which a rotation can be finished
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     quiet: u32,
+    /// The deployment's SecretTtlSeconds: for twice as long after a rotation a validator may take the old key for the current one
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    ttl: u32,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -78,7 +81,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             State::Deleted => ("deleted", None),
             State::Missing => ("missing", None),
         };
-        let rotation = keys::rotation(state, &uses, args.quiet, now);
+        let rotation = keys::rotation(state, &uses, args.quiet, args.ttl, now);
         Keys { endpoint: endpoint.id, secret, changed_at, uses, rotation }
     };
     let keys: Vec<Keys> = asked.iter().zip(&states).map(one).collect();
@@ -121,7 +124,7 @@ fn show(keys: &[Keys]) {
             Rotation::InUse { previous_last } => {
                 format!("NOT safe: the old key still verifies, last at {previous_last}")
             }
-            Rotation::Unproven => "not proven: nothing was verified by the new key last".to_owned(),
+            Rotation::Unproven => "not proven yet: wait for webhooks by the new key, and until the old one was replaced long enough ago".to_owned(),
             Rotation::Named => "by the keys' names: see which verified last".to_owned(),
         };
         table.row([
