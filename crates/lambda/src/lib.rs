@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod logging;
 pub mod metrics;
+mod runtime_api;
 pub mod settings;
 pub mod sqs;
 pub mod start;

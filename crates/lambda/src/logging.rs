@@ -25,10 +25,10 @@ use tracing_subscriber::{
 use crate::clock;
 
 /// Writes `tracing` events to stdout, which Lambda collects. `level` is an `EnvFilter` directive; if it is malformed,
-/// `info` is used. The spans of the AWS SDK and of the runtime appear from `debug` on: at `info` they would take a
+/// `info` is used. The spans of the AWS SDK appear from `debug` on: at `info` they would take a
 /// third of the validator's processor time (`make bench-function`) and add nothing to our lines.
 pub fn init(level: &str) {
-    let usual = "info,aws=warn,lambda_runtime=warn";
+    let usual = "info,aws=warn";
     let level = if level == "info" { usual } else { level };
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(usual));
     // A second call, which only tests make, fails and changes nothing.
