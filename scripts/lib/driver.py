@@ -46,8 +46,8 @@ class Driver(threading.Thread):
     def only(self, themes: list[str], seconds: int) -> None:
         """Takes the place of all else: the plan's faults of these names, each for as long, and then none."""
         faults = [what for _, act, what in self.moments if act == self.fail and what["theme"].startswith(tuple(themes))]
-        if themes and not faults:
-            raise Failure(f"the plan has none of {', '.join(themes)}")
+        if missing := [name for name in themes if not any(what["theme"].startswith(name) for what in faults)]:
+            raise Failure(f"the plan has none of {', '.join(missing)}")
         # Calm at first, so that the functions have their endpoints, and at last, as in the plan.
         begins, until = seconds * 150, seconds * 900
         length = (until - begins) // max(1, len(faults))
