@@ -17,7 +17,12 @@ use tollgate_pipeline::retrieved;
 use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 
 use self::store::Store;
-use tollgate_operate::{aws::Aws, provider_api::ApiKey, reconcile::Asked};
+use tollgate_operate::{
+    aws::Aws,
+    provider_api::ApiKey,
+    reconcile::Asked,
+    secrets::{self, State},
+};
 
 use crate::{table::Table, target::Target};
 
@@ -138,10 +143,13 @@ async fn api_key(id: &str, file: &std::path::Path, aws: &Aws) -> anyhow::Result<
     store.restore(&reference).await?;
     store.put(&reference, &key).await?;
     say!("{id}: stored as {reference}");
-    // By which `reconcile --ingest` says that an event was retrieved: one of the environment's own.
+    // By which `reconcile --ingest` says that an event was retrieved: one of the environment's own. It is not read here: who makes it
+    // need not be one who may use it.
     let name = retrieved::key_name(aws.names.suffix());
     let reference = Reference::SecretsManager(name.clone());
-    if !store.restore(&reference).await? && store.current(&reference).await?.is_none() {
+    let state = secrets::Store::of(aws).look(&reference.to_string()).await?;
+    store.restore(&reference).await?;
+    if matches!(state, State::Missing | State::Empty) {
         let signer = retrieved::signer(&reference.to_string()).context("no scheme to sign with")?;
         let key = random_key(&signer)?.context("no key can be made")?;
         store.put(&reference, &key).await?;
