@@ -149,9 +149,20 @@ async fn api_key(id: &str, file: &std::path::Path, aws: &Aws) -> anyhow::Result<
     let reference = Reference::SecretsManager(name.clone());
     let state = secrets::Store::of(aws).look(&reference.to_string()).await?;
     store.restore(&reference).await?;
-    if matches!(state, State::Missing | State::Empty) {
-        let signer = retrieved::signer(&reference.to_string()).context("no scheme to sign with")?;
-        let key = random_key(&signer)?.context("no key can be made")?;
+    if matches!(state, State::There { .. }) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let signer = retrieved::signer(&reference.to_string()).context("no scheme to sign with")?;
+    let key = random_key(&signer)?.context("no key can be made")?;
+    if state == State::Deleted {
+        // Nobody says why it was deleted, and it may have leaked. The key before the current one verifies, too.
+        for _ in 0..2 {
+            store.rotate(&reference, &key).await.with_context(|| {
+                format!("{name} waited for its deletion, and the key of before is valid again: docs/keys.md says how to withdraw it")
+            })?;
+        }
+        say!("{name}: made anew, since it waited for its deletion: no key of before is valid");
+    } else {
         store.put(&reference, &key).await?;
         say!("{name}: made");
     }

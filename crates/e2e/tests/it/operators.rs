@@ -168,3 +168,42 @@ async fn a_document_is_made_of_a_file_only_where_there_were_no_endpoints() {
     assert!(apply(&other, &[]).status.success());
     assert_eq!(listed(&platform, &suffix, "").len(), 2);
 }
+
+/// Whoever deleted it may have had a reason: somebody else has it.
+#[tokio::test]
+async fn a_key_of_what_is_retrieved_that_was_deleted_is_good_for_nothing_again() {
+    let platform = Platform::open().await;
+    let unique = platform.unique("");
+    let suffix = format!("k{}", &unique[unique.len() - 12..]);
+    let bucket = format!("tollgate-endpoints-{}-{suffix}", platform.setting("account_id"));
+    platform.s3().create_bucket().bucket(&bucket).send().await.unwrap();
+    let file = file("shop", "");
+    let apply = ["endpoints", "apply", "--new", file.path().to_str().unwrap()];
+    assert!(done(tollgate(&platform, &suffix, &apply)).status.success());
+    let mut api_key = NamedTempFile::new().unwrap();
+    api_key.write_all(b"rk_test_retrieved").unwrap();
+    let api_key = api_key.path().to_str().unwrap();
+    let store = || {
+        let output =
+            done(tollgate(&platform, &suffix, &["endpoints", "api-key", "shop", "--secret-file", api_key]));
+        assert!(output.status.success(), "{output:?}");
+        tool::said(&output)
+    };
+    let name = tollgate_pipeline::retrieved::key_name(&suffix);
+    let manager = aws_sdk_secretsmanager::Client::new(platform.config());
+    let value = async |stage: &str| {
+        let value = manager.get_secret_value().secret_id(&name).version_stage(stage).send().await;
+        value.unwrap().secret_string.unwrap()
+    };
+
+    assert!(store().contains(&format!("{name}: made\n")));
+    let leaked = value("AWSCURRENT").await;
+    assert!(!store().contains(&name), "it is there");
+    assert_eq!(value("AWSCURRENT").await, leaked);
+    manager.delete_secret().secret_id(&name).recovery_window_in_days(7).send().await.unwrap();
+    let said = store();
+    assert!(said.contains("made anew") && !said.contains(&leaked), "{said}");
+    let now = value("AWSCURRENT").await;
+    assert_ne!(now, leaked);
+    assert_eq!(value("AWSPREVIOUS").await, now, "the one before verifies, too");
+}
