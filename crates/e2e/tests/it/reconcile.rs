@@ -10,6 +10,10 @@ use std::{
 use serde_json::{Value, json};
 use tollgate_core::{EndpointConfig, KeepRejected, LedgerKey, Timestamp};
 use tollgate_e2e::Platform;
+use tollgate_pipeline::{
+    ports::{Ledger, Secrets},
+    retrieved::{self, Sealed},
+};
 use tollgate_providers::Headers;
 use tollgate_testkit::{
     provider_api::{StandIn, State, Told},
@@ -223,14 +227,37 @@ async fn what_is_missing_is_taken_in_once() {
         (&record["action"], &record["reason"]),
         (&json!("reconcile ingest"), &json!("the gateway was down on Sunday"))
     );
-    // No sender can say that an event was retrieved.
-    let body =
-        json!({ "tollgate": "tollgate.retrieved/1", "endpoint": name, "event_id": "evt_x", "body": "e30=" });
+}
+
+/// Not even one who has the environment's key.
+#[tokio::test]
+async fn no_sender_can_say_that_an_event_was_retrieved() {
+    let platform = Platform::open().await;
+    let (config, sender) = endpoint(&platform, "stripe").await;
+    let name = config.id.as_str();
+    deliver(&platform, &config, &sender, &[&payment(&platform, "known")]).await;
+    let stored = told(&["endpoints", "api-key", name, "--secret-file", "-"], API_KEY);
+    assert!(stored.status.success(), "{stored:?}");
+    let reference = format!("secretsmanager:{}", retrieved::key_name(platform.suffix()));
+    let signer = retrieved::signer(&reference).unwrap();
+    let keys = signer.keys(platform.secrets().keys(&reference).await.unwrap()).unwrap();
+    let lost = payment(&platform, "lost");
+    let body = lost.body("stripe").unwrap();
+    let sealed =
+        Sealed::new(&signer, &keys, config.id, &lost.event_id, body.as_bytes(), platform.now()).unwrap();
+    let sealed = serde_json::to_value(&sealed).unwrap();
     for path in ["/webhook", &format!("/webhook/{name}"), "/"] {
         let address = format!("{}{path}", platform.setting("api_url"));
-        let answer = platform.http("POST", &address, &Headers::new(), body.to_string().into_bytes()).await;
+        let answer = platform.http("POST", &address, &Headers::new(), sealed.to_string().into_bytes()).await;
         assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
     }
+    let key = LedgerKey::new(&config.id, &lost.event_id);
+    let known = platform.ledger().known(std::slice::from_ref(&key), platform.now()).await;
+    assert_eq!(known, [Ok(None)], "nobody claimed it");
+    // It is good for what it is made for.
+    let answer = platform.invoke("validator", &sealed).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    platform.until_processed(&[key]).await;
 }
 
 #[tokio::test]
