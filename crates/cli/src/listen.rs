@@ -1,19 +1,13 @@
 //! `tollgate listen`: events as they are published, shown and forwarded to a developer's machine.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    ops::ControlFlow,
-    pin::pin,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{ops::ControlFlow, pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tollgate_core::{EndpointConfig, Timestamp, id::to_hex};
 use tollgate_operate::{
     aws::{Aws, is_loopback},
-    listen::{Asked, Listener, Past},
+    listen::{Asked, Listener, Past, Told},
     times::moment,
 };
 use tollgate_providers::{Endpoint, Headers, KeyMaterial, KeyRing, Secret, SignedWebhook, ToSign};
@@ -66,8 +60,6 @@ pub(crate) struct Args {
 
 /// So long after it was published an event is archived, where nothing is wrong: `ArchiveBatchWindow` is 300 s at most.
 const UNARCHIVED: Duration = Duration::from_secs(480);
-/// Events that are known to be shown, of those that may be both archived and heard.
-const KNOWN: usize = 100_000;
 /// The longest that somebody listens.
 const LONGEST_SECONDS: u64 = 12 * 60 * 60;
 /// Left to what is under way when the time is over, before others take it for left behind, in seconds.
@@ -161,41 +153,12 @@ struct Out {
     amount: Amount,
     currencies: Vec<String>,
     forward: Option<Forward>,
-    known: Option<Known>,
+    /// Which were shown before, where somebody catches up.
+    known: Option<Told>,
     /// Whether nothing that was published before is still to be looked for.
     is_whole: bool,
     shown: u64,
     failed: u64,
-}
-
-/// Which were shown, of the events of webhooks that arrived before a moment. Those of later ones are heard alone.
-struct Known {
-    until: Timestamp,
-    ids: HashSet<String>,
-    in_order: VecDeque<String>,
-}
-
-impl Known {
-    fn new(until: Timestamp) -> Self {
-        Self { until, ids: HashSet::new(), in_order: VecDeque::new() }
-    }
-
-    /// Whether it was shown before; from now on it was.
-    fn has(&mut self, id: &str, arrived_at: Option<Timestamp>) -> bool {
-        if arrived_at.is_some_and(|at| at >= self.until) {
-            return false;
-        }
-        if !self.ids.insert(id.to_owned()) {
-            return true;
-        }
-        self.in_order.push_back(id.to_owned());
-        if self.in_order.len() > KNOWN
-            && let Some(oldest) = self.in_order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-        false
-    }
 }
 
 struct Forward {
@@ -237,7 +200,7 @@ impl Out {
         }
         match past {
             Some(past) => {
-                self.known = Some(Known::new(past.until()));
+                self.known = Some(past.told());
                 complain!("catching up from the archive; Ctrl-C ends it");
             }
             None => complain!("listening; Ctrl-C ends it"),

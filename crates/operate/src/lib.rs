@@ -13,6 +13,7 @@ pub mod drift;
 pub mod endpoints;
 pub mod figures;
 pub mod keys;
+mod known;
 pub mod listen;
 pub mod masked;
 pub mod origins;

@@ -15,6 +15,7 @@ use tollgate_core::{Timestamp, id::to_hex};
 use crate::{
     archived::Archive,
     aws::Aws,
+    known::Known,
     search::{Filters, Query},
     walk::{Walk, second},
 };
@@ -36,6 +37,8 @@ const FIRST_USE: Duration = Duration::from_secs(1);
 /// The most values of one field that a rule compares: far fewer than its pattern of 2,048 characters holds (Amazon EventBridge
 /// quotas).
 const MOST_VALUES: usize = 20;
+/// Events that are known to be told, of those that may be both archived and heard.
+const KNOWN: usize = 100_000;
 
 /// What the bus is asked for. What is empty asks for all; the values of one field are alternatives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,6 +97,11 @@ impl Past {
         self.query.to()
     }
 
+    /// Nothing was told yet.
+    pub fn told(&self) -> Told {
+        Told { until: self.until(), ids: Known::new(KNOWN) }
+    }
+
     /// Hands over what is archived: objects in the order of their first webhooks, those that begin in one second together, and
     /// in them webhooks in the order of arrival. Read again, it hands over what was archived since, and some of what was
     /// archived just before it was read first. `each` says whether to go on.
@@ -124,6 +132,20 @@ impl Past {
         }
         self.newest = newest;
         Ok(())
+    }
+}
+
+/// Which events were told, of webhooks that arrived before [a moment](Past::until). Those of later ones are heard alone.
+#[derive(Debug)]
+pub struct Told {
+    until: Timestamp,
+    ids: Known<String>,
+}
+
+impl Told {
+    /// Whether an event was told before; from now on it was. It is known for a hundred thousand others.
+    pub fn has(&mut self, id: &str, arrived_at: Option<Timestamp>) -> bool {
+        arrived_at.is_none_or(|at| at < self.until) && !self.ids.is_new(id.to_owned())
     }
 }
 
@@ -407,6 +429,34 @@ mod tests {
         ] {
             assert_eq!(Name::read(name, suffix), None, "{name} {suffix}");
         }
+    }
+
+    #[test]
+    fn what_may_be_archived_and_heard_is_told_once() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let past = Past::new(&Asked::default(), at(1_000), at(2_000)).unwrap();
+        let (mut told, until) = (past.told(), past.until());
+        assert_eq!(until, at(2_060), "until the rule has taken effect");
+        for (id, arrived_at, has) in [
+            ("evt_1", Some(at(1_500)), false),
+            ("evt_1", Some(at(1_500)), true),
+            ("evt_2", Some(at(2_059)), false),
+            ("evt_2", Some(at(2_059)), true),
+            // Nobody knows when: it may be either.
+            ("evt_3", None, false),
+            ("evt_3", None, true),
+            // Those are heard alone.
+            ("evt_4", Some(until), false),
+            ("evt_4", Some(until), false),
+            ("evt_1", Some(at(1_500)), true),
+        ] {
+            assert_eq!(told.has(id, arrived_at), has, "{id} {arrived_at:?}");
+        }
+        for number in 0..KNOWN {
+            assert!(!told.has(&number.to_string(), Some(at(1_500))), "{number}");
+        }
+        assert!(!told.has("evt_1", Some(at(1_500))), "a hundred thousand others ago");
+        assert!(told.has(&(KNOWN - 1).to_string(), Some(at(1_500))));
     }
 
     #[test]

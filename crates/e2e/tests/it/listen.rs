@@ -14,7 +14,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 use tollgate_core::{EndpointConfig, EndpointId};
 use tollgate_e2e::Platform;
-use tollgate_operate::listen::{Asked, Past};
+use tollgate_operate::listen::{Asked, Listener, Past};
 use tollgate_pipeline::ports::Secrets;
 use tollgate_providers::{Endpoint, Headers, KeyMaterial, Received, Secret};
 use tollgate_testkit::webhook::{Payment, Sender};
@@ -230,6 +230,38 @@ async fn who_comes_later_catches_up_and_hears_on_and_is_told_nothing_twice() {
     let late = pay("late").await;
     platform.until_archived_events(ARCHIVED_WITHIN, &[heard, late.clone()]).await;
     assert!(read(&mut past).await.contains(&late), "it arrived before nothing but what is heard can be");
+
+    // What is published while the archive is read is archived and heard, and told once.
+    let opened = platform.now();
+    let until = opened.checked_add(Duration::from_secs(600)).unwrap();
+    let listener = Listener::open(&aws, &asked, opened, until).await.unwrap();
+    let both = pay("both").await;
+    platform.until_archived_events(ARCHIVED_WITHIN, std::slice::from_ref(&both)).await;
+    let mut past = Past::new(&asked, started, opened).unwrap();
+    let (mut told, mut events) = (past.told(), Vec::new());
+    let is_both = |event: &Value| event["provider_event_id"] == both.as_str();
+    past.read(&aws, async |json| {
+        events.push(serde_json::from_str::<Value>(json).unwrap());
+        Ok(ControlFlow::Continue(()))
+    })
+    .await
+    .unwrap();
+    assert!(events.iter().any(is_both), "it is archived");
+    let heard = platform
+        .until("it is heard", async || {
+            let heard = listener.next().await.unwrap();
+            let events = heard.iter().map(|heard| serde_json::from_str::<Value>(&heard.json).unwrap());
+            events.into_iter().find(is_both)
+        })
+        .await;
+    listener.close().await.unwrap();
+    events.push(heard);
+    events.retain(|event| {
+        let arrived_at = event["received_at"].as_str().unwrap().parse().unwrap();
+        !told.has(event["id"].as_str().unwrap(), Some(arrived_at))
+    });
+    assert_eq!(events.iter().filter(|event| is_both(event)).count(), 1);
+
     let other = Asked { kinds: vec!["refund.succeeded".to_owned()], ..asked };
     let mut past = Past::new(&other, started, platform.now()).unwrap();
     past.read(&aws, async |json| panic!("{json}")).await.unwrap();

@@ -1,7 +1,7 @@
 //! A run: webhooks are sent part by part, and after each it is noted how far it has come.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -23,6 +23,7 @@ use crate::{
     archived::Archive,
     audit::Act,
     aws::Aws,
+    known::Known,
     search::Query,
     walk::{Walk, second},
 };
@@ -146,7 +147,7 @@ impl<O: Onward> Run<'_, O> {
         // What took longer is not made up for.
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pace = Mutex::new(pace);
-        let mut known = Known::default();
+        let mut known = Known::new(KNOWN);
         for day in walk.days() {
             let objects = walk.objects(&day).await?;
             // Their names say the second of their first rows. Those of one second are read as one: which is first is not said.
@@ -183,7 +184,7 @@ impl<O: Onward> Run<'_, O> {
     async fn part(
         &mut self,
         rows: &[ArchivedRow],
-        known: &mut Known,
+        known: &mut Known<WebhookId>,
         pace: &Mutex<tokio::time::Interval>,
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
@@ -192,7 +193,7 @@ impl<O: Onward> Run<'_, O> {
         let mut ids = Vec::new();
         for row in rows {
             match Webhook::of(row) {
-                Ok(webhook) if known.is_new(webhook.id()) => {
+                Ok(webhook) if known.is_new(*webhook.id()) => {
                     ids.push(row.webhook_id.clone());
                     lanes.entry(lane(row)).or_default().push(webhook);
                 }
@@ -244,26 +245,4 @@ fn lane(row: &ArchivedRow) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&row.endpoint, payment).hash(&mut hasher);
     hasher.finish() % LANES
-}
-
-/// The webhooks that were sent last.
-#[derive(Debug, Default)]
-struct Known {
-    ids: HashSet<WebhookId>,
-    in_order: VecDeque<WebhookId>,
-}
-
-impl Known {
-    fn is_new(&mut self, id: &WebhookId) -> bool {
-        let is_new = self.ids.insert(*id);
-        if is_new {
-            self.in_order.push_back(*id);
-            if self.in_order.len() > KNOWN
-                && let Some(oldest) = self.in_order.pop_front()
-            {
-                self.ids.remove(&oldest);
-            }
-        }
-        is_new
-    }
 }
