@@ -234,6 +234,16 @@ pub async fn plan(
     if here.is_off {
         notes.push(format!("webhook {} is switched off at the provider", here.id));
     }
+    if let Step::Replace { webhooks } | Step::RemoveOthers { webhooks, .. } = &step {
+        // "If your endpoint has been disabled or deleted when Stripe attempts a retry, future retries of that event are prevented"
+        // (Stripe, "Receive Stripe events in your webhook endpoint", Retry behavior).
+        notes.push(format!(
+            "what {} was sent and was not taken, as all that a lost key signed, is sent again no more once it is removed: \
+             afterwards say `tollgate reconcile {} --ingest`",
+            webhooks.join(", "),
+            endpoint.id()
+        ));
+    }
     let sent = match (&step, wanted.types.is_empty()) {
         (Step::Replace { .. }, true) => usual(&known, available.as_ref()),
         (Step::Replace { .. }, false) => wanted.types.clone(),
