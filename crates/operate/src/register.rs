@@ -102,8 +102,21 @@ pub struct Plan {
     pub step: Step,
     /// The types that it is sent, or is to be sent.
     pub types: Types,
+    /// Whether the one that stays is switched off at the provider: it is sent nothing.
+    pub is_off: bool,
     /// What else is to be known.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Whether events of a webhook that stays are missed, or refused because its key may be lost.
+    pub fn is_amiss(&self) -> bool {
+        match self.step {
+            Step::KeyLost { .. } => true,
+            Step::Make | Step::Replace { .. } => false,
+            _ => self.is_off || !self.types.missed.is_empty(),
+        }
+    }
 }
 
 /// What was done.
@@ -255,7 +268,8 @@ pub async fn plan(
         }
     };
     let types = compare(sent, &known, available.as_ref());
-    Ok(of(endpoint, wanted, step, types, notes))
+    let is_off = here.is_off && !matches!(step, Step::Replace { .. });
+    Ok(Plan { is_off, ..of(endpoint, wanted, step, types, notes) })
 }
 
 /// Does it. `once` is a text of this run alone; `store` keeps a key, and says of which webhook it is.
@@ -326,6 +340,7 @@ fn of(endpoint: &Endpoint, wanted: &Wanted, step: Step, types: Types, notes: Vec
         url: wanted.url.clone(),
         step,
         types,
+        is_off: false,
         notes,
     }
 }

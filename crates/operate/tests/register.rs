@@ -271,11 +271,21 @@ async fn what_a_webhook_is_sent_is_compared_with_what_is_read_here() {
     missed.remove("charge.captured");
     assert_eq!(plan.types.missed, missed);
     assert!(plan.notes.iter().any(|note| note.contains(elsewhere)), "{:?}", plan.notes);
-    assert!(plan.notes.iter().any(|note| note.contains("switched off")), "{:?}", plan.notes);
+    assert!(plan.is_off && plan.notes.iter().any(|note| note.contains("switched off")), "{:?}", plan.notes);
 
     setting.stand_in.with(|state| state.webhooks[0]["enabled_events"] = json!(["*"]));
-    let types = setting.plan(&wanted()).await.unwrap().types;
+    let plan = setting.plan(&wanted()).await.unwrap();
+    let types = &plan.types;
     assert!(types.is_all && types.missed.is_empty() && types.unknown.is_empty(), "{types:?}");
+    // All its types help nothing while it is switched off.
+    assert!(plan.is_off && plan.is_amiss(), "{plan:?}");
+    let replaced = setting.plan(&Wanted { replace: true, ..wanted() }).await.unwrap();
+    assert!(!replaced.is_off && !replaced.is_amiss(), "another one is made: {replaced:?}");
+    setting.stand_in.with(|state| state.webhooks[0]["status"] = json!("enabled"));
+    let plan = setting.plan(&wanted()).await.unwrap();
+    assert!(!plan.is_off && !plan.is_amiss(), "{plan:?}");
+    setting.stand_in.with(|state| state.webhooks[0]["enabled_events"] = json!(["charge.captured"]));
+    assert!(setting.plan(&wanted()).await.unwrap().is_amiss());
 }
 
 #[test]

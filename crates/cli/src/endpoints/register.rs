@@ -121,14 +121,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(verdict(&plan))
 }
 
-/// Of a webhook that is there, events that are missed, or a key that may be lost, are a no.
 fn verdict(plan: &Plan) -> ExitCode {
-    let is_wrong = match plan.step {
-        Step::KeyLost { .. } => true,
-        Step::Make | Step::Replace { .. } => false,
-        _ => !plan.types.missed.is_empty(),
-    };
-    if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if plan.is_amiss() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn tell(plan: &Plan) {

@@ -84,6 +84,11 @@ async fn a_webhook_is_made_and_what_it_signs_is_taken() {
     let again = register(&[&of[..], &done[..]].concat(), API_KEY);
     assert!(again.status.success() && said(&again).contains("its key is stored"), "{again:?}");
     assert_eq!(webhooks().len(), 1);
+    stand_in.with(|state| state.webhooks[0]["status"] = json!("disabled"));
+    let off = register(&of, API_KEY);
+    assert_eq!(off.status.code(), Some(1), "{off:?}");
+    assert!(said(&off).contains("switched off"), "{off:?}");
+    stand_in.with(|state| state.webhooks[0]["status"] = json!("enabled"));
     // Events that nobody is told are missed.
     stand_in.with(|state| state.webhooks[0]["enabled_events"] = json!(["charge.captured", "made.up"]));
     let few = register(&of, API_KEY);
