@@ -150,9 +150,9 @@ export interface PaymentEvent {
    */
   readonly webhook_id: string;
   /**
-   * What the signature proved. `verified`: the body is the sender's. `retrieved`: nobody sent it, and the provider's
-   * API told it to an operator who asked for what was missing. `authenticated`: the sender holds the key, and the
-   * body is not, or not wholly, signed.
+   * Who says that it is true. `verified`: the sender, whose signature the body has. `retrieved`: nobody sent it; the
+   * provider's API told it to an operator who asked for what was missing. `authenticated`: a sender who holds the
+   * key; the body is not, or not wholly, signed.
    */
   readonly authenticity: "verified" | "retrieved" | "authenticated";
   /**

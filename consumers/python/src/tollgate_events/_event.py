@@ -118,9 +118,9 @@ class PaymentEvent:
     webhook_id: str
     """The delivery that brought the event. Text order is the order of arrival."""
     authenticity: Literal["verified", "retrieved", "authenticated"]
-    """What the signature proved. `verified`: the body is the sender's. `retrieved`: nobody sent it, and the
-    provider's API told it to an operator who asked for what was missing. `authenticated`: the sender holds the key,
-    and the body is not, or not wholly, signed."""
+    """Who says that it is true. `verified`: the sender, whose signature the body has. `retrieved`: nobody sent it;
+    the provider's API told it to an operator who asked for what was missing. `authenticated`: a sender who holds the
+    key; the body is not, or not wholly, signed."""
     transaction_id: str
     """The provider's id of the payment, refund, dispute, payout or subscription that the event is about. The event's
     `id` where the provider names none."""
