@@ -10,7 +10,7 @@ mod webhook;
 
 pub use self::{
     onward::{Genuine, Lines, Onward, Validator},
-    run::{Ended, FASTEST, Progress, Run, extent},
+    run::{At, Ended, FASTEST, Progress, Run, extent},
     shadow::{Difference, Shadow, shadow},
     state::{Destination, Named, State},
     webhook::{NO_WEBHOOK, REFUSED, Unusable, Webhook},

@@ -43,8 +43,8 @@ const TOLD: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// The objects that are worked on, by the second of their first rows, and how many of their rows are done. Those before are done.
-    pub at: Option<(String, usize)>,
+    /// What is worked on. What is before it is done.
+    pub at: Option<At>,
     /// Objects that are done.
     pub objects: u64,
     /// Webhooks by endpoint and by what became of them.
@@ -53,6 +53,30 @@ pub struct Progress {
     pub told: Vec<(String, String)>,
     /// What the destination has noted, as the length of a file.
     pub noted: u64,
+}
+
+/// The objects that begin in one second, whose rows are read as one, and how many of these are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct At {
+    /// Their keys, in order.
+    pub objects: Vec<String>,
+    /// Rows that are done, of those of all of them in the order of arrival.
+    pub rows: usize,
+}
+
+impl At {
+    /// How many rows of some objects that begin in one second are done; `None` where all are. An object that was archived meanwhile has
+    /// rows between those of before, so that their number says nothing: they are sent from the first on, and what was sent has no
+    /// effect again.
+    fn done(this: Option<&Self>, objects: &[String]) -> Option<usize> {
+        let first = |objects: &[String]| objects.first().map(|key| second(key).to_owned());
+        match this {
+            Some(at) if first(objects) < first(&at.objects) => None,
+            Some(at) if at.objects == objects => Some(at.rows),
+            _ => Some(0),
+        }
+    }
 }
 
 impl Progress {
@@ -152,25 +176,19 @@ impl<O: Onward> Run<'_, O> {
             let objects = walk.objects(&day).await?;
             // Their names say the second of their first rows. Those of one second are read as one: which is first is not said.
             for objects in objects.chunk_by(|one, other| second(&one.key) == second(&other.key)) {
-                let Some(key) = objects.first().map(|object| second(&object.key).to_owned()) else {
-                    continue;
-                };
-                let done = match &progress.at {
-                    Some((at, _)) if key < *at => continue,
-                    Some((at, rows)) if key == *at => *rows,
-                    _ => 0,
-                };
+                let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
+                let Some(mut at) = At::done(progress.at.as_ref(), &keys) else { continue };
                 let rows = walk.rows(objects).await?;
-                let mut at = done;
-                progress.at = Some((key.clone(), at));
+                progress.at = Some(At { objects: keys.clone(), rows: at });
                 while at < rows.len() {
                     if self.stop.load(Ordering::Relaxed) {
                         return Ok(());
                     }
                     let part = rows.get(at..rows.len().min(at + TOGETHER)).unwrap_or_default();
                     at += part.len();
-                    self.part(part, &mut known, &pace, progress).await.with_context(|| key.clone())?;
-                    progress.at = Some((key.clone(), at));
+                    let about = || keys.first().cloned().unwrap_or_default();
+                    self.part(part, &mut known, &pace, progress).await.with_context(about)?;
+                    progress.at = Some(At { objects: keys.clone(), rows: at });
                     note(progress)?;
                 }
                 progress.objects += objects.len() as u64;
@@ -245,4 +263,32 @@ fn lane(row: &ArchivedRow) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&row.endpoint, payment).hash(&mut hasher);
     hasher.finish() % LANES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_begun_again_where_its_objects_are_others() {
+        let of = |keys: &[&str]| -> Vec<String> {
+            keys.iter().map(|key| format!("webhooks/date=2026-01-{key}.parquet")).collect()
+        };
+        let at = At { objects: of(&["02/030405-b", "02/030405-d"]), rows: 7 };
+        for (objects, done) in [
+            (["01/235959-a"].as_slice(), None),
+            (&["02/030404-z"], None),
+            (&["02/030405-b", "02/030405-d"], Some(7)),
+            // One was archived meanwhile: before them, between them, after them.
+            (&["02/030405-a", "02/030405-b", "02/030405-d"], Some(0)),
+            (&["02/030405-b", "02/030405-c", "02/030405-d"], Some(0)),
+            (&["02/030405-b", "02/030405-d", "02/030405-e"], Some(0)),
+            (&["02/030405-b"], Some(0)),
+            (&["02/030406-a"], Some(0)),
+            (&["03/000000-a"], Some(0)),
+        ] {
+            assert_eq!(At::done(Some(&at), &of(objects)), done, "{objects:?}");
+        }
+        assert_eq!(At::done(None, &of(&["01/000000-a"])), Some(0));
+    }
 }

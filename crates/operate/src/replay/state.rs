@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Version of the file's form.
-const FORMAT: &str = "tollgate.replay/1";
+const FORMAT: &str = "tollgate.replay/2";
 /// What the names of files begin and end with, where nothing else is asked for: the act is between.
 const NAME: (&str, &str) = ("tollgate-replay-", ".json");
 /// Files of a folder that are looked into.
@@ -99,11 +99,21 @@ impl State {
     ///
     /// When it does not read, or is none of this version's.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
+        /// Whatever the rest is.
+        #[derive(Deserialize)]
+        struct OfAny {
+            format: String,
+        }
         let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-        let state: Self = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is no state of a replay", file.display()))?;
-        ensure!(state.format == FORMAT, "{} is of another version", file.display());
-        Ok(state)
+        let about = || format!("{} is no state of a replay", file.display());
+        let OfAny { format } = serde_json::from_slice(&text).with_context(about)?;
+        ensure!(
+            format == FORMAT,
+            "{} is of another version, {format}, and this one goes on with {FORMAT} alone: replay the same time anew, by the filters \
+             in it. What was sent has no effect twice",
+            file.display()
+        );
+        serde_json::from_slice(&text).with_context(about)
     }
 
     /// Those in a folder that have a usual name, a hundred at most: of runs that go on, or were stopped.
@@ -160,5 +170,32 @@ impl State {
         let part = file.with_extension("part");
         fs::write(&part, serde_json::to_vec(self)?).with_context(about)?;
         fs::rename(&part, file).with_context(about)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::At, *};
+
+    #[test]
+    fn a_file_of_another_version_is_not_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(State::file_of("0a0b"));
+        let mut state = State::new(Named::default(), Destination::Itself, Filters::default());
+        state.progress.at =
+            Some(At { objects: vec!["webhooks/date=2026-01-02/030405-a".to_owned()], rows: 7 });
+        state.write(&file).unwrap();
+        assert_eq!(State::read(&file).unwrap().progress, state.progress);
+        // As it was when the first member was an object's key, and when it was a second.
+        for at in ["webhooks/date=2026-01-02/030405-a.parquet", "webhooks/date=2026-01-02/030405"] {
+            let mut of_before = serde_json::to_value(&state).unwrap();
+            of_before["format"] = "tollgate.replay/1".into();
+            of_before["progress"]["at"] = serde_json::json!([at, 7]);
+            fs::write(&file, of_before.to_string()).unwrap();
+            let refused = format!("{:#}", State::read(&file).unwrap_err());
+            assert!(refused.contains("another version, tollgate.replay/1"), "{refused}");
+        }
+        fs::write(&file, "{}").unwrap();
+        assert!(format!("{:#}", State::read(&file).unwrap_err()).contains("no state of a replay"));
     }
 }

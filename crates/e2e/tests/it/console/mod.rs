@@ -747,7 +747,7 @@ async fn dead_letters_are_sent_back() {
 
     // What was sent again, past and under way; a replay that was stopped has a file, whose texts are others'.
     let state = json!({
-        "format": "tollgate.replay/1", "acts": ["0a0b"], "from": {}, "to": { "file": format!("day{HOSTILE}.jsonl") },
+        "format": "tollgate.replay/2", "acts": ["0a0b"], "from": {}, "to": { "file": format!("day{HOSTILE}.jsonl") },
         "filters": { "from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z" },
         "progress": { "at": null, "objects": 7, "counts": { "acme": { "accepted": 12 } }, "told": [], "noted": 0 },
     });
