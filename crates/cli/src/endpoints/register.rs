@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 use tollgate_operate::{
     audit::{Act, Reason},
-    provider_api::{ApiKey, Client, Timing, WebhookKey},
+    provider_api::{self, ApiKey, Client, Timing, WebhookKey},
     register::{self, Done, Plan, Step, Stored, Types, Wanted},
 };
 use tollgate_providers::Secret;
@@ -71,8 +71,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let key_text = api.register.as_ref().map_or("", |how| how.key_text.as_str());
     let key = ApiKey::new(KeyText::from_file(&args.api_key_file)?.text());
     let key = key.with_context(|| format!("{} wants {key_text}", api.name))?;
-    let is_sandbox =
-        args.sandbox || endpoint.config().parameters.get("environment").is_some_and(|name| name == "sandbox");
+    let is_sandbox = args.sandbox || provider_api::is_sandbox(endpoint.config());
     let mut client = Client::new(api, key, args.api_url.as_deref(), is_sandbox, Timing::new(clock::now))?;
     let keys = KeyStore::new(&aws);
     let stored = Stored {

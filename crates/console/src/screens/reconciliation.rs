@@ -133,8 +133,7 @@ async fn begin(
     let asked = Asked::of(&aws, &endpoint).await.map_err(wrong)?;
     let plan = asked.plan(from, to, types, now).map_err(wrong)?;
     let url = settings.api_url.clone();
-    let client =
-        asked.client(&aws, url.as_deref(), asked.is_sandbox(), Timing::new(clock)).await.map_err(wrong)?;
+    let client = asked.client(&aws, url.as_deref(), false, Timing::new(clock)).await.map_err(wrong)?;
     let run = Run::new(plan, asked.api.name.clone(), reason);
     let run = Arc::new(run.map_err(|problem| Problem::of(console, SCREEN, &problem))?);
     let going = Arc::clone(&run);

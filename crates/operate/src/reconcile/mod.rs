@@ -69,12 +69,8 @@ impl Asked {
         Ok(Self { endpoint, api })
     }
 
-    /// Whether the endpoint is of the provider's test environment.
-    pub fn is_sandbox(&self) -> bool {
-        self.endpoint.config().parameters.get("environment").is_some_and(|name| name == "sandbox")
-    }
-
-    /// A client of its provider, with the endpoint's key of the provider's API.
+    /// A client of its provider, with the endpoint's key of the provider's API. The provider's test environment is asked where the
+    /// endpoint is of it, or `is_sandbox` says so.
     ///
     /// # Errors
     ///
@@ -111,7 +107,8 @@ impl Asked {
                 self.endpoint.id()
             );
         };
-        Client::new(self.api, ApiKey::new(&value)?, url, is_sandbox || self.is_sandbox(), timing)
+        let is_sandbox = is_sandbox || provider_api::is_sandbox(self.endpoint.config());
+        Client::new(self.api, ApiKey::new(&value)?, url, is_sandbox, timing)
     }
 
     /// The time that is asked for, without what is not settled yet.
