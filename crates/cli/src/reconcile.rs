@@ -130,7 +130,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .await;
     bar.finish_and_clear();
     if let Some(ingestion) = &ingestion {
-        ingestion.end(summary.as_ref().err()).await?;
+        ingestion.end(summary.as_ref()).await?;
     }
     let mut summary = summary?;
     if args.extra && !summary.stopped {

@@ -104,7 +104,7 @@ impl Run {
         };
         let compared = asked.compare(aws, client, &self.plan, &mut listing, &self.stop, each).await;
         if let Some(ingestion) = &ingestion {
-            ingestion.end(compared.as_ref().err()).await?;
+            ingestion.end(compared.as_ref()).await?;
         }
         compared
     }

@@ -4,12 +4,18 @@ use std::{
     collections::BTreeMap,
     io::Write,
     process::{Command, Output, Stdio},
+    sync::atomic::AtomicBool,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tollgate_core::{EndpointConfig, KeepRejected, LedgerKey, Timestamp};
 use tollgate_e2e::Platform;
+use tollgate_lambda::clock;
+use tollgate_operate::{
+    provider_api::{Client, Item, Timing},
+    reconcile::{Asked, Finding, extra::Listing, ingestion::Ingestion},
+};
 use tollgate_pipeline::{
     ports::{Ledger, Secrets},
     retrieved::{self, Sealed},
@@ -20,7 +26,7 @@ use tollgate_testkit::{
     webhook::{KEY, Kind, OTHER_KEY, Payment, Sender, adyen_event_id, config},
 };
 
-use crate::{refusals::refused_and_kept, tool::tollgate};
+use crate::{audit::aws, refusals::refused_and_kept, tool::tollgate};
 
 pub(crate) const API_KEY: &str = "rk_test_reconcile";
 /// Older than what may still be on its way.
@@ -258,6 +264,48 @@ async fn no_sender_can_say_that_an_event_was_retrieved() {
     let answer = platform.invoke("validator", &sealed).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
     platform.until_processed(&[key]).await;
+}
+
+/// Its record says so: the audit and the console show no part for the whole.
+#[tokio::test]
+async fn taking_in_that_is_stopped_is_recorded_as_stopped() {
+    let platform = Platform::open().await;
+    let aws = aws(&platform).await;
+    let (config, _) = endpoint(&platform, "stripe").await;
+    let name = config.id.as_str();
+    let stored = told(&["endpoints", "api-key", name, "--secret-file", "-"], API_KEY);
+    assert!(stored.status.success(), "{stored:?}");
+    let events = ["stopped", "left"].map(|name| Told::of("stripe", &payment(&platform, name))).into();
+    let webhook = json!({ "url": format!("https://x/webhook/{name}"), "enabled_events": ["*"] });
+    let state = State { events, webhooks: vec![webhook], most: Some(1), ..State::default() };
+    let stand_in = StandIn::start("stripe", API_KEY, state);
+    let asked =
+        platform.until("the endpoint is listed", async || Asked::of(&aws, &config.id).await.ok()).await;
+    for is_stopped in [true, false] {
+        let now = clock::now();
+        let from = Timestamp::from_second(now.as_second() - 3_600).unwrap();
+        let plan = asked.plan(from, now, Vec::new(), now).unwrap();
+        let url = stand_in.url();
+        let mut client =
+            asked.client(&aws, Some(url.as_str()), false, Timing::new(clock::now)).await.unwrap();
+        let types = asked.types(&mut client, &plan).await.unwrap();
+        let reason = "their outage".parse().unwrap();
+        let mut ingestion = Ingestion::begin(&aws, clock::now, &plan, &types, &url, reason).await.unwrap();
+        let mut listing = Listing { types, listed: None };
+        let stop = AtomicBool::new(is_stopped);
+        let each = async |client: &mut Client, page: Vec<(Finding, Item)>| {
+            ingestion.page(&asked, client, &page).await
+        };
+        let compared = asked.compare(&aws, &mut client, &plan, &mut listing, &stop, each).await;
+        ingestion.end(compared.as_ref()).await.unwrap();
+        let audit = tollgate(&["audit", "--id", ingestion.act(), "--json"]).output().unwrap();
+        let lines = String::from_utf8(audit.stdout).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ended: Vec<Value> = lines.filter(|record| record["step"] == "ended").collect();
+        let [ended] = ended.as_slice() else { panic!("{ended:?}") };
+        let expected = json!({ "handed": { "taken_in": 1 }, "stopped": is_stopped, "error": null });
+        assert_eq!(ended["details"], expected, "one of two, and then the other");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::{
-    Asked, Finding, Plan, Types,
+    Asked, Finding, Plan, Summary, Types,
     intake::{Handed, Intake},
 };
 use crate::{
@@ -110,14 +110,15 @@ impl Ingestion {
         Ok(())
     }
 
-    /// Records what was done, and what ended it, where something did.
+    /// Records what was done, whether it was stopped, and what ended it, where something did.
     ///
     /// # Errors
     ///
     /// When AWS does not take the record.
-    pub async fn end(&self, problem: Option<&anyhow::Error>) -> anyhow::Result<()> {
-        let problem = problem.map(|problem| format!("{problem:#}"));
-        let details = json!({ "handed": self.handed, "error": problem });
+    pub async fn end(&self, compared: Result<&Summary, &anyhow::Error>) -> anyhow::Result<()> {
+        let stopped = compared.is_ok_and(|summary| summary.stopped);
+        let problem = compared.err().map(|problem| format!("{problem:#}"));
+        let details = json!({ "handed": self.handed, "stopped": stopped, "error": problem });
         self.act.end((self.clock)(), Vec::new(), details).await
     }
 }
