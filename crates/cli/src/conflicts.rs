@@ -7,8 +7,8 @@ use serde_json::json;
 use tollgate_core::{EndpointId, Timestamp};
 use tollgate_operate::{
     audit::Reason,
-    conflicts::{Contested, Decision, Done, Judgement, MOST_LISTED, decide, judge, of, waiting},
-    dlq::forecast::PaymentFacts,
+    conflicts::{Contested, Decision, Done, Found, Judgement, MOST_LISTED, decide, judge, of, waiting},
+    dlq::{MOST, forecast::PaymentFacts},
     way::ClaimOf,
 };
 
@@ -42,6 +42,9 @@ struct List {
     /// Of this endpoint
     #[arg(long)]
     endpoint: Option<String>,
+    /// Dead letters of each queue that are looked at, at most
+    #[arg(long, value_name = "N", default_value_t = MOST)]
+    most: u64,
     /// One JSON object for each
     #[arg(long)]
     json: bool,
@@ -53,6 +56,9 @@ struct List {
 struct Show {
     /// Of the delivery
     webhook_id: String,
+    /// Dead letters of each queue that are looked at, at most
+    #[arg(long, value_name = "N", default_value_t = MOST)]
+    most: u64,
     /// One JSON object for each message
     #[arg(long)]
     json: bool,
@@ -86,6 +92,9 @@ struct Deciding {
     /// Decide it; otherwise only what would be done is said
     #[arg(long, requires = "reason")]
     yes: bool,
+    /// Dead letters of each queue that are looked at, at most
+    #[arg(long, value_name = "N", default_value_t = MOST)]
+    most: u64,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -105,16 +114,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn list(args: List) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
     let endpoint = args.endpoint.map(EndpointId::new).transpose()?;
-    let (all, is_cut) = waiting(&aws, clock::now, endpoint).await?;
+    let found = waiting(&aws, clock::now, endpoint, args.most).await?;
+    let all = &found.all;
     if args.json {
-        for one in &all {
+        for one in all {
             say!("{}", serde_json::to_string(one)?);
         }
     } else if all.is_empty() {
         say!("no delivery contradicts what is known");
     } else {
         let mut table = Table::new(["webhook", "endpoint", "set aside", "days", "event", "stands", "told"]);
-        for one in &all {
+        for one in all {
             for conflict in &one.conflicts {
                 table.row([
                     one.webhook_id.to_string(),
@@ -139,12 +149,19 @@ async fn list(args: List) -> anyhow::Result<ExitCode> {
         }
         show!("{table}");
     }
-    if is_cut {
+    if found.is_full {
         complain!(
             "there are more than the {MOST_LISTED} that were looked into: decide these, or name an endpoint"
         );
     }
+    say_what_was_not_looked_at(&found, args.most);
     Ok(ExitCode::SUCCESS)
+}
+
+fn say_what_was_not_looked_at(found: &Found, most: u64) {
+    for queue in &found.cut {
+        complain!("{queue} has more: of its dead letters {most} were looked at (--most)");
+    }
 }
 
 fn in_short(facts: &PaymentFacts) -> String {
@@ -159,12 +176,14 @@ fn amount(facts: &PaymentFacts) -> String {
 
 async fn show(args: Show) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
-    let all = of(&aws, clock::now, std::slice::from_ref(&args.webhook_id)).await?;
-    if all.is_empty() {
+    let found = of(&aws, clock::now, std::slice::from_ref(&args.webhook_id), args.most).await?;
+    say_what_was_not_looked_at(&found, args.most);
+    if found.all.is_empty() {
         complain!("no dead letter of {} contradicts what is known", args.webhook_id);
-        return Ok(ExitCode::FAILURE);
+        // It may be among those that were not looked at.
+        return Ok(if found.cut.is_empty() { ExitCode::FAILURE } else { ExitCode::from(2) });
     }
-    for one in &all {
+    for one in &found.all {
         if args.json {
             say!("{}", serde_json::to_string(one)?);
         } else {
@@ -237,7 +256,9 @@ fn claim(claim: &ClaimOf) -> String {
 
 async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
-    let all = of(&aws, clock::now, &args.webhooks).await?;
+    let found = of(&aws, clock::now, &args.webhooks, args.most).await?;
+    say_what_was_not_looked_at(&found, args.most);
+    let all = &found.all;
     let missing: Vec<&String> = args
         .webhooks
         .iter()
@@ -247,10 +268,10 @@ async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode>
         complain!("no dead letter of {id} contradicts what is known");
     }
     let Some(reason) = args.reason.filter(|_| args.yes) else {
-        let judgement = judge(&aws, clock::now(), &all, &decision).await?;
+        let judgement = judge(&aws, clock::now(), all, &decision).await?;
         return Ok(told(&judgement, None, !missing.is_empty(), args.json));
     };
-    Ok(match decide(&aws, clock::now, &all, &decision, reason).await? {
+    Ok(match decide(&aws, clock::now, all, &decision, reason, args.most).await? {
         Ok(done) => told(&done.judgement, Some(&done), !missing.is_empty(), args.json),
         Err(judgement) => told(&judgement, None, true, args.json),
     })

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use aws_sdk_sqs::Client;
 use serde::Serialize;
 use serde_json::json;
@@ -23,7 +23,7 @@ use crate::{
     audit::{Act, Reason},
     aws::Aws,
     dlq::{
-        self, Dead, Filter, MOST, Opened, Source,
+        self, Dead, Filter, Opened, Source,
         forecast::{Clock, EventTold, Forecaster, PaymentFacts},
         purge::{self, Purged, purge},
     },
@@ -97,6 +97,17 @@ impl Decision {
     }
 }
 
+/// What was looked for among the dead letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those that were found, the newest first.
+    pub all: Vec<Contested>,
+    /// There are more of them than [`MOST_LISTED`]: the others were not looked into.
+    pub is_full: bool,
+    /// Queues with more dead letters than were looked at: any of those may be one of them.
+    pub cut: Vec<String>,
+}
+
 /// What may be decided, and what may not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Judgement {
@@ -139,7 +150,7 @@ fn filter() -> Filter {
     }
 }
 
-/// Those that wait, of an endpoint or of all; the first [`MOST_LISTED`], and whether there are more.
+/// Those that wait, of an endpoint or of all. `most` dead letters of each queue are looked at.
 ///
 /// # Errors
 ///
@@ -148,37 +159,34 @@ pub async fn waiting(
     aws: &Aws,
     clock: Clock,
     endpoint: Option<EndpointId>,
-) -> anyhow::Result<(Vec<Contested>, bool)> {
+    most: u64,
+) -> anyhow::Result<Found> {
     let filter = Filter { endpoint: endpoint.map(|endpoint| endpoint.to_string()), ..filter() };
-    look(aws, clock, &filter, MOST_LISTED).await
+    look(aws, clock, &filter, most).await
 }
 
-/// Every message of these deliveries that conflicts. An id may be a webhook's, or the provider's of the first event of one.
+/// The messages of these deliveries that conflict. An id may be a webhook's, or the provider's of the first event of one. `most`
+/// dead letters of each queue are looked at.
 ///
 /// # Errors
 ///
 /// When AWS does not answer, or there are more than [`MOST_LISTED`].
-pub async fn of(aws: &Aws, clock: Clock, ids: &[String]) -> anyhow::Result<Vec<Contested>> {
-    let (found, is_cut) = look(aws, clock, &Filter { ids: ids.to_vec(), ..filter() }, MOST_LISTED).await?;
-    anyhow::ensure!(!is_cut, "these ids name more than {MOST_LISTED} dead letters: name fewer");
+pub async fn of(aws: &Aws, clock: Clock, ids: &[String], most: u64) -> anyhow::Result<Found> {
+    let found = look(aws, clock, &Filter { ids: ids.to_vec(), ..filter() }, most).await?;
+    ensure!(!found.is_full, "these ids name more than {MOST_LISTED} dead letters: name fewer");
     Ok(found)
 }
 
-async fn look(
-    aws: &Aws,
-    clock: Clock,
-    filter: &Filter,
-    most: usize,
-) -> anyhow::Result<(Vec<Contested>, bool)> {
+async fn look(aws: &Aws, clock: Clock, filter: &Filter, most: u64) -> anyhow::Result<Found> {
     let sqs = Client::new(&aws.config);
     let mut reader = Reader::of(aws, clock()).await?;
-    let (mut all, mut is_cut) = (Vec::new(), false);
+    let mut looked = Found::default();
     for source in filter.sources() {
         let opened = Opened::of(aws, &sqs, source).await?;
         let mut found: Vec<Dead> = Vec::new();
-        let room = most.saturating_sub(all.len());
+        let room = MOST_LISTED.saturating_sub(looked.all.len());
         let mut is_full = false;
-        let is_more = dlq::look(&sqs, &opened, MOST, |dead| {
+        let is_cut = dlq::look(&sqs, &opened, most, |dead| {
             if filter.wants(&dead.letter(&opened)?) {
                 is_full = found.len() == room;
                 if !is_full {
@@ -188,18 +196,16 @@ async fn look(
             Ok(!is_full)
         })
         .await?;
-        is_cut |= is_full || is_more;
-        if found.is_empty() {
-            continue;
-        }
+        looked.is_full |= is_full;
         for dead in &found {
             // One for each: what one tells decides nothing of another.
             let explained = Forecaster::new(aws, &sqs, clock, source).await?.explain(dead).await;
-            all.extend(reader.read(&opened, dead, explained.events).await?);
+            looked.all.extend(reader.read(&opened, dead, explained.events).await?);
         }
+        looked.cut.extend(is_cut.then_some(opened.name));
     }
-    all.sort_by_key(|one| std::cmp::Reverse(one.set_aside_at));
-    Ok((all, is_cut))
+    looked.all.sort_by_key(|one| std::cmp::Reverse(one.set_aside_at));
+    Ok(looked)
 }
 
 /// Reads the facts that stand.
@@ -362,7 +368,8 @@ fn why_not(contested: &Contested, decision: &Decision, known: &[Known]) -> Optio
     ))
 }
 
-/// Decides what may be decided so: records it, and deletes the messages whose webhooks the archive has. `None`: nothing may.
+/// Decides what may be decided so: records it, and deletes the messages whose webhooks the archive has. Otherwise nothing may be,
+/// and why. `most` dead letters of each queue are looked at to find them again.
 ///
 /// # Errors
 ///
@@ -373,6 +380,7 @@ pub async fn decide(
     all: &[Contested],
     decision: &Decision,
     reason: Reason,
+    most: u64,
 ) -> anyhow::Result<Result<Done, Judgement>> {
     let judgement = judge(aws, clock(), all, decision).await?;
     let is_decided = |one: &&Contested| judgement.decided.contains(&one.webhook_id);
@@ -391,7 +399,7 @@ pub async fn decide(
     let details = json!({ "decision": decision, "conflicts": chosen });
     let mut act = Act::begin(aws, clock(), decision.command(), reason, ids, details).await?;
     let messages = chosen.iter().map(|one| one.message_id.clone()).collect();
-    let plan = purge::Plan { filter: Filter { ids: messages, ..filter() }, most: MOST };
+    let plan = purge::Plan { filter: Filter { ids: messages, ..filter() }, most };
     let purged = purge(aws, clock, &plan, Some(&mut act), &AtomicBool::new(false), |_| {}).await;
     act.end(clock(), Vec::new(), serde_json::to_value(&purged)?)
         .await

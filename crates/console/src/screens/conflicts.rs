@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use tollgate_core::{EndpointId, Timestamp};
 use tollgate_operate::{
     audit::Reason,
-    conflicts::{Conflict, Contested, Decision, Judgement, MOST_LISTED, decide, of, waiting},
-    dlq::forecast::PaymentFacts,
+    conflicts::{Conflict, Contested, Decision, Found, Judgement, MOST_LISTED, decide, of, waiting},
+    dlq::{MOST, forecast::PaymentFacts},
     way::ClaimOf,
 };
 
@@ -28,8 +28,9 @@ pub(crate) async fn conflicts(console: &Arc<Console>, request: &Request) -> Answ
     let endpoint = request.query.some("endpoint").map(EndpointId::new).transpose();
     let endpoint = endpoint.map_err(|wrong| Problem::asked(console, SCREEN, wrong))?;
     let settings = &console.settings;
-    let found = waiting(&settings.aws, settings.clock, endpoint).await;
-    let (all, is_cut) = found.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    let found = waiting(&settings.aws, settings.clock, endpoint, MOST).await;
+    let found = found.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    let all = &found.all;
     let now = (settings.clock)();
     let content = html! {
         div.title { h1 { "Conflicts" }
@@ -45,14 +46,22 @@ pub(crate) async fn conflicts(console: &Arc<Console>, request: &Request) -> Answ
             section.card aria-label="Each of them" {
                 table.rows.cardly {
                     thead { tr { th { "set aside (UTC)" } th { "event" } th { "stands" } th { "told" } th { "endpoint" } th { "delivery" } } }
-                    tbody { @for one in &all { (row(one, now)) } }
+                    tbody { @for one in all { (row(one, now)) } }
                 }
             }
         }
-        @if is_cut { div.note.warn { p { "There are more than these: decide them, or name an endpoint. " (MOST_LISTED) " are looked into at once." } } }
+        @if found.is_full { div.note.warn { p { "There are more than these: decide them, or name an endpoint. " (MOST_LISTED) " are looked into at once." } } }
+        (not_looked_at(&found))
         p { a.button href="/audit?action=conflicts" { "What was decided today" } }
     };
     shows(page(console, "Conflicts", SCREEN, content))
+}
+
+fn not_looked_at(found: &Found) -> Markup {
+    html! {
+        @for queue in &found.cut { div.note.warn { p { (shown(queue)) " has more: of its dead letters " (MOST) " were looked at. "
+            code { "tollgate conflicts list --most N" } " looks at more." } } }
+    }
 }
 
 fn row(one: &Contested, now: Timestamp) -> Markup {
@@ -86,19 +95,23 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let asked = request.query.one("id").to_owned();
     let settings = &console.settings;
-    let all = of(&settings.aws, settings.clock, std::slice::from_ref(&asked)).await.map_err(problem)?;
+    let found =
+        of(&settings.aws, settings.clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
+    let all = &found.all;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Conflicts" } " / one" }
         @match all.first() {
             None => {
                 h1 { "No dead letter of " code { (shown(&asked)) } " contradicts what is known" }
                 div.note { p { "It was decided or deleted, or somebody else looks at it: look again in two minutes." } }
+                (not_looked_at(&found))
             }
             Some(first) => {
                 div.title { h1 { "Which is true?" } strong.verdict.stopped { "conflict" } }
                 p.facts { span { "at " (first.endpoint) } span { "told by " (id(first.webhook_id.as_str())) }
                     a href={ "/webhook/" (first.webhook_id) } { "its way" } }
-                @for contested in &all { @for conflict in &contested.conflicts { (side_by_side(conflict)) } (more(contested)) }
+                @for contested in all { @for conflict in &contested.conflicts { (side_by_side(conflict)) } (more(contested)) }
+                (not_looked_at(&found))
                 @if settings.is_writing { (forms(console, first).map_err(problem)?) }
                 @else { div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
                     code { "tollgate conflicts keep " (first.webhook_id) " --yes --reason TEXT" } "." } } }
@@ -223,9 +236,11 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
         form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let asked = form.one("id").to_owned();
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
-    let all = of(&settings.aws, settings.clock, std::slice::from_ref(&asked)).await.map_err(problem)?;
-    let done = decide(&settings.aws, settings.clock, &all, &decision, reason).await.map_err(problem)?;
-    let done = done.map_err(|judgement| refused(&why_not(&judgement, &asked)))?;
+    let found =
+        of(&settings.aws, settings.clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
+    let done =
+        decide(&settings.aws, settings.clock, &found.all, &decision, reason, MOST).await.map_err(problem)?;
+    let done = done.map_err(|judgement| refused(&why_not(&judgement, &asked, &found)))?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Conflicts" } " / decided" }
         div.title { h1 { "Decided" } @if done.is_whole() { strong.verdict.done { "done" } } @else { strong.verdict.stopped { "not all" } } }
@@ -235,16 +250,18 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
         }
         @for kept in &done.purged.kept { div.note.bad { p { (shown(&kept.why)) } } }
         @if let Some(error) = &done.purged.error { div.note.bad { p { (shown(error)) } } }
+        (not_looked_at(&found))
         p { "Recorded as " a href={ "/audit?id=" (done.act) } { (done.act) } "." }
         p { a.button href=(SCREEN) { "What is to be decided now" } }
     };
     shows(page(console, "Decided", SCREEN, content))
 }
 
-fn why_not(judgement: &Judgement, asked: &str) -> String {
+fn why_not(judgement: &Judgement, asked: &str, found: &Found) -> String {
     let whys: Vec<&str> = judgement.refused.iter().map(|(_, why)| why.as_str()).collect();
-    if whys.is_empty() {
-        return format!("no dead letter of {asked} contradicts what is known");
+    if !whys.is_empty() {
+        return whys.join("; ");
     }
-    whys.join("; ")
+    let of = if found.cut.is_empty() { String::new() } else { format!(" of the {MOST} that were looked at") };
+    format!("no dead letter{of} is of {asked} and contradicts what is known")
 }

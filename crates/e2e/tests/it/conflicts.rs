@@ -77,6 +77,18 @@ async fn an_operator_says_which_facts_are_true_and_no_effect_is_doubled() {
     let table = said(&conflicts(&["show", &right]));
     assert!(table.contains("49.90 USD") && table.contains("1.00 USD") && table.contains("yes"), "{table}");
 
+    // What was not looked at is said, and is not taken for more than may be named.
+    let cut = conflicts(&["list", "--most", "1"]);
+    assert!(cut.status.success() && said(&cut).contains("has more: of its dead letters 1"), "{cut:?}");
+    for id in [right.as_str(), "wh_01M8F76DPXW5E2EJGS5YY0C9DM"] {
+        let shown = conflicts(&["show", id, "--most", "1"]);
+        let is_seen = !shown.stdout.is_empty();
+        assert_eq!(shown.status.code(), Some(if is_seen { 0 } else { 2 }), "{id}: {shown:?}");
+        let said = said(&shown);
+        assert!(said.contains("has more: of its dead letters 1") && !said.contains("name fewer"), "{said}");
+        assert!(!is_seen || id == right, "{said}");
+    }
+
     // Nothing is deleted that the archive lacks, nothing is done before it is said, and nothing is taken that no event of its
     // own has told.
     can_be_decided(&platform, &[&wrong, &right]).await;
