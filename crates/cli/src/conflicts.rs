@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
-use tollgate_core::{EndpointId, Timestamp};
+use tollgate_core::{EndpointId, Timestamp, WebhookId};
 use tollgate_operate::{
     audit::Reason,
     conflicts::{Contested, Decision, Done, Found, Judgement, MOST_LISTED, decide, judge, of, waiting},
@@ -16,7 +16,7 @@ use crate::{
     clock,
     dlq::{brief, days_left},
     table::Table,
-    target::Target,
+    target::{Target, webhook_id},
 };
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,8 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Show {
     /// Of the delivery
-    webhook_id: String,
+    #[arg(value_parser = webhook_id)]
+    webhook_id: WebhookId,
     /// Dead letters of each queue that are looked at, at most
     #[arg(long, value_name = "N", default_value_t = MOST)]
     most: u64,
@@ -84,8 +85,8 @@ struct Take {
 #[derive(Debug, clap::Args)]
 struct Deciding {
     /// The deliveries that contradict what is known
-    #[arg(value_name = "WEBHOOK_ID", required = true)]
-    webhooks: Vec<String>,
+    #[arg(value_name = "WEBHOOK_ID", required = true, value_parser = webhook_id)]
+    webhooks: Vec<WebhookId>,
     /// Why; it is kept with the record of who decided it
     #[arg(long, requires = "yes")]
     reason: Option<Reason>,
@@ -235,7 +236,7 @@ fn cells(facts: &PaymentFacts) -> [(&'static str, String); 5] {
 
 fn claim(claim: &ClaimOf) -> String {
     let by = |webhook_id: &Option<_>| {
-        webhook_id.as_ref().map_or_else(String::new, |id: &tollgate_core::WebhookId| format!(" by {id}"))
+        webhook_id.as_ref().map_or_else(String::new, |id: &WebhookId| format!(" by {id}"))
     };
     let at = |since: &Timestamp| brief(*since);
     match claim {
@@ -259,11 +260,8 @@ async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode>
     let found = of(&aws, clock::now, &args.webhooks, args.most).await?;
     say_what_was_not_looked_at(&found, args.most);
     let all = &found.all;
-    let missing: Vec<&String> = args
-        .webhooks
-        .iter()
-        .filter(|id| !all.iter().any(|one| one.webhook_id.as_str() == id.as_str()))
-        .collect();
+    let missing: Vec<&WebhookId> =
+        args.webhooks.iter().filter(|id| !all.iter().any(|one| one.webhook_id == **id)).collect();
     for id in &missing {
         complain!("no dead letter of {id} contradicts what is known");
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tollgate_core::EndpointId;
+use tollgate_core::{EndpointId, WebhookId};
 use tollgate_operate::aws::{Aws, Place, Platform};
 
 /// Where the environment is.
@@ -43,6 +43,11 @@ impl Target {
     pub(crate) fn platform(&self) -> anyhow::Result<Option<Platform>> {
         self.platform.as_deref().map(Platform::read).transpose()
     }
+}
+
+/// A webhook's id, as it is typed.
+pub(crate) fn webhook_id(text: &str) -> Result<WebhookId, String> {
+    WebhookId::parse(text).ok_or_else(|| "a webhook's id is wanted: wh_ and 26 letters and digits".to_owned())
 }
 
 /// An endpoint's name, as it is typed.

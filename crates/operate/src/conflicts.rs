@@ -165,14 +165,17 @@ pub async fn waiting(
     look(aws, clock, &filter, most).await
 }
 
-/// The messages of these deliveries that conflict. An id may be a webhook's, or the provider's of the first event of one. `most`
-/// dead letters of each queue are looked at.
+/// The messages of these deliveries that conflict. What is set aside names its delivery, and of its events none: the reason has the
+/// place of their id. `most` dead letters of each queue are looked at.
 ///
 /// # Errors
 ///
-/// When AWS does not answer, or there are more than [`MOST_LISTED`].
-pub async fn of(aws: &Aws, clock: Clock, ids: &[String], most: u64) -> anyhow::Result<Found> {
-    let found = look(aws, clock, &Filter { ids: ids.to_vec(), ..filter() }, most).await?;
+/// When no delivery is named, AWS does not answer, or there are more than [`MOST_LISTED`].
+pub async fn of(aws: &Aws, clock: Clock, ids: &[WebhookId], most: u64) -> anyhow::Result<Found> {
+    // A filter without ids wants every one.
+    ensure!(!ids.is_empty(), "no delivery is named");
+    let ids = ids.iter().map(ToString::to_string).collect();
+    let found = look(aws, clock, &Filter { ids, ..filter() }, most).await?;
     ensure!(!found.is_full, "these ids name more than {MOST_LISTED} dead letters: name fewer");
     Ok(found)
 }

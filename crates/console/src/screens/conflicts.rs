@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use tollgate_core::{EndpointId, Timestamp};
+use tollgate_core::{EndpointId, Timestamp, WebhookId};
 use tollgate_operate::{
     audit::Reason,
     conflicts::{Conflict, Contested, Decision, Found, Judgement, MOST_LISTED, decide, of, waiting},
@@ -12,7 +12,7 @@ use tollgate_operate::{
 };
 
 use crate::{
-    http::Request,
+    http::{Fields, Request},
     page::{
         Answer, Problem, amount, id, id_link, page, quoted, shown, shows, span, time, webhook_link, words,
     },
@@ -90,10 +90,17 @@ fn in_short(facts: &PaymentFacts) -> String {
     facts.amount.as_ref().map_or(what.clone(), |money| format!("{what}, {}", amount(money)))
 }
 
+/// The delivery that is named.
+fn delivery(console: &Arc<Console>, fields: &Fields) -> Result<WebhookId, Problem> {
+    let text = fields.one("id");
+    WebhookId::parse(text)
+        .ok_or_else(|| Problem::asked(console, SCREEN, format!("{text} is no webhook's id")))
+}
+
 /// One delivery: its facts beside those that stand.
 pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
-    let asked = request.query.one("id").to_owned();
+    let asked = delivery(console, &request.query)?;
     let settings = &console.settings;
     let found =
         of(&settings.aws, settings.clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
@@ -102,7 +109,7 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Conflicts" } " / one" }
         @match all.first() {
             None => {
-                h1 { "No dead letter of " code { (shown(&asked)) } " contradicts what is known" }
+                h1 { "No dead letter of " code { (asked) } " contradicts what is known" }
                 div.note { p { "It was decided or deleted, or somebody else looks at it: look again in two minutes." } }
                 (not_looked_at(&found))
             }
@@ -160,7 +167,7 @@ fn cells(facts: &PaymentFacts) -> [(&'static str, String); 5] {
 }
 
 fn claim(claim: &ClaimOf) -> Markup {
-    let by = |webhook_id: &Option<tollgate_core::WebhookId>| {
+    let by = |webhook_id: &Option<WebhookId>| {
         html! { @if let Some(webhook_id) = webhook_id { ", by " (webhook_link(webhook_id.as_str())) } }
     };
     match claim {
@@ -234,13 +241,13 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
     }
     let reason: Reason =
         form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
-    let asked = form.one("id").to_owned();
+    let asked = delivery(console, form)?;
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let found =
         of(&settings.aws, settings.clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
     let done =
         decide(&settings.aws, settings.clock, &found.all, &decision, reason, MOST).await.map_err(problem)?;
-    let done = done.map_err(|judgement| refused(&why_not(&judgement, &asked, &found)))?;
+    let done = done.map_err(|judgement| refused(&why_not(&judgement, asked, &found)))?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Conflicts" } " / decided" }
         div.title { h1 { "Decided" } @if done.is_whole() { strong.verdict.done { "done" } } @else { strong.verdict.stopped { "not all" } } }
@@ -257,7 +264,7 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
     shows(page(console, "Decided", SCREEN, content))
 }
 
-fn why_not(judgement: &Judgement, asked: &str, found: &Found) -> String {
+fn why_not(judgement: &Judgement, asked: WebhookId, found: &Found) -> String {
     let whys: Vec<&str> = judgement.refused.iter().map(|(_, why)| why.as_str()).collect();
     if !whys.is_empty() {
         return whys.join("; ");

@@ -77,6 +77,20 @@ async fn an_operator_says_which_facts_are_true_and_no_effect_is_doubled() {
     let table = said(&conflicts(&["show", &right]));
     assert!(table.contains("49.90 USD") && table.contains("1.00 USD") && table.contains("yes"), "{table}");
 
+    // A delivery is named by its own id alone: not by its message's, the reason, or the event's.
+    let letters = tollgate(&["dlq", "show", &right, "--json"]).output().unwrap();
+    let letter: Value = serde_json::from_slice(&letters.stdout).unwrap();
+    let message = letter["message_id"].as_str().unwrap();
+    for id in [message, "conflicting_facts", &first] {
+        for command in [&["show", id][..], &["keep", id]] {
+            let refused = conflicts(command);
+            assert!(
+                refused.status.code() == Some(2) && said(&refused).contains("a webhook's id"),
+                "{id}: {refused:?}"
+            );
+        }
+    }
+
     // What was not looked at is said, and is not taken for more than may be named.
     let cut = conflicts(&["list", "--most", "1"]);
     assert!(cut.status.success() && said(&cut).contains("has more: of its dead letters 1"), "{cut:?}");
