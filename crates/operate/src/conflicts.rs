@@ -117,6 +117,21 @@ pub struct Judgement {
     pub refused: Vec<(WebhookId, String)>,
 }
 
+impl Judgement {
+    /// Of a delivery with several messages all are decided, or none.
+    fn of(each: Vec<(WebhookId, Option<String>)>) -> Self {
+        let mut judgement = Self::default();
+        for (webhook_id, why_not) in &each {
+            match why_not {
+                Some(why) => judgement.refused.push((*webhook_id, why.clone())),
+                None if each.iter().any(|(other, why_not)| other == webhook_id && why_not.is_some()) => {}
+                None => judgement.decided.push(*webhook_id),
+            }
+        }
+        judgement
+    }
+}
+
 /// What deciding did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Done {
@@ -327,7 +342,7 @@ pub async fn judge(
     decision: &Decision,
 ) -> anyhow::Result<Judgement> {
     let (tables, archive) = (Tables::of(aws, now), Archive::of(aws).await?);
-    let mut judgement = Judgement::default();
+    let mut each = Vec::new();
     for contested in all {
         let known = match decision {
             Decision::Keep => Vec::new(),
@@ -341,12 +356,9 @@ pub async fn judge(
         if why_not.is_none() && archive.of_webhook(&contested.webhook_id).await?.rows.is_empty() {
             why_not = Some("it is not in the archive: look again in some minutes".to_owned());
         }
-        match why_not {
-            None => judgement.decided.push(contested.webhook_id),
-            Some(why) => judgement.refused.push((contested.webhook_id, why)),
-        }
+        each.push((contested.webhook_id, why_not));
     }
-    Ok(judgement)
+    Ok(Judgement::of(each))
 }
 
 fn why_not(contested: &Contested, decision: &Decision, known: &[Known]) -> Option<String> {
@@ -387,10 +399,7 @@ pub async fn decide(
 ) -> anyhow::Result<Result<Done, Judgement>> {
     let judgement = judge(aws, clock(), all, decision).await?;
     let is_decided = |one: &&Contested| judgement.decided.contains(&one.webhook_id);
-    // Of a delivery with several messages all are decided, or none.
-    let is_refused =
-        |one: &&Contested| judgement.refused.iter().any(|(webhook, _)| *webhook == one.webhook_id);
-    let chosen: Vec<&Contested> = all.iter().filter(is_decided).filter(|one| !is_refused(one)).collect();
+    let chosen: Vec<&Contested> = all.iter().filter(is_decided).collect();
     if chosen.is_empty() {
         return Ok(Err(judgement));
     }
@@ -408,4 +417,29 @@ pub async fn decide(
         .await
         .context("the messages were deleted")?;
     Ok(Ok(Done { judgement, purged, act: act.name().to_owned() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(number: u128) -> WebhookId {
+        WebhookId::new(Timestamp::UNIX_EPOCH, number)
+    }
+
+    #[test]
+    fn of_a_delivery_with_several_messages_all_are_decided_or_none() {
+        let why = || Some("it is not in the archive".to_owned());
+        let (one, other) = (delivery(1), delivery(2));
+        for (each, decided, refused) in [
+            (vec![(one, None), (one, None), (other, why())], vec![one, one], vec![other]),
+            (vec![(one, None), (one, why()), (other, None)], vec![other], vec![one]),
+            (vec![(one, why()), (one, None)], vec![], vec![one]),
+        ] {
+            let judgement = Judgement::of(each.clone());
+            let not: Vec<WebhookId> =
+                judgement.refused.into_iter().map(|(webhook_id, _)| webhook_id).collect();
+            assert_eq!((judgement.decided, not), (decided, refused), "{each:?}");
+        }
+    }
 }
