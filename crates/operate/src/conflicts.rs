@@ -268,13 +268,9 @@ impl Reader {
         };
         let keys: Vec<LedgerKey> = events.iter().map(|event| event.key.clone()).collect();
         let claims = self.tables.claims(&keys).await?;
-        for event in events {
-            if event.refused != Some(REASON) {
-                if !event.is_done {
-                    contested.needed_by.push(event.id);
-                }
-                continue;
-            }
+        let (contradicting, needed_by) = parted(events);
+        contested.needed_by = needed_by;
+        for event in contradicting {
             let known = claims.get(&event.key);
             let (stands, notes) = self.stands(&contested, &event, known).await;
             contested.notes.extend(notes);
@@ -318,6 +314,13 @@ impl Reader {
         }
         (None, notes)
     }
+}
+
+/// The events of a message that contradict a claim, and which others still need it.
+fn parted(events: Vec<EventTold>) -> (Vec<EventTold>, Vec<EventId>) {
+    let (contradicting, others): (Vec<EventTold>, Vec<EventTold>) =
+        events.into_iter().partition(|event| event.refused == Some(REASON));
+    (contradicting, others.iter().filter(|event| !event.is_done).map(|event| event.id).collect())
 }
 
 fn facts(event: &PaymentEvent<'_>) -> PaymentFacts {
@@ -421,10 +424,86 @@ pub async fn decide(
 
 #[cfg(test)]
 mod tests {
+    use tollgate_core::{EventType, Facts};
+
     use super::*;
 
     fn delivery(number: u128) -> WebhookId {
         WebhookId::new(Timestamp::UNIX_EPOCH, number)
+    }
+
+    fn told(id: &str, refused: Option<&'static str>, is_done: bool) -> EventTold {
+        let endpoint = EndpointId::new("acme").unwrap();
+        let key = LedgerKey::new(&endpoint, id);
+        let facts = Facts::new(id, "payment", EventType::PaymentSucceeded);
+        EventTold {
+            id: EventId::new(&endpoint, id),
+            facts: PaymentFacts {
+                kind: facts.kind,
+                transaction_id: "pay_1".to_owned(),
+                movement_id: "pay_1".to_owned(),
+                amount: None,
+                occurred_at: Timestamp::UNIX_EPOCH,
+            },
+            claim: key.as_str().to_owned(),
+            refused,
+            is_behind: None,
+            key,
+            fingerprint: facts.fingerprint(),
+            is_done,
+        }
+    }
+
+    fn contested(events: Vec<EventTold>) -> Contested {
+        let (contradicting, needed_by) = parted(events);
+        let conflict = |event: EventTold| Conflict {
+            provider_event_id: "first".to_owned(),
+            event_id: event.id,
+            claim: ClaimOf::Forgotten,
+            stands: None,
+            told: event.facts.clone(),
+            event,
+        };
+        Contested {
+            webhook_id: delivery(1),
+            endpoint: EndpointId::new("acme").unwrap(),
+            queue: "webhook-intake-dlq".to_owned(),
+            set_aside_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            conflicts: contradicting.into_iter().map(conflict).collect(),
+            needed_by,
+            notes: Vec::new(),
+            message_id: "m1".to_owned(),
+        }
+    }
+
+    /// Its message is the only one of the event that is not processed: deleting it would lose that.
+    #[test]
+    fn a_message_that_another_event_needs_is_not_decided() {
+        let contradicts = || told("first", Some(REASON), false);
+        for (other, is_needed) in [
+            (told("second", None, false), true),
+            (told("second", Some("altered"), false), true),
+            (told("second", None, true), false),
+        ] {
+            let id = other.id.to_string();
+            let contested = contested(vec![contradicts(), other]);
+            assert_eq!(contested.conflicts.len(), 1);
+            // An event of its own tells what contradicts, so `take` has no other reason to refuse.
+            let known = Known {
+                state: LedgerState::Processed,
+                webhook_id: None,
+                received_at: Timestamp::UNIX_EPOCH,
+                fingerprint: contested.conflicts[0].event.fingerprint.to_string(),
+                terms: None,
+                is_aside: false,
+            };
+            for decision in [Decision::Keep, Decision::Take(vec!["corrected".to_owned()])] {
+                let refused = why_not(&contested, &decision, std::slice::from_ref(&known));
+                assert_eq!(refused.is_some(), is_needed, "{decision:?}: {refused:?}");
+                assert!(refused.is_none_or(|why| why.contains(&id)), "it says which");
+            }
+        }
     }
 
     #[test]
