@@ -4,10 +4,7 @@
 //! name us as its host (a name that a foreign site had resolved to this machine is another one), come from no other site, and
 //! have the session's cookie; one that does something must also have a token that was given out with its form and is used once.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard},
-};
+use std::{collections::VecDeque, sync::Mutex};
 
 use anyhow::Context;
 use hyper::{
@@ -15,6 +12,8 @@ use hyper::{
     header::{COOKIE, HOST, HeaderName, ORIGIN},
 };
 use subtle::ConstantTimeEq;
+
+use crate::begun::held;
 
 /// Where the printed address leads.
 pub(crate) const OPEN: &str = "open";
@@ -108,11 +107,6 @@ impl Guard {
         }
         None
     }
-}
-
-/// A lock whose holder ended early still holds a whole value.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Compares secrets in a time that says nothing of them.

@@ -5,6 +5,7 @@
 mod answer;
 mod assets;
 mod begun;
+mod forms;
 mod guard;
 mod http;
 mod page;

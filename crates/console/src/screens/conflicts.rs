@@ -12,6 +12,7 @@ use tollgate_operate::{
 };
 
 use crate::{
+    forms,
     http::{Fields, Request},
     page::{
         Answer, Problem, amount, id, id_link, page, quoted, shown, shows, span, time, webhook_link, words,
@@ -231,14 +232,8 @@ pub(crate) async fn take(console: &Arc<Console>, request: &Request) -> Answer {
 
 async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, decision: Decision) -> Answer {
     let form = &request.form;
-    let refused = |text: &str| Problem::refused(console, SCREEN, text);
+    forms::writes(console, SCREEN, act, form)?;
     let settings = &console.settings;
-    if !settings.is_writing {
-        return Err(refused("This console only reads: it was started without --write."));
-    }
-    if !console.guard.takes_form(act, form.one("token")) {
-        return Err(refused("The page is too old, or was sent before. Open it again."));
-    }
     let reason: Reason =
         form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let asked = delivery(console, form)?;
@@ -247,7 +242,8 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
         of(&settings.aws, settings.clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
     let done =
         decide(&settings.aws, settings.clock, &found.all, &decision, reason, MOST).await.map_err(problem)?;
-    let done = done.map_err(|judgement| refused(&why_not(&judgement, asked, &found)))?;
+    let done =
+        done.map_err(|judgement| Problem::refused(console, SCREEN, &why_not(&judgement, asked, &found)))?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Conflicts" } " / decided" }
         div.title { h1 { "Decided" } @if done.is_whole() { strong.verdict.done { "done" } } @else { strong.verdict.stopped { "not all" } } }

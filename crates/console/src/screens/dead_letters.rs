@@ -18,7 +18,7 @@ use tollgate_operate::{
 
 use crate::{
     begun::Begun,
-    guard::is_same,
+    forms,
     http::{Fields, Request, see},
     page::{Answer, Problem, id_link, json, many, page, quoted, shown, shows, span, time, words},
     redriving::Redrive,
@@ -229,13 +229,7 @@ fn foretold(outlook: &Outlook) -> Markup {
 /// Begins a redrive.
 pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
     let form = &request.form;
-    let refused = |text: &str| Problem::refused(console, SCREEN, text);
-    if !console.settings.is_writing {
-        return Err(refused("This console only reads: it was started without --write."));
-    }
-    if !console.guard.takes_form(REDRIVE, form.one("token")) {
-        return Err(refused("The page is too old, or was sent before. Open it again."));
-    }
+    forms::writes(console, SCREEN, REDRIVE, form)?;
     let wrong = |text: &str| Problem::asked(console, SCREEN, text);
     let rate = form.one("rate").parse().ok().filter(|rate| (1..=FASTEST).contains(rate));
     let limit = form.some("limit").map(str::parse::<u64>).transpose();
@@ -251,7 +245,9 @@ pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
     let settings = &console.settings;
     match console.redrives.redrive(settings.aws.clone(), settings.clock, plan, reason, watch).await {
         Ok(Some(number)) => Ok(see(&format!("{SCREEN}/runs/{number}"))),
-        Ok(None) => Err(refused("Another redrive is under way: one after the other.")),
+        Ok(None) => {
+            Err(Problem::refused(console, SCREEN, "Another redrive is under way: one after the other."))
+        }
         Err(problem) => Err(Problem::of(console, SCREEN, &problem)),
     }
 }
@@ -342,9 +338,7 @@ pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) ->
     let Some(run) = console.redrives.one(number) else {
         return Err(Problem::nothing(console));
     };
-    if !is_same(&run.cancel, request.form.one("token")) {
-        return Err(Problem::refused(console, SCREEN, "The form is none of this redrive's."));
-    }
+    forms::ends(console, SCREEN, &run.cancel, &request.form)?;
     run.stop();
     Ok(see(&format!("{SCREEN}/runs/{number}")))
 }

@@ -19,7 +19,7 @@ use tollgate_providers::Endpoint;
 use super::webhooks::{cell, file};
 use crate::{
     begun::Begun,
-    guard::is_same,
+    forms,
     http::{Request, see},
     page::{Answer, Problem, id_link, many, page, quoted, shown, shows, time, webhook_link},
     plot,
@@ -97,31 +97,20 @@ fn verdict_of(run: &Run) -> Markup {
 
 /// Begins one.
 pub(crate) async fn ask(console: &Arc<Console>, request: &Request) -> Answer {
-    begin(console, request, ASK, None).await
+    forms::asks(console, SCREEN, ASK, &request.form)?;
+    begin(console, request, None).await
 }
 
 /// Begins one that has taken in what is missing.
 pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer {
-    if !console.settings.is_writing {
-        let why = "This console only reads: it was started without --write.";
-        return Err(Problem::refused(console, SCREEN, why));
-    }
+    forms::writes(console, SCREEN, INGEST, &request.form)?;
     let reason = request.form.one("reason").parse::<Reason>();
     let reason = reason.map_err(|error| Problem::asked(console, SCREEN, error))?;
-    begin(console, request, INGEST, Some(reason)).await
+    begin(console, request, Some(reason)).await
 }
 
-async fn begin(
-    console: &Arc<Console>,
-    request: &Request,
-    act: &'static str,
-    reason: Option<Reason>,
-) -> Answer {
+async fn begin(console: &Arc<Console>, request: &Request, reason: Option<Reason>) -> Answer {
     let form = &request.form;
-    let refused = |text: &str| Problem::refused(console, SCREEN, text);
-    if !console.guard.takes_form(act, form.one("token")) {
-        return Err(refused("The page is too old, or was sent before. Open it again."));
-    }
     let settings = &console.settings;
     let (aws, clock) = (settings.aws.clone(), settings.clock);
     let now = clock();
@@ -139,7 +128,8 @@ async fn begin(
     let going = Arc::clone(&run);
     let going = async move { going.go(&aws, clock, &asked, client).await };
     let number = console.reconciliations.begin(run, going);
-    let number = number.ok_or_else(|| refused("Another one goes on: one after the other."))?;
+    let number = number
+        .ok_or_else(|| Problem::refused(console, SCREEN, "Another one goes on: one after the other."))?;
     Ok(see(&format!("{SCREEN}/runs/{number}")))
 }
 
@@ -304,9 +294,7 @@ fn findings(run: &Run, kept: &[Finding]) -> Markup {
 /// Has it end.
 pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) -> Answer {
     let run = console.reconciliations.one(number).ok_or_else(|| Problem::nothing(console))?;
-    if !is_same(&run.cancel, request.form.one("token")) {
-        return Err(Problem::refused(console, SCREEN, "The form is none of this one's."));
-    }
+    forms::ends(console, SCREEN, &run.cancel, &request.form)?;
     run.stop();
     Ok(see(&format!("{SCREEN}/runs/{}", quoted(number))))
 }

@@ -15,6 +15,7 @@ use tollgate_operate::{
 use tollgate_pipeline::rejected::{Name, Verdict};
 
 use crate::{
+    forms,
     http::{Fields, Request},
     page::{
         Answer, CREDENTIALS, Problem, ago, id, json, many, page, quoted, shown, shows, time, webhook_link,
@@ -161,13 +162,7 @@ fn form(console: &Console, filter: &Filter, token: &str, count: usize) -> Markup
 
 /// Takes in what is genuine of the first of those that are wanted.
 pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer {
-    let refused = |text: &str| Problem::refused(console, SCREEN, text);
-    if !console.settings.is_writing {
-        return Err(refused("This console only reads: it was started without --write."));
-    }
-    if !console.guard.takes_form(INGEST, request.form.one("token")) {
-        return Err(refused("The page is too old, or was sent before. Open it again."));
-    }
+    forms::writes(console, SCREEN, INGEST, &request.form)?;
     let reason: Reason =
         request.form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let filter = filter(console, &Fields::read(request.form.one("filter")))?;

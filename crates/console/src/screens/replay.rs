@@ -15,7 +15,7 @@ use tollgate_operate::{
 
 use crate::{
     begun::{Begun, held},
-    guard::is_same,
+    forms,
     http::{Fields, Request, see},
     page::{Answer, Problem, many, page, quoted, shown, shows, time, webhook_link},
     replaying::{Became, FASTEST, Replay, foresee},
@@ -108,14 +108,7 @@ fn look(one: &Became, what: &str) -> (&'static str, &'static str) {
 /// Begins it.
 pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
     let form = &request.form;
-    let refused = |text: &str| Problem::refused(console, SCREEN, text);
-    let settings = &console.settings;
-    if !settings.is_writing {
-        return Err(refused("This console only reads: it was started without --write."));
-    }
-    if !console.guard.takes_form(REPLAY, form.one("token")) {
-        return Err(refused("The page is too old, or was sent before. Open it again."));
-    }
+    forms::writes(console, SCREEN, REPLAY, form)?;
     let chosen = chosen(console, form)?;
     let rate = form.one("rate").parse().ok().filter(|rate| (1..=FASTEST).contains(rate));
     let rate = rate.ok_or_else(|| {
@@ -125,7 +118,7 @@ pub(crate) async fn begin(console: &Arc<Console>, request: &Request) -> Answer {
         form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     match start(console, chosen, rate, reason).await {
         Ok(Some(number)) => Ok(see(&format!("{OWN}/{number}"))),
-        Ok(None) => Err(refused("Another replay goes on: one after the other.")),
+        Ok(None) => Err(Problem::refused(console, SCREEN, "Another replay goes on: one after the other.")),
         Err(problem) => Err(Problem::of(console, SCREEN, &problem)),
     }
 }
@@ -191,9 +184,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
 /// Has it end.
 pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) -> Answer {
     let run = console.replays.one(number).ok_or_else(|| Problem::nothing(console))?;
-    if !is_same(&run.cancel, request.form.one("token")) {
-        return Err(Problem::refused(console, SCREEN, "The form is none of this replay's."));
-    }
+    forms::ends(console, SCREEN, &run.cancel, &request.form)?;
     run.stop();
     Ok(see(&format!("{OWN}/{}", quoted(number))))
 }

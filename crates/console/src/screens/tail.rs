@@ -8,7 +8,7 @@ use tollgate_operate::listen::Asked;
 
 use crate::{
     begun::Begun,
-    guard::is_same,
+    forms,
     http::{Request, see},
     page::{Answer, Problem, amount, id_link, page, quoted, shown, shows, time, webhook_link, words},
     state::Console,
@@ -106,10 +106,7 @@ fn row(event: &PaymentEvent<'_>) -> Markup {
 /// Begins to listen.
 pub(crate) fn listen(console: &Arc<Console>, request: &Request) -> Answer {
     let form = &request.form;
-    let refused = |text: &str| Problem::refused(console, SCREEN, text);
-    if !console.guard.takes_form(LISTEN, form.one("token")) {
-        return Err(refused("The page is too old, or was sent before. Open it again."));
-    }
+    forms::asks(console, SCREEN, LISTEN, form)?;
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let (aws, clock) = (console.settings.aws.clone(), console.settings.clock);
     let all = |name: &str| form.one(name).split_whitespace().map(str::to_owned).collect();
@@ -117,16 +114,14 @@ pub(crate) fn listen(console: &Arc<Console>, request: &Request) -> Answer {
     let tail = Arc::new(Tail::new(asked, clock()).map_err(problem)?);
     let going = Arc::clone(&tail);
     let begun = console.tails.begin(tail, async move { going.go(&aws, clock).await });
-    begun.ok_or_else(|| refused("Another one listens: end it first."))?;
+    begun.ok_or_else(|| Problem::refused(console, SCREEN, "Another one listens: end it first."))?;
     Ok(see(OWN))
 }
 
 /// Has it end.
 pub(crate) fn cancel(console: &Arc<Console>, request: &Request) -> Answer {
     let tail = console.tails.last().ok_or_else(|| Problem::nothing(console))?;
-    if !is_same(&tail.cancel, request.form.one("token")) {
-        return Err(Problem::refused(console, SCREEN, "The form is none of this one's."));
-    }
+    forms::ends(console, SCREEN, &tail.cancel, &request.form)?;
     tail.stop();
     Ok(see(OWN))
 }

@@ -15,6 +15,7 @@ use tollgate_operate::search::{
 };
 
 use crate::{
+    forms,
     http::{Fields, Request, Response, see, with},
     page::{Answer, Problem, id_link, many, outcome, page, quoted, shown, shows, webhook_link, words},
     plot,
@@ -146,9 +147,7 @@ pub(super) fn file(kind: &'static str, name: &str, text: String) -> anyhow::Resu
 /// Keeps filters under a name.
 pub(crate) async fn save(console: &Arc<Console>, request: &Request) -> Answer {
     let form = &request.form;
-    if !console.guard.takes_form(SAVE, form.one("token")) {
-        return Err(Problem::refused(console, SCREEN, "The page is too old. Open it again."));
-    }
+    forms::asks(console, SCREEN, SAVE, form)?;
     let address = form.one("filters");
     let filters = filters(&Fields::read(address.split_once('?').map_or("", |(_, query)| query)));
     let asked = |wrong| Problem::asked(console, SCREEN, wrong);
