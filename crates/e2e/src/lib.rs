@@ -47,6 +47,8 @@ pub struct Answer {
     pub status: u16,
     /// By name, in lower case.
     pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub text: String,
     /// Its JSON; null where it is none.
     pub body: Value,
 }
@@ -293,7 +295,8 @@ impl Platform {
         let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
         let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned(), body }
     }
 
     /// Everything in a queue, by the output that holds its URL. Payment events of this test are checked against their

@@ -10,6 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use tollgate_core::{EndpointConfig, EndpointId, KeepRejected, LedgerKey, Timestamp, id::hex_sha256};
 use tollgate_e2e::Platform;
+use tollgate_providers::Headers;
 use tollgate_testkit::{
     provider_api::{StandIn, State, Told},
     webhook::{KEY, OTHER_KEY, Payment, Sender, config},
@@ -110,18 +111,55 @@ async fn only_the_browser_that_was_let_in_sees_anything() {
     ] {
         assert_eq!(asks("GET", "/audit", &[("cookie", cookie), foreign]).await.status, 403, "{foreign:?}");
     }
-    // What does something says where it comes from, and has a form's token.
-    assert_eq!(asks("POST", "/searches", &[("cookie", cookie)]).await.status, 403);
-    for act in [
-        "/searches",
-        "/dead-letters/redrive",
-        "/refusals/ingest",
-        "/conflicts/keep",
-        "/conflicts/take",
-        "/reconciliation",
-        "/reconciliation/ingest",
-    ] {
-        assert_eq!(asks("POST", act, &[("cookie", cookie), ("origin", &base)]).await.status, 403, "{act}");
+    // What does something says where it comes from.
+    let answer = asks("POST", "/searches", &[("cookie", cookie)]).await;
+    assert!(answer.status == 403 && answer.text.contains("comes from another site"), "{answer:?}");
+}
+
+/// What may be done without --write, and what takes it.
+const ASKS: [&str; 3] = ["/searches", "/tail", "/reconciliation"];
+const WRITES: [&str; 6] = [
+    "/replay",
+    "/dead-letters/redrive",
+    "/refusals/ingest",
+    "/conflicts/keep",
+    "/conflicts/take",
+    "/reconciliation/ingest",
+];
+
+#[tokio::test]
+async fn nothing_is_done_without_a_forms_token_and_nothing_changed_without_write() {
+    let platform = Platform::open().await;
+    let (too_old, only_reads) = ("The page is too old, or was sent before", "This console only reads");
+    for (options, of_writing) in [(&[][..], only_reads), (&["--write"], too_old)] {
+        let mut console = Console::start(options);
+        let address = console.address();
+        let base = address.split_once("/open").unwrap().0.to_owned();
+        let opened = platform.http("GET", &address, &Headers::new(), Vec::new()).await;
+        let cookie = opened.headers["set-cookie"].split(';').next().unwrap().to_owned();
+        let headers = [("cookie", cookie.as_str()), ("origin", base.as_str())];
+        let acts = ASKS.map(|act| (act, too_old)).into_iter().chain(WRITES.map(|act| (act, of_writing)));
+        for (act, why) in acts {
+            // None, and one that nobody gave out.
+            for form in ["", "token=0123456789abcdef0123456789abcdef0123456789abcdef"] {
+                let form = form.as_bytes().to_vec();
+                let headers = headers.into_iter().collect();
+                let answer = platform.http("POST", &format!("{base}{act}"), &headers, form).await;
+                assert!(answer.status == 403 && answer.text.contains(why), "{options:?} {act}: {answer:?}");
+            }
+        }
+    }
+}
+
+/// What goes on, or went on, is ended by its own page alone.
+fn only_its_own_form_ends(browser: &mut Browser, run: &str) {
+    for token in ["", "0123456789abcdef0123456789abcdef0123456789abcdef"] {
+        let answer = browser.value(&format!(
+            "fetch('{run}/cancel', {{ method: 'POST', body: new URLSearchParams({{ token: '{token}' }}) }})\
+             .then(async (answer) => answer.status + (await answer.text()))"
+        ));
+        let answer = answer.as_str().unwrap();
+        assert!(answer.starts_with("403") && answer.contains("none of what is to end"), "{run}: {answer}");
     }
 }
 
@@ -466,6 +504,7 @@ async fn events_are_seen_as_they_are_published() {
     assert!(browser.text(".note").contains("It was stopped"));
     assert_eq!(listening(&platform).await, before, "what was made is removed");
     browser.is_well("live");
+    only_its_own_form_ends(&mut browser, "/tail");
 }
 
 /// Webhooks that are chosen of a list: what would happen is said first, and what has taken effect has none again.
@@ -530,6 +569,7 @@ async fn chosen_webhooks_are_sent_again() {
         browser.value("document.querySelector('button[formaction]').click()");
     });
     assert_eq!(browser.text("h1"), "That cannot be asked");
+    only_its_own_form_ends(&mut browser, "/replay/1");
 }
 
 /// What a provider sent, day by day, beside what took effect.
@@ -619,6 +659,7 @@ async fn a_provider_is_asked() {
     browser.open(&format!("{base}/audit?action=reconcile&id={}", lost.event_id));
     assert!(browser.text(".act").contains("their outage <img"));
     browser.is_well("taking in");
+    only_its_own_form_ends(&mut browser, "/reconciliation/runs/2");
 }
 
 /// The picture that README shows: `cp target/console/readme.png docs/console.png`.
@@ -768,6 +809,7 @@ async fn dead_letters_are_sent_back() {
     assert_eq!(browser.value("document.querySelectorAll('main img, main script').length"), 0);
     browser.judge("runs");
     browser.is_well("redrive");
+    only_its_own_form_ends(&mut browser, "/dead-letters/runs/2");
     for queue in ["PaymentsDlqUrl", "PaymentsQueueUrl"] {
         platform.sqs().purge_queue().queue_url(platform.output(queue)).send().await.unwrap();
     }
