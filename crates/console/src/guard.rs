@@ -18,7 +18,8 @@ use crate::begun::held;
 /// Where the printed address leads.
 pub(crate) const OPEN: &str = "open";
 const COOKIE_NAME: &str = "tollgate_console";
-/// Forms that were given out and not used yet, of which the oldest are forgotten.
+/// Forms that were given out and not used yet, of which the oldest are forgotten. A page that asks for itself again and again has none,
+/// or it would use them up.
 const MOST_FORMS: usize = 256;
 /// The secrets of one run.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Guard {
         Ok(is_it)
     }
 
-    /// A token for a form that does `act`.
+    /// A token for a form that does `act`: made where the form is shown.
     pub(crate) fn form(&self, act: &'static str) -> anyhow::Result<String> {
         let token = random()?;
         let mut forms = held(&self.forms);

@@ -149,7 +149,6 @@ pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer
     }
     let settings = &console.settings;
     let outlook = foresee(&settings.aws, settings.clock, &asked.filter, MOST).await.map_err(problem)?;
-    let token = console.guard.form(REDRIVE).map_err(problem)?;
     let count = |all: bool| -> u64 {
         let each = outlook.groups.iter().flat_map(|group| &group.predictions);
         each.filter(|one| one.prediction.is_sent(all)).map(|one| one.count).sum()
@@ -168,7 +167,7 @@ pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer
         } @else {
             form.card.act method="post" action={ (SCREEN) "/redrive" } {
                 h2 { "Send them back" }
-                input type="hidden" name="token" value=(token);
+                input type="hidden" name="token" value=(console.guard.form(REDRIVE).map_err(problem)?);
                 input type="hidden" name="filter" value=(asked.query);
                 div.filters {
                     label { span { "Messages a second, at most" } input type="number" name="rate" value=(USUAL_RATE) min="1" max=(FASTEST) required; }

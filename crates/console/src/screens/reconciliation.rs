@@ -41,7 +41,6 @@ pub(crate) async fn reconciliation(console: &Arc<Console>) -> Answer {
         Some((*endpoint.id(), api.name.clone()))
     });
     let known: Vec<(EndpointId, String)> = known.collect();
-    let token = console.guard.form(ASK).map_err(problem)?;
     let runs = console.reconciliations.all();
     let content = html! {
         div.title { h1 { "Reconciliation" } }
@@ -49,7 +48,7 @@ pub(crate) async fn reconciliation(console: &Arc<Console>) -> Answer {
         @if known.is_empty() { div.note { p { "No endpoint here is of a provider that can be asked." } } } @else {
             form.card method="post" action=(SCREEN) {
                 h2 { "Ask a provider" }
-                input type="hidden" name="token" value=(token);
+                input type="hidden" name="token" value=(console.guard.form(ASK).map_err(problem)?);
                 div.filters {
                     label { span { "Endpoint" } select name="endpoint" { @for (id, provider) in &known { option value=(id) { (id) ", " (provider) } } } }
                     label { span { "From" } input name="from" value="24h" required placeholder="24h, 7d, 2026-01-31" autocomplete="off"; }
@@ -135,15 +134,13 @@ async fn begin(console: &Arc<Console>, request: &Request, reason: Option<Reason>
 
 /// One that was begun here.
 pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let run = console.reconciliations.one(number).ok_or_else(|| Problem::nothing(console))?;
     let own = format!("{SCREEN}/runs/{}", quoted(number));
+    let verdict = verdict_of(&run);
     let found = run.found();
     let follow = found.ended.is_none().then_some(own.as_str());
     let count: u64 = found.days.values().flat_map(BTreeMap::values).sum();
-    drop(found);
-    let verdict = verdict_of(&run);
-    let token = console.guard.form(INGEST).map_err(|problem| Problem::of(console, SCREEN, &problem))?;
-    let found = run.found();
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Reconciliation" } " / one" }
         div #run data-follow=[follow] {
@@ -172,7 +169,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
                 nav.pages aria-label="Files" { span.dim { (many(found.kept.len(), "event")) " that did not take effect as told" }
                     a.button href={ (own) "/csv" } { "CSV" } a.button href={ (own) "/json" } { "JSON" } }
             }
-            @if let Some(Ok(summary)) = &found.ended { (form(console, &run, summary, &token)) }
+            @if let Some(Ok(summary)) = &found.ended { (form(console, &run, summary).map_err(problem)?) }
         }
     };
     shows(page(console, "Reconciliation", SCREEN, content))
@@ -193,14 +190,14 @@ fn taken_in(run: &Run, found: &Found) -> Markup {
 }
 
 /// Asks for what is missing to be taken in.
-fn form(console: &Console, run: &Run, summary: &Summary, token: &str) -> Markup {
+fn form(console: &Console, run: &Run, summary: &Summary) -> anyhow::Result<Markup> {
     let missing = summary.missing();
-    html! {
+    Ok(html! {
         @if missing > 0 && run.reason.is_none() {
             @if console.settings.is_writing {
                 form.card.act method="post" action={ (SCREEN) "/ingest" } {
                     h2 { "Take in what is missing" }
-                    input type="hidden" name="token" value=(token);
+                    input type="hidden" name="token" value=(console.guard.form(INGEST)?);
                     input type="hidden" name="endpoint" value=(run.plan.endpoint);
                     input type="hidden" name="from" value=(run.plan.from);
                     input type="hidden" name="to" value=(run.plan.to);
@@ -214,7 +211,7 @@ fn form(console: &Console, run: &Run, summary: &Summary, token: &str) -> Markup 
                     code { "tollgate reconcile " (run.plan.endpoint) " --ingest --yes --reason TEXT" } "." } }
             }
         }
-    }
+    })
 }
 
 fn class(verdict: Verdict) -> &'static str {

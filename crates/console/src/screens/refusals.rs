@@ -93,7 +93,6 @@ pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
     }
     let (judged, is_cut) = judged(console, &filter).await.map_err(problem)?;
     let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
-    let token = console.guard.form(INGEST).map_err(problem)?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / judged again" }
         div.title { h1 { "Judged again" } strong.verdict.implied { "nothing is taken in yet" } }
@@ -119,7 +118,7 @@ pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
         @if judged.len() > 1 { p.acts { button type="button" data-choose="id" { "Choose all of this page" } button { "Those chosen alone" } } }
         }
         @if is_cut { div.note { p { "There are more: the first " (TOGETHER) " are judged and taken in, then say it again." } } }
-        @if count > 0 { (form(console, &filter, &token, count)) }
+        @if count > 0 { (form(console, &filter, count).map_err(problem)?) }
     };
     shows(page(console, "Refusals", SCREEN, content))
 }
@@ -143,12 +142,12 @@ fn verdict(one: &Judged) -> Markup {
     }
 }
 
-fn form(console: &Console, filter: &Filter, token: &str, count: usize) -> Markup {
-    html! {
+fn form(console: &Console, filter: &Filter, count: usize) -> anyhow::Result<Markup> {
+    Ok(html! {
         @if console.settings.is_writing {
             form.card.act method="post" action={ (SCREEN) "/ingest" } {
                 h2 { "Take in what is genuine" }
-                input type="hidden" name="token" value=(token);
+                input type="hidden" name="token" value=(console.guard.form(INGEST)?);
                 input type="hidden" name="filter" value=(query(filter));
                 label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
                 p { button.main { "Take in " (count) } span.dim { " as if each had been accepted when it arrived" } }
@@ -157,7 +156,7 @@ fn form(console: &Console, filter: &Filter, token: &str, count: usize) -> Markup
             div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
                 code { "tollgate rejected ingest --yes --reason TEXT" } "." } }
         }
-    }
+    })
 }
 
 /// Takes in what is genuine of the first of those that are wanted.
@@ -211,7 +210,6 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
     let body = kept.body().map_err(|error| problem(error.into()))?;
     let filter = Filter { endpoint: Some(name.endpoint), ids: vec![asked.to_owned()], ..Filter::default() };
     let (judged, _) = judged(console, &filter).await.map_err(problem)?;
-    let token = console.guard.form(INGEST).map_err(problem)?;
     let headers: BTreeMap<&str, &str> = kept.request.headers.iter().collect();
     let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
     let content = html! {
@@ -221,7 +219,7 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
             span { "kept until " (time(kept_until(name.webhook_id.arrived_at()))) } span { (id(asked)) } }
         div.note.bad { p { strong { "Refused then: " } (shown(&kept.error)) } }
         p { a href={ "/webhook/" (name.webhook_id) } { "Its way" } }
-        @if count > 0 { (form(console, &filter, &token, count)) }
+        @if count > 0 { (form(console, &filter, count).map_err(problem)?) }
         section.card { h2 { "Headers" small { " " (many(headers.len(), "header")) } }
             table.plain { tbody { @for (name, value) in &headers {
                 tr { th scope="row" { code { (shown(name)) } }

@@ -55,7 +55,6 @@ pub(crate) async fn replay(console: &Arc<Console>, request: &Request) -> Answer 
         foreseen.push(foresee(aws, clock, *webhook_id).await.map_err(problem)?);
     }
     let good: Vec<&Became> = foreseen.iter().filter(|one| one.is_good()).collect();
-    let token = console.guard.form(REPLAY).map_err(problem)?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Webhooks" } " / replay" }
         div.title { h1 { "Replay" } strong.verdict.implied { "nothing is sent yet" } }
@@ -68,7 +67,7 @@ pub(crate) async fn replay(console: &Arc<Console>, request: &Request) -> Answer 
         } @else {
             form.card.act method="post" action=(OWN) {
                 h2 { "Send them again" }
-                input type="hidden" name="token" value=(token);
+                input type="hidden" name="token" value=(console.guard.form(REPLAY).map_err(problem)?);
                 @for one in &good { input type="hidden" name="id" value=(one.webhook_id); }
                 div.filters { label { span { "Webhooks a second, at most" } input type="number" name="rate" value=(USUAL_RATE) min="1" max=(FASTEST) required; } }
                 label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }

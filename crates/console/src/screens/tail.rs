@@ -21,7 +21,7 @@ const OWN: &str = "/tail";
 const LISTEN: &str = "listen";
 
 pub(crate) fn tail(console: &Arc<Console>, request: &Request) -> Answer {
-    let token = console.guard.form(LISTEN).map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+    let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
     let last = console.tails.last();
     let value = |name: &str| request.query.one(name).to_owned();
     let now = (console.settings.clock)();
@@ -29,7 +29,10 @@ pub(crate) fn tail(console: &Arc<Console>, request: &Request) -> Answer {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Webhooks" } " / live" }
         @match last.filter(|tail| tail.is_under_way() || request.query.some("new").is_none()) {
             Some(tail) => (live(&tail, now)),
-            None => { h1 { "Live" } (form(&token, &value("endpoint"), &value("type"))) }
+            None => {
+                h1 { "Live" }
+                (form(&console.guard.form(LISTEN).map_err(problem)?, &value("endpoint"), &value("type")))
+            }
         }
     };
     shows(page(console, "Live", SCREEN, content))

@@ -76,7 +76,6 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
     };
     let unseen = Unseen::of(&console.settings.aws, &asked.objects).await.map_err(problem)?;
     let saved = Saved::read(&console.settings.searches).map_err(problem)?;
-    let token = console.guard.form(SAVE).map_err(problem)?;
     let own = address(&filters);
     let (from, to) = asked.query.period();
     let content = html! {
@@ -104,7 +103,7 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
         details.card {
             summary { "Keep these filters under a name" }
             form.inline method="post" action="/searches" {
-                input type="hidden" name="token" value=(token);
+                input type="hidden" name="token" value=(console.guard.form(SAVE).map_err(problem)?);
                 input type="hidden" name="filters" value=(own);
                 label for="name" { "Name" }
                 input #name name="name" required pattern="[A-Za-z0-9_-]+" maxlength="64" title="a-z, 0-9, - and _";

@@ -505,6 +505,20 @@ async fn events_are_seen_as_they_are_published() {
     assert_eq!(listening(&platform).await, before, "what was made is removed");
     browser.is_well("live");
     only_its_own_form_ends(&mut browser, "/tail");
+    // The page is asked for each second, and uses up no form of another window.
+    let form = browser.value(
+        "(async () => {
+            const text = async (path) => (await fetch(path)).text();
+            const [, token] = (await text('/reconciliation')).match(/name=\"token\" value=\"([0-9a-f]+)\"/);
+            for (let times = 0; times < 300; times++) await text('/tail');
+            return token;
+        })()",
+    );
+    let asked = browser.value(&format!(
+        "fetch('/reconciliation', {{ method: 'POST', body: new URLSearchParams({{ token: {form}, endpoint: 'none', from: '1h' }}) }})\
+         .then((answer) => answer.text())"
+    ));
+    assert!(asked.as_str().unwrap().contains("no endpoint is called none"), "{asked}");
 }
 
 /// Webhooks that are chosen of a list: what would happen is said first, and what has taken effect has none again.
