@@ -19,6 +19,8 @@ from peer import Peer
 
 # How long the queues may take to be empty, in seconds: some visibility timeouts and a dead letter's way.
 PATIENCE = 300
+# How often dead letters go back until no other one is to be allowed.
+ROUNDS = 3
 # What comes to rest last: the queues that functions of ours read.
 OWN = ("IntakeQueueUrl", "IntakeOrderedQueueUrl", "ArchiveQueueUrl")
 CONSUMERS = {"payments": "PaymentsQueueUrl", "refunds": "RefundsQueueUrl", "disputes": "DisputesQueueUrl", "alerts": "AlertsTapQueueUrl"}
@@ -146,8 +148,19 @@ class Proved:
                 return
             time.sleep(1)
 
-    def allow(self) -> None:
-        """Lets those take effect that are too old to tell and that the plan names. The redrive sends them back."""
+    def recover(self) -> None:
+        """Dead letters go back. What could not be read before may be found too old only then."""
+        self.allow()
+        if self.redrive():
+            self.wait()
+        for _ in range(ROUNDS):
+            if not self.allow():
+                return
+            self.redrive()
+            self.wait()
+
+    def allow(self) -> int:
+        """Lets those take effect that are too old to tell and that the plan names. The redrive sends them back. How many."""
         lines = [line.get("webhook") or {} for line in self.plan_lines()]
         named = {(webhook["endpoint"], event["id"]) for webhook in lines if webhook.get("class") == ALLOWED
                  for event in webhook["right"]["events"]}
@@ -158,6 +171,7 @@ class Proved:
             say(f"{len(chosen)} webhooks that are too old to tell are allowed")
             self.log(operation="allow", webhooks=len(chosen))
             self.program("tollgate", "allow", *chosen, "--yes", "--reason", "the plan of the campaign")
+        return len(chosen)
 
     def plan_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "plan.jsonl").read_text().splitlines()]

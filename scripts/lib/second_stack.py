@@ -69,9 +69,7 @@ class SecondStack(threading.Thread):
         driver.join()
         driver.end()
         stack.wait()
-        stack.allow()
-        if stack.redrive():
-            stack.wait()
+        stack.recover()
         stack.write_ledger()
         stack.end()
         told = {"begins": self.part.begins, "ends": self.part.ends, "counts": counts}
