@@ -121,8 +121,10 @@ async fn list(args: List) -> anyhow::Result<ExitCode> {
         for one in all {
             say!("{}", serde_json::to_string(one)?);
         }
-    } else if all.is_empty() {
+    } else if found.is_none() {
         say!("no delivery contradicts what is known");
+    } else if all.is_empty() {
+        say!("of those that were looked at no delivery contradicts what is known");
     } else {
         let mut table = Table::new(["webhook", "endpoint", "set aside", "days", "event", "stands", "told"]);
         for one in all {

@@ -108,6 +108,13 @@ pub struct Found {
     pub cut: Vec<String>,
 }
 
+impl Found {
+    /// Whether there is none: all were looked at.
+    pub fn is_none(&self) -> bool {
+        self.all.is_empty() && !self.is_full && self.cut.is_empty()
+    }
+}
+
 /// What may be decided, and what may not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Judgement {
@@ -503,6 +510,18 @@ mod tests {
                 assert_eq!(refused.is_some(), is_needed, "{decision:?}: {refused:?}");
                 assert!(refused.is_none_or(|why| why.contains(&id)), "it says which");
             }
+        }
+    }
+
+    #[test]
+    fn there_is_none_where_all_were_looked_at() {
+        assert!(Found::default().is_none());
+        let cut = vec!["webhook-intake-dlq".to_owned()];
+        let of_these = Found { all: vec![contested(Vec::new())], ..Found::default() };
+        for found in
+            [of_these, Found { is_full: true, ..Found::default() }, Found { cut, ..Found::default() }]
+        {
+            assert!(!found.is_none(), "{found:?}");
         }
     }
 

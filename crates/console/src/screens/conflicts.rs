@@ -35,15 +35,17 @@ pub(crate) async fn conflicts(console: &Arc<Console>, request: &Request) -> Answ
     let now = (settings.clock)();
     let content = html! {
         div.title { h1 { "Conflicts" }
-            @if all.is_empty() { strong.verdict.done { "none" } } @else { strong.verdict.stopped { (all.len()) " to decide" } } }
+            @if found.is_none() { strong.verdict.done { "none" } }
+            @else if all.is_empty() { strong.verdict.waiting { "none found" } }
+            @else { strong.verdict.stopped { (all.len()) " to decide" } } }
         p.lead { "A known event id came with other payment facts. Those that it was claimed with stand, and the others have no effect,
             until somebody finds out which are true." }
         form.filters action=(SCREEN) {
             label { span { "Endpoint" } input name="endpoint" value=(request.query.one("endpoint")) placeholder="stripe-eu" autocomplete="off"; }
             button { "Look" }
         }
-        @if all.is_empty() { div.note.good { p { "Nothing contradicts what is known." } } }
-        @else {
+        @if found.is_none() { div.note.good { p { "Nothing contradicts what is known." } } }
+        @else if !all.is_empty() {
             section.card aria-label="Each of them" {
                 table.rows.cardly {
                     thead { tr { th { "set aside (UTC)" } th { "event" } th { "stands" } th { "told" } th { "endpoint" } th { "delivery" } } }

@@ -94,6 +94,8 @@ async fn an_operator_says_which_facts_are_true_and_no_effect_is_doubled() {
     // What was not looked at is said, and is not taken for more than may be named.
     let cut = conflicts(&["list", "--most", "1"]);
     assert!(cut.status.success() && said(&cut).contains("has more: of its dead letters 1"), "{cut:?}");
+    let none = said(&conflicts(&["list", "--endpoint", "none", "--most", "1"]));
+    assert!(none.contains("of those that were looked at no delivery") && none.contains("has more"), "{none}");
     for id in [right.as_str(), "wh_01M8F76DPXW5E2EJGS5YY0C9DM"] {
         let shown = conflicts(&["show", id, "--most", "1"]);
         let is_seen = !shown.stdout.is_empty();
