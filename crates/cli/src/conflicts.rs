@@ -37,15 +37,13 @@ enum Command {
     Take(Take),
 }
 
+/// Where, how far, and for whom.
 #[derive(Debug, clap::Args)]
-struct List {
-    /// Of this endpoint
-    #[arg(long)]
-    endpoint: Option<String>,
+struct Looking {
     /// Dead letters of each queue that are looked at, at most
     #[arg(long, value_name = "N", default_value_t = MOST)]
     most: u64,
-    /// One JSON object for each
+    /// JSON: an object for each delivery that is shown, one object for a decision
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -53,18 +51,21 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
+struct List {
+    /// Of this endpoint
+    #[arg(long)]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    looking: Looking,
+}
+
+#[derive(Debug, clap::Args)]
 struct Show {
     /// Of the delivery
     #[arg(value_parser = webhook_id)]
     webhook_id: WebhookId,
-    /// Dead letters of each queue that are looked at, at most
-    #[arg(long, value_name = "N", default_value_t = MOST)]
-    most: u64,
-    /// One JSON object for each message
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    target: Target,
+    looking: Looking,
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,14 +94,8 @@ struct Deciding {
     /// Decide it; otherwise only what would be done is said
     #[arg(long, requires = "reason")]
     yes: bool,
-    /// Dead letters of each queue that are looked at, at most
-    #[arg(long, value_name = "N", default_value_t = MOST)]
-    most: u64,
-    /// One JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    target: Target,
+    looking: Looking,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -113,11 +108,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(args: List) -> anyhow::Result<ExitCode> {
-    let aws = args.target.connect().await?;
+    let aws = args.looking.target.connect().await?;
     let endpoint = args.endpoint.map(EndpointId::new).transpose()?;
-    let found = waiting(&aws, clock::now, endpoint, args.most).await?;
+    let found = waiting(&aws, clock::now, endpoint, args.looking.most).await?;
     let all = &found.all;
-    if args.json {
+    if args.looking.json {
         for one in all {
             say!("{}", serde_json::to_string(one)?);
         }
@@ -157,7 +152,7 @@ async fn list(args: List) -> anyhow::Result<ExitCode> {
             "there are more than the {MOST_LISTED} that were looked into: decide these, or name an endpoint"
         );
     }
-    say_what_was_not_looked_at(&found, args.most);
+    say_what_was_not_looked_at(&found, args.looking.most);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,16 +173,16 @@ fn amount(facts: &PaymentFacts) -> String {
 }
 
 async fn show(args: Show) -> anyhow::Result<ExitCode> {
-    let aws = args.target.connect().await?;
-    let found = of(&aws, clock::now, std::slice::from_ref(&args.webhook_id), args.most).await?;
-    say_what_was_not_looked_at(&found, args.most);
+    let aws = args.looking.target.connect().await?;
+    let found = of(&aws, clock::now, std::slice::from_ref(&args.webhook_id), args.looking.most).await?;
+    say_what_was_not_looked_at(&found, args.looking.most);
     if found.all.is_empty() {
         complain!("no dead letter of {} contradicts what is known", args.webhook_id);
         // It may be among those that were not looked at.
         return Ok(if found.cut.is_empty() { ExitCode::FAILURE } else { ExitCode::from(2) });
     }
     for one in &found.all {
-        if args.json {
+        if args.looking.json {
             say!("{}", serde_json::to_string(one)?);
         } else {
             print(one);
@@ -258,9 +253,9 @@ fn claim(claim: &ClaimOf) -> String {
 }
 
 async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode> {
-    let aws = args.target.connect().await?;
-    let found = of(&aws, clock::now, &args.webhooks, args.most).await?;
-    say_what_was_not_looked_at(&found, args.most);
+    let aws = args.looking.target.connect().await?;
+    let found = of(&aws, clock::now, &args.webhooks, args.looking.most).await?;
+    say_what_was_not_looked_at(&found, args.looking.most);
     let all = &found.all;
     let missing: Vec<&WebhookId> =
         args.webhooks.iter().filter(|id| !all.iter().any(|one| one.webhook_id == **id)).collect();
@@ -269,11 +264,11 @@ async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode>
     }
     let Some(reason) = args.reason.filter(|_| args.yes) else {
         let judgement = judge(&aws, clock::now(), all, &decision).await?;
-        return Ok(told(&judgement, None, !missing.is_empty(), args.json));
+        return Ok(told(&judgement, None, !missing.is_empty(), args.looking.json));
     };
-    Ok(match decide(&aws, clock::now, all, &decision, reason, args.most).await? {
-        Ok(done) => told(&done.judgement, Some(&done), !missing.is_empty(), args.json),
-        Err(judgement) => told(&judgement, None, true, args.json),
+    Ok(match decide(&aws, clock::now, all, &decision, reason, args.looking.most).await? {
+        Ok(done) => told(&done.judgement, Some(&done), !missing.is_empty(), args.looking.json),
+        Err(judgement) => told(&judgement, None, true, args.looking.json),
     })
 }
 
