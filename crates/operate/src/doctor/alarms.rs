@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate_aws::{cloudwatch, error::port_error, json_service::Call};
 
 use super::model::{Finding, told};
-use crate::aws::Aws;
+use crate::{aws::Aws, figures::Dimension};
 
 const CHECK: &str = "alarms";
 /// Pages of a hundred (DescribeAlarms, API reference).
@@ -60,13 +60,6 @@ struct Stat {
 struct Metric {
     #[serde(default)]
     dimensions: Vec<Dimension>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Dimension {
-    name: String,
-    value: String,
 }
 
 /// The id of the environment's HTTP API, as the alarm on its failures has it; `None` where the way in is another one, or the

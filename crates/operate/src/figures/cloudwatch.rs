@@ -54,11 +54,12 @@ struct Listed {
     dimensions: Vec<Dimension>,
 }
 
+/// A name and a value of a metric.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Dimension {
-    name: String,
-    value: String,
+pub(crate) struct Dimension {
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 pub(super) async fn read(aws: &Aws, wanted: &Wanted, now: Timestamp) -> anyhow::Result<Figures> {

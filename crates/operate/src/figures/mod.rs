@@ -19,6 +19,7 @@ use tollgate_core::Timestamp;
 use self::gathered::{Gathered, Grid, STEPS};
 use crate::aws::Aws;
 
+pub(crate) use self::cloudwatch::Dimension;
 pub use self::{
     backlog::{Backlog, backlogs},
     heard::{Heard, heard},
