@@ -2,12 +2,13 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests only")]
 
+mod account;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tollgate_core::Timestamp;
 use tollgate_operate::{
-    aws::{Aws, Place, Platform},
     cost::{self, Cost, Line},
     figures::Source,
 };
@@ -133,18 +134,7 @@ fn metric_data(account: &Account, asked: &Value) -> Response {
 async fn cost(account: &Account) -> anyhow::Result<Cost> {
     let account = account.clone();
     let server = Server::start(move |request| answer(&account, request));
-    let platform = Platform {
-        aws_endpoint: server.url(),
-        region: "us-east-1".to_owned(),
-        account_id: "000000000000".to_owned(),
-        suffix: "dev".to_owned(),
-        api_url: String::new(),
-        runner_url: None,
-        log_dir: None,
-        duckdb: None,
-        functions: BTreeMap::new(),
-    };
-    let aws: Aws = Place { platform: Some(platform), ..Place::default() }.connect().await.unwrap();
+    let aws = account::at(server.url()).await;
     cost::of(&aws, at(FROM), at(TO), at(TO)).await
 }
 

@@ -2,11 +2,13 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests only")]
 
+mod account;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tollgate_operate::{
-    aws::{Aws, Place, Platform},
+    aws::Aws,
     figures::{self, Figures, Source, Wanted},
 };
 use tollgate_testkit::aws::Server;
@@ -14,19 +16,7 @@ use tollgate_testkit::aws::Server;
 const TO: &str = "2026-01-02T12:00:00Z";
 
 async fn aws(server: &Server) -> Aws {
-    // Of the local platform the account alone: there are no logs.
-    let platform = Platform {
-        aws_endpoint: server.url(),
-        region: "us-east-1".to_owned(),
-        account_id: "000000000000".to_owned(),
-        suffix: "dev".to_owned(),
-        api_url: String::new(),
-        runner_url: None,
-        log_dir: None,
-        duckdb: None,
-        functions: BTreeMap::new(),
-    };
-    Place { platform: Some(platform), ..Place::default() }.connect().await.unwrap()
+    account::at(server.url()).await
 }
 
 fn wanted(endpoint: Option<&str>) -> Wanted {
