@@ -158,7 +158,7 @@ class Platform:
             raise
 
     def start_runner_and_peer(self, options: Options, init_timeout: int) -> tuple[str, str]:
-        peer = install("ministack")
+        install("ministack")
         install("awscli")
         duckdb()
         if options.builds:
@@ -167,7 +167,7 @@ class Platform:
         if options.faults is not None:
             self.start_faults(options.faults)
             self.make_clocks()
-        endpoint = self.start_peer(peer / "ministack", self.invoke_urls(runner_url))
+        endpoint = self.start_peer(self.invoke_urls(runner_url))
         if options.faults is not None:
             self.ask_faults("PUT", "upstream", {"aws": endpoint, "runner": runner_url})
         return endpoint, runner_url
@@ -264,7 +264,8 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         ports = self.ask_faults("GET", "ports") if self.faults_url() else None
         return {name: f"http://127.0.0.1:{ports['aws'][name]}" if ports else endpoint for name in FUNCTIONS}
 
-    def start_peer(self, executable: Path, invoke_urls: Mapping[str, str]) -> str:
+    def start_peer(self, invoke_urls: Mapping[str, str]) -> str:
+        command = [install("ministack") / "python", ROOT / "scripts/lib/start_ministack.py"]
         say("starting the AWS peer")
         proxies = {f"MINISTACK_LAMBDA_PROXY_{FUNCTIONS[name]}-{self.suffix}":
                    f"{url}/functions/{FUNCTIONS[name]}-{self.suffix}/invocations" for name, url in invoke_urls.items()}
@@ -272,7 +273,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             port = free_port()
             url = f"http://127.0.0.1:{port}"
             # Nothing else is inherited: no proxy, no profile, no setting of another peer.
-            self.processes.spawn("peer", [executable], {
+            self.processes.spawn("peer", command, {
                 "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_HOST": "127.0.0.1",
                 "MINISTACK_REGION": REGION, "MINISTACK_ACCOUNT_ID": ACCOUNT, "LOG_LEVEL": "WARNING",
                 "HOME": str(self.home), "TMPDIR": str(self.home), **proxies})
