@@ -3,6 +3,7 @@
 //! The tables are asked by their keys, and the archive by the day that a webhook's id says; nothing is scanned. What waits in a
 //! queue is counted and never taken. Dead letters are looked at and given back.
 
+mod advice;
 mod arrival;
 mod letters;
 mod model;
@@ -18,10 +19,10 @@ use tollgate_aws::history::Decided;
 use tollgate_core::{EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent, Timestamp, WebhookId};
 use tollgate_pipeline::{intake::Seal, ports::Known};
 
+pub use self::advice::advice;
 pub use self::model::{
     ClaimOf, Conflict, DecisionOf, EventOf, Named, Part, Payment, Progress, ReceiptOf, Step, Way, Webhook,
 };
-pub use self::trace::advice;
 pub(crate) use self::trace::{claim_of, is_remembered};
 use self::{
     arrival::Arrival,
