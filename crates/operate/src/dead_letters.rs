@@ -10,8 +10,9 @@ use aws_sdk_sqs::{
 
 /// Messages of one receive, and of one batch: SQS's most.
 const TOGETHER: usize = 10;
-/// How long a receive waits. One that waits asks every server of the queue, so that an empty answer is one.
-const WAIT_SECONDS: i32 = 2;
+/// How long a receive waits, the least that is: one that waits asks every server of the queue, so that an empty answer is one
+/// (Amazon SQS Developer Guide, "Short and long polling").
+const WAIT_SECONDS: i32 = 1;
 /// How long a received message is kept from others, at least: ten messages at one a second, and their calls.
 pub const HIDDEN_SECONDS: i32 = 120;
 
