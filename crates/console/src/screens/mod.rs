@@ -5,6 +5,7 @@ pub(crate) mod conflicts;
 pub(crate) mod cost;
 pub(crate) mod dead_letters;
 pub(crate) mod endpoints;
+mod files;
 pub(crate) mod find;
 pub(crate) mod now;
 pub(crate) mod payment;

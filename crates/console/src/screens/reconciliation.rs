@@ -16,7 +16,7 @@ use tollgate_operate::{
 };
 use tollgate_providers::Endpoint;
 
-use super::webhooks::{cell, file};
+use super::files::{cell, file};
 use crate::{
     begun::Begun,
     forms,

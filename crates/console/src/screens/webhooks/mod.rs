@@ -1,12 +1,10 @@
 //! Webhooks and their events, by anything that they say.
 
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+mod filters;
 
-use anyhow::{Context, ensure};
-use hyper::{
-    StatusCode,
-    header::{CONTENT_DISPOSITION, HeaderValue},
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::ensure;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 use tollgate_core::Timestamp;
@@ -14,36 +12,22 @@ use tollgate_operate::search::{
     Bucket, Engine, Filters, Found, Objects, Page, Query, Source, Unseen, athena::Athena, saved::Saved,
 };
 
+use self::filters::{OUTCOMES, SCREEN, address, chips, filters, form, saved_views};
+use super::files::{csv, file, lines};
 use crate::{
     forms,
-    http::{Fields, Request, Response, see, with},
+    http::{Fields, Request, see},
     page::{Answer, Problem, id_link, many, outcome, page, quoted, shown, shows, webhook_link, words},
     plot,
     state::Console,
 };
 
-const SCREEN: &str = "/webhooks";
 /// Events of one page.
 const LIMIT: usize = 50;
 /// Events of an export.
 const MOST_EXPORTED: usize = 10_000;
 /// Saving a search.
 const SAVE: &str = "save search";
-/// How webhooks end.
-const OUTCOMES: [&str; 4] = ["processed", "duplicate", "conflict", "set_aside"];
-/// What is asked for in a field of its own: its name, what stands before it, and an example.
-const FIELDS: [(&str, &str, &str); 9] = [
-    ("id", "Id", "any"),
-    ("endpoint", "Endpoint", "stripe-eu"),
-    ("type", "Type", "refund.succeeded"),
-    ("amount", "Amount", "10..20, 100.."),
-    ("currency", "Currency", "EUR"),
-    ("customer", "Customer", "cus_…"),
-    ("metadata", "Metadata", "order=4711"),
-    ("provider", "Provider", "stripe"),
-    ("text", "Text in the body", "4711"),
-];
-
 /// What was asked for.
 struct Asked {
     query: Query,
@@ -135,14 +119,6 @@ pub(crate) async fn export(console: &Arc<Console>, request: &Request, is_csv: bo
     file(kind, name, text).map_err(problem)
 }
 
-/// A text to be kept as a file.
-pub(super) fn file(kind: &'static str, name: &str, text: String) -> anyhow::Result<Response> {
-    let mut answer: Response = with(StatusCode::OK, kind, text);
-    let value = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))?;
-    answer.headers_mut().insert(CONTENT_DISPOSITION, value);
-    Ok(answer)
-}
-
 /// Keeps filters under a name.
 pub(crate) async fn save(console: &Arc<Console>, request: &Request) -> Answer {
     let form = &request.form;
@@ -203,130 +179,6 @@ async fn rows(
             let s3 = tollgate_aws::s3_client(&console.settings.aws.config);
             duckdb.fetch(&s3, &asked.bucket, objects, |_| {}).await?;
             duckdb.rows(&asked.query, sql, objects).await
-        }
-    }
-}
-
-/// The filters that an address has.
-fn filters(fields: &Fields) -> Filters {
-    let one = |name: &str| fields.some(name).map(str::to_owned);
-    let all = |name: &str| fields.all(name).map(str::to_owned).collect();
-    Filters {
-        id: one("id"),
-        endpoint: all("endpoint"),
-        provider: all("provider"),
-        kind: all("type"),
-        outcome: all("outcome"),
-        amount: one("amount"),
-        currency: all("currency"),
-        customer: all("customer"),
-        metadata: all("metadata"),
-        text: all("text"),
-        from: one("from"),
-        to: one("to"),
-    }
-}
-
-/// Each filter that says something, by its name.
-fn given(filters: &Filters) -> Vec<(&'static str, &str)> {
-    let Filters {
-        id,
-        endpoint,
-        provider,
-        kind,
-        outcome,
-        amount,
-        currency,
-        customer,
-        metadata,
-        text,
-        from,
-        to,
-    } = filters;
-    let mut given = Vec::new();
-    for (name, value) in [("id", id), ("amount", amount), ("from", from), ("to", to)] {
-        given.extend(value.as_deref().map(|value| (name, value)));
-    }
-    let lists = [
-        ("endpoint", endpoint),
-        ("provider", provider),
-        ("type", kind),
-        ("outcome", outcome),
-        ("currency", currency),
-        ("customer", customer),
-        ("metadata", metadata),
-        ("text", text),
-    ];
-    for (name, values) in lists {
-        given.extend(values.iter().map(|value| (name, value.as_str())));
-    }
-    given
-}
-
-/// The address of these filters. It ends so that more can be added.
-fn address(filters: &Filters) -> String {
-    written(&given(filters))
-}
-
-fn written(given: &[(&str, &str)]) -> String {
-    let mut address = format!("{SCREEN}?");
-    for (position, (name, value)) in given.iter().enumerate() {
-        // Writing to a `String` does not fail.
-        let _ = write!(address, "{}{name}={}", if position > 0 { "&" } else { "" }, quoted(value));
-    }
-    address
-}
-
-fn form(filters: &Filters) -> Markup {
-    let given = given(filters);
-    let value = |name: &str| given.iter().find(|(other, _)| *other == name).map_or("", |(_, value)| *value);
-    let more = |name: &'static str| given.iter().filter(move |(other, _)| *other == name).skip(1);
-    html! {
-        form.filters action=(SCREEN) {
-            @for (name, label, example) in FIELDS {
-                label { span { (label) } input name=(name) value=(value(name)) placeholder=(example) maxlength="1024" spellcheck="false" autocomplete="off"; }
-                @for (_, value) in more(name) { input type="hidden" name=(name) value=(value); }
-            }
-            label { span { "Outcome" }
-                select name="outcome" {
-                    option value="" { "any" }
-                    @for one in OUTCOMES { option value=(one) selected[value("outcome") == one] { (one.replace('_', " ")) } }
-                }
-            }
-            label { span { "From" } input name="from" value=(value("from")) placeholder="7d, 36h, 2026-01-31" list="spans" autocomplete="off"; }
-            label { span { "To" } input name="to" value=(value("to")) placeholder="now" autocomplete="off"; }
-            datalist #spans { @for one in ["15m", "1h", "24h", "7d", "30d"] { option value=(one) {} } }
-            button.main { "Search" }
-        }
-    }
-}
-
-/// What is filtered, each with its end.
-fn chips(filters: &Filters) -> Markup {
-    let given = given(filters);
-    html! {
-        @if !given.is_empty() {
-            ul.chips aria-label="Filters" {
-                @for (place, (name, value)) in given.iter().enumerate() {
-                    @let rest: Vec<(&str, &str)> = given.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, one)| *one).collect();
-                    li { (name) " " b { (shown(value)) }
-                        a href=(written(&rest)) aria-label={ "Without " (name) " " (shown(value)) } { "×" } }
-                }
-                li.clear { a href=(SCREEN) { "clear all" } }
-            }
-        }
-    }
-}
-
-fn saved_views(saved: &Saved, own: &str) -> Markup {
-    html! {
-        @if !saved.searches.is_empty() {
-            nav.views aria-label="Saved searches" {
-                @for (name, filters) in &saved.searches {
-                    @let to = address(filters);
-                    a href=(to) aria-current=[(to == own).then_some("true")] { (shown(name)) }
-                }
-            }
         }
     }
 }
@@ -450,110 +302,5 @@ fn not_seen(unseen: Unseen) -> Markup {
         @if unseen.dead_letters > 0 { div.note.warn { p { "Not seen: " (unseen.dead_letters) " messages are "
             a href="/dead-letters?queue=archive-queue-dlq" { "dead letters of the archive's queue" } "." } } }
         @if unseen.frozen > 0 { div.note { p { "Not seen: " (unseen.frozen) " objects of these days are in Glacier; restore them first." } } }
-    }
-}
-
-fn csv(found: &[Found]) -> String {
-    let names = [
-        "received_at",
-        "webhook_id",
-        "endpoint",
-        "provider",
-        "outcome",
-        "reason",
-        "authenticity",
-        "event_id",
-        "type",
-        "provider_event_id",
-        "provider_event_type",
-        "transaction_id",
-        "movement_id",
-        "amount",
-        "currency",
-        "occurred_at",
-        "customer_id",
-        "restates",
-    ];
-    let mut out = names.join(",") + "\r\n";
-    for one in found {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let cells = [
-            one.received_at.clone(),
-            one.webhook_id.clone(),
-            one.endpoint.clone(),
-            one.provider.clone(),
-            one.outcome.clone(),
-            text(&one.reason),
-            one.authenticity.clone(),
-            text(&one.event_id),
-            text(&one.kind),
-            text(&one.provider_event_id),
-            text(&one.provider_event_type),
-            text(&one.transaction_id),
-            text(&one.movement_id),
-            text(&one.amount),
-            text(&one.currency),
-            text(&one.occurred_at),
-            text(&one.customer_id),
-            text(&one.restates),
-        ];
-        out.push_str(&cells.map(|text| cell(&text)).join(","));
-        out.push_str("\r\n");
-    }
-    out
-}
-
-/// A cell (RFC 4180). A text of others that a spreadsheet would take for a formula begins with an apostrophe ("CSV
-/// Injection", OWASP).
-pub(super) fn cell(text: &str) -> String {
-    let is_number = text
-        .strip_prefix('-')
-        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number;
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
-    }
-}
-
-fn lines(found: &[Found]) -> anyhow::Result<String> {
-    let mut out = String::new();
-    for one in found {
-        out.push_str(&serde_json::to_string(one).context("an event as JSON")?);
-        out.push('\n');
-    }
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_in_the_address_and_come_back() {
-        let query =
-            "id=a%26b&endpoint=acme&endpoint=shop&type=refund.succeeded&amount=1..2&text=%22x%22&from=7d";
-        let filters = filters(&Fields::read(query));
-        assert_eq!(filters.endpoint, ["acme", "shop"]);
-        let address = address(&filters);
-        let again = super::filters(&Fields::read(address.strip_prefix("/webhooks?").unwrap()));
-        assert_eq!(again, filters);
-        assert_eq!(self::address(&Filters::default()), "/webhooks?");
-    }
-
-    #[test]
-    fn a_cell_is_no_formula() {
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("-12.50", "-12.50"),
-            ("=1+1", "'=1+1"),
-            ("@x", "'@x"),
-            ("-cmd", "'-cmd"),
-            ("a,\"b\"", "\"a,\"\"b\"\"\""),
-            ("+1,2", "\"'+1,2\""),
-        ] {
-            assert_eq!(cell(text), expected);
-        }
     }
 }
