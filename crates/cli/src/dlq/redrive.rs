@@ -8,7 +8,8 @@ use tollgate_operate::{
     aws::Aws,
     dlq::{
         MOST, Opened,
-        redrive::{Difference, FASTEST, Outlook, Plan, came_back, foresee, redrive},
+        outlook::{Outlook, foresee},
+        redrive::{Difference, FASTEST, Plan, came_back, redrive},
     },
 };
 

@@ -9,7 +9,7 @@ use tollgate_operate::{
         MOST, Source,
         forecast::Explained,
         letter::{Dead, Letter},
-        redrive::find,
+        outlook::find,
     },
     masked::masked,
 };

@@ -9,7 +9,8 @@ use tollgate_operate::{
     conflicts,
     dlq::{
         Filter, Group, MOST, Source, Waiting,
-        redrive::{Difference, FASTEST, Outlook, Plan, find, foresee},
+        outlook::{Outlook, find, foresee},
+        redrive::{Difference, FASTEST, Plan},
         waiting,
     },
     masked::masked,

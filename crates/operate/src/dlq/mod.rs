@@ -3,9 +3,11 @@
 
 pub mod forecast;
 pub mod letter;
+pub mod outlook;
 pub mod purge;
 pub mod redrive;
 pub mod routes;
+mod sorting;
 pub mod source;
 
 use std::collections::BTreeMap;

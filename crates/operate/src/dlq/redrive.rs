@@ -12,17 +12,17 @@ use std::{
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use tollgate_core::Timestamp;
 
 use super::{
-    AT_ONCE, Alike, Dead, Filter, Group, Letter, NOTHING_NEW, Opened, Source, add,
-    forecast::{Clock, Explained, Forecaster, Prediction, Way},
+    Alike, Filter, Letter, Opened, Source,
+    forecast::{Clock, Forecaster, Prediction, Way},
     look,
     routes::send,
+    sorting::{Bounds, Sorted, Sorting, TOGETHER_BYTES, gather},
 };
 use crate::{audit::Act, aws::Aws, dead_letters::DeadLetters, queues};
 
@@ -30,14 +30,9 @@ use crate::{audit::Act, aws::Aws, dead_letters::DeadLetters, queues};
 pub const FASTEST: u32 = 500;
 /// Messages that are looked at together, at most.
 const TOGETHER: usize = 500;
-/// Bytes of their bodies, at most.
-const TOGETHER_BYTES: usize = 16 * 1024 * 1024;
 /// How long the sending of those that are looked at together may take, in seconds: well under the two minutes for which they
 /// are hidden from others.
 const TOGETHER_SECONDS: u32 = 20;
-/// Messages that are foreseen together where nothing is sent.
-const FORESEEN: usize = 100;
-
 /// What is to be sent back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -49,34 +44,6 @@ pub struct Plan {
     pub most: Option<u64>,
     /// What would conflict or fail again is sent, too.
     pub all: bool,
-}
-
-/// What would become of dead letters that are alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Foretold {
-    /// Which, and how many.
-    #[serde(flatten)]
-    pub group: Group,
-    /// How many have each end.
-    pub predictions: Vec<Count>,
-}
-
-/// So many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Count {
-    /// What would become of them.
-    pub prediction: Prediction,
-    /// How many.
-    pub count: u64,
-}
-
-/// What a redrive would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Outlook {
-    /// By what they have in common.
-    pub groups: Vec<Foretold>,
-    /// Queues in which there is more than was looked at.
-    pub cut: Vec<String>,
 }
 
 /// What became of dead letters that are alike, and for which the same was foreseen.
@@ -115,188 +82,6 @@ impl Difference {
     /// How many that were wanted were left.
     pub fn left(&self) -> u64 {
         self.moved.iter().map(|moved| moved.left).sum()
-    }
-}
-
-/// Says what a redrive would do: each message is decoded and held against the ledger, and given back. The messages of a FIFO
-/// group that can be seen are its first ten.
-///
-/// # Errors
-///
-/// When AWS does not answer.
-pub async fn foresee(aws: &Aws, clock: Clock, filter: &Filter, most: u64) -> anyhow::Result<Outlook> {
-    let sqs = Client::new(&aws.config);
-    let of_queues = stream::iter(filter.sources()).map(|source| {
-        let sqs = &sqs;
-        async move { foresee_queue(aws, sqs, clock, filter, source, most).await }
-    });
-    let found: Vec<(Vec<Foretold>, Option<String>)> = of_queues.buffered(AT_ONCE).try_collect().await?;
-    let mut outlook = Outlook::default();
-    for (groups, cut) in found {
-        outlook.groups.extend(groups);
-        outlook.cut.extend(cut);
-    }
-    Ok(outlook)
-}
-
-async fn foresee_queue(
-    aws: &Aws,
-    sqs: &Client,
-    clock: Clock,
-    filter: &Filter,
-    source: Source,
-    most: u64,
-) -> anyhow::Result<(Vec<Foretold>, Option<String>)> {
-    let opened = Opened::of(aws, sqs, source).await?;
-    let mut forecaster = Forecaster::new(aws, sqs, clock, source).await?;
-    let mut letters = DeadLetters::new(sqs, &opened.url);
-    let mut sorting = Sorting::default();
-    let mut groups: BTreeMap<Alike, Group> = BTreeMap::new();
-    let mut counts: BTreeMap<(Alike, Prediction), u64> = BTreeMap::new();
-    let looked = async {
-        let (mut count, mut nothing_new) = (0, 0);
-        let bounds = Bounds { most: FORESEEN, bytes: TOGETHER_BYTES };
-        loop {
-            let batch = gather(&mut letters, &bounds, most - count, &mut nothing_new).await?;
-            if batch.is_empty() {
-                return Ok(count >= most && opened.waiting > most);
-            }
-            count += u64::try_from(batch.len())?;
-            for sorted in sorting.sort(&opened, filter, &mut forecaster, batch, false).await? {
-                add(&mut groups, &sorted.letter);
-                *counts.entry((sorted.letter.alike, sorted.prediction)).or_default() += 1;
-            }
-        }
-    };
-    let looked: anyhow::Result<bool> = looked.await;
-    let given_back = letters.give_back().await;
-    let is_cut = looked.with_context(|| format!("looking through {}", opened.name))?;
-    given_back.with_context(|| format!("looking through {}", opened.name))?;
-    let of_group = |alike: &Alike| {
-        let own = counts.iter().filter(|((other, _), _)| other == alike);
-        own.map(|((_, prediction), count)| Count { prediction: prediction.clone(), count: *count }).collect()
-    };
-    let groups = groups.into_values();
-    let groups = groups.map(|group| Foretold { predictions: of_group(&group.alike), group }).collect();
-    Ok((groups, is_cut.then_some(opened.name)))
-}
-
-/// The first dead letter that has or names an id, and what becomes of it.
-///
-/// # Errors
-///
-/// When AWS does not answer.
-pub async fn find(
-    aws: &Aws,
-    clock: Clock,
-    sources: Vec<Source>,
-    id: &str,
-    most: u64,
-) -> anyhow::Result<Option<(Letter, Dead, Explained)>> {
-    let sqs = Client::new(&aws.config);
-    let filter = Filter { ids: vec![id.to_owned()], ..Filter::default() };
-    for source in sources {
-        let opened = Opened::of(aws, &sqs, source).await?;
-        let mut found = None;
-        look(&sqs, &opened, most, |dead| {
-            let letter = dead.letter(&opened)?;
-            if filter.wants(&letter) {
-                found = Some((letter, dead.clone()));
-            }
-            Ok(found.is_none())
-        })
-        .await?;
-        if let Some((letter, dead)) = found {
-            let explained = Forecaster::new(aws, &sqs, clock, source).await?.explain(&dead).await;
-            return Ok(Some((letter, dead, explained)));
-        }
-    }
-    Ok(None)
-}
-
-/// How much is gathered.
-struct Bounds {
-    most: usize,
-    bytes: usize,
-}
-
-/// Receives what is looked at together: nothing where there is no more.
-async fn gather(
-    letters: &mut DeadLetters<'_>,
-    bounds: &Bounds,
-    most: u64,
-    nothing_new: &mut u32,
-) -> anyhow::Result<Vec<Dead>> {
-    let most = usize::try_from(most).unwrap_or(usize::MAX).min(bounds.most);
-    let (mut gathered, mut bytes) = (Vec::new(), 0);
-    while gathered.len() < most && bytes < bounds.bytes && *nothing_new < NOTHING_NEW {
-        let batch = letters.receive(u64::try_from(most - gathered.len())?).await?;
-        if batch.fresh.is_empty() && batch.again == 0 {
-            break;
-        }
-        *nothing_new = if batch.fresh.is_empty() { *nothing_new + 1 } else { 0 };
-        for (id, message) in batch.fresh {
-            bytes += message.body().map_or(0, str::len);
-            gathered.push(Dead { id, message });
-        }
-    }
-    Ok(gathered)
-}
-
-/// A dead letter that the filter wants.
-struct Sorted {
-    dead: Dead,
-    letter: Letter,
-    prediction: Prediction,
-    way: Way,
-}
-
-/// Which FIFO groups go no further.
-#[derive(Debug, Default)]
-struct Sorting {
-    blocked: HashSet<String>,
-}
-
-impl Sorting {
-    /// Those that the filter wants, with what becomes of each. Of a FIFO group nothing overtakes what stays.
-    async fn sort(
-        &mut self,
-        opened: &Opened,
-        filter: &Filter,
-        forecaster: &mut Forecaster,
-        batch: Vec<Dead>,
-        all: bool,
-    ) -> anyhow::Result<Vec<Sorted>> {
-        let (mut wanted, mut letters) = (Vec::new(), Vec::new());
-        for dead in batch {
-            let letter = dead.letter(opened)?;
-            if filter.wants(&letter) {
-                letters.push((
-                    letter,
-                    dead.group(opened.source).is_some_and(|group| self.blocked.contains(group)),
-                ));
-                wanted.push(dead);
-            } else if let Some(group) = letter.group {
-                self.blocked.insert(group);
-            }
-        }
-        let foreseen = forecaster.foresee(&wanted).await;
-        let mut sorted = Vec::with_capacity(wanted.len());
-        let mut staying: HashSet<String> = HashSet::new();
-        for ((dead, (letter, was_blocked)), (prediction, way)) in
-            wanted.into_iter().zip(letters).zip(foreseen)
-        {
-            let is_blocked =
-                was_blocked || letter.group.as_ref().is_some_and(|group| staying.contains(group));
-            let prediction =
-                if is_blocked && prediction.is_sent(all) { Prediction::Waits } else { prediction };
-            if !prediction.is_sent(all) {
-                staying.extend(letter.group.clone());
-            }
-            sorted.push(Sorted { dead, letter, prediction, way });
-        }
-        self.blocked.extend(staying);
-        Ok(sorted)
     }
 }
 
