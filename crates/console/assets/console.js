@@ -15,6 +15,14 @@ document.addEventListener("DOMContentLoaded", () => {
   const one = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
+  // On a phone the screens are a line that scrolls: the own one is to be seen. scrollIntoView() would move the page as well.
+  const screens = one(".screens"), own = one(".screens [aria-current]");
+  const showOwn = () => {
+    if (own) screens.scrollLeft = own.offsetLeft - screens.offsetLeft - (screens.clientWidth - own.offsetWidth) / 2;
+  };
+  showOwn();
+  addEventListener("resize", showOwn);
+
   for (const button of all("[data-copy]")) {
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(button.dataset.copy);

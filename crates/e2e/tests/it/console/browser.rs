@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// The widths of a page: of a desktop and of a phone.
 pub(super) const DESKTOP: u32 = 1360;
 pub(super) const PHONE: u32 = 390;
+/// Whether the navigation shows the page's own screen, where it has one.
+const OWN_SCREEN_IS_SEEN: &str = "(() => { const own = document.querySelector('.screens [aria-current]')?.getBoundingClientRect(); \
+     return !own || (own.left >= 0 && own.right <= innerWidth); })()";
 /// The longest picture, in pixels.
 const LONGEST: i64 = 2_600;
 /// What a page says of itself: violations of the policy, and errors.
@@ -190,6 +193,7 @@ impl Browser {
                 self.picture(&format!("{name}-{theme}-{of}"));
                 let wide = self.value("document.documentElement.scrollWidth > innerWidth");
                 assert_eq!(wide, false, "{name} is wider than a {of}");
+                self.until(OWN_SCREEN_IS_SEEN);
                 let axe = self.axe.clone();
                 self.value(&format!("{axe}; undefined"));
                 let found = self.value(
