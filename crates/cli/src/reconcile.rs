@@ -249,7 +249,8 @@ async fn of_file(args: &Args, aws: &Aws, file: &Path) -> anyhow::Result<ExitCode
 
 /// Where events go that were compared.
 struct Output {
-    report: Option<Report>,
+    endpoint: String,
+    report: Option<Report<File>>,
     is_json: bool,
     all: bool,
     shown: Vec<Finding>,
@@ -260,8 +261,9 @@ struct Output {
 
 impl Output {
     fn of(args: &Args) -> anyhow::Result<Self> {
-        let report = args.report.as_deref().map(|path| Report::create(path, &args.endpoint)).transpose()?;
+        let report = args.report.as_deref().map(Report::create).transpose()?;
         Ok(Self {
+            endpoint: args.endpoint.clone(),
             report,
             is_json: args.json,
             all: args.all,
@@ -273,7 +275,7 @@ impl Output {
 
     fn take(&mut self, finding: Finding) -> anyhow::Result<()> {
         if let Some(report) = &mut self.report {
-            report.add(&finding)?;
+            report.add(&self.endpoint, &finding)?;
         }
         if !self.all && finding.verdict == Verdict::Present {
             return Ok(());
@@ -290,7 +292,10 @@ impl Output {
 
     /// Makes the report whole.
     fn finish(&mut self) -> anyhow::Result<()> {
-        self.report.take().map_or(Ok(()), Report::finish)
+        if let Some(report) = self.report.take() {
+            report.finish()?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// The table for people, and the counts.

@@ -63,6 +63,8 @@ pub struct Aws {
     pub names: Names,
     /// Where it is a local platform: its file.
     pub platform: Option<Platform>,
+    /// The account's number, where it is known without asking.
+    pub account: Option<String>,
 }
 
 impl Platform {
@@ -110,7 +112,8 @@ impl Place {
         if config.region().is_none() {
             config = config.into_builder().region(Region::new("us-east-1")).build();
         }
-        Ok(Aws { config, names, platform })
+        let account = platform.as_ref().map(|platform| platform.account_id.clone());
+        Ok(Aws { config, names, platform, account })
     }
 }
 
@@ -129,8 +132,8 @@ impl Aws {
     ///
     /// When AWS does not say it.
     pub async fn account(&self) -> anyhow::Result<String> {
-        if let Some(platform) = &self.platform {
-            return Ok(platform.account_id.clone());
+        if let Some(account) = &self.account {
+            return Ok(account.clone());
         }
         self.identity().await?.account.context("AWS does not say the account's number")
     }

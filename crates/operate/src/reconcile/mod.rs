@@ -2,6 +2,7 @@
 
 pub mod adyen;
 mod compare;
+pub mod daily;
 pub mod extra;
 pub mod ingestion;
 pub mod intake;
@@ -48,6 +49,23 @@ pub async fn configured(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Endp
     Ok(Endpoint::new(config.with_context(|| format!("no endpoint is called {endpoint}"))?)?)
 }
 
+/// An endpoint's key of its provider's API.
+async fn api_key(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Option<ApiKey>> {
+    let name = aws.names.api_secret(endpoint);
+    let secrets = aws_sdk_secretsmanager::Client::new(&aws.config);
+    match secrets.get_secret_value().secret_id(&name).send().await {
+        Ok(value) => value.secret_string.map(|text| ApiKey::new(&text)).transpose(),
+        Err(problem)
+            if problem.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
+        {
+            Ok(None)
+        }
+        Err(problem) => {
+            Err(aws_sdk_secretsmanager::Error::from(problem)).with_context(|| format!("reading {name}"))
+        }
+    }
+}
+
 /// An endpoint and how its provider is asked.
 #[derive(Debug)]
 pub struct Asked {
@@ -55,6 +73,8 @@ pub struct Asked {
     pub endpoint: Endpoint,
     /// How its provider is asked.
     pub api: &'static ProviderApi,
+    /// Whether webhooks that were refused and are kept are looked at, where the endpoint keeps them: not by who may not read them.
+    pub looks_at_refused: bool,
 }
 
 impl Asked {
@@ -66,7 +86,16 @@ impl Asked {
     pub async fn of(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Self> {
         let endpoint = configured(aws, endpoint).await?;
         let api = provider_api::of(endpoint.provider().as_str())?;
-        Ok(Self { endpoint, api })
+        Ok(Self { endpoint, api, looks_at_refused: true })
+    }
+
+    /// The endpoint's key of its provider's API; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not give it, or it is no key.
+    pub async fn key(&self, aws: &Aws) -> anyhow::Result<Option<ApiKey>> {
+        api_key(aws, self.endpoint.id()).await
     }
 
     /// A client of its provider, with the endpoint's key of the provider's API. The provider's test environment is asked where the
@@ -82,24 +111,7 @@ impl Asked {
         is_sandbox: bool,
         timing: Timing,
     ) -> anyhow::Result<Client> {
-        let name = aws.names.api_secret(self.endpoint.id());
-        let secrets = aws_sdk_secretsmanager::Client::new(&aws.config);
-        let answer = secrets.get_secret_value().secret_id(&name).send().await;
-        let value = match answer {
-            Ok(value) => value.secret_string,
-            Err(problem)
-                if problem
-                    .as_service_error()
-                    .is_some_and(|error| error.is_resource_not_found_exception()) =>
-            {
-                None
-            }
-            Err(problem) => {
-                return Err(aws_sdk_secretsmanager::Error::from(problem))
-                    .with_context(|| format!("reading {name}"));
-            }
-        };
-        let Some(value) = value else {
+        let Some(key) = self.key(aws).await? else {
             bail!(
                 "there is no key to ask {} with: store {} by tollgate endpoints api-key {} --secret-file FILE",
                 self.api.name,
@@ -107,8 +119,23 @@ impl Asked {
                 self.endpoint.id()
             );
         };
+        self.client_with(key, url, is_sandbox, timing)
+    }
+
+    /// The same with a key that is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn client_with(
+        &self,
+        key: ApiKey,
+        url: Option<&str>,
+        is_sandbox: bool,
+        timing: Timing,
+    ) -> anyhow::Result<Client> {
         let is_sandbox = is_sandbox || provider_api::is_sandbox(self.endpoint.config());
-        Client::new(self.api, ApiKey::new(&value)?, url, is_sandbox, timing)
+        Client::new(self.api, key, url, is_sandbox, timing)
     }
 
     /// The time that is asked for, without what is not settled yet.
@@ -260,7 +287,7 @@ impl Asked {
     /// What was refused and is kept, where the endpoint keeps it. It only says why something is missing, so that whoever may not read it
     /// is told so and no more.
     async fn refused(&self, aws: &Aws, since: Timestamp, now: Timestamp, summary: &mut Summary) -> Refused {
-        if self.endpoint.config().keep_rejected.is_none() {
+        if !self.looks_at_refused || self.endpoint.config().keep_rejected.is_none() {
             return Refused::default();
         }
         match Refused::of(aws, &self.endpoint, since, now).await {

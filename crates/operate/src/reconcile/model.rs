@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tollgate_core::{EndpointId, Timestamp};
 
 /// Which events are compared.
@@ -21,7 +21,7 @@ pub struct Plan {
 }
 
 /// How an event stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It took effect, with the facts that the provider tells now.
@@ -72,7 +72,7 @@ impl Verdict {
 }
 
 /// An event that was compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How it stands.
     pub verdict: Verdict,

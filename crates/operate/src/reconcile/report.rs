@@ -1,6 +1,6 @@
 //! Every event that was compared, as a Parquet file.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, io::Write, path::Path};
 
 use anyhow::Context;
 use tollgate_archive::table::TextTable;
@@ -26,28 +26,37 @@ const COLUMNS: [&str; 12] = [
 ];
 
 /// A report that is being written.
-pub struct Report {
-    table: TextTable<File>,
-    endpoint: String,
+pub struct Report<W: Write + Send> {
+    table: TextTable<W>,
 }
 
-impl Report {
+impl Report<File> {
     /// A new file; one that is there is not replaced.
     ///
     /// # Errors
     ///
     /// When the file is there, or cannot be made.
-    pub fn create(path: &Path, endpoint: &str) -> anyhow::Result<Self> {
-        let file = File::create_new(path).with_context(|| format!("making {}", path.display()))?;
-        Ok(Self { table: TextTable::new(file, FORM, &COLUMNS)?, endpoint: endpoint.to_owned() })
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
+        Self::new(File::create_new(path).with_context(|| format!("making {}", path.display()))?)
+    }
+}
+
+impl<W: Write + Send> Report<W> {
+    /// A report without events.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be written.
+    pub fn new(to: W) -> anyhow::Result<Self> {
+        Ok(Self { table: TextTable::new(to, FORM, &COLUMNS)? })
     }
 
-    /// Adds an event.
+    /// Adds an event of an endpoint.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn add(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    pub fn add(&mut self, endpoint: &str, finding: &Finding) -> anyhow::Result<()> {
         let Finding {
             verdict,
             provider_event_id,
@@ -62,7 +71,7 @@ impl Report {
             note,
         } = finding.clone();
         self.table.row(vec![
-            Some(self.endpoint.clone()),
+            Some(endpoint.to_owned()),
             Some(verdict.as_str().to_owned()),
             Some(provider_event_id),
             Some(provider_event_type),
@@ -83,8 +92,7 @@ impl Report {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn finish(self) -> anyhow::Result<()> {
-        self.table.finish()?.sync_all()?;
-        Ok(())
+    pub fn finish(self) -> anyhow::Result<W> {
+        Ok(self.table.finish()?)
     }
 }
