@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs};
 use serde_json::Value;
 use tollgate_core::{Queue, Reader};
 use tollgate_infra::{read, root, section};
+use tollgate_operate::reconcile::daily;
 use tollgate_pipeline::silence::is_task;
 use yaml_rust2::Yaml;
 
@@ -13,12 +14,21 @@ type Metric = (String, String, BTreeSet<String>);
 /// A dimension's name and value.
 type Dimension = (String, String);
 
-/// Alarms that tell people themselves: of what somebody changed, and of silence, each endpoint for itself.
-const TELLING: [&str; 4] = ["KeyAlarm", "SettingsAlarm", "SilenceAlarm", "SilenceUncheckedAlarm"];
+/// Alarms that tell people themselves: of what somebody changed, of silence, each endpoint for itself, and of what never came.
+const TELLING: [&str; 6] = [
+    "KeyAlarm",
+    "SettingsAlarm",
+    "SilenceAlarm",
+    "SilenceUncheckedAlarm",
+    "ReconciliationMissingAlarm",
+    "ReconciliationUnfinishedAlarm",
+];
 /// Of our metrics.
 const NAMESPACE: &str = "Tollgate";
 /// Of those that are wrong where nothing is reported.
 const BREACHING: [&str; 1] = ["SilenceUncheckedAlarm"];
+/// That is wrong where nothing is reported and there is a schedule.
+const BREACHING_WHERE_SCHEDULED: &str = "ReconciliationUnfinishedAlarm";
 
 fn resources(template: &str) -> Vec<(String, Yaml)> {
     section(template, "Resources")
@@ -85,9 +95,13 @@ fn every_queue_function_and_table_has_its_alarms() {
     assert_eq!(with_alarm("ApproximateAgeOfOldestMessage", "QueueName"), names(&redriven, "QueueName"));
     assert_eq!(with_alarm("ApproximateNumberOfMessagesVisible", "QueueName"), names(&others, "QueueName"));
     let functions = names(&of_type(&platform, "AWS::Lambda::Function"), "FunctionName");
-    for metric in ["Errors", "Invocations", "Throttles"] {
+    for metric in ["Errors", "Invocations"] {
         assert_eq!(with_alarm(metric, "FunctionName"), functions, "{metric}");
     }
+    // A schedule that calls twice is throttled, which refuses no webhook; a run that does not happen has an alarm of its own.
+    let mut throttled = with_alarm("Throttles", "FunctionName");
+    assert!(throttled.insert("reconciler-${EnvironmentSuffix}".to_owned()));
+    assert_eq!(throttled, functions);
     let tables = names(&of_type(&platform, "AWS::DynamoDB::Table"), "TableName");
     for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] {
         assert_eq!(with_alarm(metric, "TableName"), tables, "{metric}");
@@ -175,7 +189,13 @@ fn every_alarm_tells_people_what_to_do_and_is_chosen_for_missing_data() {
     for (name, alarm) in alarms() {
         let composites = rules.matches(&format!("ALARM(\"${{{name}}}\")")).count();
         let missing = if BREACHING.contains(&name.as_str()) { "breaching" } else { "notBreaching" };
-        assert_eq!(alarm["Properties"]["TreatMissingData"].as_str(), Some(missing), "{name}");
+        let treated = &alarm["Properties"]["TreatMissingData"];
+        if name == BREACHING_WHERE_SCHEDULED {
+            let treated: Vec<&str> = treated.as_vec().unwrap().iter().filter_map(Yaml::as_str).collect();
+            assert_eq!(treated, ["Reconciles", "breaching", "notBreaching"], "{name}");
+        } else {
+            assert_eq!(treated.as_str(), Some(missing), "{name}");
+        }
         let actions = &alarm["Properties"]["AlarmActions"];
         if TELLING.contains(&name.as_str()) {
             assert_eq!(composites, 0, "{name}: a composite that is red would hide it");
@@ -229,6 +249,44 @@ fn a_silent_endpoint_is_told_by_name_and_nobody_has_to_look() {
         let period = alarm["Period"].as_i64().or(alarm["Metrics"][0]["Period"].as_i64()).unwrap();
         assert_eq!(period, 3_600, "a run an hour");
         assert!((2..=3).contains(&number("EvaluationPeriods")), "a late run is no gap; three hours at most");
+        assert!(alarm["OKActions"][0].as_str().unwrap().ends_with(":tollgate-alarms-${EnvironmentSuffix}"));
+    }
+}
+
+/// What is missing is told for a day, and so is where nobody has looked.
+#[test]
+fn what_is_reconciled_once_a_day_is_told_until_the_next_run() {
+    let platform = resources("infra/tollgate.yaml");
+    let find = |name: &str| platform.iter().find(|(one, _)| one == name).unwrap().1.clone();
+    let rule = find("ReconcileRule");
+    assert_eq!(rule["Condition"].as_str(), Some("Reconciles"), "nobody is asked unless somebody wants it");
+    let expression = rule["Properties"]["ScheduleExpression"].as_str();
+    assert_eq!(expression, Some("cron(17 ${ReconcileHour} * * ? *)"), "once a day");
+    let target = &rule["Properties"]["Targets"][0];
+    assert_eq!(target["Arn"].as_str(), Some("ReconcilerAlias"));
+    assert_eq!(daily::task(target["Input"].as_str().unwrap()).unwrap(), None, "the providers themselves");
+    let permission = find("ReconcileRuleInvokesReconciler");
+    assert_eq!(permission["Condition"].as_str(), Some("Reconciles"));
+    assert_eq!(permission["Properties"]["FunctionName"].as_str(), Some("ReconcilerAlias"));
+    assert_eq!(permission["Properties"]["SourceArn"].as_str(), Some("ReconcileRule.Arn"));
+    for template in ["infra/tollgate.yaml", "infra/monitoring.yaml"] {
+        let parameters = section(template, "Parameters");
+        let (_, hour) = parameters.iter().find(|(name, _)| name == "ReconcileHour").unwrap();
+        assert_eq!(hour["Default"].as_str(), Some(""), "{template}: off unless somebody wants it");
+    }
+
+    let all = alarms();
+    for (name, metric, comparison, hours, needed) in [
+        ("ReconciliationMissingAlarm", "missing", "GreaterThanThreshold", 24, 1),
+        ("ReconciliationUnfinishedAlarm", "finished", "LessThanThreshold", 26, 26),
+    ] {
+        let alarm = &all.iter().find(|(one, _)| one == name).unwrap().1["Properties"];
+        let number = |name: &str| alarm[name].as_i64().unwrap();
+        assert_eq!(alarm["MetricName"].as_str(), Some(metric));
+        assert_eq!(alarm["ComparisonOperator"].as_str(), Some(comparison));
+        assert_eq!(alarm["Statistic"].as_str(), Some("Maximum"));
+        assert_eq!(number("Period") * number("EvaluationPeriods"), hours * 3_600, "{name}");
+        assert_eq!(number("DatapointsToAlarm"), needed, "{name}");
         assert!(alarm["OKActions"][0].as_str().unwrap().ends_with(":tollgate-alarms-${EnvironmentSuffix}"));
     }
 }
@@ -329,7 +387,7 @@ fn alarms_reach_their_topic() {
 
 #[test]
 fn alarms_and_dashboard_name_metrics_that_the_code_emits() {
-    let emitted: BTreeSet<Metric> = ["validator", "processor", "archival", "fraud-detector"]
+    let emitted: BTreeSet<Metric> = ["validator", "processor", "archival", "fraud-detector", "reconciler"]
         .into_iter()
         .flat_map(|function| {
             emitted(function).into_iter().map(move |(name, by)| (function.to_owned(), name, by))

@@ -29,7 +29,7 @@ const BEFORE: [(&str, &str, &str); 3] = [
     ("validator", "ssm:GetParameter", "parameter"),
     ("processor", "ssm:GetParametersByPath", "parameter"),
 ];
-const FUNCTIONS: [Function; 4] = [
+const FUNCTIONS: [Function; 5] = [
     Function {
         name: "validator",
         logical: "Validator",
@@ -125,6 +125,22 @@ const FUNCTIONS: [Function; 4] = [
         ],
         consumes: &[],
     },
+    Function {
+        name: "reconciler",
+        logical: "Reconciler",
+        adapters: &[Adapter("S3Archive", &[("s3:PutObject", "Audit")])],
+        consumes: &[],
+    },
+];
+/// What the reconciler has `tollgate_operate::reconcile` do, through the adapters that its files name, and itself. `refused.rs` is for
+/// operators alone.
+const RECONCILED: [(&str, &str); 6] = [
+    ("dynamodb:BatchGetItem", "Ledger"),
+    ("dynamodb:BatchGetItem", "Transactions"),
+    ("dynamodb:Query", "Transactions"),
+    ("s3:GetObject", "Endpoints"),
+    ("s3:ListBucket", "Endpoints"),
+    ("secretsmanager:GetSecretValue", "secret"),
 ];
 /// What Lambda's poller does in the function's name.
 const CONSUMING: [&str; 4] =
@@ -238,6 +254,8 @@ fn each_function_may_do_what_it_does_and_no_more() {
         let own = function.adapters.iter().flat_map(|adapter| adapter.1.iter().copied());
         let before = BEFORE.iter().filter(|(name, ..)| *name == function.name);
         let own = own.chain(before.map(|(_, action, on)| (*action, *on)));
+        let reconciled = RECONCILED.iter().filter(|_| function.name == "reconciler");
+        let own = own.chain(reconciled.copied());
         let consumed = function.consumes.iter().flat_map(|queue| CONSUMING.map(|action| (action, *queue)));
         let used: BTreeSet<(String, String)> = own
             .chain(consumed)
@@ -286,6 +304,30 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
         files.map(|name| (name.clone(), by_name(&name))).filter(|(_, calls)| *calls > 0).collect();
     assert_eq!(files, [(BY_NAME.0.to_owned(), 1)]);
     assert!(code(&format!("crates/aws/src/{}", BY_NAME.0)).contains(BY_NAME.1));
+}
+
+/// The reconciler has the operator's code compare. Of that, these files are what it runs; their adapters only read.
+#[test]
+fn what_compares_calls_nothing_but_what_this_test_knows_of() {
+    for (file, calls) in [
+        ("mod", &["get_secret_value"][..]),
+        ("daily", &[]),
+        ("compare", &[]),
+        ("extra", &[]),
+        ("report", &[]),
+    ] {
+        let source = code(&format!("crates/operate/src/reconcile/{file}.rs"));
+        let made: Vec<&str> =
+            OPERATIONS.into_iter().filter(|operation| source.contains(&format!(".{operation}()"))).collect();
+        assert_eq!(made, calls, "crates/operate/src/reconcile/{file}.rs on the left");
+        // Taking in is another file's, which none of these has but the command's own way.
+        assert!(file == "mod" || !source.contains("hand_over"), "{file}");
+    }
+    let handler = code("crates/reconciler/src/handler.rs");
+    for taking_in in ["ingest", "Intake", "resend"] {
+        assert!(!handler.contains(taking_in), "{taking_in}");
+        assert!(!code("crates/operate/src/reconcile/daily.rs").contains(taking_in), "{taking_in}");
+    }
 }
 
 /// Only senders of our own schema are answered by the gateway itself: it knows nothing of providers' bodies.

@@ -42,7 +42,7 @@ from machine import (
 from processes import Processes
 
 ACCOUNT = "000000000000"
-COPIES = {"validator": 4, "processor": 2, "archival": 1, "fraud-detector": 2}
+COPIES = {"validator": 4, "processor": 2, "archival": 1, "fraud-detector": 2, "reconciler": 1}
 # Where functions are programs of this machine, the template's images are names alone.
 NO_IMAGES = [f"{logical(name)}Image=local/{repository}:dev" for name, repository in FUNCTIONS.items()]
 LOCAL_PARAMS = "infra/params/local.json"

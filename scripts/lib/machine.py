@@ -28,7 +28,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 
 # A function's crate and binary: its name, and its image's repository, without the suffix.
 FUNCTIONS = {"validator": "webhook-validator", "processor": "webhook-processor", "archival": "transaction-archival",
-             "fraud-detector": "fraud-detector"}
+             "fraud-detector": "fraud-detector", "reconciler": "reconciler"}
 
 
 class Failure(Exception):

@@ -40,7 +40,7 @@ TABLE_KEY = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt",
 SUBCOMMANDS = {
     "status": "described.rs", "dlq list": "dlq/source.rs", "dlq show": "dlq/source.rs", "dlq redrive": "dlq/redrive.rs",
     "dlq purge": "dead_letters.rs", "allow": "dead_letters.rs", "audit": "audit.rs", "inspect": "archived.rs",
-    "search": "search/objects.rs", "replay": "lambda.rs", "reconcile": "reconcile/mod.rs",
+    "search": "search/objects.rs", "replay": "lambda.rs", "reconcile": "reconcile/mod.rs", "reconciliations": "reconcile/past.rs",
     "endpoints api-key": "keys.rs", "endpoints register": "keys.rs", "verify": "keys.rs",
     "metrics": "figures/cloudwatch.rs", "doctor": "doctor/functions.rs", "cost": "doctor/functions.rs",
     "rejected list": "operate/src/rejected.rs", "rejected ingest": "lambda.rs",
@@ -234,7 +234,7 @@ def of_tool(page: str, texts: Mapping[str, str]) -> Iterator[str]:
                      for who in ([row["who"]] if isinstance(row["who"], str) else row["who"])}
             if role not in whose:
                 yield f"docs/runbook.md, Roles: tollgate {one} is given to {role}, and calls.toml has its calls for {sorted(whose)}"
-    verbs = "status|metrics|doctor|cost|replay|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
+    verbs = "status|metrics|doctor|cost|reconciliations|replay|show|redrive|purge|allow|inspect|list|apply|rotate|remove|migrate|verify"
     used = set(re.findall(rf"(?<!/)\btollgate ((?:endpoints |dlq )?(?:{verbs}))\b", page))
     missing = used - set().union(*rows.values())
     if missing:

@@ -93,7 +93,7 @@ async fn queues(ground: Ground) -> Verdict {
     ];
     for (queue, sender) in cases {
         let policy = ground.queue_policy(queue).await;
-        let others = ["validator", "processor", "archival", "fraud-detector"];
+        let others = ["validator", "processor", "archival", "fraud-detector", "reconciler"];
         let mut strangers = vec![MALLORY.to_owned()];
         for function in others.into_iter().filter(|function| *function != sender) {
             strangers.push(role(&ground, function).await);

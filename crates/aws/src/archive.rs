@@ -38,13 +38,15 @@ impl Archive for S3Archive {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
+        let is_json = key.ends_with(".json");
+        let content_type = if is_json { "application/json" } else { "application/vnd.apache.parquet" };
         let put = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
             .if_none_match("*")
-            .content_type("application/vnd.apache.parquet")
+            .content_type(content_type)
             .body(ByteStream::from(bytes))
             .customize()
             .config_override(Builder::new().timeout_config(timeouts));

@@ -149,9 +149,9 @@ impl Names {
         self.named("tollgate-archive")
     }
 
-    /// The functions: validator, processor, archival, fraud detector.
-    pub fn functions(&self) -> [String; 4] {
-        ["webhook-validator", "webhook-processor", "transaction-archival", "fraud-detector"]
+    /// The functions: validator, processor, archival, fraud detector, reconciler.
+    pub fn functions(&self) -> [String; 5] {
+        ["webhook-validator", "webhook-processor", "transaction-archival", "fraud-detector", "reconciler"]
             .map(|stem| self.named(stem))
     }
 

@@ -30,6 +30,7 @@ pub mod progress;
 mod provider_cells;
 mod providers_page;
 mod reconcile;
+mod reconciliations;
 mod rejected;
 mod replay;
 mod search;
@@ -85,6 +86,8 @@ enum Command {
     Metrics(metrics::Args),
     /// Ask an endpoint's provider what it sent, and say what of it is missing here
     Reconcile(reconcile::Args),
+    /// List what the reconciler found, once a day, at each endpoint
+    Reconciliations(reconciliations::Args),
     /// Say what a time cost, line by line, against the design
     Cost(cost::Args),
     /// Check the platform, and say what to do where something is not as it should be
@@ -145,6 +148,7 @@ pub fn run() -> ExitCode {
             Command::Status(args) => status::run(args).await,
             Command::Metrics(args) => metrics::run(args).await,
             Command::Reconcile(args) => reconcile::run(args).await,
+            Command::Reconciliations(args) => reconciliations::run(args).await,
             Command::Cost(args) => cost::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Search(args) => search::run(*args).await,

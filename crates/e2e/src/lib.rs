@@ -39,6 +39,8 @@ use tollgate_testkit::{aws::Strict, schema, webhook::Sender};
 const BOUND: Duration = Duration::from_secs(90);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(150);
+/// What the keys of archived webhooks begin with.
+const ARCHIVED: &str = "webhooks/";
 
 /// An HTTP answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -417,7 +419,7 @@ impl Platform {
     /// Fetches what was written since this test began; whether anything new was.
     async fn download(&self, folder: &Path, known: &mut BTreeSet<String>) -> bool {
         let (s3, bucket) = (self.s3(), self.output("AuditBucket"));
-        let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
+        let mut pages = s3.list_objects_v2().bucket(bucket).prefix(ARCHIVED).into_paginator().send();
         let mut is_new = false;
         while let Some(page) = pages.next().await {
             for object in page.unwrap().contents() {

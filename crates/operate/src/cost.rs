@@ -212,7 +212,7 @@ fn by_what(price: &str) -> &'static str {
     match price {
         "rest_request" => "CloudWatch: Count of the REST API; 0 where Ingress is another",
         "http_api_request" => "CloudWatch: Count of the HTTP API",
-        "lambda_request" => "CloudWatch: Invocations of the four functions",
+        "lambda_request" => "CloudWatch: Invocations of the functions",
         "lambda_gb_second" => "CloudWatch: Duration of each function, times its memory",
         "dynamodb_write_unit" => "CloudWatch: consumed write units of both tables and the index",
         "dynamodb_read_unit" => "CloudWatch: consumed read units of both tables",

@@ -16,8 +16,13 @@ use tollgate_testkit::loopback::{Request, Response, Server};
 
 const FROM: &str = "2026-01-02T11:00:00Z";
 const TO: &str = "2026-01-02T12:00:00Z";
-const FUNCTIONS: [&str; 4] =
-    ["webhook-validator-dev", "webhook-processor-dev", "transaction-archival-dev", "fraud-detector-dev"];
+const FUNCTIONS: [&str; 5] = [
+    "webhook-validator-dev",
+    "webhook-processor-dev",
+    "transaction-archival-dev",
+    "fraud-detector-dev",
+    "reconciler-dev",
+];
 /// Points of one answer (GetMetricData, API reference).
 const MOST_POINTS: i64 = 100_800;
 

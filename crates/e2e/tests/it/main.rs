@@ -30,6 +30,7 @@ mod money;
 mod operators;
 mod poison;
 mod reconcile;
+mod reconciler;
 mod refusals;
 mod register;
 mod rejected;

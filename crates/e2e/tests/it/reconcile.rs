@@ -35,7 +35,7 @@ const AGE: i64 = 1_200;
 const ARCHIVED: Duration = Duration::from_secs(180);
 
 /// The operator's tool, with a text on its standard input.
-fn told(arguments: &[&str], text: &str) -> Output {
+pub(crate) fn told(arguments: &[&str], text: &str) -> Output {
     let mut tool = tollgate(arguments);
     let tool = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut tool = tool.spawn().unwrap();

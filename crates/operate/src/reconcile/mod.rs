@@ -7,6 +7,7 @@ pub mod extra;
 pub mod ingestion;
 pub mod intake;
 mod model;
+pub mod past;
 mod refused;
 pub mod report;
 
