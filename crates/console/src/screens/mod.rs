@@ -13,6 +13,7 @@ pub(crate) mod reconciliation;
 pub(crate) mod refusals;
 pub(crate) mod replay;
 pub(crate) mod runs;
+mod scheduled;
 pub(crate) mod tail;
 pub(crate) mod way;
 pub(crate) mod webhooks;

@@ -16,7 +16,10 @@ use tollgate_operate::{
 };
 use tollgate_providers::Endpoint;
 
-use super::files::{cell, file};
+use super::{
+    files::{cell, file},
+    scheduled::scheduled,
+};
 use crate::{
     begun::Begun,
     forms,
@@ -42,6 +45,7 @@ pub(crate) async fn reconciliation(console: &Arc<Console>) -> Answer {
     });
     let known: Vec<(EndpointId, String)> = known.collect();
     let runs = console.reconciliations.all();
+    let scheduled = scheduled(console).await;
     let content = html! {
         div.title { h1 { "Reconciliation" } }
         p.lead { "A provider is asked which events it sent, and each is held against what took effect here. Nothing is changed by that. It takes the endpoint's key of its provider's API." }
@@ -75,6 +79,7 @@ pub(crate) async fn reconciliation(console: &Arc<Console>) -> Answer {
                 }
             }
         }
+        (scheduled)
     };
     shows(page(console, "Reconciliation", SCREEN, content))
 }

@@ -648,11 +648,18 @@ async fn a_provider_is_asked() {
         state.webhooks = vec![webhook];
         state.events = [&one, &lost].map(|one| Told::of("stripe", one)).into();
     });
+    // What the schedule found stands there, too.
+    platform.invoke("reconciler", &json!({ "task": "reconcile", "api_url": stand_in.url() })).await;
     let mut console = Console::start(&["--write", "--api-url", &stand_in.url()]);
     let address = console.address();
     let base = address.split_once("/open").unwrap().0.to_owned();
     browser.open(&address);
     browser.open(&format!("{base}/reconciliation"));
+    let scheduled = browser.text("section[aria-labelledby=scheduled]");
+    assert!(scheduled.contains(config.id.as_str()) && scheduled.contains("compared"), "{scheduled}");
+    let named = "[...document.querySelectorAll('section[aria-labelledby=scheduled] details a')].map((one) => one.textContent).join()";
+    assert!(browser.value(named).as_str().unwrap().contains(&lost.event_id), "what is missing is named");
+    browser.judge("reconciliation-daily");
     browser.leads(|browser| {
         browser.value(&ask);
     });
