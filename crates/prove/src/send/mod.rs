@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
+use jiff::SignedDuration;
 use serde::Serialize;
 use tokio::{
     sync::{Semaphore, watch},
@@ -22,7 +23,7 @@ use tollgate_cli::{
     clock,
     http::{Answer, Parcel, Sender},
 };
-use tollgate_core::id::hex_sha256;
+use tollgate_core::{Timestamp, id::hex_sha256};
 use tollgate_providers::Endpoint;
 
 use self::parcels::Parcels;
@@ -37,6 +38,9 @@ const TRIES: u32 = 48;
 /// Requests at once. Where the platform is slower than the plan, sending takes longer: requests that wait for each other
 /// until they time out, and are sent again, would be all that it does.
 const AT_ONCE: usize = 24;
+/// For so long a signature is taken, whatever its scheme: five minutes (`signs_time` in the plan), less what a validator's clock is apart
+/// (APART in scripts/prove/campaign).
+const GOOD: SignedDuration = SignedDuration::from_secs(120);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
@@ -199,8 +203,9 @@ impl Campaign {
 
     fn parcel(&self, webhook: &Webhook) -> anyhow::Result<Parcel> {
         if let Signing::Replay { of, headers } = &webhook.signing {
-            // Where it was never sent, or not yet: signed anew.
-            if let Some(mut parcel) = self.parcels.get(*of)? {
+            // Where it was never sent, not yet, or too long ago on a slow machine to be taken as the plan has it: signed anew.
+            let is_good = |at: Timestamp| webhook.phase > 0 || clock::now().duration_since(at) < GOOD;
+            if let Some((_, mut parcel)) = self.parcels.get(*of)?.filter(|(at, _)| is_good(*at)) {
                 for (name, value) in headers {
                     parcel.headers.remove(name);
                     parcel.headers.push(name, value);
@@ -209,7 +214,7 @@ impl Campaign {
             }
         }
         let signer = self.endpoints.get(&webhook.signer).context("an endpoint that is not in its file")?;
-        let at = clock::now() + jiff::SignedDuration::from_secs(self.ahead);
+        let at = clock::now() + SignedDuration::from_secs(self.ahead);
         let signed = sign::signed(webhook, signer, &self.folder, at)?;
         let mut parcel = Parcel::new(&self.api, signer, signed)?;
         if webhook.endpoint != webhook.signer {
@@ -227,9 +232,10 @@ impl Campaign {
         attempt: u32,
         parcel: &Parcel,
     ) -> anyhow::Result<Option<Answer>> {
-        let (n, at) = (webhook.n, clock::now().to_string());
+        let (n, at) = (webhook.n, clock::now());
         let (sha256, bytes) = (hex_sha256(&parcel.body), parcel.body.len());
-        self.parcels.keep(n, parcel)?;
+        self.parcels.keep(n, at, parcel)?;
+        let at = at.to_string();
         self.journal.write(&Entry::Try { n, copy, attempt, at, sha256, bytes }).await?;
         let began = Instant::now();
         let answered = match &webhook.wire {

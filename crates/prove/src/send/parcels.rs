@@ -11,12 +11,15 @@ use std::{
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tollgate_cli::http::Parcel;
+use tollgate_core::Timestamp;
 
 use crate::record::Body;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     n: u64,
+    /// When it was last signed and sent.
+    at: Timestamp,
     uri: String,
     headers: Vec<(String, String)>,
     body: Body,
@@ -52,28 +55,28 @@ impl Parcels {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub(super) fn keep(&self, n: u64, parcel: &Parcel) -> anyhow::Result<()> {
+    pub(super) fn keep(&self, n: u64, at: Timestamp, parcel: &Parcel) -> anyhow::Result<()> {
         if !self.wanted.contains(&n) {
             return Ok(());
         }
         let headers =
             parcel.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let one = Kept { n, uri: parcel.uri.to_string(), headers, body: Body::new(&parcel.body) };
+        let one = Kept { n, at, uri: parcel.uri.to_string(), headers, body: Body::new(&parcel.body) };
         let (kept, file) = &mut *self.locked();
         writeln!(file, "{}", serde_json::to_string(&one)?)?;
         kept.insert(n, one);
         Ok(())
     }
 
-    /// The last one of webhook `n`.
+    /// The last one of webhook `n`, and when it was sent.
     ///
     /// # Errors
     ///
     /// When what was kept is no request.
-    pub(super) fn get(&self, n: u64) -> anyhow::Result<Option<Parcel>> {
+    pub(super) fn get(&self, n: u64) -> anyhow::Result<Option<(Timestamp, Parcel)>> {
         let Some(one) = self.locked().0.get(&n).cloned() else { return Ok(None) };
         let headers = one.headers.iter().map(|(name, value)| (name, value)).collect();
-        Ok(Some(Parcel { uri: one.uri.parse()?, headers, body: one.body.bytes()?.into() }))
+        Ok(Some((one.at, Parcel { uri: one.uri.parse()?, headers, body: one.body.bytes()?.into() })))
     }
 
     fn locked(&self) -> MutexGuard<'_, (BTreeMap<u64, Kept>, File)> {
