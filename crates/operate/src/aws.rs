@@ -11,6 +11,7 @@ use aws_sdk_sqs::config::Credentials;
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use serde::Deserialize;
 use tollgate_aws::names::Names;
+pub use tollgate_provider_api::is_loopback;
 
 /// Where an environment is. What is not said is the platform file's, else the AWS profile's, else `dev` in us-east-1.
 #[derive(Debug, Clone, Default)]
@@ -150,33 +151,5 @@ impl Aws {
     async fn identity(&self) -> anyhow::Result<GetCallerIdentityOutput> {
         let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
         identity.map_err(aws_sdk_sts::Error::from).context("asking whose credentials these are")
-    }
-}
-
-/// Whether a URL's host is this machine.
-pub fn is_loopback(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    if host.starts_with("[::1]") {
-        return true;
-    }
-    let host = host.split(':').next().unwrap_or_default();
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_gets_made_up_credentials() {
-        for local in ["http://127.0.0.1:4566", "http://localhost/", "http://[::1]:1/x"] {
-            assert!(is_loopback(local), "{local}");
-        }
-        for remote in ["https://sqs.eu-west-1.amazonaws.com", "http://127.0.0.1@evil.test", "http://127.evil"]
-        {
-            assert!(!is_loopback(remote), "{remote}");
-        }
     }
 }

@@ -17,7 +17,6 @@ mod known;
 pub mod listen;
 pub mod masked;
 pub mod origins;
-pub mod provider_api;
 pub mod queues;
 pub mod reconcile;
 pub mod register;
@@ -30,3 +29,5 @@ mod tables;
 pub mod times;
 mod walk;
 pub mod way;
+
+pub use tollgate_provider_api as provider_api;

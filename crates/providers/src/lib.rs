@@ -27,7 +27,7 @@ mod trusted;
 
 pub use endpoint::{ConfigError, Endpoint};
 pub use headers::Headers;
-pub use key::{KeyError, KeyMaterial, KeyRing, Secret};
+pub use key::{ApiKey, ApiKeyError, KeyError, KeyMaterial, KeyRing, Secret};
 pub use material::{KeyRequest, Material, MaterialRequest};
 pub use normalise::ContentError;
 pub use refusal::Refusal;

@@ -1,4 +1,4 @@
-//! Stand-ins for providers' APIs: each answers as its provider documents (the pages are in crates/operate/provider-apis.toml), and
+//! Stand-ins for providers' APIs: each answers as its provider documents (the pages are in crates/provider-api/provider-apis.toml), and
 //! refuses what the provider would refuse.
 
 use std::sync::{Arc, Mutex, PoisonError};

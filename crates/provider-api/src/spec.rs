@@ -249,7 +249,7 @@ pub fn all() -> anyhow::Result<&'static [ProviderApi]> {
         return Ok(all);
     }
     let file: File =
-        toml::from_str(include_str!("../../provider-apis.toml")).context("provider-apis.toml")?;
+        toml::from_str(include_str!("../provider-apis.toml")).context("provider-apis.toml")?;
     Ok(ALL.get_or_init(|| file.provider))
 }
 

@@ -3,29 +3,20 @@
 use std::{collections::HashSet, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
+use aws_smithy_runtime_api::http::Headers;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{
-    HeaderMap, Method, Request, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
-};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tollgate_core::Timestamp;
+use tollgate_providers::ApiKey;
 
-use super::{
+use crate::{
     error::ApiError,
     page::{Item, Next, Page, member},
     spec::{Auth, ProviderApi},
+    transport::{Answer, Asked, Transport, is_loopback},
 };
-use crate::aws::is_loopback;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,32 +31,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// What a provider says of a failure, in characters.
 const LONGEST_PROBLEM: usize = 300;
 /// What is written as `%XX` in a path or a query: all but what is unreserved (RFC 3986, 2.3).
-pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Pages of one list: ten million events.
 const MAX_PAGES: usize = 100_000;
-
-/// A key of a provider's API. Not printable.
-#[derive(Clone)]
-pub struct ApiKey(String);
-
-impl ApiKey {
-    /// Takes a stored value's text; the line's end that editors add is no part of it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be part of a header.
-    pub fn new(text: &str) -> anyhow::Result<Self> {
-        let text = text.trim();
-        ensure!(!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()), "that is no key of an API");
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey(..)")
-    }
-}
 
 /// The clock, and waiting.
 #[derive(Clone)]
@@ -97,7 +65,7 @@ pub struct Client {
     base: String,
     key: ApiKey,
     token: Option<String>,
-    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    transport: Transport,
     timing: Timing,
     is_first: bool,
 }
@@ -107,7 +75,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the URL is not such a one, or the system's TLS roots do not read.
+    /// When the URL is not such a one.
     pub fn new(
         api: &'static ProviderApi,
         key: ApiKey,
@@ -118,14 +86,7 @@ impl Client {
         let own = if is_sandbox { api.sandbox_url.as_ref().unwrap_or(&api.url) } else { &api.url };
         let base = url.unwrap_or(own).trim_end_matches('/').to_owned();
         ensure!(base.starts_with("https://") || is_loopback(&base), "{base}: a key is sent by HTTPS alone");
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .context("reading the system's TLS roots")?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { api, base, key, token: None, http, timing, is_first: true })
+        Ok(Self { api, base, key, token: None, transport: Transport::new(), timing, is_first: true })
     }
 
     /// Where it is asked: a URL without a path.
@@ -271,13 +232,17 @@ impl Client {
     }
 
     /// A GET, or a POST of JSON; `None` where the answer is 204.
-    pub(super) async fn ask(&mut self, path: &str, body: Option<String>) -> Result<Option<Bytes>, ApiError> {
-        let method = if body.is_some() { Method::POST } else { Method::GET };
+    pub(crate) async fn ask(
+        &mut self,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Option<Vec<u8>>, ApiError> {
+        let method = if body.is_some() { "POST" } else { "GET" };
         let body = body.map(|body| (body, JSON));
         self.ask_for(&Ask { body, ..Ask::new(method, path) }).await
     }
 
-    pub(super) async fn ask_for(&mut self, ask: &Ask<'_>) -> Result<Option<Bytes>, ApiError> {
+    pub(crate) async fn ask_for(&mut self, ask: &Ask<'_>) -> Result<Option<Vec<u8>>, ApiError> {
         let authorization = self.authorization().await?;
         let answer = self.tried(ask, &authorization).await;
         // A token ends while a long list is read.
@@ -289,17 +254,17 @@ impl Client {
     }
 
     async fn authorization(&mut self) -> Result<String, ApiError> {
-        let key = &self.key.0;
+        let key = self.key.header_text();
         match &self.api.auth {
             Auth::Bearer => Ok(format!("Bearer {key}")),
-            Auth::Plain => Ok(key.clone()),
+            Auth::Plain => Ok(key.to_owned()),
             Auth::ClientCredentials { token_path } => {
                 if let Some(token) = &self.token {
                     return Ok(format!("Bearer {token}"));
                 }
                 let basic = format!("Basic {}", STANDARD.encode(key));
                 let form = "grant_type=client_credentials".to_owned();
-                let ask = Ask { body: Some((form, FORM)), ..Ask::new(Method::POST, token_path) };
+                let ask = Ask { body: Some((form, FORM)), ..Ask::new("POST", token_path) };
                 let answer = self.tried(&ask, &basic).await?.unwrap_or_default();
                 let answer: Value = serde_json::from_slice(&answer)
                     .map_err(|_| ApiError::NotAsDocumented("the token's answer is no JSON"))?;
@@ -314,7 +279,7 @@ impl Client {
     }
 
     /// Asks until there is an answer that another try would not change.
-    async fn tried(&mut self, ask: &Ask<'_>, authorization: &str) -> Result<Option<Bytes>, ApiError> {
+    async fn tried(&mut self, ask: &Ask<'_>, authorization: &str) -> Result<Option<Vec<u8>>, ApiError> {
         let mut pause = FIRST_PAUSE;
         let mut last = ApiError::NoAnswer("never asked".to_owned());
         for attempt in 0..TRIES {
@@ -322,21 +287,20 @@ impl Client {
                 (self.timing.pause)(Duration::from_secs(1) / self.api.requests_a_second.max(1)).await;
             }
             let asked_to_wait = match self.once(ask, authorization).await {
-                Ok((StatusCode::NO_CONTENT, ..)) => return Ok(None),
-                Ok((status, _, bytes)) if status.is_success() => return Ok(Some(bytes)),
-                Ok((status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), ..)) => {
-                    return Err(ApiError::Refused(status.as_u16()));
-                }
-                Ok((status, headers, _)) if is_for_a_while(status) => {
-                    last = ApiError::Status(status.as_u16());
+                Ok(Answer { status: 204, .. }) => return Ok(None),
+                Ok(Answer { status: 200..300, body, .. }) => return Ok(Some(body)),
+                Ok(Answer { status: status @ (401 | 403), .. }) => return Err(ApiError::Refused(status)),
+                Ok(Answer { status, headers, .. }) if is_for_a_while(status) => {
+                    last = ApiError::Status(status);
                     // Nothing of what comes too often is done.
-                    if ask.is_done_once || status == StatusCode::TOO_MANY_REQUESTS {
-                        self.asked_to_wait(&headers)
+                    if ask.is_done_once || status == 429 {
+                        let own = self.api.reset_header.as_deref();
+                        asked_to_wait(&headers, own, (self.timing.now)())
                     } else {
                         return Err(ApiError::Unknown(last.to_string()));
                     }
                 }
-                Ok((status, _, bytes)) => return Err(ask.failure(status, &bytes)),
+                Ok(Answer { status, body, .. }) => return Err(ask.failure(status, &body)),
                 Err(problem) if ask.is_done_once => {
                     last = problem;
                     None
@@ -355,91 +319,75 @@ impl Client {
         Err(last)
     }
 
-    async fn once(
-        &self,
-        ask: &Ask<'_>,
-        authorization: &str,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), ApiError> {
-        let failed = |problem: &dyn fmt::Display| ApiError::NoAnswer(problem.to_string());
-        let mut request = Request::builder()
-            .method(ask.method.clone())
-            .uri(format!("{}{}", self.base, ask.path))
-            .header(AUTHORIZATION, authorization)
-            .header("accept", "application/json")
-            .header("user-agent", concat!("tollgate/", env!("CARGO_PKG_VERSION")));
-        for (name, value) in
-            self.api.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ask.header)
-        {
-            request = request.header(name, value);
-        }
-        let mut bytes = Bytes::new();
-        if let Some((body, kind)) = &ask.body {
-            request = request.header(CONTENT_TYPE, *kind);
-            bytes = Bytes::from(body.clone());
-        }
-        // Its error would show the key where the key makes it.
-        let request = request.body(Full::new(bytes)).map_err(|_| failed(&"the request cannot be made"))?;
-        let answer = async {
-            let answer = self.http.request(request).await.map_err(|problem| failed(&problem))?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|problem| failed(&format!("it broke off: {problem}")))?.to_bytes();
-            Ok((head.status, head.headers, body))
+    async fn once(&self, ask: &Ask<'_>, authorization: &str) -> Result<Answer, ApiError> {
+        let mut headers =
+            vec![("authorization", authorization), ("accept", JSON), ("user-agent", USER_AGENT)];
+        headers.extend(self.api.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(ask.header);
+        headers.extend(ask.body.as_ref().map(|(_, kind)| ("content-type", *kind)));
+        let asked = Asked {
+            method: ask.method,
+            url: &format!("{}{}", self.base, ask.path),
+            headers: &headers,
+            body: ask.body.as_ref().map(|(body, _)| body.as_str()),
+            most_bytes: MAX_ANSWER_BYTES,
+            within: TIMEOUT,
         };
-        tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| failed(&"it took too long"))?
-    }
-
-    /// How long the provider asks to wait.
-    fn asked_to_wait(&self, headers: &HeaderMap) -> Option<Duration> {
-        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-        let after = text(RETRY_AFTER.as_str());
-        let after = after.or_else(|| text(self.api.reset_header.as_deref()?))?;
-        if let Ok(seconds) = after.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let until = jiff::fmt::rfc2822::parse(after).ok()?.timestamp();
-        let seconds = until.as_second() - (self.timing.now)().as_second();
-        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+        self.transport.ask(&asked).await.map_err(|problem| ApiError::NoAnswer(problem.to_string()))
     }
 }
 
-pub(super) const JSON: &str = "application/json";
-pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+/// How long an answer asks to wait: `Retry-After`, or the provider's `own` header.
+pub(crate) fn asked_to_wait(headers: &Headers, own: Option<&str>, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).map(str::trim);
+    let after = text("retry-after").or_else(|| text(own?))?;
+    if let Ok(seconds) = after.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::parse(after).ok()?.timestamp();
+    let seconds = until.as_second() - now.as_second();
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// Who asks.
+pub(crate) const USER_AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What a provider is asked.
 #[derive(Debug)]
-pub(super) struct Ask<'a> {
-    pub(super) method: Method,
-    pub(super) path: &'a str,
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
     /// With its type.
-    pub(super) body: Option<(String, &'static str)>,
+    pub(crate) body: Option<(String, &'static str)>,
     /// A header beside those of every request.
-    pub(super) header: Option<(&'a str, &'a str)>,
+    pub(crate) header: Option<(&'a str, &'a str)>,
     /// Whether what is asked twice is done once at most.
-    pub(super) is_done_once: bool,
+    pub(crate) is_done_once: bool,
     /// Where a failure's answer says what was wrong.
-    pub(super) problem: Option<&'a str>,
+    pub(crate) problem: Option<&'a str>,
 }
 
 impl<'a> Ask<'a> {
     /// What can be asked again without harm.
-    pub(super) fn new(method: Method, path: &'a str) -> Self {
+    pub(crate) fn new(method: &'a str, path: &'a str) -> Self {
         Self { method, path, body: None, header: None, is_done_once: true, problem: None }
     }
 
-    fn failure(&self, status: StatusCode, answer: &[u8]) -> ApiError {
+    fn failure(&self, status: u16, answer: &[u8]) -> ApiError {
         let said = self.problem.and_then(|pointer| {
             let answer: Value = serde_json::from_slice(answer).ok()?;
             Some(answer.pointer(pointer)?.as_str()?.chars().take(LONGEST_PROBLEM).collect())
         });
         match said {
-            Some(said) => ApiError::Said(status.as_u16(), said),
-            None => ApiError::Status(status.as_u16()),
+            Some(said) => ApiError::Said(status, said),
+            None => ApiError::Status(status),
         }
     }
 }
 
 /// Whether the same may be answered otherwise later (RFC 9110, 15.5 and 15.6; RFC 6585, 4).
-fn is_for_a_while(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+pub(crate) fn is_for_a_while(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..600)
 }

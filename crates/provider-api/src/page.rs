@@ -6,7 +6,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use serde_json::{Value, value::RawValue};
 use tollgate_core::Timestamp;
 
-use super::{
+use crate::{
     error::ApiError,
     spec::{List, NextPage, Pointers},
 };
@@ -28,14 +28,14 @@ pub struct Item {
 
 /// A page of a list.
 #[derive(Debug, Default)]
-pub(super) struct Page {
-    pub(super) items: Vec<Item>,
-    pub(super) next: Option<Next>,
+pub(crate) struct Page {
+    pub(crate) items: Vec<Item>,
+    pub(crate) next: Option<Next>,
 }
 
 /// What the next request has beside the first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// A field of the query, or a member of the body.
     Field(String, String),
     /// Another path and query.
@@ -46,7 +46,7 @@ const NOT_A_LIST: ApiError = ApiError::NotAsDocumented("it has no list of events
 
 impl Page {
     /// `read` is how many events the pages before had.
-    pub(super) fn read(list: &List, body: &[u8], read: u64) -> Result<Self, ApiError> {
+    pub(crate) fn read(list: &List, body: &[u8], read: u64) -> Result<Self, ApiError> {
         let raw: &RawValue =
             serde_json::from_slice(body).map_err(|_| ApiError::NotAsDocumented("it is no JSON"))?;
         let raw_items = match member(raw, &list.items) {
@@ -115,7 +115,7 @@ fn path_of(url: &str) -> Option<String> {
 }
 
 impl Item {
-    pub(super) fn read(list: &List, raw: &RawValue) -> Result<Self, ApiError> {
+    pub(crate) fn read(list: &List, raw: &RawValue) -> Result<Self, ApiError> {
         let value: Value =
             serde_json::from_str(raw.get()).map_err(|_| ApiError::NotAsDocumented("an event is no JSON"))?;
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
@@ -157,7 +157,7 @@ fn moment(value: &Value) -> Option<Timestamp> {
 }
 
 /// A member of an object, as it was written.
-pub(super) fn member<'a>(raw: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
+pub(crate) fn member<'a>(raw: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
     let mut here = raw;
     for name in pointer.split('/').skip(1) {
         let object: BTreeMap<String, &'a RawValue> = serde_json::from_str(here.get()).ok()?;

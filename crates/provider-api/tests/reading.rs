@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tollgate_core::Timestamp;
-use tollgate_operate::provider_api::{self, ApiError, ApiKey, Client, Item, Timing};
+use tollgate_provider_api::{self as provider_api, ApiError, ApiKey, Client, Item, Timing};
 use tollgate_testkit::{
     loopback::{Response, Server},
     provider_api::{StandIn, State, Told},

@@ -1,19 +1,22 @@
-//! What providers say they sent. How each is asked is data: `provider-apis.toml`.
+//! Providers' APIs: what a provider says it sent, and its webhooks. How each is asked is data: `provider-apis.toml`.
 
 mod client;
 mod error;
 mod page;
 mod spec;
+mod transport;
 mod webhooks;
 
 use tollgate_core::EndpointConfig;
 
-pub use client::{ApiKey, Client, Timing};
+pub use client::{Client, Timing};
 pub use error::ApiError;
 pub use page::Item;
 pub use spec::{
     Auth, Available, List, NextPage, One, Pointers, ProviderApi, Register, Resend, Subscriptions, all, of,
 };
+pub use tollgate_providers::ApiKey;
+pub use transport::is_loopback;
 pub use webhooks::{NewWebhook, Webhook, WebhookKey};
 
 /// Whether the endpoint is of its provider's test environment, by its parameter `environment`.

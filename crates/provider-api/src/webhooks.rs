@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use hyper::Method;
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
-use super::{
+use crate::{
     client::{Ask, Client, ENCODED, FORM, JSON},
     error::ApiError,
     spec::Register,
@@ -70,7 +69,7 @@ impl Client {
     pub async fn webhooks(&mut self) -> Result<Vec<Webhook>, ApiError> {
         let how = self.api().subscriptions.as_ref();
         let how = how.ok_or(ApiError::NotAsDocumented("it lists no webhooks"))?;
-        let answer = read(self.ask(&how.path, None).await?.unwrap_or_default().as_ref())?;
+        let answer = read(&self.ask(&how.path, None).await?.unwrap_or_default())?;
         let webhooks = match answer.pointer(&how.items) {
             // Square leaves an empty list out.
             None if answer.as_object().is_some_and(serde_json::Map::is_empty) => Some(&[] as &[Value]),
@@ -100,7 +99,7 @@ impl Client {
     pub async fn available(&mut self) -> Result<Option<BTreeSet<String>>, ApiError> {
         let available = self.api().register.as_ref().and_then(|register| register.available.as_ref());
         let Some(how) = available else { return Ok(None) };
-        let answer = read(self.ask(&how.path, None).await?.unwrap_or_default().as_ref())?;
+        let answer = read(&self.ask(&how.path, None).await?.unwrap_or_default())?;
         let types = answer.pointer(&how.items).and_then(Value::as_array);
         let types = types.ok_or(ApiError::NotAsDocumented("it has no list of types"))?;
         Ok(Some(names(types, how.type_name.as_deref())))
@@ -123,14 +122,14 @@ impl Client {
             header: how.once_header.as_deref().map(|name| (name, once)),
             is_done_once: how.once_header.is_some() || how.body.contains("{once}"),
             problem: Some(&how.problem),
-            ..Ask::new(Method::POST, &how.path)
+            ..Ask::new("POST", &how.path)
         };
         let answer = self.ask_for(&ask).await.map_err(|problem| match problem {
             // The last of several tries: an earlier one may have been heard.
             ApiError::NoAnswer(_) | ApiError::Status(500..) => ApiError::Unknown(problem.to_string()),
             problem => problem,
         })?;
-        let answer = read(answer.unwrap_or_default().as_ref())?;
+        let answer = read(&answer.unwrap_or_default())?;
         let id = answer.pointer(&how.item).and_then(|item| item.pointer(&how.id)).and_then(Value::as_str);
         let id = id.ok_or(ApiError::NotAsDocumented("it has no id of the webhook"))?.to_owned();
         Ok((id, key(how, &answer)?))
@@ -145,7 +144,7 @@ impl Client {
         let how = self.register()?;
         let Some(path) = &how.again else { return Ok(None) };
         let answer = self.ask(&at(path, id), None).await?;
-        key(how, &read(answer.unwrap_or_default().as_ref())?).map(Some)
+        key(how, &read(&answer.unwrap_or_default())?).map(Some)
     }
 
     /// Removes a webhook. One that is not there is no failure.
@@ -156,10 +155,7 @@ impl Client {
     pub async fn remove(&mut self, id: &str) -> Result<(), ApiError> {
         let how = self.register()?;
         let path = how.remove.as_ref().ok_or(ApiError::NotAsDocumented("it removes no webhook"))?;
-        match self
-            .ask_for(&Ask { problem: Some(&how.problem), ..Ask::new(Method::DELETE, &at(path, id)) })
-            .await
-        {
+        match self.ask_for(&Ask { problem: Some(&how.problem), ..Ask::new("DELETE", &at(path, id)) }).await {
             Ok(_) | Err(ApiError::Status(404) | ApiError::Said(404, _)) => Ok(()),
             Err(problem) => Err(problem),
         }
