@@ -127,6 +127,11 @@ pub struct EndpointConfig {
     /// rejected`). Not for schemes whose signature is as good as the key. Without it none is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_rejected: Option<KeepRejected>,
+    /// What a webhook only names is fetched from its provider's API, with the endpoint's key of that API (`tollgate endpoints
+    /// api-key`): for Stripe's thin events and Mercado Pago's payments. Without it, or without such a key, an event says what
+    /// its webhook says.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub enrich: bool,
     /// Whose bodies are read: `generic` for our own schema, or a provider's name. Default the scheme's own; a custom scheme has
     /// none, and without it each webhook becomes `payment.unrecognized`.
     #[serde(default)]
@@ -169,6 +174,6 @@ mod tests {
         let unset = serde_json::to_string(&serde_json::from_str::<EndpointConfig>(good).unwrap()).unwrap();
         assert!(!unset.contains("metadata") && !unset.contains("ids_hold_no_cards"), "{unset}");
         assert!(!unset.contains("quiet_after_hours"), "{unset}");
-        assert!(!unset.contains("keep_rejected"), "{unset}");
+        assert!(!unset.contains("keep_rejected") && !unset.contains("enrich"), "{unset}");
     }
 }

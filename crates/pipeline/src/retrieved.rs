@@ -74,6 +74,7 @@ pub fn signer(reference: &str) -> Option<Endpoint> {
         require_signed_time: true,
         quiet_after_hours: None,
         keep_rejected: None,
+        enrich: false,
         normaliser: None,
         notification_url: None,
         parameters: std::collections::BTreeMap::new(),

@@ -103,6 +103,7 @@ fn verification(scheme: &str, key: &str, body: &[u8], batch: u32) -> u128 {
         require_signed_time: false,
         quiet_after_hours: None,
         keep_rejected: None,
+        enrich: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

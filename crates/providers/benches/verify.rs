@@ -62,6 +62,7 @@ fn subject(scheme: &str, key: &str, size: usize) -> Subject {
         require_signed_time: false,
         quiet_after_hours: None,
         keep_rejected: None,
+        enrich: false,
         normaliser: None,
         notification_url: Some("https://hooks.example.com/webhook/square".to_owned()),
         parameters: Default::default(),

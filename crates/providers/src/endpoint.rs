@@ -18,7 +18,7 @@ use crate::{
         ring::{KeyError, KeyMaterial, KeyRing},
     },
     material::{Material, MaterialRequest},
-    normalise::{self, ContentError, Normaliser},
+    normalise::{self, ContentError, NamedObject, Normaliser, Thin},
     refusal::Refusal,
     request::Received,
     revision::Revision,
@@ -67,6 +67,8 @@ pub struct Endpoint {
     scheme: Box<dyn Scheme>,
     info: SchemeInfo,
     normaliser: Option<Normaliser>,
+    /// How what its webhooks only name is read, where it is to be fetched.
+    thin: Option<Thin>,
     /// The normaliser reads headers or a query that this scheme does not sign.
     reads_unsigned: bool,
     /// The headers whose values are kept.
@@ -151,6 +153,13 @@ impl Endpoint {
         };
         let info = found.as_ref().map(|found| found.scheme.info());
         mistakes.extend(check_settings(&config, info.as_ref()));
+        let own = found.as_ref().map(|found| found.normaliser);
+        // Another scheme's sender could name any object of the account.
+        let thin = normaliser.filter(|it| own == Some(Some(*it))).and_then(|it| Thin::of(it.name()));
+        if config.enrich && own.is_some() && thin.is_none() {
+            let problem = "nothing of this provider's is fetched: its webhooks say what they have to say";
+            mistakes.push(SpecError::new("enrich", problem));
+        }
         let (Some(found), Some(info), []) = (found, info, mistakes.as_slice()) else { return Err(mistakes) };
         let Found { provider, scheme, normaliser: own, mut cards_in_ids } = found;
         // A provider's own normaliser knows what its scheme signs. Another scheme signs what it says.
@@ -162,7 +171,19 @@ impl Endpoint {
             cards_in_ids = CardsInIds::Never;
         }
         let revision = Revision::of(&config);
-        Ok(Self { config, provider, scheme, info, normaliser, reads_unsigned, kept, cards_in_ids, revision })
+        let thin = thin.filter(|_| config.enrich);
+        Ok(Self {
+            config,
+            provider,
+            scheme,
+            info,
+            normaliser,
+            thin,
+            reads_unsigned,
+            kept,
+            cards_in_ids,
+            revision,
+        })
     }
 
     /// Settings that serve, and hardly as they are meant: which, and what comes of it.
@@ -418,6 +439,38 @@ impl Endpoint {
         }
         let cleansed = self.cleanse(body, facts.iter_mut().skip(before));
         cleansed.inspect_err(|_| facts.truncate(before))
+    }
+
+    /// Whether what its webhooks only name is to be fetched.
+    pub fn enriches(&self) -> bool {
+        self.thin.is_some()
+    }
+
+    /// The object that the webhook only names and that is to be fetched; `None` where it says what it has to say, and where the
+    /// endpoint does not ask for it.
+    pub fn named_object<'a>(&self, trusted: Trusted<'a>) -> Option<NamedObject<'a>> {
+        self.thin.and_then(|thin| thin.named(trusted.received()))
+    }
+
+    /// The facts of the event of a webhook whose [object](Self::named_object) was fetched. Which event it is, what its provider
+    /// calls it and when it happened is what the webhook says, and is not told here.
+    ///
+    /// # Errors
+    ///
+    /// It is not the object that the webhook names, or not as its provider documents it.
+    pub fn enriched<'a>(&self, trusted: Trusted<'a>, object: &'a [u8]) -> Result<Facts<'a>, ContentError> {
+        let thin = self.thin.ok_or(ContentError::InvalidField("enrich"))?;
+        let mut facts = thin.read(trusted.received(), object, &self.config)?;
+        let rules = Rules { metadata: self.config.metadata.as_deref(), ids: self.cards_in_ids };
+        if cleanse(&mut facts, rules).is_err() {
+            let event_type = std::mem::take(&mut facts.event_type);
+            facts = Facts {
+                livemode: facts.livemode,
+                is_unsigned: facts.is_unsigned,
+                ..Facts::unrecognized("", event_type, CARD_IN_ID)
+            };
+        }
+        Ok(facts)
     }
 
     /// Takes card numbers and the like out of what the webhook says. An event of which an id holds a card number is

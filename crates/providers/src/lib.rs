@@ -29,7 +29,7 @@ pub use endpoint::{ConfigError, Endpoint};
 pub use headers::Headers;
 pub use key::{ApiKey, ApiKeyError, KeyError, KeyMaterial, KeyRing, Secret};
 pub use material::{KeyRequest, Material, MaterialRequest};
-pub use normalise::ContentError;
+pub use normalise::{ContentError, NamedObject};
 pub use refusal::Refusal;
 pub use request::Received;
 pub use revision::Revision;

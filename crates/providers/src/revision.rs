@@ -31,6 +31,8 @@ impl Revision {
             require_signed_time: _,
             quiet_after_hours: _,
             keep_rejected: _,
+            // Facts are compared as the webhook alone tells them.
+            enrich: _,
             // What is kept of it is no fact that is compared.
             metadata: _,
         } = config;
@@ -73,7 +75,9 @@ mod tests {
         let plain = of(r#""scheme":"generic""#);
         assert_eq!(
             plain,
-            of(r#""scheme":"generic","delivery":"ordered","on_duplicate":"conflict","quiet_after_hours":5"#)
+            of(
+                r#""scheme":"generic","delivery":"ordered","on_duplicate":"conflict","quiet_after_hours":5,"enrich":true"#
+            )
         );
         assert_eq!(
             plain,

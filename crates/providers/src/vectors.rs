@@ -178,6 +178,7 @@ fn config(vector: &Vector, scheme: &str) -> Result<EndpointConfig, String> {
         require_signed_time: false,
         quiet_after_hours: None,
         keep_rejected: None,
+        enrich: false,
         normaliser: None,
         notification_url: vector.url.clone(),
         parameters,

@@ -26,6 +26,7 @@ pub fn config(id: &str, scheme: &str) -> EndpointConfig {
         require_signed_time: false,
         quiet_after_hours: None,
         keep_rejected: None,
+        enrich: false,
         normaliser: None,
         notification_url: (scheme == "square").then(|| "https://webhooks.example.com/square".to_owned()),
         parameters: Default::default(),

@@ -20,15 +20,16 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use tollgate_core::{EndpointConfig, EventType, EventType::*, Facts};
+use tollgate_core::{Customer, EndpointConfig, EventType, EventType::*, Facts, PaymentMethod};
 
 use super::{
     content::{ContentError, unknown},
-    fields::{First, Flag, Id, Number, Object, Text},
+    fields::{First, Flag, Id, Number, Object, Pairs, Text},
     identity::identified,
     json,
     money::{self, Amount},
     normaliser::{Normaliser, Read},
+    thin::{NamedObject, Thin},
 };
 use crate::{request::Received, text::form_field};
 
@@ -39,6 +40,14 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
     query: &["data.id"],
     read: Read::RequestAndSettings(normalise),
 };
+
+/// A payment, which a webhook only names. <https://www.mercadopago.com/developers/en/reference/payments/_payments_id/get>
+///
+/// Its id is the signed one of the query. What became of it is its `status`; whoever asks late sees a later one, and a webhook of
+/// each is sent. Amount: of the payment `transaction_amount`, of its only refund the refund's.
+pub(super) const THIN: Thin = Thin { name: "mercadopago", kinds: &[PAYMENT], named, read: read_payment };
+
+const PAYMENT: &str = "payment";
 
 const OTHER_SUBJECT: &str = "data.id of the body is not the signed one";
 
@@ -174,6 +183,99 @@ fn normalise<'a>(received: Received<'a>, config: &EndpointConfig) -> Result<Fact
         ..facts
     };
     Ok(identified(money::with_amount(facts, about.amount), &words, received.body))
+}
+
+fn named(received: Received<'_>) -> Option<NamedObject<'_>> {
+    let event: Event<'_> = json::read(received.body).ok()?;
+    let signed = form_field(received.query.as_bytes(), "data.id").ok()??;
+    let is_same = event.data.or_default().id.some().is_none_or(|named| named == signed);
+    let is_payment = event.kind.as_str() == PAYMENT && is_same && signed.bytes().all(|b| b.is_ascii_digit());
+    if is_payment { NamedObject::new(PAYMENT, signed) } else { None }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Payment<'a> {
+    #[serde(borrow)]
+    id: Id<'a>,
+    status: Text<'a>,
+    status_detail: Text<'a>,
+    transaction_amount: Number<'a>,
+    currency_id: Text<'a>,
+    payment_method_id: Text<'a>,
+    payment_type_id: Text<'a>,
+    live_mode: Flag,
+    payer: Object<Payer<'a>>,
+    refunds: First<Part<'a>>,
+    metadata: Pairs<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Payer<'a> {
+    #[serde(borrow)]
+    id: Id<'a>,
+}
+
+fn read_payment<'a>(
+    received: Received<'a>,
+    object: &'a [u8],
+    config: &EndpointConfig,
+) -> Result<Facts<'a>, ContentError> {
+    let wanted = named(received).ok_or(ContentError::InvalidField("data.id"))?;
+    let payment: Payment<'a> = json::read(object)?;
+    let id = payment.id.some().filter(|id| *id == wanted.id).ok_or(ContentError::InvalidField("id"))?;
+    let thin = normalise(received, config)?;
+    let (status, detail) = (payment.status.as_str(), payment.status_detail.as_str());
+    let kind = match (status, detail) {
+        ("pending" | "in_process", _) => PaymentPending,
+        ("authorized", _) => PaymentAuthorized,
+        ("approved", "partially_refunded") | ("refunded", _) => RefundSucceeded,
+        ("approved", _) => PaymentSucceeded,
+        ("rejected", _) => PaymentFailed,
+        ("cancelled", "expired") => PaymentExpired,
+        ("cancelled", _) => PaymentCanceled,
+        ("in_mediation", _) => DisputeOpened,
+        ("charged_back", "settled") => DisputeLost,
+        ("charged_back", "reimbursed") => DisputeWon,
+        ("charged_back", _) => DisputeOpened,
+        _ => PaymentUpdated,
+    };
+    let own = |what: &str| Some([&*id, ":", what].concat().into());
+    let whole = || money::decimal(payment.transaction_amount, &payment.currency_id);
+    let (movement, amount) = match kind {
+        RefundSucceeded => {
+            let count = payment.refunds.count;
+            let refund = payment.refunds.only().unwrap_or_default();
+            let amount = money::decimal(refund.amount, &payment.currency_id);
+            // Where there were several, nothing says which of them is told.
+            (refund.id.some().or_else(|| own(&format!("refunds:{count}"))), amount)
+        }
+        DisputeOpened if status == "in_mediation" => (own("mediation"), Ok(None)),
+        DisputeOpened | DisputeLost | DisputeWon => (own("chargeback"), Ok(None)),
+        PaymentUpdated => (Some(id.clone()), Ok(None)),
+        _ => (Some(id.clone()), whole()),
+    };
+    let facts = Facts {
+        kind,
+        unrecognized: None,
+        transaction_id: Some(id),
+        aliases: Vec::new(),
+        movement_id: movement,
+        // A payment is rejected once: another try is another payment.
+        occurrence: (kind == PaymentFailed).then(|| "".into()),
+        livemode: payment.live_mode.some().or(thin.livemode),
+        customer: Customer { id: payment.payer.or_default().id.some(), country: None },
+        method: PaymentMethod {
+            kind: payment.payment_type_id.some(),
+            brand: payment.payment_method_id.some(),
+            country: None,
+        },
+        metadata: payment.metadata.into_vec(),
+        amount: None,
+        ..thin
+    };
+    Ok(money::with_amount(facts, amount))
 }
 
 /// In one case: which one the query has is not signed.

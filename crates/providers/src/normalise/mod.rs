@@ -25,6 +25,7 @@ mod identity;
 mod json;
 mod money;
 mod normaliser;
+mod thin;
 mod time;
 mod xml;
 
@@ -70,7 +71,8 @@ mod xendit;
 use tollgate_core::Currency;
 
 pub(crate) use self::adyen::items as adyen_items;
-pub use self::{content::ContentError, event_types::EventTypes, normaliser::Normaliser};
+pub(crate) use self::thin::Thin;
+pub use self::{content::ContentError, event_types::EventTypes, normaliser::Normaliser, thin::NamedObject};
 
 /// The endpoint parameters that normalisers read: `default_currency`, for providers that name none (else `XXX`), and
 /// `amount_unit`, `major` or `minor`, for senders of integers whose unit their scheme does not say.
@@ -133,6 +135,21 @@ const NORMALISERS: &[Normaliser] = &[
     worldpay::NORMALISER,
     xendit::NORMALISER,
 ];
+
+/// How thin webhooks are read, of each provider that sends such.
+const THIN: &[Thin] = &[mercadopago::THIN, stripe::THIN];
+
+impl Thin {
+    /// That of a normaliser; `None` where its webhooks say what they have to say.
+    pub(crate) fn of(normaliser: &str) -> Option<Self> {
+        THIN.iter().copied().find(|thin| thin.name == normaliser)
+    }
+}
+
+/// Every kind of object that normalisers ask for, with the normaliser's name.
+pub fn kinds_of_objects() -> impl Iterator<Item = (&'static str, &'static str)> {
+    THIN.iter().flat_map(|thin| thin.kinds.iter().map(|kind| (thin.name, *kind)))
+}
 
 impl Normaliser {
     /// The normaliser of that name or alias: a catalogue row's name (`stripe`, `checkout_com`, …).

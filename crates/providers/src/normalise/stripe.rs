@@ -25,10 +25,11 @@
 //! An `….updated` event whose `previous_attributes` do not have the status is an update, whatever the status is.
 
 mod body;
+mod thin;
 
 use std::borrow::Cow;
 
-use tollgate_core::{Category, Customer, EventType, Facts, PaymentMethod};
+use tollgate_core::{Category, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
 
 use self::body::{Data, Event, List, Previous, Reversal, Subject};
 use super::{
@@ -37,16 +38,24 @@ use super::{
     json,
     money::{self, Amount},
     normaliser::{Normaliser, Read},
+    thin::{NamedObject, Thin},
 };
+use crate::request::Received;
 
 pub(super) const NORMALISER: Normaliser =
     Normaliser { name: "stripe", aliases: &[], headers: &[], query: &[], read: Read::Body(normalise) };
+
+/// What thin events only name.
+pub(super) const THIN: Thin = Thin { name: "stripe", kinds: thin::KINDS, named, read: read_thin };
 
 /// The first API version under which every refund has events of its own.
 const REFUND_EVENTS: &str = "2024-10-28";
 
 fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
-    let event: Event<'_> = json::read(body)?;
+    facts(json::read(body)?)
+}
+
+fn facts(event: Event<'_>) -> Result<Facts<'_>, ContentError> {
     let event_id = required(event.id, "id")?;
     let Data { object, previous_attributes } = event.data.or_default();
     let mut subject = object.or_default();
@@ -110,6 +119,29 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
     let facts =
         Facts { kind, unrecognized: None, movement_id: ids.movement, occurrence: ids.occurrence, ..facts };
     Ok(money::with_amount(facts, amount))
+}
+
+fn named(received: Received<'_>) -> Option<NamedObject<'_>> {
+    thin::named(received, is_of_money)
+}
+
+/// Whether an event of this type, of whatever object, is of money.
+fn is_of_money(event_type: &str) -> bool {
+    let subject = Subject::default();
+    let told =
+        Told { event_type, subject: &subject, previous: None, has_refund_events: true, reversal: None };
+    told.kind().is_some()
+}
+
+fn read_thin<'a>(
+    received: Received<'a>,
+    object: &'a [u8],
+    _: &EndpointConfig,
+) -> Result<Facts<'a>, ContentError> {
+    let wanted = named(received).ok_or(ContentError::InvalidField("related_object"))?;
+    // Thin events came long after refunds had events of their own.
+    let (event, event_type) = thin::told_with(received, &wanted, object, REFUND_EVENTS)?;
+    Ok(Facts { event_type, ..facts(event)? })
 }
 
 /// The refund or reversal that a running sum's event names: the newest of its list, unless its amount says that it is not

@@ -14,6 +14,7 @@ mod describe;
 mod generic;
 mod hostile;
 mod sensitive;
+mod thin;
 
 use cases::Case;
 use describe::describe;

@@ -58,6 +58,7 @@ pub fn config(scheme: impl Into<serde_json::Value>) -> EndpointConfig {
         require_signed_time: false,
         quiet_after_hours: None,
         keep_rejected: None,
+        enrich: false,
         normaliser: None,
         notification_url: Some(URL.to_owned()),
         parameters: BTreeMap::new(),
