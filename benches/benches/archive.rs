@@ -25,7 +25,11 @@ fn archive(c: &mut Criterion) {
         };
         let entries: Vec<Entry> = rows()
             .into_iter()
-            .map(|row| Entry { body: row.body.clone().into_bytes(), line: Line::Webhook(Box::new(row)) })
+            .map(|row| Entry {
+                body: row.body.clone().into_bytes(),
+                line: Line::Webhook(Box::new(row)),
+                object: None,
+            })
             .collect();
         assert_eq!(entries.len(), records);
         group.throughput(Throughput::Elements(records as u64));

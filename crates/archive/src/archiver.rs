@@ -153,20 +153,27 @@ impl<A: Archive, P: PayloadSource> Archiver<A, P> {
         }
     }
 
-    /// Fetches the bodies of `lines` that are in the payload bucket. A line whose body cannot be had fails its
-    /// messages and no others.
+    /// Fetches what of `lines` is in the payload bucket. A line of which something cannot be had fails its messages and no others.
     async fn fetch(&self, lines: &mut [Line], work: &mut Work) {
-        let claims = lines.iter().enumerate().filter_map(|(at, line)| match &line.body {
-            Body::Claimed(claim) => Some((at, claim.clone())),
-            Body::Inline(_) => None,
-        });
-        let claims: Vec<(usize, ClaimCheck)> = claims.collect();
-        let fetches = claims.into_iter().map(async |(at, claim)| (at, self.fetch_one(&claim).await));
+        let mut claims: Vec<(usize, usize, ClaimCheck)> = Vec::new();
+        for (at, line) in lines.iter().enumerate() {
+            for (which, content) in line.contents().enumerate() {
+                if let Body::Claimed(claim) = content {
+                    claims.push((at, which, claim.clone()));
+                }
+            }
+        }
+        let fetches =
+            claims.into_iter().map(async |(at, which, claim)| (at, which, self.fetch_one(&claim).await));
         let mut fetches = stream::iter(fetches).buffer_unordered(FETCHES);
-        while let Some((at, fetched)) = fetches.next().await {
+        while let Some((at, which, fetched)) = fetches.next().await {
             let Some(line) = lines.get_mut(at) else { continue };
             match fetched {
-                Ok(bytes) => line.body = Body::Inline(bytes),
+                Ok(bytes) => {
+                    if let Some(content) = line.contents_mut().nth(which) {
+                        *content = Body::Inline(bytes);
+                    }
+                }
                 Err(outcome) => work.failed(&line.owners, outcome),
             }
         }
@@ -192,6 +199,8 @@ const ALTERED: Reason = "body_altered";
 struct Line {
     written: Written<'static>,
     body: Body,
+    /// What was fetched for its event.
+    object: Option<Body>,
     /// SHA-256 of the line's text.
     digest: String,
     /// The messages that hold it: usually one; more where the processor sent it again.
@@ -222,20 +231,47 @@ impl Line {
             Content::Inline(bytes) => Body::Inline(bytes.into_owned()),
             Content::ClaimCheck(claim) => Body::Claimed(claim),
         };
-        Ok(Self { written, body, digest: hex_sha256(text.as_bytes()), owners: vec![owner] })
+        let object = match &mut written {
+            Written::Webhook(row) => row.object.take().map(Body::Claimed),
+            Written::Unread(_) => None,
+        };
+        Ok(Self { written, body, object, digest: hex_sha256(text.as_bytes()), owners: vec![owner] })
+    }
+
+    /// What it takes of an object of the archive, fetched or not.
+    fn contents(&self) -> impl Iterator<Item = &Body> {
+        std::iter::once(&self.body).chain(&self.object)
+    }
+
+    fn contents_mut(&mut self) -> impl Iterator<Item = &mut Body> {
+        std::iter::once(&mut self.body).chain(&mut self.object)
     }
 
     fn size(&self) -> usize {
-        match &self.body {
-            Body::Inline(bytes) => bytes.len(),
-            Body::Claimed(claim) => claim.bytes,
-        }
+        self.contents().map(Body::size).sum()
     }
 
     fn into_entry(self) -> Option<Entry> {
-        match self.body {
-            Body::Inline(body) => Some(Entry { line: self.written, body }),
-            Body::Claimed(_) => None,
+        let object = match self.object {
+            Some(object) => Some(object.into_bytes()?),
+            None => None,
+        };
+        Some(Entry { line: self.written, body: self.body.into_bytes()?, object })
+    }
+}
+
+impl Body {
+    fn size(&self) -> usize {
+        match self {
+            Self::Inline(bytes) => bytes.len(),
+            Self::Claimed(claim) => claim.bytes,
+        }
+    }
+
+    fn into_bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Inline(bytes) => Some(bytes),
+            Self::Claimed(_) => None,
         }
     }
 }

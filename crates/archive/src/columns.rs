@@ -54,6 +54,7 @@ pub fn schema() -> SchemaRef {
         optional("part", DataType::Int32),
         optional("taken_in_at", moment()),
         optional("replayed_by", DataType::Utf8),
+        optional("object", DataType::Binary),
     ]))
 }
 
@@ -83,6 +84,7 @@ pub(super) fn record_batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError>
         Arc::new(all().map(part).collect::<Int32Array>()),
         optional_moments(all().map(|entry| entry.row()?.receipt.taken_in_at)),
         optional_texts(all().map(|entry| entry.row()?.replayed_by.as_deref())),
+        Arc::new(all().map(|entry| entry.object.as_deref()).collect::<BinaryArray>()),
     ];
     RecordBatch::try_new(schema(), columns)
 }

@@ -10,6 +10,8 @@ pub struct Entry {
     pub line: Line<'static>,
     /// The exact bytes: those that the provider sent, or of a message that could not be read its body.
     pub body: Vec<u8>,
+    /// What was fetched for its event, as its provider told it.
+    pub object: Option<Vec<u8>>,
 }
 
 /// What every line has.

@@ -88,6 +88,8 @@ pub struct ArchivedRow {
     pub reason: Option<String>,
     pub part: i32,
     pub replayed_by: Option<String>,
+    /// What was fetched for its event, as its provider told it.
+    pub object: Option<Vec<u8>>,
 }
 
 /// An object that cannot be read.
@@ -362,7 +364,8 @@ fn read(batch: &RecordBatch) -> Result<Vec<ArchivedRow>, ReadError> {
     let lists = |name: &'static str| batch.column_by_name(name).and_then(|one| one.as_list_opt::<i32>());
     let (headers, events) = (lists("headers"), lists("events"));
     let parts = batch.column_by_name("part").and_then(|one| one.as_primitive_opt::<Int32Type>());
-    let bodies = batch.column_by_name("body").and_then(|one| one.as_binary_opt::<i32>());
+    let bytes = |name: &'static str| batch.column_by_name(name).and_then(|one| one.as_binary_opt::<i32>());
+    let (bodies, objects) = (bytes("body"), bytes("object"));
     let one = |row: usize| {
         let optional = |name| {
             let texts = optional_text(name)?;
@@ -397,6 +400,7 @@ fn read(batch: &RecordBatch) -> Result<Vec<ArchivedRow>, ReadError> {
             reason: optional("reason"),
             part: parts.filter(|parts| !parts.is_null(row)).map_or(0, |parts| parts.value(row)),
             replayed_by: optional("replayed_by"),
+            object: objects.filter(|one| !one.is_null(row)).map(|one| one.value(row).to_owned()),
         })
     };
     (0..batch.num_rows()).map(one).collect()

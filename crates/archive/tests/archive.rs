@@ -82,6 +82,7 @@ fn row(number: u128, received_at: &str, body: &[u8]) -> Row<'static> {
         reason: None,
         part: 0,
         replayed_by: None,
+        object: None,
     }
 }
 
@@ -163,11 +164,15 @@ fn check(object: &[u8], rows: &[(Row<'static>, Vec<u8>)]) {
     time("taken_in_at", |row| row.receipt.taken_in_at);
 
     let bodies = column("body").as_any().downcast_ref::<BinaryArray>().unwrap();
+    let fetched = column("object").as_any().downcast_ref::<BinaryArray>().unwrap();
     let headers = column("headers").as_any().downcast_ref::<ListArray>().unwrap();
     let events = column("events").as_any().downcast_ref::<ListArray>().unwrap();
     for (at, (row, body)) in rows.iter().enumerate() {
         assert_eq!(bodies.value(at), body.as_slice());
         assert!(row.receipt.is_of(bodies.value(at)));
+        let object = fetched.is_valid(at).then(|| fetched.value(at));
+        assert_eq!(object.is_some(), row.object.is_some());
+        assert!(row.object.iter().zip(object).all(|(claim, bytes)| claim.check(bytes).is_ok()));
         let fields = headers.value(at);
         let fields = fields.as_struct();
         let pairs = texts(fields.column(0)).into_iter().zip(texts(fields.column(1)));
@@ -321,6 +326,33 @@ async fn a_body_that_cannot_be_fetched_fails_only_its_message() {
 }
 
 #[tokio::test]
+async fn what_was_fetched_is_archived_beside_its_body_or_its_message_comes_back() {
+    let object = br#"{"id":"pi_1"}"#;
+    let claim = |name: &str| ClaimCheck {
+        key: format!("objects/stripe-eu/{name}"),
+        sha256: hex_sha256(object),
+        bytes: object.len(),
+    };
+    let (store, mut payloads) = (MemoryArchive::default(), MemoryPayloads::default());
+    let enriched = |n, name: &str| Row { object: Some(claim(name)), ..row(n, NOON, b"thin") };
+    // With its body in the row and in S3, altered, away, and without an object.
+    let large = Row { object: Some(claim("a")), ..claimed(2, b"large").0 };
+    let rows = [enriched(1, "a"), large, enriched(3, "b"), enriched(4, "c"), row(5, NOON, b"plain")];
+    payloads.insert(claimed(2, b"large").1.key, Ok(b"large".to_vec()));
+    payloads.insert(claim("a").key, Ok(object.to_vec()));
+    payloads.insert(claim("b").key, Ok(br#"{"id":"pi_2"}"#.to_vec()));
+    payloads.insert(claim("c").key, Err(PortError::retryable("s3", "SlowDown")));
+    let messages: Vec<String> = rows.iter().map(|row| message(std::slice::from_ref(row))).collect();
+    let names = ["m1", "m2", "m3", "m4", "m5"];
+    let batch: Vec<(&str, &str)> = names.into_iter().zip(messages.iter().map(String::as_str)).collect();
+    let archived = archive(&store, &payloads, &batch).await;
+    assert_eq!(failures(&archived), ["m3", "m4"]);
+    let [one, two, _, _, five] = rows;
+    let written = [(one, b"thin".to_vec()), (two, b"large".to_vec()), (five, b"plain".to_vec())];
+    check(store.objects().values().next().unwrap(), &written);
+}
+
+#[tokio::test]
 async fn a_failed_write_reports_the_messages_of_that_object() {
     let (store, payloads) = (MemoryArchive::default(), MemoryPayloads::default());
     let early = message(&[row(1, "2026-01-01T00:00:00Z", b"1")]);
@@ -430,7 +462,7 @@ fn amounts_of_28_digits_and_the_widest_are_exact() {
         .iter()
         .map(|text| event(&row.webhook_id, Some(Money::from_decimal(text, usd).unwrap())))
         .collect();
-    let entry = Entry { line: Line::Webhook(Box::new(row.clone())), body: b"{}".to_vec() };
+    let entry = Entry { line: Line::Webhook(Box::new(row.clone())), body: b"{}".to_vec(), object: None };
     check(&encode(&[entry]).unwrap(), &[(row, b"{}".to_vec())]);
 }
 

@@ -59,8 +59,9 @@ fn entry(number: u128, body: &[u8], amount: &str, currency: &str) -> Entry {
         reason: None,
         part: 0,
         replayed_by: None,
+        object: None,
     };
-    Entry { line: Written::Webhook(Box::new(row)), body: body.to_vec() }
+    Entry { line: Written::Webhook(Box::new(row)), body: body.to_vec(), object: None }
 }
 
 /// One line of the script's output.

@@ -74,8 +74,9 @@ fn webhook(second: i64, body: Vec<u8>) -> Entry {
         reason: None,
         part: 0,
         replayed_by: None,
+        object: None,
     };
-    Entry { line: Line::Webhook(Box::new(row)), body }
+    Entry { line: Line::Webhook(Box::new(row)), body, object: None }
 }
 
 fn unread(of: &str) -> Entry {
@@ -90,7 +91,7 @@ fn unread(of: &str) -> Entry {
         body: String::new(),
         reason: "conflicting_facts".to_owned(),
     };
-    Entry { line: Line::Unread(message), body: b"{}".to_vec() }
+    Entry { line: Line::Unread(message), body: b"{}".to_vec(), object: None }
 }
 
 /// As objects were before their ids had filters.
@@ -127,7 +128,9 @@ fn find(object: &[u8], wanted: Wanted) -> (Vec<ArchivedRow>, usize) {
 fn a_row_is_found_by_each_of_its_ids() {
     let big = noise(300_000);
     let other = webhook_id(9).to_string();
-    let entries = [webhook(1, b"{\"a\":1}".to_vec()), webhook(2, big.clone()), unread(&other)];
+    let fetched = Some(b"{\"id\":\"pi_2\"}".to_vec());
+    let second = Entry { object: fetched.clone(), ..webhook(2, big.clone()) };
+    let entries = [webhook(1, b"{\"a\":1}".to_vec()), second, unread(&other)];
     let object = encode(&entries).unwrap();
     let ids = &["provider_event_id", "transaction_id", "movement_id"];
     let event = |text: &str| Wanted::Event { fields: ids, text: text.to_owned() };
@@ -143,7 +146,7 @@ fn a_row_is_found_by_each_of_its_ids() {
         );
         assert_eq!((row.endpoint.as_str(), row.outcome.as_str(), row.part), ("acme", "processed", 0));
         assert_eq!(row.headers, [("X-A".to_owned(), "b".to_owned())]);
-        assert_eq!(row.body, big);
+        assert_eq!((&row.body, &row.object), (&big, &fetched));
         let event: PaymentEvent<'_> = serde_json::from_str(&row.events[0]).unwrap();
         assert_eq!(event.movement_id, "refund-2");
     }

@@ -250,6 +250,7 @@ fn entry(number: usize) -> Entry {
         reason: None,
         part: 0,
         replayed_by: None,
+        object: None,
     };
-    Entry { line: Line::Webhook(Box::new(row)), body: body.into_bytes() }
+    Entry { line: Line::Webhook(Box::new(row)), body: body.into_bytes(), object: None }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Authenticity, EndpointId, PaymentEvent, ProviderId, Receipt, Timestamp, WebhookId};
 
-use crate::intake::{Encoding, MAX_MESSAGE_BYTES, QueuedMessage, RequestParts};
+use crate::intake::{ClaimCheck, Encoding, MAX_MESSAGE_BYTES, QueuedMessage, RequestParts};
 
 /// How a webhook ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Row<'a> {
     /// The operator's act that sent it again from an archive; none of a first delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed_by: Option<String>,
+    /// Where what was fetched for its event is; none where its event says what the webhook says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ClaimCheck>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -131,6 +131,7 @@ mod tests {
             reason: None,
             part: 0,
             replayed_by: None,
+            object: None,
         }
     }
 
