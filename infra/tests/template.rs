@@ -66,6 +66,8 @@ const FUNCTIONS: [Function; 5] = [
             S3_ENDPOINTS,
             // On no resource: CloudWatch has none to name.
             Adapter("CloudWatchHearing", &[("cloudwatch:GetMetricData", "")]),
+            Adapter("AwsApiKeys", &[("secretsmanager:GetSecretValue", "secret")]),
+            Adapter("HttpsObjects", &[]),
             Adapter(
                 "DynamoLedger",
                 &[("dynamodb:BatchGetItem", "Ledger"), ("dynamodb:PartiQLUpdate", "Ledger")],
@@ -149,8 +151,9 @@ const CONSUMING: [&str; 4] =
 const COMMON: [&str; 3] = ["kms:", "logs:", "xray:"];
 /// What Lambda does with every function's role when an asynchronous invocation has failed after all retries.
 const FAILING: (&str, &str) = ("sqs:SendMessage", "FunctionsDlq");
-/// The one call that is made without its service's client: its file, and how it names it.
-const BY_NAME: (&str, &str) = ("cloudwatch.rs", r#".call("GetMetricData")"#);
+/// The calls that are made without their service's client: their files, and how these name them.
+const BY_NAME: [(&str, &str); 2] =
+    [("api_keys.rs", r#".call("GetSecretValue")"#), ("cloudwatch.rs", r#".call("GetMetricData")"#)];
 /// The calls of each adapter's file, as the SDK names them.
 const CALLS: [(&str, &[&str]); 14] = [
     ("archive.rs", &["put_object"]),
@@ -168,6 +171,9 @@ const CALLS: [(&str, &[&str]); 14] = [
     ("statements.rs", &["batch_execute_statement"]),
     ("transactions.rs", &[]),
 ];
+
+/// What settings begin with that the local platform alone gives.
+const TEST: &str = "TEST_";
 
 /// A source file without its unit tests: only what is built into the function counts.
 fn code(path: &str) -> String {
@@ -188,13 +194,14 @@ fn each_function_is_given_the_variables_that_it_reads() {
         let settings = code(&format!("crates/{}/src/settings.rs", function.name));
         let is_name = |text: &&str| {
             // Lambda itself sets those of its own prefix.
-            let is_ours = text.len() > 3 && !text.starts_with("AWS_LAMBDA_");
+            let is_ours = text.len() > 3 && !text.starts_with("AWS_LAMBDA_") && !text.starts_with(TEST);
             is_ours && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
         };
         let mut wanted: BTreeSet<String> =
             settings.split('"').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect();
         assert!(code("crates/lambda/src/start.rs").contains(r#""LOG_LEVEL""#));
         wanted.insert("LOG_LEVEL".to_owned());
+        assert!(!given.iter().any(|name| name.starts_with(TEST)), "{}", function.name);
         assert_eq!(given, wanted, "{}: the template on the left, settings.rs on the right", function.name);
     }
 }
@@ -300,10 +307,12 @@ fn the_code_makes_the_calls_that_this_test_knows_of() {
     let by_name = |name: &String| code(&format!("crates/aws/src/{name}")).matches(r#".call(""#).count();
     let files = fs::read_dir(root().join("crates/aws/src")).unwrap();
     let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let files: Vec<(String, usize)> =
+    let files: BTreeSet<(String, usize)> =
         files.map(|name| (name.clone(), by_name(&name))).filter(|(_, calls)| *calls > 0).collect();
-    assert_eq!(files, [(BY_NAME.0.to_owned(), 1)]);
-    assert!(code(&format!("crates/aws/src/{}", BY_NAME.0)).contains(BY_NAME.1));
+    assert_eq!(files, BY_NAME.map(|(file, _)| (file.to_owned(), 1)).into());
+    for (file, call) in BY_NAME {
+        assert!(code(&format!("crates/aws/src/{file}")).contains(call), "{file}");
+    }
 }
 
 /// The reconciler has the operator's code compare. Of that, these files are what it runs; their adapters only read.

@@ -34,6 +34,7 @@ from machine import (
     install,
     logical,
     private,
+    quiet_port,
     refuses,
     replace,
     say,
@@ -254,6 +255,13 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def provider_apis_url(self) -> str:
+        """Where the processor asks instead of at providers. Nobody serves there but a test, for as long as it runs."""
+        port_file = self.home / "provider-apis.port"
+        if not port_file.exists():
+            port_file.write_text(str(quiet_port()))
+        return f"http://127.0.0.1:{port_file.read_text()}"
+
     def invoke_urls(self, runner_url: str) -> dict[str, str]:
         """Where each function is invoked."""
         ports = self.ask_faults("GET", "ports") if self.faults_url() else None
@@ -327,6 +335,9 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
                 "memory_mb": settings["MemorySize"], "timeout_seconds": settings["Timeout"],
                 "environment": {**settings["Environment"]["Variables"], **CREDENTIALS, "AWS_ENDPOINT_URL": aws_endpoints[name]},
             }
+            if name == "processor":
+                # No template has it: a provider's key goes to the provider alone.
+                body["environment"]["TEST_PROVIDER_APIS_URL"] = self.provider_apis_url()
             if moves_clocks:
                 body["clock"] = str(self.clocks / name)
                 body["environment"] |= {"LD_PRELOAD": str(self.clocks / "clock.so"), "TOLLGATE_CLOCK": str(self.clocks / name)}
@@ -354,6 +365,7 @@ print(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyI
             "api_url": api_url(endpoint, outputs), "runner_url": runner_url, "log_dir": str(self.home / "logs"),
             "outputs": outputs,
             "duckdb": str(duckdb()),
+            "provider_apis_url": self.provider_apis_url(),
             "functions": {name: outputs[f"{logical(name)}Function"] for name in FUNCTIONS},
             **self.faults_settings(),
         })

@@ -1,10 +1,12 @@
 """What the scripts in Python share of this machine: pinned tools, files, ports, processes, the local AWS peer."""
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
 import socket
@@ -195,6 +197,15 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def quiet_port() -> int:
+    """One that no connection takes by chance: below those that Linux gives out (ip_local_port_range)."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def started(pid: int) -> str | None:

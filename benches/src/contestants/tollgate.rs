@@ -21,12 +21,13 @@ use tollgate_lambda::sqs::{self, Buffer, Buffers, SqsRecord};
 use tollgate_pipeline::{
     directory::{Directory, Freshness},
     intake::Seal,
+    objects::Objects,
     ports::{
         ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Known, Latest, Ledger,
-        LedgerEntry, Link, Listing, Mark, PayloadSource, PayloadStore, Poison, PortError, PortResult,
-        ProcessPorts, Quarantine, Recorded, Transactions,
+        LedgerEntry, Link, Listing, Mark, ObjectStore, PayloadSource, PayloadStore, Poison, PortError,
+        PortResult, ProcessPorts, Quarantine, Recorded, Stored, Transactions,
     },
-    process::{Process, Receives, Record, init_thread_pool},
+    process::{Nobody, Process, Receives, Record, init_thread_pool},
 };
 use tollgate_risk::Thresholds;
 
@@ -74,6 +75,7 @@ impl Tollgate {
             bus: memory(),
             archive: memory(),
             payloads: memory(),
+            objects: Objects::new(Nobody, Nobody, Clockwork, Freshness::default()),
             quarantine: memory(),
             receives: Receives { tries: 3, last: 20 },
             thresholds: Thresholds::default(),
@@ -167,6 +169,8 @@ impl ProcessPorts for MemoryPorts {
     type ArchiveQueue = Memory;
     type Payloads = Memory;
     type Quarantine = Memory;
+    type ApiKeys = Nobody;
+    type Objects = Nobody;
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -264,6 +268,12 @@ impl ArchiveQueue for Memory {
         let results = messages.iter().map(|_| Ok(())).collect();
         self.sink.lock().unwrap().archive.extend(messages);
         results
+    }
+}
+
+impl ObjectStore for Memory {
+    async fn keep(&self, _: &str, _: Vec<u8>) -> PortResult<Stored> {
+        Err(PortError::permanent("payloads", "nothing is fetched here"))
     }
 }
 

@@ -150,9 +150,9 @@ export interface PaymentEvent {
    */
   readonly webhook_id: string;
   /**
-   * Who says that it is true. `verified`: the sender, whose signature the body has. `retrieved`: nobody sent it; the
-   * provider's API told it to an operator who asked for what was missing. `authenticated`: a sender who holds the
-   * key; the body is not, or not wholly, signed.
+   * Who says that it is true. `verified`: the sender, whose signature the body has. `retrieved`: the provider's API
+   * told it, to an operator who asked for what was missing or, where `enriched` is true, for a signed webhook that
+   * only named it. `authenticated`: a sender who holds the key; the body is not, or not wholly, signed.
    */
   readonly authenticity: "verified" | "retrieved" | "authenticated";
   /**
@@ -233,6 +233,11 @@ export interface PaymentEvent {
    * Why the type is `payment.unrecognized`, in a short fixed phrase. Absent for every other type.
    */
   readonly unrecognized?: string;
+  /**
+   * True where the webhook only named an object, such as a payment, and what the event says of it was fetched from
+   * the provider's API. Absent otherwise.
+   */
+  readonly enriched?: boolean;
 }
 
 /** What `parse` checks: the schema without its descriptions. Integers of `bigint` are read as such. */
@@ -428,6 +433,9 @@ export const SPEC = {
     },
     "unrecognized": {
       "type": "string"
+    },
+    "enriched": {
+      "type": "boolean"
     }
   }
 } as const;

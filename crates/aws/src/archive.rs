@@ -5,14 +5,12 @@ use std::time::Duration;
 use aws_sdk_s3::{
     Client,
     config::{Builder, timeout::TimeoutConfig},
-    error::ProvideErrorMetadata,
     primitives::ByteStream,
 };
 use tollgate_pipeline::ports::{Archive, PortResult, Stored};
 
-use crate::error::port_error;
+use crate::payloads::put_new;
 
-const SERVICE: &str = "s3";
 /// An object is at most some tens of megabytes, and the function's bandwidth grows with its memory; the shared
 /// limits are for calls of a megabyte.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,16 +48,6 @@ impl Archive for S3Archive {
             .body(ByteStream::from(bytes))
             .customize()
             .config_override(Builder::new().timeout_config(timeouts));
-        match put.send().await {
-            Ok(_) => Ok(Stored::New),
-            // The SDK also gets this answer when it repeats a put whose first answer was lost.
-            Err(problem)
-                if problem.as_service_error().and_then(ProvideErrorMetadata::code)
-                    == Some("PreconditionFailed") =>
-            {
-                Ok(Stored::Existed)
-            }
-            Err(problem) => Err(port_error(SERVICE, &problem)),
-        }
+        put_new(put.send().await)
     }
 }

@@ -9,6 +9,7 @@ use aws_config::{
 };
 use aws_sdk_dynamodb::config::ProvideCredentials;
 
+pub mod api_keys;
 pub mod archive;
 mod batch;
 pub mod bus;

@@ -135,7 +135,7 @@ impl Names {
     /// The secret with an endpoint's key of its provider's API. Its name is not among those that the validator may read, and no
     /// endpoint may name it as its signing secret.
     pub fn api_secret(&self, endpoint: &EndpointId) -> String {
-        format!("tollgate-api/{}/{endpoint}", self.suffix)
+        api_secret(&self.suffix, endpoint)
     }
 
     /// The database of the archive's table, which Athena reads. Its names know no `-` ("Name databases, tables, and columns",
@@ -164,6 +164,11 @@ impl Names {
     pub fn key_parameter(&self) -> String {
         format!("/tollgate/{}/key", self.suffix)
     }
+}
+
+/// The same for who knows the suffix alone.
+pub(crate) fn api_secret(suffix: &str, endpoint: &EndpointId) -> String {
+    format!("tollgate-api/{suffix}/{endpoint}")
 }
 
 /// Whether `reference` is `secretsmanager:tollgate/{suffix}/NAME` or `ssm:/tollgate/{suffix}/secrets/NAME`, as the

@@ -3,8 +3,13 @@
 use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, primitives::ByteStream};
-use tollgate_pipeline::ports::{PayloadSource, PayloadStore, PortError, PortResult};
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::put_object::{PutObjectError, PutObjectOutput},
+    primitives::ByteStream,
+};
+use tollgate_pipeline::ports::{ObjectStore, PayloadSource, PayloadStore, PortError, PortResult, Stored};
 
 use crate::error::{in_time, port_error};
 
@@ -41,6 +46,28 @@ impl PayloadStore for S3Payloads {
             .await
             .map(|_| ())
             .map_err(|problem| port_error(SERVICE, &problem))
+    }
+}
+
+impl ObjectStore for S3Payloads {
+    async fn keep(&self, key: &str, bytes: Vec<u8>) -> PortResult<Stored> {
+        let put = self.client().put_object().bucket(&self.bucket).key(key).if_none_match("*");
+        put_new(put.body(ByteStream::from(bytes)).send().await)
+    }
+}
+
+/// What a put found that replaces nothing. The SDK also gets `PreconditionFailed` when it repeats a put whose first answer was lost.
+pub(crate) fn put_new<R>(put: Result<PutObjectOutput, SdkError<PutObjectError, R>>) -> PortResult<Stored> {
+    match put {
+        Ok(_) => Ok(Stored::New),
+        Err(problem) => {
+            let code = problem.as_service_error().and_then(ProvideErrorMetadata::code);
+            if code == Some("PreconditionFailed") {
+                Ok(Stored::Existed)
+            } else {
+                Err(port_error(SERVICE, &problem))
+            }
+        }
     }
 }
 

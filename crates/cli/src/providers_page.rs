@@ -1,6 +1,7 @@
 //! `docs/providers.md`, written from the catalogue.
 
 use anyhow::Context;
+use tollgate_operate::provider_api::with_objects;
 use tollgate_providers::{
     catalogue::{self, EventField, Provider},
     normalise::{EventTypes, Normaliser},
@@ -39,6 +40,25 @@ crates/providers/event-types.
 /// The headings of the table of events.
 const EVENT_HEADINGS: [&str; 5] = ["provider", "signed", "mapped", "ignored on purpose", "published"];
 
+const FETCHED: &str = "
+## Events that are fetched
+
+Some webhooks only name an object and say that it changed. With `enrich = true` in the endpoint's row, and the provider's key stored by
+`tollgate endpoints api-key ENDPOINT --secret-file FILE`, the processor fetches it, and the event has its type and amount. Such an event is `enriched`, and at most
+`retrieved` ([SEMANTICS 7.18](SEMANTICS.md#7-verification)). Without either it says what its webhook says. A key that is added later is in use within
+`SecretTtlSeconds` (300). The key may only have to read.
+
+";
+
+/// The headings of the table of what is fetched.
+const FETCHED_HEADINGS: [&str; 3] = ["provider", "what is fetched", "key"];
+
+const NOT_FETCHED: &str = "
+Not fetched are the payments of Mollie's classic webhooks (a form with `id=tr_…` alone): nobody signs them, so they are taken at no endpoint. Mollie's signed
+webhooks say what they have to say. Nor are Mercado Pago's merchant orders, subscriptions, chargebacks and claims, whose events are updates; its orders say what
+they have to say.
+";
+
 const SETUP: &str = "
 ## Set-up
 
@@ -75,6 +95,14 @@ pub(crate) fn render() -> anyhow::Result<String> {
     for row in catalogue::providers() {
         page += &line(&events(row)?);
     }
+    page += FETCHED;
+    page += &line(&FETCHED_HEADINGS.map(str::to_owned));
+    page += &line(&FETCHED_HEADINGS.map(|_| "---".to_owned()));
+    for api in with_objects()? {
+        let kinds: Vec<String> = api.kinds.iter().map(|kind| format!("`{}`", kind.name)).collect();
+        page += &line(&[format!("[{0}](#{0})", api.name), kinds.join(", "), api.key_text.clone()]);
+    }
+    page += NOT_FETCHED;
     page += SETUP;
     for row in catalogue::providers() {
         page += &setup(row)?;

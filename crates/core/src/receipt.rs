@@ -14,8 +14,8 @@ use crate::{
 pub enum Authenticity {
     /// The sender holds the key and the body is what it signed.
     Verified,
-    /// Nobody sent it: the provider's API told it to an operator who asked, and whose right to say so is worth as much as a
-    /// signing secret. No sender can make such an event.
+    /// The provider's API told it: to an operator who asked, and whose right to say so is worth as much as a signing secret, or to
+    /// the processor, for a verified webhook that only named an object. No sender can make such an event.
     Retrieved,
     /// The sender holds the key; the body itself is not (or only weakly) bound to it: static tokens, PayPal's
     /// CRC-32, Mercado Pago's and Midtrans's partial signatures.

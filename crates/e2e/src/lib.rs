@@ -33,7 +33,7 @@ use tollgate_pipeline::{
     ports::{EndpointSource, Known, Ledger, LedgerState, Secrets},
 };
 use tollgate_providers::{Headers, SignedWebhook};
-use tollgate_testkit::{aws::Strict, schema, webhook::Sender};
+use tollgate_testkit::{aws::Strict, provider_objects::Apis, schema, webhook::Sender};
 
 /// From a webhook's answer to the last of its traces, on a busy machine.
 const BOUND: Duration = Duration::from_secs(90);
@@ -79,6 +79,7 @@ pub struct Platform {
     unique: String,
     since: Timestamp,
     strict: Option<Strict>,
+    home: PathBuf,
     /// Held while the test runs: only one test stops processes, and then no other runs.
     _lock: File,
 }
@@ -120,7 +121,8 @@ impl Platform {
         let unique =
             format!("{:x}{:x}{}", since.as_microsecond(), std::process::id(), TESTS.fetch_add(1, SeqCst));
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { file, config, http, unique, since, strict: None, _lock: held }
+        let home = path.parent().unwrap().to_owned();
+        Self { file, config, http, unique, since, strict: None, home, _lock: held }
     }
 
     /// Another platform on this machine, with the same endpoints and keys, until it is dropped. It starts in half a minute.
@@ -223,6 +225,14 @@ impl Platform {
     /// The transaction table.
     pub fn transactions(&self) -> DynamoTransactions {
         DynamoTransactions::new(aws_sdk_dynamodb::Client::new(&self.config), self.output("TransactionsTable"))
+    }
+
+    /// The providers' APIs as the processor asks them here: this test's alone, as long as it holds them. They take one key.
+    pub fn provider_apis(&self, key: &str) -> ProviderApis {
+        let lock = File::create(self.home.join("provider-apis.lock")).unwrap();
+        lock.lock().unwrap();
+        let address = self.setting("provider_apis_url").strip_prefix("http://").unwrap();
+        ProviderApis { apis: Apis::at(address, key), _lock: lock }
     }
 
     /// A client of SQS.
@@ -466,6 +476,20 @@ impl Platform {
             Ok(found) => found,
             Err(_) => panic!("after {} s still waiting until {what}", bound.as_secs()),
         }
+    }
+}
+
+/// The providers' APIs, for one test.
+pub struct ProviderApis {
+    apis: Apis,
+    _lock: File,
+}
+
+impl std::ops::Deref for ProviderApis {
+    type Target = Apis;
+
+    fn deref(&self) -> &Apis {
+        &self.apis
     }
 }
 

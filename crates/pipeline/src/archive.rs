@@ -128,16 +128,17 @@ pub struct RowError {
 
 /// How a row ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ending {
+pub(crate) struct Ending<'o> {
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<&'static str>,
     pub(crate) part: u32,
+    pub(crate) object: Option<&'o ClaimCheck>,
 }
 
-impl Ending {
+impl<'o> Ending<'o> {
     /// That of a row that is whole and was not set aside.
-    pub(crate) fn of(outcome: Outcome) -> Self {
-        Self { outcome, reason: None, part: 0 }
+    pub(crate) fn of(outcome: Outcome, object: Option<&'o ClaimCheck>) -> Self {
+        Self { outcome, reason: None, part: 0, object }
     }
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn write_line<'e>(
     line: &mut String,
     message: &QueuedMessage<'_>,
     events: impl IntoIterator<Item = &'e str>,
-    ending: Ending,
+    ending: Ending<'_>,
 ) -> Result<(), serde_json::Error> {
     let head = Head {
         webhook_id: message.webhook_id,
@@ -171,6 +172,7 @@ pub(crate) fn write_line<'e>(
         reason: ending.reason,
         part: ending.part,
         replayed_by: message.notes.replayed_by.as_deref(),
+        object: ending.object,
     };
     line.push_str(&serde_json::to_string(&head)?);
     line.pop();
@@ -213,8 +215,8 @@ pub(crate) fn row_bytes_at_most(message: &QueuedMessage<'_>, events: usize) -> u
     HEAD_BYTES + texts + body + 2 * (message.request.len() + events)
 }
 
-/// More than a row's names, ids, times and words.
-const HEAD_BYTES: usize = 2_048;
+/// More than a row's names, ids, times and words, and where what was fetched is.
+const HEAD_BYTES: usize = 2_560;
 
 /// The fields of a [`Row`] that are not at hand as JSON.
 #[derive(Serialize)]
@@ -232,6 +234,8 @@ struct Head<'a> {
     part: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'a ClaimCheck>,
 }
 
 /// The fields of a [`Receipt`].
@@ -406,7 +410,9 @@ mod tests {
         let escaped = QueuedMessage { escaped_body: Some("{\\u0022a\\\":\\n\u{ffff}}"), ..message.clone() };
         for message in [message, escaped] {
             let mut packing = Packing::default();
-            let ending = Ending { outcome: Outcome::SetAside, reason: Some("conflicting_facts"), part: 7 };
+            let object = ClaimCheck::at("objects/e/evt_0".repeat(9), b"{}");
+            let (outcome, reason) = (Outcome::SetAside, Some("conflicting_facts"));
+            let ending = Ending { outcome, reason, part: 7, object: Some(&object) };
             packing.add(|line| write_line(line, &message, [], ending)).unwrap();
             let written = packing.into_messages().pop().unwrap();
             assert!(!written.contains(['\u{ffff}', '\n']), "{written}");

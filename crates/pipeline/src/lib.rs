@@ -15,6 +15,7 @@ pub mod intake;
 pub mod keys;
 pub mod materials;
 mod normalising;
+pub mod objects;
 mod pace;
 pub mod ports;
 pub mod process;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use tollgate_core::{
-    Facts,
+    Authenticity, Facts, PaymentEvent, RiskTier,
+    event::Arrival,
     id::{bounded, hex_sha256},
 };
 use tollgate_providers::{ContentError, Endpoint, Trusted};
@@ -45,4 +46,25 @@ pub(crate) fn unrecognized_facts<'a>(body: &[u8], problem: &ContentError) -> Fac
 /// At most [`tollgate_core::id::MAX_PROVIDER_EVENT_ID_LEN`] bytes.
 pub(crate) fn fifo_group<'a>(facts: &'a Facts<'_>) -> Cow<'a, str> {
     bounded(Cow::Borrowed(facts.transaction_id.as_deref().unwrap_or(&facts.event_id)))
+}
+
+/// The event with what was fetched. Which event it is, what its provider calls it and when it happened stay the webhook's; it is at
+/// most as authentic as what is retrieved, since no signature covers what it says.
+pub(crate) fn enriched<'a>(thin: &PaymentEvent<'_>, facts: Facts<'a>, tier: RiskTier) -> PaymentEvent<'a> {
+    let facts = Facts {
+        event_id: thin.provider_event_id.to_string().into(),
+        event_type: thin.provider_event_type.to_string().into(),
+        occurred_at: Some(thin.occurred_at),
+        ..facts
+    };
+    let arrival = Arrival {
+        webhook_id: &thin.webhook_id,
+        endpoint: &thin.endpoint,
+        provider: &thin.provider,
+        authenticity: thin.authenticity,
+        received_at: thin.received_at,
+    };
+    let payment = PaymentEvent::new(facts, arrival, tier);
+    let authenticity = thin.authenticity.weaker(Authenticity::Retrieved);
+    PaymentEvent { authenticity, enriched: true, ..payment }
 }

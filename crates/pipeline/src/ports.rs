@@ -1,14 +1,14 @@
 //! What the use cases need from outside: one trait for one capability, so that a function, like its IAM role, holds
 //! only what it uses. [`IngestPorts`] and [`ProcessPorts`] name the ports of one use case together.
 
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{
     Authenticity, Delivery, EffectId, EndpointConfig, EndpointId, EventId, LedgerKey, PaymentEvent,
-    Timestamp, WebhookId, event::Position,
+    ProviderId, Timestamp, WebhookId, event::Position,
 };
-use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Revision};
+use tollgate_providers::{ApiKey, KeyMaterial, Material, MaterialRequest, NamedObject, Revision};
 use tollgate_risk::Decision;
 
 use crate::intake::{IntakeMessage, Seal, attribute};
@@ -464,6 +464,47 @@ pub trait PayloadSource: Send + Sync {
     fn get(&self, key: &str) -> impl Future<Output = PortResult<Vec<u8>>> + Send;
 }
 
+/// Where what was fetched for an event is kept: the first of its tries decides what it says.
+pub trait ObjectStore: Send + Sync {
+    /// Stores `bytes` under `key` if nothing is there.
+    fn keep(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = PortResult<Stored>> + Send;
+}
+
+/// Where the keys of providers' APIs are.
+pub trait ApiKeys: Send + Sync {
+    /// The endpoint's key of its provider's API; `None` where it has none.
+    fn api_key(&self, endpoint: &EndpointId) -> impl Future<Output = PortResult<Option<ApiKey>>> + Send;
+}
+
+/// Why an object was not fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfetched {
+    /// The provider does not answer, answers that it cannot, or that it is asked too often. How long it asks to wait.
+    #[error("it does not answer for now")]
+    Unavailable(Option<Duration>),
+    /// It takes the key for nothing, or not for this.
+    #[error("it refuses the key ({0})")]
+    Refused(u16),
+    /// It knows no such object: not yet, no more, or not for this key.
+    #[error("it knows no such object")]
+    NotFound,
+    /// Its answer is not as it is documented.
+    #[error("its answer is not as it is documented: {0}")]
+    NotAsDocumented(&'static str),
+}
+
+/// A provider's API, as far as it tells objects.
+pub trait ProviderObjects: Send + Sync {
+    /// The object as the provider tells it now: its exact bytes. One request, to the provider's own host, of bounded time and
+    /// length.
+    fn fetch(
+        &self,
+        provider: &ProviderId,
+        key: &ApiKey,
+        object: &NamedObject<'_>,
+    ) -> impl Future<Output = Result<Vec<u8>, Unfetched>> + Send;
+}
+
 /// The transaction history.
 pub trait Transactions: Send + Sync {
     /// What is known of each transaction, in the order asked; nothing where it is not known. Keys are
@@ -700,10 +741,14 @@ pub trait ProcessPorts {
     type Bus: EventBus;
     /// The archive queue.
     type ArchiveQueue: ArchiveQueue;
-    /// Bodies that are too large for a message.
-    type Payloads: PayloadSource + PayloadStore;
+    /// Bodies that are too large for a message, and what was fetched.
+    type Payloads: PayloadSource + PayloadStore + ObjectStore;
     /// Where poison goes.
     type Quarantine: Quarantine;
+    /// The keys of providers' APIs.
+    type ApiKeys: ApiKeys;
+    /// Providers' APIs.
+    type Objects: ProviderObjects;
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the processor holds: made once, at start-up.
 
 use tollgate_aws::{
+    api_keys::AwsApiKeys,
     bus::EventBridgeBus,
     effects::DynamoEffects,
     endpoints::S3Endpoints,
@@ -17,10 +18,12 @@ use tollgate_lambda::{
 };
 use tollgate_pipeline::{
     directory::Directory,
+    objects::Objects,
     ports::{PortError, ProcessPorts},
     process::{Process, init_thread_pool},
     silence::SilenceCheck,
 };
+use tollgate_provider_api::HttpsObjects;
 
 use crate::settings::Settings;
 
@@ -38,6 +41,8 @@ impl ProcessPorts for ProcessorPorts {
     type ArchiveQueue = SqsArchiveQueue;
     type Payloads = S3Payloads;
     type Quarantine = SqsQuarantine;
+    type ApiKeys = AwsApiKeys;
+    type Objects = HttpsObjects;
 }
 
 /// The use cases on their AWS ports, and where metrics go.
@@ -75,6 +80,8 @@ impl Context {
         if !settings.is_on_demand_start {
             directory.warm().await?;
         }
+        let api_keys = AwsApiKeys::new(config.clone(), settings.secrets_url, settings.environment.as_str());
+        let objects = HttpsObjects::new(settings.provider_apis_url);
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
         let is_parallel = settings.is_parallel;
@@ -90,6 +97,7 @@ impl Context {
                 .in_parallel(is_parallel),
             archive: SqsArchiveQueue::new(sqs.clone(), settings.archive_queue_url),
             payloads: S3Payloads::new(config, settings.payload_bucket),
+            objects: Objects::new(api_keys, objects, SYSTEM_CLOCK, settings.freshness),
             quarantine: SqsQuarantine::new(
                 sqs,
                 settings.quarantine_queue_url,

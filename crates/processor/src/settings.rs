@@ -5,6 +5,7 @@ use tollgate_lambda::{
     start,
 };
 use tollgate_pipeline::{directory::Freshness, process::Receives};
+use tollgate_provider_api::is_loopback;
 use tollgate_risk::Thresholds;
 
 /// What the environment says.
@@ -21,6 +22,10 @@ pub(crate) struct Settings {
     pub(crate) endpoints_bucket: String,
     /// CloudWatch in this region, where what endpoints heard is read.
     pub(crate) metrics_url: String,
+    /// Secrets Manager in this region, where the keys of providers' APIs are.
+    pub(crate) secrets_url: String,
+    /// A server on this machine that is asked instead of every provider: for tests alone.
+    pub(crate) provider_apis_url: Option<String>,
     pub(crate) freshness: Freshness,
     pub(crate) thresholds: Thresholds,
     pub(crate) receives: Receives,
@@ -33,6 +38,14 @@ pub(crate) struct Settings {
 /// From so much memory on, in MB, a function has a second processor ("Configure Lambda function memory", developer
 /// guide: one vCPU at 1,769 MB).
 const TWO_PROCESSORS_MB: u32 = 2 * 1_769;
+
+/// The local platform sets it, and no template has it.
+const TEST_URL: &str = "TEST_PROVIDER_APIS_URL";
+
+/// A key must not be sent elsewhere than to its provider.
+fn test_url(text: &str) -> Result<Option<String>, String> {
+    if is_loopback(text) { Ok(Some(text.to_owned())) } else { Err("is not on this machine".to_owned()) }
+}
 
 impl Settings {
     pub(crate) fn read(source: &dyn Source) -> Result<Self, SettingsError> {
@@ -50,9 +63,12 @@ impl Settings {
             payload_bucket: reader.text("PAYLOAD_BUCKET"),
             endpoints_bucket: reader.text("ENDPOINTS_BUCKET"),
             metrics_url: reader.text("METRICS_URL"),
+            secrets_url: reader.text("SECRETS_URL"),
+            provider_apis_url: reader.checked(TEST_URL, None, test_url),
             freshness: Freshness {
                 endpoints_ttl_seconds: reader
                     .parsed("ENDPOINTS_TTL_SECONDS", freshness.endpoints_ttl_seconds),
+                keys_ttl_seconds: reader.parsed("SECRET_TTL_SECONDS", freshness.keys_ttl_seconds),
                 ..freshness
             },
             thresholds: reader.checked("RISK_THRESHOLDS", Thresholds::default(), thresholds),
@@ -76,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_thresholds_are_a_bad_setting() {
+    fn bad_thresholds_and_another_place_for_keys_are_bad_settings() {
         let mut source = BTreeMap::from([
             ("ENVIRONMENT", "dev"),
             ("LEDGER_TABLE", "t"),
@@ -88,8 +104,14 @@ mod tests {
             ("PAYLOAD_BUCKET", "b"),
             ("ENDPOINTS_BUCKET", "b"),
             ("METRICS_URL", "https://monitoring"),
+            ("SECRETS_URL", "https://secretsmanager"),
         ]);
         assert!(Settings::read(&source).is_ok());
+        source.insert(TEST_URL, "http://127.0.0.1:1");
+        assert!(Settings::read(&source).is_ok());
+        source.insert(TEST_URL, "https://api.example.com");
+        assert!(Settings::read(&source).unwrap_err().to_string().contains(TEST_URL));
+        source.remove(TEST_URL);
         source.insert("RISK_THRESHOLDS", r#"{"default":{"medium":"2","high":"1"}}"#);
         assert!(Settings::read(&source).unwrap_err().to_string().contains("RISK_THRESHOLDS"));
     }

@@ -1,7 +1,9 @@
-//! Providers' APIs: what a provider says it sent, and its webhooks. How each is asked is data: `provider-apis.toml`.
+//! Providers' APIs: what a provider says it sent, its webhooks, and the objects that a webhook only names. How each is asked is
+//! data: `provider-apis.toml`.
 
 mod client;
 mod error;
+mod objects;
 mod page;
 mod spec;
 mod transport;
@@ -11,9 +13,11 @@ use tollgate_core::EndpointConfig;
 
 pub use client::{Client, Timing};
 pub use error::ApiError;
+pub use objects::HttpsObjects;
 pub use page::Item;
 pub use spec::{
-    Auth, Available, List, NextPage, One, Pointers, ProviderApi, Register, Resend, Subscriptions, all, of,
+    Auth, Available, List, NextPage, ObjectKind, ObjectsApi, One, Pointers, ProviderApi, Register, Resend,
+    Subscriptions, all, objects_of, of, with_objects,
 };
 pub use tollgate_providers::ApiKey;
 pub use transport::is_loopback;

@@ -234,23 +234,77 @@ pub struct Available {
     pub type_name: Option<String>,
 }
 
+/// How a provider is asked for objects that its webhooks only name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectsApi {
+    /// The catalogue's name of the provider.
+    pub name: String,
+    /// The pages that say all this.
+    pub source: Vec<String>,
+    /// What key it takes, for people. It is sent as `Authorization: Bearer KEY`.
+    pub key_text: String,
+    /// Where it is.
+    pub url: String,
+    /// The header that says on whose behalf is asked, where webhooks may say that.
+    #[serde(default)]
+    pub context_header: Option<String>,
+    /// What can be asked for.
+    #[serde(rename = "kind")]
+    pub kinds: Vec<ObjectKind>,
+}
+
+/// A kind of object.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectKind {
+    /// As the normaliser names it.
+    pub name: String,
+    /// The path; `{id}` is the object's id.
+    pub path: String,
+    /// Headers of its requests alone.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    provider: Vec<ProviderApi>,
+    objects: Vec<ObjectsApi>,
+}
+
+fn file() -> anyhow::Result<&'static File> {
+    static FILE: OnceLock<File> = OnceLock::new();
+    if let Some(file) = FILE.get() {
+        return Ok(file);
+    }
+    let file = toml::from_str(include_str!("../provider-apis.toml")).context("provider-apis.toml")?;
+    Ok(FILE.get_or_init(|| file))
+}
+
+/// How a provider is asked for objects, by its name in the catalogue; `None` where nobody knows.
+pub fn objects_of(provider: &str) -> Option<&'static ObjectsApi> {
+    // A test reads the data.
+    file().ok()?.objects.iter().find(|api| api.name == provider)
+}
+
+/// Every provider that is asked for objects.
+///
+/// # Errors
+///
+/// As [`all`].
+pub fn with_objects() -> anyhow::Result<&'static [ObjectsApi]> {
+    Ok(&file()?.objects)
+}
+
 /// Every provider that is known here.
 ///
 /// # Errors
 ///
 /// When the data is not as the program wants it: a mistake of ours.
 pub fn all() -> anyhow::Result<&'static [ProviderApi]> {
-    #[derive(Deserialize)]
-    struct File {
-        provider: Vec<ProviderApi>,
-    }
-    static ALL: OnceLock<Vec<ProviderApi>> = OnceLock::new();
-    if let Some(all) = ALL.get() {
-        return Ok(all);
-    }
-    let file: File =
-        toml::from_str(include_str!("../provider-apis.toml")).context("provider-apis.toml")?;
-    Ok(ALL.get_or_init(|| file.provider))
+    Ok(&file()?.provider)
 }
 
 /// How a provider is asked, by its name in the catalogue.
@@ -268,7 +322,9 @@ pub fn of(provider: &str) -> anyhow::Result<&'static ProviderApi> {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_providers::catalogue;
+    use std::collections::BTreeSet;
+
+    use tollgate_providers::{catalogue, normalise::kinds_of_objects};
 
     use super::*;
 
@@ -301,6 +357,22 @@ mod tests {
             if let Some(body) = &api.list.body {
                 assert!(serde_json::from_str::<serde_json::Map<_, _>>(body).is_ok(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn what_normalisers_ask_for_is_known_and_nothing_else() {
+        let known = with_objects().unwrap().iter();
+        let known =
+            known.flat_map(|api| api.kinds.iter().map(|kind| (api.name.as_str(), kind.name.as_str())));
+        let known: BTreeSet<_> = known.collect();
+        assert_eq!(known, kinds_of_objects().collect::<BTreeSet<_>>());
+        for api in with_objects().unwrap() {
+            assert_eq!(catalogue::find(&api.name).map(|row| &row.name), Some(&api.name));
+            assert!(!api.source.is_empty() && api.source.iter().all(|url| url.starts_with("https://")));
+            assert!(api.url.starts_with("https://") && !api.url.ends_with('/'), "{}", api.url);
+            // A key of the API of one name is that of the other.
+            assert!(of(&api.name).is_ok_and(|other| other.url == api.url) || of(&api.name).is_err());
         }
     }
 }

@@ -12,17 +12,17 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_core::{EndpointId, LedgerKey, Timestamp, WebhookId};
+use tollgate_core::{EndpointId, LedgerKey, ProviderId, Timestamp, WebhookId};
 use tollgate_pipeline::{
     intake::{IntakeMessage, Seal},
     ports::{
-        Answers, Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects, EndpointSource,
-        EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Listing, Mark, PayloadSource,
-        PayloadStore, Poison, PortError, PortResult, Quarantine, Recorded, RejectedBudget, Sealing, Secrets,
-        Stored, Transactions,
+        Answers, ApiKeys, Archive, ArchiveQueue, Claim, Claims, Document, EffectClaim, Effects,
+        EndpointSource, EventBus, IntakeQueue, Known, Latest, Ledger, LedgerEntry, Link, Listing, Mark,
+        ObjectStore, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProviderObjects, Quarantine,
+        Recorded, RejectedBudget, Sealing, Secrets, Stored, Transactions, Unfetched,
     },
 };
-use tollgate_providers::KeyMaterial;
+use tollgate_providers::{ApiKey, KeyMaterial, NamedObject};
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -382,6 +382,31 @@ impl<P: ArchiveQueue> ArchiveQueue for Failing<'_, P> {
 impl<P: Quarantine> Quarantine for Failing<'_, P> {
     async fn send(&self, poison: Poison<'_>) -> PortResult<()> {
         self.faults.one("quarantine.send", self.inner.send(poison)).await
+    }
+}
+
+impl<P: ObjectStore> ObjectStore for Failing<'_, P> {
+    async fn keep(&self, key: &str, bytes: Vec<u8>) -> PortResult<Stored> {
+        self.faults.one("payloads.keep", self.inner.keep(key, bytes)).await
+    }
+}
+
+impl<P: ApiKeys> ApiKeys for Failing<'_, P> {
+    async fn api_key(&self, endpoint: &EndpointId) -> PortResult<Option<ApiKey>> {
+        self.faults.one("api_keys.api_key", self.inner.api_key(endpoint)).await
+    }
+}
+
+impl<P: ProviderObjects> ProviderObjects for Failing<'_, P> {
+    async fn fetch(
+        &self,
+        provider: &ProviderId,
+        key: &ApiKey,
+        object: &NamedObject<'_>,
+    ) -> Result<Vec<u8>, Unfetched> {
+        // The answer is handed through as one of a port.
+        let fetched = async { Ok(self.inner.fetch(provider, key, object).await) };
+        self.faults.one("objects.fetch", fetched).await.unwrap_or(Err(Unfetched::Unavailable(None)))
     }
 }
 

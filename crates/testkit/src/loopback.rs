@@ -96,16 +96,23 @@ type Answer = dyn FnMut(&Request) -> Response + Send;
 pub struct Server {
     address: SocketAddr,
     is_stopped: Arc<AtomicBool>,
+    listens: Option<thread::JoinHandle<()>>,
 }
 
 impl Server {
     /// Has `answer` called for one request at a time.
     pub fn start(answer: impl FnMut(&Request) -> Response + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self { address: listener.local_addr().unwrap(), is_stopped: Arc::default() };
+        Self::at("127.0.0.1:0", answer)
+    }
+
+    /// The same at an address of its own.
+    pub fn at(address: &str, answer: impl FnMut(&Request) -> Response + Send + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let mut server =
+            Self { address: listener.local_addr().unwrap(), is_stopped: Arc::default(), listens: None };
         let is_stopped = Arc::clone(&server.is_stopped);
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(answer));
-        thread::spawn(move || {
+        server.listens = Some(thread::spawn(move || {
             for stream in listener.incoming() {
                 if is_stopped.load(SeqCst) {
                     break;
@@ -113,7 +120,7 @@ impl Server {
                 let answer = Arc::clone(&answer);
                 thread::spawn(move || serve(stream.unwrap(), &answer));
             }
-        });
+        }));
         server
     }
 
@@ -127,6 +134,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.is_stopped.store(true, SeqCst);
         let _ = TcpStream::connect(self.address);
+        // Its address is free for the next one then.
+        let _ = self.listens.take().map(thread::JoinHandle::join);
     }
 }
 

@@ -20,6 +20,12 @@ pub fn lines() -> String {
             Facts::new(format!("amount-{number}"), "payment_intent.succeeded", EventType::PaymentSucceeded);
         events.push(event(Facts { amount: Some(money(code, units)), ..facts }, number));
     }
+    let facts = Facts::new("enriched-1", "v1.payment_intent.succeeded", EventType::PaymentSucceeded);
+    events.push(PaymentEvent {
+        authenticity: Authenticity::Retrieved,
+        enriched: true,
+        ..event(Facts { amount: Some(money("EUR", 4990)), ..facts }, 150)
+    });
     events.extend(story());
     let line = |event| serde_json::to_string(event).expect("an event is JSON") + "\n";
     events.iter().map(line).collect()

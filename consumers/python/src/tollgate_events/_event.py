@@ -118,9 +118,9 @@ class PaymentEvent:
     webhook_id: str
     """The delivery that brought the event. Text order is the order of arrival."""
     authenticity: Literal["verified", "retrieved", "authenticated"]
-    """Who says that it is true. `verified`: the sender, whose signature the body has. `retrieved`: nobody sent it;
-    the provider's API told it to an operator who asked for what was missing. `authenticated`: a sender who holds the
-    key; the body is not, or not wholly, signed."""
+    """Who says that it is true. `verified`: the sender, whose signature the body has. `retrieved`: the provider's API
+    told it, to an operator who asked for what was missing or, where `enriched` is true, for a signed webhook that
+    only named it. `authenticated`: a sender who holds the key; the body is not, or not wholly, signed."""
     transaction_id: str
     """The provider's id of the payment, refund, dispute, payout or subscription that the event is about. The event's
     `id` where the provider names none."""
@@ -166,6 +166,9 @@ class PaymentEvent:
     the endpoint's setting `metadata` says which names are kept."""
     unrecognized: str | None = None
     """Why the type is `payment.unrecognized`, in a short fixed phrase. Absent for every other type."""
+    enriched: bool | None = None
+    """True where the webhook only named an object, such as a payment, and what the event says of it was fetched from
+    the provider's API. Absent otherwise."""
 
 
 # What `parse` checks: the schema without its descriptions.
@@ -230,7 +233,8 @@ SPEC: Final[dict[str, Any]] = {'type': 'object',
                                           'country': {'type': 'string'}}},
                 'livemode': {'type': 'boolean'},
                 'metadata': {'type': 'object', 'additionalProperties': {'type': 'string'}},
-                'unrecognized': {'type': 'string'}}}
+                'unrecognized': {'type': 'string'},
+                'enriched': {'type': 'boolean'}}}
 
 RANKS: Final[Mapping[str, int]] = {'payment.created': 1,
  'payment.pending': 2,

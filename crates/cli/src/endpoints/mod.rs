@@ -10,7 +10,7 @@ mod store;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use tollgate_core::EndpointId;
 use tollgate_pipeline::retrieved;
@@ -19,8 +19,8 @@ use tollgate_providers::{Endpoint, catalogue::KeyMaker};
 use self::store::Store;
 use tollgate_operate::{
     aws::Aws,
-    provider_api::ApiKey,
-    reconcile::Asked,
+    provider_api::{self, ApiKey},
+    reconcile::configured,
     secrets::{self, State},
 };
 
@@ -80,7 +80,8 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// Store the key of the provider's API by which `tollgate reconcile` asks; it verifies nothing
+    /// Store the key of the provider's API by which `tollgate reconcile` asks, and the processor where the endpoint says `enrich`; it
+    /// verifies nothing
     ApiKey {
         /// The endpoint's name
         id: String,
@@ -135,14 +136,26 @@ struct Apply {
 }
 
 async fn api_key(id: &str, file: &std::path::Path, aws: &Aws) -> anyhow::Result<ExitCode> {
-    let asked = Asked::of(aws, &EndpointId::new(id)?).await?;
+    let endpoint = configured(aws, &EndpointId::new(id)?).await?;
+    let provider = endpoint.provider().as_str();
+    let asked = provider_api::of(provider);
+    let key_text = match (&asked, provider_api::objects_of(provider)) {
+        (Ok(api), _) => &api.key_text,
+        (Err(_), Some(objects)) => &objects.key_text,
+        (Err(_), None) => {
+            bail!("nobody knows here how to ask {provider} anything: no key of its API is used")
+        }
+    };
     let key = KeyText::from_file(file)?;
-    ApiKey::new(key.text()).with_context(|| format!("{} is {}", asked.api.name, asked.api.key_text))?;
-    let reference = Reference::SecretsManager(aws.names.api_secret(asked.endpoint.id()));
+    ApiKey::new(key.text()).with_context(|| format!("that of {provider} is {key_text}"))?;
+    let reference = Reference::SecretsManager(aws.names.api_secret(endpoint.id()));
     let store = KeyStore::new(aws);
     store.restore(&reference).await?;
     store.put(&reference, &key).await?;
     say!("{id}: stored as {reference}");
+    if asked.is_err() {
+        return Ok(ExitCode::SUCCESS);
+    }
     // By which `reconcile --ingest` says that an event was retrieved: one of the environment's own. It is not read here: who makes it
     // need not be one who may use it.
     let name = retrieved::key_name(aws.names.suffix());

@@ -118,6 +118,14 @@ pub struct PaymentEvent<'a> {
     /// Why the type is `payment.unrecognized`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrecognized: Option<Cow<'a, str>>,
+    /// Its webhook only named an object. What is said here of it was fetched from the provider's API.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub enriched: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(setting: &bool) -> bool {
+    !setting
 }
 
 impl<'a> PaymentEvent<'a> {
@@ -170,6 +178,7 @@ impl<'a> PaymentEvent<'a> {
             livemode: facts.livemode,
             metadata: facts.metadata,
             unrecognized: facts.unrecognized.map(Cow::Borrowed),
+            enriched: false,
         }
     }
 

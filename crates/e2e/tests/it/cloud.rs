@@ -188,6 +188,7 @@ fn start(function: &str, at_once: usize, settings: &[(&str, &str)], port: u16) -
             ("TRANSACTIONS_TABLE", "transactions"),
             ("EVENT_BUS_NAME", "bus"),
             ("METRICS_URL", &format!("http://127.0.0.1:{port}")),
+            ("SECRETS_URL", &format!("http://127.0.0.1:{port}")),
             ("ARCHIVE_BUCKET", "archive"),
             ("PAYLOAD_BUCKET", "payloads"),
             ("INTAKE_QUEUE_URL", &format!("{QUEUE}/intake")),

@@ -18,6 +18,7 @@ mod cost;
 mod dlq;
 mod doctor;
 mod duplicates;
+mod enrich;
 mod fraud;
 mod inspect;
 mod instances;

@@ -12,6 +12,7 @@ use tollgate_core::{EventId, EventType, Fingerprint, LedgerKey, Money, Queue, Ti
 use tollgate_pipeline::{
     archive::unpack,
     directory::{Directory, Freshness},
+    objects::Objects,
     process::{Before, End, Foreseen, Looking, Nobody, Process, ReadOnly, Receives, Record, Told},
 };
 use tollgate_risk::Thresholds;
@@ -193,6 +194,7 @@ impl Forecaster {
             bus: Nobody,
             archive: Nobody,
             payloads: ReadOnly(S3Payloads::new(aws.config.clone(), aws.names.payload_bucket(&account))),
+            objects: Objects::new(Nobody, Nobody, clock, Freshness::default()),
             quarantine: Nobody,
             receives: Receives { tries: 1, last: 1 },
             // The tier of an amount decides nothing of what becomes of a message.

@@ -59,6 +59,11 @@ impl ClaimCheck {
         Self::named(&format!("unread-{}", hex_sha256(body)), at, body)
     }
 
+    /// The claim check of `bytes` under a key of their own.
+    pub(crate) fn at(key: String, bytes: &[u8]) -> Self {
+        Self { key, sha256: hex_sha256(bytes), bytes: bytes.len() }
+    }
+
     fn named(name: &str, at: Timestamp, body: &[u8]) -> Self {
         let day = at.strftime("%Y/%m/%d");
         Self { key: format!("{day}/{name}"), sha256: hex_sha256(body), bytes: body.len() }

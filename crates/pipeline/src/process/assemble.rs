@@ -55,6 +55,7 @@ pub(super) fn assemble<'a>(decoded: Decoded<'a>, claims: Claims<'a>, tries: &Tri
             parts: stride.parts.len() - begin,
             row: Row::NotDue,
             fit: Fit::default(),
+            object: None,
         });
     }
     stride

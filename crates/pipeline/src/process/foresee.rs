@@ -4,7 +4,10 @@
 use std::{collections::HashMap, marker::PhantomData};
 
 use tollgate_batch::{Kind, Outcome, Reason};
-use tollgate_core::{EventId, EventType, Fingerprint, LedgerKey, Money, PaymentEvent, Timestamp};
+use tollgate_core::{
+    EndpointId, EventId, EventType, Fingerprint, LedgerKey, Money, PaymentEvent, ProviderId, Timestamp,
+};
+use tollgate_providers::{ApiKey, NamedObject};
 
 use super::{
     Process,
@@ -15,8 +18,9 @@ use super::{
     refusal::Refusal,
 };
 use crate::ports::{
-    ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Ledger, LedgerState,
-    PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts, Quarantine, Transactions,
+    ApiKeys, ArchiveQueue, Clock, Document, EffectClaim, Effects, EndpointSource, EventBus, Ledger,
+    LedgerState, ObjectStore, PayloadSource, PayloadStore, Poison, PortError, PortResult, ProcessPorts,
+    ProviderObjects, Quarantine, Stored, Transactions, Unfetched,
 };
 
 /// Each message is looked at as if it were at its last try: what another version may read is not waited for.
@@ -230,6 +234,8 @@ where
     type ArchiveQueue = Nobody;
     type Payloads = ReadOnly<S>;
     type Quarantine = Nobody;
+    type ApiKeys = Nobody;
+    type Objects = Nobody;
 }
 
 /// Takes nothing.
@@ -262,6 +268,18 @@ impl ArchiveQueue for Nobody {
     }
 }
 
+impl ApiKeys for Nobody {
+    async fn api_key(&self, _: &EndpointId) -> PortResult<Option<ApiKey>> {
+        Ok(None)
+    }
+}
+
+impl ProviderObjects for Nobody {
+    async fn fetch(&self, _: &ProviderId, _: &ApiKey, _: &NamedObject<'_>) -> Result<Vec<u8>, Unfetched> {
+        Err(Unfetched::Unavailable(None))
+    }
+}
+
 impl Quarantine for Nobody {
     async fn send(&self, _: Poison<'_>) -> PortResult<()> {
         refused()
@@ -280,6 +298,12 @@ impl<S: PayloadSource> PayloadSource for ReadOnly<S> {
 
 impl<S: PayloadSource> PayloadStore for ReadOnly<S> {
     async fn put(&self, _: &str, _: Vec<u8>) -> PortResult<()> {
+        refused()
+    }
+}
+
+impl<S: Send + Sync> ObjectStore for ReadOnly<S> {
+    async fn keep(&self, _: &str, _: Vec<u8>) -> PortResult<Stored> {
         refused()
     }
 }

@@ -1,7 +1,7 @@
 //! Turning an intake batch into payment events, once each.
 //!
-//! Records go through the steps in strides, because every step is a batch call: look up the claims, claim the effects,
-//! write the history, and then, section by section, publish, archive, mark as processed. The ledger is marked last, so
+//! Records go through the steps in strides, because every step is a batch call: look up the claims, fetch what webhooks only
+//! name, claim the effects, write the history, and then, section by section, publish, archive, mark as processed. The ledger is marked last, so
 //! that a crash at any point leads to a repeat and never to a gap. What is repeated has the same keys, the same `id` and
 //! the same `restates`.
 //!
@@ -34,6 +34,7 @@ use self::{
     open::Opened,
     parallel::SHARES,
     record::{Ended, Indexed, Tries},
+    steps::enrich::Shared,
     strides::strides,
 };
 use crate::ports::ProcessPorts;
@@ -77,6 +78,7 @@ impl<P: ProcessPorts> Process<P> {
         let tries = Tries::new(self.receives, kind, records);
         let mut batch = Batch::new(kind, records.iter().map(|record| (record.message_id, record.group)));
         let (mut published, mut conflicts) = (0, 0);
+        let mut shared = Shared::default();
         'waves: while let Some(wave) = batch.next_wave() {
             let indexed = |index| {
                 records.get(index).map(|record| Indexed { index, record }).ok_or(Unreportable { index })
@@ -86,7 +88,7 @@ impl<P: ProcessPorts> Process<P> {
                 if !deadline.has_time(self.now_ms()) {
                     break 'waves;
                 }
-                let done = self.stride(stride, &tries, deadline).await;
+                let done = self.stride(stride, &tries, &mut shared, deadline).await;
                 published += done.published;
                 conflicts += done.conflicts;
                 let judge = |(index, outcome)| (index, tries.judge(index, outcome));
@@ -108,6 +110,7 @@ impl<P: ProcessPorts> Process<P> {
         &self,
         records: &[Indexed<'_, '_>],
         tries: &Tries<'_, '_>,
+        shared: &mut Shared,
         deadline: Deadline,
     ) -> StrideResult {
         let mut ended = Vec::with_capacity(records.len());
@@ -115,7 +118,11 @@ impl<P: ProcessPorts> Process<P> {
         let decoded = self.decode(&opened, &mut ended);
         let mut claims = self.look_up_claims(&decoded, tries).await;
         let too_old = mem::take(&mut claims.allowed.told);
-        let mut stride = assemble(decoded, claims, tries);
+        let assembled = assemble(decoded, claims, tries);
+        let fetched = self.fetch_objects(&assembled, &opened, tries, shared, deadline).await;
+        // Its events borrow from what was fetched.
+        let mut stride = assembled;
+        self.enrich(&mut stride, &opened, &fetched);
         self.claim_effects(&mut stride).await;
         self.write_history(&mut stride).await;
         self.fit_rows(&mut stride, deadline).await;

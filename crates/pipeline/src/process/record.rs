@@ -37,6 +37,9 @@ impl<'a> Record<'a> {
 /// The reason of a message that there was no time for.
 pub(super) const DEADLINE: Reason = "deadline";
 
+/// The reason of a message for which a provider was not asked, since it could not answer others a moment ago, or refused the key.
+pub(super) const PAUSED: Reason = "provider_paused";
+
 /// How often a message is received before it is set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receives {
@@ -74,6 +77,12 @@ impl<'r, 'b> Tries<'r, 'b> {
         count >= self.receives.last || (count >= self.receives.tries && is_charged)
     }
 
+    /// Whether the record was handed out before: a try before this one may have left something.
+    pub(super) fn was_tried(&self, index: usize) -> bool {
+        // Not known is 0.
+        self.records.get(index).is_none_or(|record| record.receive_count != 1)
+    }
+
     /// Whether a failure of the record, which is tried now, would be its last.
     pub(super) fn is_last(&self, index: usize) -> bool {
         self.is_last_where(index, true)
@@ -85,7 +94,11 @@ impl<'r, 'b> Tries<'r, 'b> {
     /// failure: it is not charged with the receives in which it waited.
     pub(super) fn judge(&self, index: usize, outcome: Outcome) -> Outcome {
         let Outcome::Retry(reason) = outcome else { return outcome };
-        if self.is_last_where(index, reason != DEADLINE) { Outcome::Poison(reason) } else { outcome }
+        if self.is_last_where(index, ![DEADLINE, PAUSED].contains(&reason)) {
+            Outcome::Poison(reason)
+        } else {
+            outcome
+        }
     }
 }
 
@@ -144,6 +157,7 @@ mod tests {
             // Nothing was tried for want of time.
             (Kind::Standard, 3, Retry(DEADLINE), Retry(DEADLINE)),
             (Kind::Standard, 4, Retry(DEADLINE), Poison(DEADLINE)),
+            (Kind::Standard, 3, Retry(PAUSED), Retry(PAUSED)),
             (Kind::Standard, 4, Ok, Ok),
             (Kind::Standard, 0, Poison("bad"), Poison("bad")),
         ];

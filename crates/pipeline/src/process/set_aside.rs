@@ -139,7 +139,8 @@ impl<P: ProcessPorts> Process<P> {
             true => Ok(()),
             false => Err(PortError::retryable("payloads", "no time left")),
         };
-        let ending = Ending { outcome: archive::Outcome::SetAside, reason: Some(reason), part: 0 };
+        let ending =
+            Ending { outcome: archive::Outcome::SetAside, reason: Some(reason), part: 0, object: None };
         if let Some(message) = webhook {
             let whole = line(|line| write_line(line, &message, [], ending)).map_err(unwritable)?;
             if fits(&whole) {

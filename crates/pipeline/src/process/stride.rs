@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     archive,
-    intake::QueuedMessage,
+    intake::{ClaimCheck, QueuedMessage},
     ports::{Document, PortError},
 };
 
@@ -172,6 +172,8 @@ pub(super) struct Message<'a> {
     pub(super) parts: usize,
     pub(super) row: Row,
     pub(super) fit: Fit,
+    /// What was fetched for its event.
+    pub(super) object: Option<ClaimCheck>,
 }
 
 /// How a message's row fits the archive queue. It is decided before an event of the message is published.
@@ -425,6 +427,7 @@ mod tests {
             parts: parts.len(),
             row,
             fit: Fit::default(),
+            object: None,
         };
         (events.outcome(&message, &parts), events.row_due(&message, &parts))
     }
@@ -506,6 +509,7 @@ mod tests {
             parts: 2,
             row: Row::NotDue,
             fit: Fit::default(),
+            object: None,
         }];
         let _ = with_parts(&messages, &[Part::Refused(Refusal::Conflict, None)]).count();
     }

@@ -5,6 +5,7 @@ use tollgate_risk::Thresholds;
 use super::record::Receives;
 use crate::{
     directory::Directory,
+    objects::Objects,
     ports::{Clock, ProcessPorts},
 };
 
@@ -27,6 +28,8 @@ pub struct Process<P: ProcessPorts> {
     pub archive: P::ArchiveQueue,
     /// Large bodies.
     pub payloads: P::Payloads,
+    /// Providers' APIs, for what webhooks only name.
+    pub objects: Objects<P::ApiKeys, P::Objects, P::Clock>,
     /// Where messages go that are set aside.
     pub quarantine: P::Quarantine,
     /// How often a message is received before it is set aside.

@@ -12,6 +12,7 @@ mod aliases;
 mod aside;
 mod claims;
 mod effects;
+mod enrich;
 mod foresee;
 mod model;
 mod parallel;

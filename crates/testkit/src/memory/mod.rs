@@ -5,6 +5,7 @@ pub mod bus;
 pub mod clock;
 pub mod effects;
 pub mod ledger;
+pub mod objects;
 pub mod queues;
 pub mod sqs;
 pub mod stores;

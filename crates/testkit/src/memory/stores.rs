@@ -9,8 +9,9 @@ use tollgate_core::{EndpointConfig, EndpointId, Timestamp};
 use tollgate_pipeline::{
     endpoints::EndpointsDocument,
     ports::{
-        EndpointSource, EndpointStore, Listing, MaterialStore, Materials, PayloadSource, PayloadStore,
-        PortError, PortResult, RejectedBudget, Secrets, StoredEndpoints, StoredMaterial,
+        EndpointSource, EndpointStore, Listing, MaterialStore, Materials, ObjectStore, PayloadSource,
+        PayloadStore, PortError, PortResult, RejectedBudget, Secrets, Stored, StoredEndpoints,
+        StoredMaterial,
     },
 };
 use tollgate_providers::{KeyMaterial, Material, MaterialRequest, Secret};
@@ -173,6 +174,17 @@ impl PayloadStore for &MemoryPayloadBucket {
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), bytes);
         Ok(())
+    }
+}
+
+impl ObjectStore for &MemoryPayloadBucket {
+    async fn keep(&self, key: &str, bytes: Vec<u8>) -> PortResult<Stored> {
+        let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if objects.contains_key(key) {
+            return Ok(Stored::Existed);
+        }
+        objects.insert(key.to_owned(), bytes);
+        Ok(Stored::New)
     }
 }
 

@@ -14,6 +14,7 @@ use tollgate_pipeline::{
     intake::QueuedMessage,
     keys::Keys,
     materials::KeptMaterials,
+    objects::Objects,
     ports::{Clock, IngestPorts, ProcessPorts},
     process::{Process, Receives, Record, Report},
     retrieved::{self, Sealed},
@@ -26,6 +27,7 @@ use super::{
     clock::HandClock,
     effects::MemoryEffects,
     ledger::MemoryLedger,
+    objects::{MemoryApiKeys, MemoryObjects},
     queues::{MAX_RECEIVES, MemoryArchiveQueue, MemoryIntake, MemoryQuarantine, Message},
     stores::{MemoryEndpoints, MemoryMaterialStore, MemoryMaterials, MemoryPayloadBucket, MemorySecrets},
     transactions::MemoryTransactions,
@@ -73,6 +75,8 @@ impl<'w> ProcessPorts for MemoryProcessPorts<'w> {
     type ArchiveQueue = Failing<'w, &'w MemoryArchiveQueue>;
     type Payloads = Failing<'w, &'w MemoryPayloadBucket>;
     type Quarantine = Failing<'w, &'w MemoryQuarantine>;
+    type ApiKeys = Failing<'w, &'w MemoryApiKeys>;
+    type Objects = Failing<'w, &'w MemoryObjects>;
 }
 
 /// A processor's process.
@@ -99,6 +103,10 @@ pub struct World {
     pub intake: MemoryIntake,
     /// The payload bucket.
     pub payloads: MemoryPayloadBucket,
+    /// The endpoints' keys of their providers' APIs.
+    pub api_keys: MemoryApiKeys,
+    /// Providers' APIs.
+    pub objects: MemoryObjects,
     /// The transaction history.
     pub transactions: MemoryTransactions,
     /// The bus.
@@ -131,6 +139,8 @@ impl World {
             ledger: MemoryLedger::default(),
             effects: MemoryEffects::default(),
             payloads: MemoryPayloadBucket::default(),
+            api_keys: MemoryApiKeys::default(),
+            objects: MemoryObjects::default(),
             transactions: MemoryTransactions::default(),
             bus: MemoryBus::default(),
             deliveries: AtomicU64::new(0),
@@ -165,6 +175,12 @@ impl World {
             bus: Failing::new(&self.bus, faults),
             archive: Failing::new(&self.archive, faults),
             payloads: Failing::new(&self.payloads, faults),
+            objects: Objects::new(
+                Failing::new(&self.api_keys, faults),
+                Failing::new(&self.objects, faults),
+                self.clock.clone(),
+                freshness,
+            ),
             quarantine: Failing::new(&self.quarantine, faults),
             receives: RECEIVES,
             thresholds: Thresholds::default(),

@@ -69,7 +69,7 @@ impl<P: ProcessPorts> Process<P> {
         deadline: Deadline,
     ) -> Result<Fit, Outcome> {
         let texts = events.texts(parts, outcome).map_err(|_| UNWRITABLE)?;
-        let ending = Ending { part: u32::MAX, ..Ending::of(outcome) };
+        let ending = Ending { part: u32::MAX, ..Ending::of(outcome, message.object.as_ref()) };
         let bytes = |message: &QueuedMessage<'_>, texts: &[Cow<'_, str>]| {
             line(|line| write_line(line, message, texts.iter().map(AsRef::as_ref), ending))
                 .map(|line| line.len())
@@ -237,7 +237,7 @@ impl<'a> Events<'a> {
         for (part, length) in (0..).zip(lengths) {
             let (events, after) = rest.split_at(length.min(rest.len()));
             rest = after;
-            let ending = Ending { part, ..Ending::of(outcome) };
+            let ending = Ending { part, ..Ending::of(outcome, message.object.as_ref()) };
             let events = events.iter().map(AsRef::as_ref);
             match packing.add(|line| write_line(line, &queued, events, ending)) {
                 Ok(Some(place)) => {

@@ -3,6 +3,7 @@
 mod archive;
 pub(super) mod claims;
 mod effects;
+pub(super) mod enrich;
 mod history;
 mod mark;
 mod names;
