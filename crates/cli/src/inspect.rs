@@ -63,16 +63,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let way = way::look(&aws, &question).await?;
     let bodies = match args.reason.filter(|_| args.reveal) {
         Some(reason) => Some(revealed(&aws, reason, &way).await?),
-        None => args.raw.then(|| way.webhooks.iter().map(masked_body).collect::<Vec<_>>()),
+        None => args.raw.then(|| way.webhooks.iter().map(|one| Bodies::of(one, masked)).collect::<Vec<_>>()),
     };
     if args.json {
         let mut value = serde_json::to_value(&way)?;
         if let (Some(bodies), Some(webhooks)) =
             (bodies, value.pointer_mut("/webhooks").and_then(|all| all.as_array_mut()))
         {
-            for (webhook, body) in webhooks.iter_mut().zip(bodies) {
-                if let (Some(webhook), Some(body)) = (webhook.as_object_mut(), body) {
-                    webhook.insert("body".to_owned(), json!(body));
+            for (webhook, Bodies { body, object }) in webhooks.iter_mut().zip(bodies) {
+                for (name, text) in [("body", body), ("object", object)] {
+                    if let (Some(webhook), Some(text)) = (webhook.as_object_mut(), text) {
+                        webhook.insert(name.to_owned(), json!(text));
+                    }
                 }
             }
         }
@@ -84,14 +86,26 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The bodies as they came, once it is recorded that they are shown, and to whom.
-async fn revealed(aws: &Aws, reason: Reason, way: &Way) -> anyhow::Result<Vec<Option<String>>> {
+async fn revealed(aws: &Aws, reason: Reason, way: &Way) -> anyhow::Result<Vec<Bodies>> {
     let archived = way.webhooks.iter().filter(|webhook| webhook.body.is_some());
     let ids: Vec<String> = archived.map(|webhook| webhook.webhook_id.to_string()).collect();
     let details = json!({ "asked": way.asked });
     let act = Act::begin(aws, clock::now(), "inspect reveal", reason, ids.clone(), details).await?;
     // Nobody can take it back: what is about to be printed counts as shown.
     act.end(clock::now(), ids, json!({ "error": null })).await?;
-    Ok(way.webhooks.iter().map(|webhook| webhook.body.as_deref().map(as_it_came)).collect())
+    Ok(way.webhooks.iter().map(|webhook| Bodies::of(webhook, as_it_came)).collect())
+}
+
+/// What is shown of a webhook's bytes, and of what was fetched for its event.
+struct Bodies {
+    body: Option<String>,
+    object: Option<String>,
+}
+
+impl Bodies {
+    fn of(webhook: &Webhook, shown: fn(&[u8]) -> String) -> Self {
+        Self { body: webhook.body.as_deref().map(shown), object: webhook.object.as_deref().map(shown) }
+    }
 }
 
 /// A text, or base64 of what is none.
@@ -102,11 +116,7 @@ fn as_it_came(body: &[u8]) -> String {
     }
 }
 
-fn masked_body(webhook: &Webhook) -> Option<String> {
-    webhook.body.as_deref().map(masked)
-}
-
-fn show(way: &Way, bodies: Option<&[Option<String>]>) {
+fn show(way: &Way, bodies: Option<&[Bodies]>) {
     if way.names.is_empty() {
         say!("{}: nothing is known of it", way.asked);
     }
@@ -115,10 +125,13 @@ fn show(way: &Way, bodies: Option<&[Option<String>]>) {
     }
     for (position, webhook) in way.webhooks.iter().enumerate() {
         show_webhook(webhook);
-        if let Some(body) = bodies.and_then(|bodies| bodies.get(position)) {
+        if let Some(Bodies { body, object }) = bodies.and_then(|bodies| bodies.get(position)) {
             match body {
                 Some(body) => say!("\nbody:\n{body}"),
                 None => say!("\nbody: not archived"),
+            }
+            if let Some(object) = object {
+                say!("\nobject, as its provider told it:\n{object}");
             }
         }
     }

@@ -7,7 +7,7 @@ use tollgate_providers::{Endpoint, Received, Trusted};
 use crate::{
     ingest::{Rejection, Taken},
     intake::RequestParts,
-    normalising::{fifo_group, read_facts, unrecognized_facts},
+    normalising::{enriched, fifo_group, read_facts, unrecognized_facts},
 };
 
 /// An invocation of the validator that is no request. Nothing but `lambda:InvokeFunction` makes one: an event of a gateway or of
@@ -110,10 +110,12 @@ impl Answer {
 }
 
 /// The events that this version's normalisers read in a webhook of an archive, to be looked at: those of its payment, where its row
-/// is for one. Their tier is unrated, and nothing is known of their payments.
+/// is for one. Their tier is unrated, and nothing is known of their payments. An event for which an `object` was fetched is read with
+/// that one, and nothing is fetched.
 pub fn events_of<'a>(
     endpoint: &Endpoint,
     received: Received<'a>,
+    object: Option<&'a [u8]>,
     arrival: Arrival<'_>,
     only_transaction: Option<&str>,
 ) -> Vec<PaymentEvent<'a>> {
@@ -122,5 +124,12 @@ pub fn events_of<'a>(
         facts.push(unrecognized_facts(received.body, &why));
     }
     facts.retain(|facts| only_transaction.is_none_or(|only| only == fifo_group(facts)));
-    facts.into_iter().map(|facts| PaymentEvent::new(facts, arrival, RiskTier::Unrated)).collect()
+    let event = |facts| PaymentEvent::new(facts, arrival, RiskTier::Unrated);
+    let mut events: Vec<PaymentEvent<'a>> = facts.into_iter().map(event).collect();
+    if let ([event], Some(object)) = (events.as_mut_slice(), object)
+        && let Ok(facts) = endpoint.enriched(Trusted::for_inspection(received), object)
+    {
+        *event = enriched(event, facts, RiskTier::Unrated);
+    }
+    events
 }

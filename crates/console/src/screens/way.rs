@@ -185,7 +185,7 @@ fn events(webhook: &Webhook) -> Markup {
                         @if let Some(body) = &webhook.body {
                             table.plain {
                                 thead { tr { th { "field" } th { "value" } th { "sent as" } } }
-                                tbody { @for one in origins(event, &webhook.headers, body) {
+                                tbody { @for one in origins(event, &webhook.headers, webhook.object.as_deref().unwrap_or(body)) {
                                     tr {
                                         th scope="row" { (one.field) }
                                         td { code { (shown(&one.value)) } }
@@ -221,6 +221,11 @@ fn body(webhook: &Webhook) -> Markup {
                 (json(&masked(body)))
             }
             None => p.dim { "It is not archived, or not yet." }
+        }
+        @if let Some(object) = &webhook.object {
+            h3 { "What was fetched" }
+            p.dim { "The webhook only names it: it is what the provider's API told, " (object.len()) " bytes, shown like the body." }
+            (json(&masked(object)))
         }
     }
 }

@@ -187,7 +187,8 @@ fn read(endpoint: &Endpoint, row: &ArchivedRow) -> Option<BTreeMap<String, Map<S
     };
     let headers: Headers = row.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let received = Received { headers: &headers, query: &row.query, body: &row.body };
-    let events = events_of(endpoint, received, arrival, row.only_transaction.as_deref());
+    let events =
+        events_of(endpoint, received, row.object.as_deref(), arrival, row.only_transaction.as_deref());
     let json = |event: &PaymentEvent<'_>| match serde_json::to_value(event).ok()? {
         Value::Object(event) => Some((text(&event, "provider_event_id"), event)),
         _ => None,

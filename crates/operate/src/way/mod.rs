@@ -361,6 +361,7 @@ impl Search<'_> {
             events,
             headers: delivery.headers,
             body: delivery.body,
+            object: delivery.object,
         }
     }
 

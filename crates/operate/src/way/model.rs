@@ -91,6 +91,9 @@ pub struct Webhook {
     /// The bytes, where they are archived.
     #[serde(skip)]
     pub body: Option<Vec<u8>>,
+    /// What was fetched for its event, as its provider told it.
+    #[serde(skip)]
+    pub object: Option<Vec<u8>>,
 }
 
 /// The receipt, check by check.

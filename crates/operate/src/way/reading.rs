@@ -26,6 +26,8 @@ pub(super) struct Archived {
     pub(super) claimed: Vec<LedgerKey>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<Vec<u8>>,
+    /// What was fetched for its event.
+    pub(super) object: Option<Vec<u8>>,
 }
 
 /// Reads the rows of one webhook.
@@ -77,6 +79,7 @@ pub(super) fn read(webhook_id: &WebhookId, rows: &[&Found], endpoints: &[Endpoin
         claimed: Vec::new(),
         headers: first.headers.clone(),
         body: Some(first.body.clone()),
+        object: best.values().find_map(|row| row.object.clone()),
     }
 }
 
@@ -109,6 +112,7 @@ fn unread(webhook_id: &WebhookId, row: &ArchivedRow, endpoints: &[EndpointConfig
         claimed: ids.map(|id| LedgerKey::new(&queued.endpoint, id)).collect(),
         headers: Vec::new(),
         body,
+        object: None,
     }
 }
 
