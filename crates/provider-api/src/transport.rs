@@ -102,8 +102,8 @@ pub fn is_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    if host.starts_with("[::1]") {
-        return true;
+    if let Some(port) = host.strip_prefix("[::1]") {
+        return port.is_empty() || port.starts_with(':');
     }
     let host = host.split(':').next().unwrap_or_default();
     host == "localhost" || host.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
@@ -118,8 +118,12 @@ mod tests {
         for local in ["http://127.0.0.1:4566", "http://localhost/", "http://[::1]:1/x"] {
             assert!(is_loopback(local), "{local}");
         }
-        for remote in ["https://sqs.eu-west-1.amazonaws.com", "http://127.0.0.1@evil.test", "http://127.evil"]
-        {
+        for remote in [
+            "https://sqs.eu-west-1.amazonaws.com",
+            "http://127.0.0.1@evil.test",
+            "http://127.evil",
+            "http://[::1].evil.test",
+        ] {
             assert!(!is_loopback(remote), "{remote}");
         }
     }
