@@ -17,52 +17,39 @@ pub(super) fn file(kind: &'static str, name: &str, text: String) -> anyhow::Resu
     Ok(answer)
 }
 
+fn some(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
+}
+
+/// What an event says, by column.
+fn columns(one: &Found) -> [(&'static str, &str); 18] {
+    [
+        ("received_at", &one.received_at),
+        ("webhook_id", &one.webhook_id),
+        ("endpoint", &one.endpoint),
+        ("provider", &one.provider),
+        ("outcome", &one.outcome),
+        ("reason", some(&one.reason)),
+        ("authenticity", &one.authenticity),
+        ("event_id", some(&one.event_id)),
+        ("type", some(&one.kind)),
+        ("provider_event_id", some(&one.provider_event_id)),
+        ("provider_event_type", some(&one.provider_event_type)),
+        ("transaction_id", some(&one.transaction_id)),
+        ("movement_id", some(&one.movement_id)),
+        ("amount", some(&one.amount)),
+        ("currency", some(&one.currency)),
+        ("occurred_at", some(&one.occurred_at)),
+        ("customer_id", some(&one.customer_id)),
+        ("restates", some(&one.restates)),
+    ]
+}
+
 pub(super) fn csv(found: &[Found]) -> String {
-    let names = [
-        "received_at",
-        "webhook_id",
-        "endpoint",
-        "provider",
-        "outcome",
-        "reason",
-        "authenticity",
-        "event_id",
-        "type",
-        "provider_event_id",
-        "provider_event_type",
-        "transaction_id",
-        "movement_id",
-        "amount",
-        "currency",
-        "occurred_at",
-        "customer_id",
-        "restates",
-    ];
-    let mut out = names.join(",") + "\r\n";
+    let line = |cells: [String; 18]| cells.join(",") + "\r\n";
+    let mut out = line(columns(&Found::default()).map(|(name, _)| name.to_owned()));
     for one in found {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let cells = [
-            one.received_at.clone(),
-            one.webhook_id.clone(),
-            one.endpoint.clone(),
-            one.provider.clone(),
-            one.outcome.clone(),
-            text(&one.reason),
-            one.authenticity.clone(),
-            text(&one.event_id),
-            text(&one.kind),
-            text(&one.provider_event_id),
-            text(&one.provider_event_type),
-            text(&one.transaction_id),
-            text(&one.movement_id),
-            text(&one.amount),
-            text(&one.currency),
-            text(&one.occurred_at),
-            text(&one.customer_id),
-            text(&one.restates),
-        ];
-        out.push_str(&cells.map(|text| cell(&text)).join(","));
-        out.push_str("\r\n");
+        out.push_str(&line(columns(one).map(|(_, text)| cell(text))));
     }
     out
 }
