@@ -12,7 +12,7 @@ use tollgate_testkit::provider_api::{StandIn, State, Told};
 
 use crate::{
     cloud::{self, ENDPOINT, Run, Setup},
-    reconcile::{API_KEY, deliver, endpoint, payment, told},
+    reconcile::{API_KEY, Lost},
     tool::tollgate,
 };
 
@@ -67,13 +67,8 @@ fn metrics<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<Value> {
 #[tokio::test]
 async fn the_schedule_reports_what_never_came_and_takes_nothing_in() {
     let platform = Platform::open().await;
-    let (config, sender) = endpoint(&platform, "stripe").await;
+    let Lost { config, lost, events, .. } = Lost::one(&platform).await;
     let name = config.id.as_str();
-    let [known, lost] = ["known", "lost"].map(|name| payment(&platform, name));
-    deliver(&platform, &config, &sender, &[&known]).await;
-    let stored = told(&["endpoints", "api-key", name, "--secret-file", "-"], API_KEY);
-    assert!(stored.status.success(), "{stored:?}");
-    let events = [&known, &lost].map(|one| Told::of("stripe", one)).into();
     let webhook = json!({ "url": format!("https://x/webhook/{name}"), "enabled_events": ["*"] });
     let state = State { events, webhooks: vec![webhook], ..State::default() };
     let stand_in = StandIn::start("stripe", API_KEY, state);
