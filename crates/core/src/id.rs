@@ -202,14 +202,20 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// The text itself, or where it is longer than [`MAX_PROVIDER_EVENT_ID_LEN`] its SHA-256, so that a sender's text can be
-/// part of a key.
+/// U+FFFE and U+FFFF. A message body of SQS may not have them (SendMessage, API reference), and JSON has no need to escape them.
+pub(crate) const NO_CHARACTERS: [char; 2] = ['\u{fffe}', '\u{ffff}'];
+
+/// The text itself, or its SHA-256 where it is longer than [`MAX_PROVIDER_EVENT_ID_LEN`] or has a character that no queue takes, so
+/// that a sender's text can be part of a key.
 pub fn bounded(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
-        Cow::Owned(format!("sha256:{}", hex_sha256(text.as_bytes())))
-    } else {
-        text
-    }
+    if !is_kept(&text) { Cow::Owned(format!("sha256:{}", hex_sha256(text.as_bytes()))) } else { text }
+}
+
+/// Whether [`bounded`] leaves the text as it is.
+pub(crate) fn is_kept(text: &str) -> bool {
+    // Both begin with EF in UTF-8, and hardly any id has that byte.
+    let may_have = || text.as_bytes().contains(&0xef);
+    text.len() <= MAX_PROVIDER_EVENT_ID_LEN && !(may_have() && text.contains(NO_CHARACTERS))
 }
 
 /// Lower-case hex of the SHA-256 of `bytes`: 64 characters.

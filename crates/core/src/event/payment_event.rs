@@ -12,7 +12,7 @@ use super::{
 use crate::{
     endpoint::{EndpointId, ProviderId},
     event_type::{Category, EventType},
-    id::{EffectId, EventId, LedgerKey, MAX_PROVIDER_EVENT_ID_LEN, WebhookId, bounded},
+    id::{EffectId, EventId, LedgerKey, NO_CHARACTERS, WebhookId, bounded, is_kept},
     money::Money,
     receipt::Authenticity,
 };
@@ -132,8 +132,9 @@ impl<'a> PaymentEvent<'a> {
     /// An event of the facts and of where and when the webhook arrived.
     ///
     /// Texts are the sender's and may be of any length, while table keys and bus entries are bounded: an id of more
-    /// than [`MAX_PROVIDER_EVENT_ID_LEN`] bytes is replaced by its SHA-256 as in the ledger's key. So is any other text
-    /// of that length. Metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive keeps the webhook's exact bytes.
+    /// than [`MAX_PROVIDER_EVENT_ID_LEN`](crate::id::MAX_PROVIDER_EVENT_ID_LEN) bytes is replaced by its SHA-256 as in the ledger's key. So is any other text
+    /// of that length, or with U+FFFE or U+FFFF, which no queue takes: of metadata such keys are left out, and of its values such characters are
+    /// replaced. Metadata of more than [`MAX_METADATA_BYTES`] is left out. The archive keeps the webhook's exact bytes.
     pub fn new(mut facts: Facts<'a>, arrival: Arrival<'_>, risk_tier: RiskTier) -> Self {
         bound(&mut facts);
         let id = EventId::new(arrival.endpoint, &facts.event_id);
@@ -273,9 +274,13 @@ fn bound(facts: &mut Facts<'_>) {
         &mut method.country,
     ];
     for text in [event_id, event_type].into_iter().chain(optional.into_iter().flatten()).chain(aliases) {
-        if text.len() > MAX_PROVIDER_EVENT_ID_LEN {
+        if !is_kept(text) {
             *text = bounded(mem::take(text));
         }
+    }
+    metadata.retain(|(key, _)| !key.contains(NO_CHARACTERS));
+    for (_, value) in metadata.iter_mut().filter(|(_, value)| value.contains(NO_CHARACTERS)) {
+        *value = value.replace(NO_CHARACTERS, "\u{fffd}").into();
     }
     if metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
         metadata.clear();
@@ -314,6 +319,39 @@ mod tests {
         );
         assert!(json.contains(r#""metadata":{"order":"7"}"#));
         assert_eq!(serde_json::from_str::<PaymentEvent<'static>>(&json).unwrap(), event);
+    }
+
+    /// EventBridge hands an event to queues, and dead letters are in queues, too.
+    #[test]
+    fn an_event_has_no_character_that_no_queue_takes() {
+        let arrival = Arrival {
+            webhook_id: &WebhookId::new(Timestamp::UNIX_EPOCH, 1),
+            endpoint: &EndpointId::new("acme").unwrap(),
+            provider: &ProviderId::new("stripe").unwrap(),
+            authenticity: Authenticity::Verified,
+            received_at: Timestamp::UNIX_EPOCH,
+        };
+        let event = |mark: char| {
+            let text = |name: &str| Cow::Owned(format!("{name}{mark}"));
+            let facts = Facts {
+                transaction_id: Some(text("pi")),
+                aliases: vec![text("ch")],
+                movement_id: Some(text("re")),
+                customer: Customer { id: Some(text("cus")), country: Some(text("US")) },
+                metadata: vec![("note".into(), text("thanks")), (text("key"), "value".into())],
+                ..Facts::new(text("evt"), text("paid"), EventType::PaymentSucceeded)
+            };
+            PaymentEvent::new(facts, arrival, RiskTier::Low)
+        };
+        let (one, other) = (event('\u{fffe}'), event('\u{ffff}'));
+        for event in [&one, &other] {
+            assert!(!serde_json::to_string(event).unwrap().contains(NO_CHARACTERS));
+            assert_eq!(event.metadata, [("note".into(), "thanks\u{fffd}".into())]);
+        }
+        assert_ne!(one.id, other.id);
+        assert_ne!(one.transaction_id, other.transaction_id);
+        assert_ne!(one.ledger_key(), other.ledger_key());
+        assert_eq!(event('\u{fffd}').transaction_id, "pi\u{fffd}", "what queues take stays");
     }
 
     #[test]
