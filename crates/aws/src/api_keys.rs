@@ -70,6 +70,10 @@ impl ApiKeys for AwsApiKeys {
         let call: Call<Answer> = self.service.call("GetSecretValue")?;
         let answer = in_time(SERVICE, async {
             match call.invoke(request).await {
+                // A binary one: it is there, and nobody can ask with it.
+                Ok(Answer { secret_string: None }) => {
+                    Err(PortError::permanent(SERVICE, "the secret holds no text"))
+                }
                 Ok(answer) => Ok(answer.secret_string),
                 Err(problem)
                     if problem.as_service_error().and_then(ErrorMetadata::code) == Some(NOT_THERE) =>

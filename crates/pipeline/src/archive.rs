@@ -136,8 +136,9 @@ pub(crate) struct Ending<'o> {
 }
 
 impl<'o> Ending<'o> {
-    /// That of a row that is whole and was not set aside.
+    /// That of a row that is whole and was not set aside. A duplicate's row has no events, and nothing that they say.
     pub(crate) fn of(outcome: Outcome, object: Option<&'o ClaimCheck>) -> Self {
+        let object = object.filter(|_| outcome != Outcome::Duplicate);
         Self { outcome, reason: None, part: 0, object }
     }
 }

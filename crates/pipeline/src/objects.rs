@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -24,6 +24,10 @@ const FIRST_PAUSE_SECONDS: u32 = 1;
 const LONGEST_PAUSE_SECONDS: u32 = 60;
 /// Whoever asks for a longer pause is asked again after this one: some message has to find out.
 const LONGEST_ASKED_FOR: Duration = Duration::from_secs(300);
+/// The key is good, and may not read this (RFC 9110 15.5.4).
+const FORBIDDEN: u16 = 403;
+/// What is paused by itself, at most, of an endpoint. Where there is more, the endpoint is paused.
+const MOST_PAUSES: usize = 1_000;
 
 /// The providers' APIs, as the endpoints may ask them.
 #[derive(Debug)]
@@ -51,7 +55,19 @@ pub enum NotFetched {
 #[derive(Debug)]
 struct Asked {
     key: Cached<Option<ApiKey>>,
-    pause: Mutex<Pause>,
+    pauses: Mutex<Pauses>,
+}
+
+/// What a key is asked for: a kind of object, and on whose behalf. One that may not read this may read other things.
+type What = (&'static str, Option<String>);
+
+/// When nothing is asked for.
+#[derive(Debug)]
+struct Pauses {
+    /// Of the endpoint as a whole.
+    all: Pause,
+    /// Of what its key may not read.
+    of: HashMap<What, Pause>,
 }
 
 #[derive(Debug)]
@@ -73,20 +89,26 @@ impl<K: ApiKeys, A: ProviderObjects, C: Clock> Objects<K, A, C> {
     /// [`NotFetched`]
     pub async fn fetch(&self, endpoint: &Endpoint, object: &NamedObject<'_>) -> Result<Vec<u8>, NotFetched> {
         let asked = self.of(endpoint.id());
-        if self.clock.now() < asked.pause().until {
+        let what: What = (object.kind, object.context.as_deref().map(str::to_owned));
+        if asked.pauses().is_paused(&what, self.clock.now()) {
             return Err(NotFetched::Paused);
         }
         let key = self.key(&asked, endpoint.id()).await.map_err(NotFetched::KeyUnavailable)?;
         let Some(key) = key.as_ref() else { return Err(NotFetched::NoKey) };
         let fetched = self.api.fetch(endpoint.provider(), key, object).await;
+        let now = self.clock.now();
         match &fetched {
-            Err(Unfetched::Unavailable(wanted)) => asked.pause().lengthen(self.clock.now(), *wanted),
-            Err(Unfetched::Refused(_)) => {
+            Err(Unfetched::Unavailable(wanted)) => asked.pauses().all.lengthen(now, *wanted),
+            Err(Unfetched::Refused(status)) => {
                 // Another one may be there by then.
                 asked.key.forget();
-                asked.pause().lengthen(self.clock.now(), None);
+                asked.pauses().lengthen((*status == FORBIDDEN).then_some(what), now);
             }
-            Ok(_) | Err(Unfetched::NotFound | Unfetched::NotAsDocumented(_)) => asked.pause().pace.restore(),
+            Ok(_) | Err(Unfetched::NotFound | Unfetched::NotAsDocumented(_)) => {
+                let mut pauses = asked.pauses();
+                pauses.all.pace.restore();
+                pauses.of.remove(&what);
+            }
         }
         fetched.map_err(NotFetched::Unfetched)
     }
@@ -101,9 +123,14 @@ impl<K: ApiKeys, A: ProviderObjects, C: Clock> Objects<K, A, C> {
         };
         // A batch waits for what is due. A failure is remembered there, and the old one serves on.
         let _ = asked.key.renew(&self.clock, false, read).await;
-        match asked.key.held(self.clock.now()) {
-            Held::Fresh(key) | Held::Due(key) => Ok(key),
-            Held::TooOld(_) | Held::Nothing => asked.key.wait(&self.clock, read).await,
+        let key = match asked.key.held(self.clock.now()) {
+            Held::Fresh(key) | Held::Due(key) => key,
+            Held::TooOld(_) | Held::Nothing => asked.key.wait(&self.clock, read).await?,
+        };
+        match asked.key.problem() {
+            // One may have been stored meanwhile, and an event that is told without it is never told again.
+            Some(problem) if key.is_none() => Err(problem),
+            _ => Ok(key),
         }
     }
 
@@ -112,18 +139,41 @@ impl<K: ApiKeys, A: ProviderObjects, C: Clock> Objects<K, A, C> {
         Arc::clone(asked.entry(*endpoint).or_insert_with(|| {
             Arc::new(Asked {
                 key: Cached::new(self.freshness.lifetime(self.freshness.keys_ttl_seconds)),
-                pause: Mutex::new(Pause {
-                    until: Timestamp::MIN,
-                    pace: Pace::new(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS),
-                }),
+                pauses: Mutex::new(Pauses { all: Pause::default(), of: HashMap::new() }),
             })
         }))
     }
 }
 
 impl Asked {
-    fn pause(&self) -> std::sync::MutexGuard<'_, Pause> {
-        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pauses {
+    fn is_paused(&self, what: &What, now: Timestamp) -> bool {
+        now < self.all.until || self.of.get(what).is_some_and(|pause| now < pause.until)
+    }
+
+    /// After a refusal: of `what` alone where there is room, else of everything.
+    fn lengthen(&mut self, what: Option<What>, now: Timestamp) {
+        if self.of.len() >= MOST_PAUSES {
+            self.of.retain(|_, pause| now < pause.until);
+        }
+        match what {
+            Some(what) if self.of.len() < MOST_PAUSES || self.of.contains_key(&what) => {
+                self.of.entry(what).or_default().lengthen(now, None);
+            }
+            _ => self.all.lengthen(now, None),
+        }
+    }
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        let pace = Pace::new(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS);
+        Self { until: Timestamp::MIN, pace }
     }
 }
 

@@ -40,6 +40,12 @@ pub(super) const DEADLINE: Reason = "deadline";
 /// The reason of a message for which a provider was not asked, since it could not answer others a moment ago, or refused the key.
 pub(super) const PAUSED: Reason = "provider_paused";
 
+/// The reason of a message for which a provider was asked and could not answer.
+pub(super) const PROVIDER_UNAVAILABLE: Reason = "provider_unavailable";
+
+/// They say nothing of the message: it comes back until the queue hands it out no more.
+const NOT_CHARGED: [Reason; 3] = [DEADLINE, PAUSED, PROVIDER_UNAVAILABLE];
+
 /// How often a message is received before it is set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receives {
@@ -94,7 +100,7 @@ impl<'r, 'b> Tries<'r, 'b> {
     /// failure: it is not charged with the receives in which it waited.
     pub(super) fn judge(&self, index: usize, outcome: Outcome) -> Outcome {
         let Outcome::Retry(reason) = outcome else { return outcome };
-        if self.is_last_where(index, ![DEADLINE, PAUSED].contains(&reason)) {
+        if self.is_last_where(index, !NOT_CHARGED.contains(&reason)) {
             Outcome::Poison(reason)
         } else {
             outcome
@@ -158,6 +164,7 @@ mod tests {
             (Kind::Standard, 3, Retry(DEADLINE), Retry(DEADLINE)),
             (Kind::Standard, 4, Retry(DEADLINE), Poison(DEADLINE)),
             (Kind::Standard, 3, Retry(PAUSED), Retry(PAUSED)),
+            (Kind::Standard, 3, Retry(PROVIDER_UNAVAILABLE), Retry(PROVIDER_UNAVAILABLE)),
             (Kind::Standard, 4, Ok, Ok),
             (Kind::Standard, 0, Poison("bad"), Poison("bad")),
         ];

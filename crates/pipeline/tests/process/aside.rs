@@ -278,7 +278,7 @@ async fn a_message_comes_back_whose_own_row_was_not_sent() {
 }
 
 /// Takes a delivery of payments, each with a note of so many bytes more, and processes it. Its rows' lengths and their
-/// numbers of events. U+FFFE, which SQS takes nowhere, is three bytes in an event and six in a message.
+/// numbers of events. U+0001 is one byte of a note and six in JSON.
 async fn rows_of_a_large_delivery(more: &[usize]) -> Vec<(usize, usize)> {
     let world = world();
     let payments: Vec<Payment> =
@@ -288,7 +288,7 @@ async fn rows_of_a_large_delivery(more: &[usize]) -> Vec<(usize, usize)> {
     for (item, more) in body["notificationItems"].as_array_mut().unwrap().iter_mut().zip(more) {
         let item = item["NotificationRequestItem"].as_object_mut().unwrap();
         let data = item.entry("additionalData").or_insert_with(|| serde_json::json!({}));
-        data["metadata.note"] = format!("{}{}", "\u{fffe}".repeat(4_000), "-".repeat(*more)).into();
+        data["metadata.note"] = format!("{}{}", "\u{1}".repeat(4_000), "-".repeat(*more)).into();
     }
     let webhook = sender("adyen", "adyen").sign("", body.to_string().as_bytes(), noon());
     let faults = Faults::none();

@@ -78,6 +78,17 @@ fn said(event: &PaymentEvent<'_>) -> (EventType, Option<String>, Authenticity, b
     (event.kind, amount, event.authenticity, event.enriched)
 }
 
+/// So many events, each of an object of its own.
+async fn many(world: &World, count: usize) {
+    for number in 0..count {
+        let object = format!("pi_{number}");
+        world.objects.set("payment_intent", &object, &intent(&object, 1_099));
+        let webhook =
+            thin(&format!("evt_{number}"), "v1.payment_intent.succeeded", ("payment_intent", &object));
+        take(world, STRIPE, &stripe(STRIPE, &webhook)).await;
+    }
+}
+
 fn reasons(world: &World) -> Vec<String> {
     world.quarantine.messages().into_iter().map(|aside| aside.reason).collect()
 }
@@ -235,7 +246,6 @@ async fn of_two_processors_that_fetch_at_once_both_go_by_what_was_kept_first() {
 #[tokio::test]
 async fn what_a_provider_refuses_comes_back_and_is_set_aside_with_its_reason() {
     for (problem, reason) in [
-        (Unfetched::Unavailable(None), "provider_unavailable"),
         (Unfetched::Refused(401), "provider_refuses_key"),
         (Unfetched::Refused(403), "provider_refuses_key"),
         (Unfetched::NotFound, "object_not_found"),
@@ -294,17 +304,29 @@ async fn nothing_is_asked_or_kept_past_the_deadline() {
     assert_eq!(report.summary.reasons.keys().collect::<Vec<_>>(), [&"deadline"]);
 }
 
+/// However long a provider takes, what needs nothing of it is done in the same receive.
+#[tokio::test]
+async fn what_is_fetched_leaves_time_for_the_rest() {
+    let world = world();
+    take(&world, "plain", &stripe("plain", &succeeded("evt_1"))).await;
+    many(&world, 200).await;
+    let (faults, batch) = (Faults::none(), world.intake.receive(Delivery::Fast, 1_000));
+    let processor = world.processor(&faults);
+    let end = u64::try_from(world.clock.reading().as_millisecond()).unwrap() + 20_000;
+    let records = tollgate_testkit::memory::world::records(&batch);
+    world.clock.tick_ms(20);
+    let report = processor.run(Kind::Standard, &records, Deadline::at(end, 0)).await.unwrap();
+    let published = world.published();
+    assert!(published.iter().any(|event| event.endpoint.as_str() == "plain"), "{report:?}");
+    assert!(world.objects.asked().len() < 200, "{report:?}");
+    assert!(report.summary.reasons["deadline"] > 0 && report.summary.quarantined == 0, "{report:?}");
+}
+
 /// An outage of the provider is no storm of requests, and costs those nothing that it was not asked for.
 #[tokio::test]
 async fn a_provider_that_cannot_answer_is_left_alone_for_a_while() {
     let world = world();
-    for number in 0..40 {
-        let object = format!("pi_{number}");
-        world.objects.set("payment_intent", &object, &intent(&object, 1_099));
-        let webhook =
-            thin(&format!("evt_{number}"), "v1.payment_intent.succeeded", ("payment_intent", &object));
-        take(&world, STRIPE, &stripe(STRIPE, &webhook)).await;
-    }
+    many(&world, 40).await;
     world.objects.fail([Unfetched::Unavailable(Some(Duration::from_secs(30))); 1_000]);
     let (faults, mut batch) = (Faults::none(), world.intake.receive(Delivery::Fast, 100));
     assert_eq!(batch.len(), 40);
@@ -315,7 +337,8 @@ async fn a_provider_that_cannot_answer_is_left_alone_for_a_while() {
     };
     let report = run(&processor, Kind::Standard, &batch).await.unwrap();
     let (aside, first) = asked(&report);
-    assert!((1..=4).contains(&first) && aside == first, "{report:?}");
+    assert!((1..=4).contains(&first) && aside == 0, "{report:?}");
+    assert_eq!(report.summary.reasons["provider_unavailable"], first);
     assert_eq!(report.summary.reasons["provider_paused"], 40 - first);
     world.clock.advance_ms(29_000);
     run(&processor, Kind::Standard, &batch[first..]).await.unwrap();
@@ -323,6 +346,55 @@ async fn a_provider_that_cannot_answer_is_left_alone_for_a_while() {
     world.clock.advance_ms(2_000);
     run(&processor, Kind::Standard, &batch[first..]).await.unwrap();
     assert!(world.objects.asked().len() > first);
+    // What SQS would take away next is set aside, with its reason.
+    world.clock.advance_ms(60_000);
+    batch.iter_mut().for_each(|message| message.receive_count = 20);
+    let report = run(&processor, Kind::Standard, &batch).await.unwrap();
+    assert_eq!(report.summary.quarantined, 40, "{report:?}");
+    assert!(reasons(&world).iter().any(|reason| reason == "provider_unavailable"));
+}
+
+/// A key that may read payments and nothing else.
+#[tokio::test]
+async fn what_a_key_may_not_read_keeps_nothing_else_from_being_fetched() {
+    let world = world();
+    let refused = thin("evt_1", "v1.payout.paid", ("payout", "po_1"));
+    world.objects.fail([Unfetched::Refused(403)]);
+    for webhook in [refused, succeeded("evt_2")] {
+        take(&world, STRIPE, &stripe(STRIPE, &webhook)).await;
+        process(&world, Delivery::Fast).await;
+    }
+    let published = world.published();
+    assert_eq!(published.iter().map(|event| &*event.provider_event_id).collect::<Vec<_>>(), ["evt_2"]);
+    assert!(published[0].enriched);
+}
+
+/// A redelivery that the queue hands out before the delivery that has claimed the event: its copy becomes the event, and says the
+/// same.
+#[tokio::test]
+async fn the_delivery_that_claimed_says_what_was_fetched_wherever_it_stands() {
+    let world = world();
+    for _ in 0..2 {
+        take(&world, STRIPE, &stripe(STRIPE, &succeeded("evt_1"))).await;
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    assert_eq!(batch.len(), 2);
+    let faults = Faults::away("bus.publish");
+    let report = run(&world.processor(&faults), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((failures(&report).len(), world.published().len()), (2, 0));
+    batch.reverse();
+    batch.iter_mut().for_each(|message| message.receive_count = 2);
+    let report = run(&world.processor(&Faults::none()), Kind::Standard, &batch).await.unwrap();
+    assert!(failures(&report).is_empty(), "{report:?}");
+    let usd = Some("1099 USD".to_owned());
+    let told = (EventType::PaymentSucceeded, usd, Authenticity::Retrieved, true);
+    assert_eq!(world.published().iter().map(said).collect::<Vec<_>>(), [told.clone()]);
+    let records = world.transactions.records();
+    assert_eq!(records.values().map(said).collect::<Vec<_>>(), [told]);
+    let mut rows: Vec<_> =
+        world.archived().iter().map(|row| (row.events.len(), row.object.is_some())).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [(0, false), (1, true)], "a duplicate's row says nothing");
 }
 
 /// A provider, or who stands in its way, that answers with another object.

@@ -5,12 +5,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    mem,
     sync::Arc,
 };
 
 use futures_util::{StreamExt, stream};
 use tollgate_batch::{Deadline, Outcome, guard};
-use tollgate_core::{EndpointId, Facts, PaymentEvent};
+use tollgate_core::{Authenticity, EndpointId, EventId, Facts, PaymentEvent};
 use tollgate_providers::NamedObject;
 use tracing::warn;
 
@@ -22,7 +23,7 @@ use crate::{
     process::{
         Process,
         open::Opened,
-        record::{DEADLINE, PAUSED, Tries, retry},
+        record::{DEADLINE, PAUSED, PROVIDER_UNAVAILABLE, Tries, retry},
         stride::{EventIx, Part, Progress, Stride},
     },
 };
@@ -34,7 +35,8 @@ const NOT_KEPT: &str = "object_not_kept";
 const REQUESTS_IN_FLIGHT: usize = 4;
 /// Objects read from S3 or stored there at once.
 const OBJECTS_IN_FLIGHT: usize = 16;
-/// What is fetched for a batch and held in memory, in bytes: as much as a stride's claim-checked bodies.
+/// What is fetched for a batch and held in memory, in bytes, and as much again of what earlier tries kept: as much as a stride's
+/// claim-checked bodies.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a provider is asked for, for which of its endpoints.
@@ -108,7 +110,7 @@ impl<P: ProcessPorts> Process<P> {
             .filter(|(_, kept)| matches!(kept, Ok(None)))
             .map(|(one, _)| one.shared_by())
             .collect();
-        self.ask(asked, &wanted, shared, deadline).await;
+        self.ask(asked, &wanted, shared, self.half_way_to(deadline)).await;
         // Made before any is awaited: a closure that lives across an await would make the future not `Send`.
         let settled: Vec<_> = wanted
             .iter()
@@ -128,8 +130,18 @@ impl<P: ProcessPorts> Process<P> {
         wanted: &[Wanted<'_, '_>],
         deadline: Deadline,
     ) -> Vec<Result<Option<Vec<u8>>, Outcome>> {
-        let kept: Vec<_> = wanted.iter().map(|one| self.kept_by_a_try(one, deadline)).collect();
-        stream::iter(kept).buffered(OBJECTS_IN_FLIGHT).collect().await
+        let reads: Vec<_> = wanted.iter().map(|one| self.kept_by_a_try(one, deadline)).collect();
+        let mut reads = stream::iter(reads).buffered(OBJECTS_IN_FLIGHT);
+        let (mut kept, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
+        while let Some(read) = reads.next().await {
+            bytes += read.as_ref().map_or(0, |read| read.as_ref().map_or(0, Vec::len));
+            kept.push(read);
+            if bytes > MOST_BYTES {
+                break;
+            }
+        }
+        kept.resize(wanted.len(), Err(Outcome::Retry(DEADLINE)));
+        kept
     }
 
     async fn kept_by_a_try(
@@ -189,7 +201,7 @@ impl<P: ProcessPorts> Process<P> {
                     return Unread::Failed(retry("provider_key_unavailable", problem));
                 }
                 NotFetched::Paused => return Unread::Failed(Outcome::Retry(PAUSED)),
-                NotFetched::Unfetched(Unfetched::Unavailable(_)) => "provider_unavailable",
+                NotFetched::Unfetched(Unfetched::Unavailable(_)) => PROVIDER_UNAVAILABLE,
                 NotFetched::Unfetched(Unfetched::Refused(_)) => "provider_refuses_key",
                 NotFetched::Unfetched(Unfetched::NotFound) => "object_not_found",
                 NotFetched::Unfetched(Unfetched::NotAsDocumented(_)) => NOT_AS_DOCUMENTED,
@@ -233,6 +245,13 @@ impl<P: ProcessPorts> Process<P> {
         }
     }
 
+    /// Half of the time that is left: the rest is for those of the stride for which nothing is fetched, however slow a provider is.
+    fn half_way_to(&self, deadline: Deadline) -> Deadline {
+        let now = self.now_ms();
+        let left = u64::try_from(deadline.time_left(now).as_millis()).unwrap_or(0);
+        Deadline::new(now, left, left / 2)
+    }
+
     fn in_time(&self, deadline: Deadline) -> Result<(), Outcome> {
         if deadline.has_time(self.now_ms()) { Ok(()) } else { Err(Outcome::Retry(DEADLINE)) }
     }
@@ -248,6 +267,7 @@ impl<P: ProcessPorts> Process<P> {
             return;
         }
         let opened = by_record(opened);
+        let mut told_with = HashMap::new();
         for (Place { message, event }, found) in &fetched.0 {
             let Some(message) = stride.messages.get_mut(*message) else { continue };
             let event = &mut stride.events[*event];
@@ -262,9 +282,35 @@ impl<P: ProcessPorts> Process<P> {
                     let tier = self.thresholds.tier_of(facts.amount.as_ref());
                     event.payment = enriched(&event.payment, facts, tier);
                     message.object = Some(found.claim_check.clone());
+                    told_with.insert(event.payment.id, &found.claim_check);
                 }
                 Err(outcome) => event.progress = Progress::Failed(outcome),
             }
+        }
+        stride.tell_repeats(&told_with);
+    }
+}
+
+impl Stride<'_> {
+    /// Has the copies of other deliveries say the same: one of them may be the delivery that has claimed the event, and its copy
+    /// becomes the event then.
+    fn tell_repeats(&mut self, told_with: &HashMap<EventId, &ClaimCheck>) {
+        let Self { messages, parts, events } = self;
+        let mut rest = parts.as_mut_slice();
+        for message in messages {
+            let (own, after) = mem::take(&mut rest).split_at_mut(message.parts);
+            rest = after;
+            let [Part::Repeats(event, copy)] = own else { continue };
+            let payment = &events[*event].payment;
+            let Some(object) = told_with.get(&payment.id) else { continue };
+            **copy = PaymentEvent {
+                webhook_id: copy.webhook_id,
+                received_at: copy.received_at,
+                occurred_at: copy.occurred_at,
+                authenticity: copy.authenticity.weaker(Authenticity::Retrieved),
+                ..payment.clone()
+            };
+            message.object = Some((*object).clone());
         }
     }
 }
