@@ -1,11 +1,12 @@
 //! DuckDB, which knows nothing of our writer, reads an object and finds the bytes that went in.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests only")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests only")]
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use tollgate_archive::{Entry, encode};
 use tollgate_core::{
     Authenticity, Currency, EndpointId, EventType, Facts, Money, PaymentEvent, ProviderId, Receipt, RiskTier,
@@ -123,4 +124,32 @@ fn duckdb_reads_what_was_written() {
     let expected =
         ["2026-01-02 JPY 1200", "2026-01-02 KWD -1234", "2026-01-02 USD 1234567890123456789012345678"];
     assert_eq!(sums, expected);
+}
+
+/// A row also has the events that another webhook told before, without their `restates`.
+#[test]
+fn the_pages_sum_counts_an_effect_once() {
+    let (mut restating, mut both) = (entry(1, b"{}", "5", "EUR"), entry(2, b"{}", "7", "EUR"));
+    let (Written::Webhook(first), Written::Webhook(second)) = (&mut restating.line, &mut both.line) else {
+        panic!("they are webhooks")
+    };
+    second.events.push(first.events[0].clone());
+    first.events[0].restates = Some(second.events[0].id);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb-sum");
+    let day = folder.join("webhooks/date=2026-01-02");
+    std::fs::create_dir_all(&day).unwrap();
+    std::fs::write(day.join("235959-test.parquet"), encode(&[restating, both]).unwrap()).unwrap();
+    let folder = folder.to_str().unwrap();
+
+    let page = include_str!("../../../docs/archive.md");
+    let sql =
+        page.split("## DuckDB").nth(1).unwrap().split("```sql\n").nth(1).unwrap().split(';').next().unwrap();
+    let sql = sql.replace("'webhooks/", &format!("'{folder}/webhooks/"));
+    let sums: Vec<Value> = archive_read(&["--query", &sql, folder]);
+    // It may be longer than a number of JSON.
+    let [sum] = sums.as_slice() else { panic!("{sums:?}") };
+    assert_eq!(
+        (&sum["currency"], &sum["events"], &sum["minor_units"]),
+        (&"EUR".into(), &1.into(), &"700".into())
+    );
 }

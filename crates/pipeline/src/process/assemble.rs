@@ -87,9 +87,10 @@ fn part<'a>(
             let may_have_claimed = is_sealed && refusal == Refusal::Conflict;
             return Part::Refused(refusal, may_have_claimed.then_some(claimed));
         }
-        Verdict::Processed { .. } | Verdict::Settled => {
+        Verdict::Processed { .. } => {
             return Part::Done(Box::new(told.payment), known.and_then(|known| known.webhook_id));
         }
+        Verdict::Settled => return Part::Aside(known.and_then(|known| known.webhook_id)),
         Verdict::Admitted => {}
     }
     let DecodedEvent { payment, fingerprint, is_dated, claimed_as } = told;

@@ -153,6 +153,8 @@ pub(super) enum Part<'a> {
     Repeats(EventIx<'a>, Box<PaymentEvent<'a>>),
     /// The event was processed before, by this delivery if that is known. The message has its own copy.
     Done(Box<PaymentEvent<'a>>, Option<WebhookId>),
+    /// The event was set aside before and had no effect, by this delivery if that is known.
+    Aside(Option<WebhookId>),
     /// No effect of the message's event. The event and its effect, where a try before this one may have claimed it.
     Refused(Refusal, Option<(EventId, EffectId)>),
     /// The ledger did not answer, or another version of ours is to read the message: nothing is decided. The event and
@@ -293,7 +295,7 @@ impl<'a> Events<'a> {
                 Progress::Failed(outcome) => Some(outcome),
                 Progress::Pending | Progress::Done => None,
             },
-            Part::Done(..) | Part::Refused(..) => None,
+            Part::Done(..) | Part::Aside(_) | Part::Refused(..) => None,
         }
     }
 
@@ -315,7 +317,7 @@ impl<'a> Events<'a> {
         }
         let own = message.message.webhook_id;
         let is_by_another = |part: &Part<'a>| match part {
-            Part::Done(_, by) => *by != Some(own),
+            Part::Done(_, by) | Part::Aside(by) => *by != Some(own),
             Part::Repeats(event, _) => self[*event].payment.webhook_id != own,
             Part::Owns(_) | Part::Refused(..) | Part::Undecided(..) => false,
         };
@@ -344,7 +346,7 @@ impl<'a> Events<'a> {
             match part {
                 Part::Refused(refusal, _) => refused = refused.max(Some(*refusal)),
                 Part::Owns(event) if self[*event].progress == Progress::Done => does_something = true,
-                Part::Done(..) => {}
+                Part::Done(..) | Part::Aside(_) => {}
                 part if self.is(part, Progress::Done) => {}
                 _ => return Outcome::Retry("unresolved"),
             }

@@ -714,6 +714,14 @@ async fn what_is_set_aside_holds_up_no_other_event_of_a_later_delivery() {
     assert_eq!(reasons(&world), ["too_old_to_tell"]);
     deliver(&[&old, &new]).await;
     assert_eq!((world.published().len(), reasons(&world).len()), (1, 1));
+    let told = |row: &tollgate_pipeline::archive::Row<'_>| {
+        row.events.iter().map(|event| event.provider_event_id.to_string()).collect::<Vec<_>>()
+    };
+    let archived: Vec<_> = world.archived().iter().flat_map(told).collect();
+    assert!(
+        archived.iter().all(|id| id.starts_with("PSP2")),
+        "what had no effect is told by no row: {archived:?}"
+    );
     // A message that only tells it and was not accepted is a forged one.
     let mut forged = world.intake.queue(Delivery::Fast).dead_letters().messages()[0].clone();
     spoil(&mut forged, attribute::WEBHOOK_ID, "wh_01ARZ3NDEKTSV4RRFFQ69G5FAV");

@@ -196,7 +196,7 @@ impl<'a> Events<'a> {
         let bytes = |part: &Part<'a>| match part {
             Part::Owns(event) => self[*event].json.len() + 1,
             Part::Repeats(..) | Part::Done(..) => EVENT_BYTES,
-            Part::Refused(..) | Part::Undecided(..) => 0,
+            Part::Aside(_) | Part::Refused(..) | Part::Undecided(..) => 0,
         };
         if outcome == archive::Outcome::Duplicate { 0 } else { parts.iter().map(bytes).sum() }
     }
@@ -216,7 +216,7 @@ impl<'a> Events<'a> {
             Part::Repeats(_, payment) | Part::Done(payment, _) => {
                 Some(serde_json::to_string(payment).map(Cow::Owned))
             }
-            Part::Refused(..) | Part::Undecided(..) => None,
+            Part::Aside(_) | Part::Refused(..) | Part::Undecided(..) => None,
         });
         texts.collect()
     }

@@ -99,7 +99,7 @@ impl<P: ProcessPorts> Process<P> {
                     Some((stride.events[*event].payment.id, stride.events[*event].payment.effect_id))
                 }
                 Part::Refused(_, claimed) | Part::Undecided(_, claimed) => *claimed,
-                Part::Repeats(..) | Part::Done(..) => None,
+                Part::Repeats(..) | Part::Done(..) | Part::Aside(_) => None,
             });
             for (event_id, effect_id) in unfinished {
                 // Whichever it has.
