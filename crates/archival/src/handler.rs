@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_archive::{Archived, Message};
+use tollgate_aws::{LONGEST_CALL, archive};
 use tollgate_batch::{Deadline, Response, Unreportable};
 use tollgate_core::Timestamp;
 use tollgate_lambda::{
@@ -16,8 +17,13 @@ use tracing::{Instrument, Level, error_span, info};
 
 use crate::context::Context;
 
-/// Kept free for a write under way to end and the answer to be sent; at most half of the time there is.
-const RESERVE_MS: u64 = 20_000;
+/// Kept free for a write under way to end, with the bodies that it fetches before, and the answer to be sent; at most half of the
+/// time there is.
+const RESERVE_MS: u64 = 100_000;
+const _: () = assert!(
+    archive::OPERATION_TIMEOUT.as_millis() + LONGEST_CALL.as_millis() < RESERVE_MS as u128,
+    "a write that is begun in time outlives the invocation"
+);
 
 /// Why a whole batch failed.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,8 @@ use crate::payloads::put_new;
 /// An object is at most some tens of megabytes, and the function's bandwidth grows with its memory; the shared
 /// limits are for calls of a megabyte.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
+/// The longest that a write takes, with its second attempt.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// The bucket `transaction-audit-logs`.
 #[derive(Debug, Clone)]
