@@ -54,6 +54,9 @@ fn for_ever(time: Duration) -> futures_util::future::BoxFuture<'static, ()> {
     if time < Duration::from_secs(1) { at_once(time) } else { Box::pin(std::future::pending()) }
 }
 
+/// The endpoint that says `enrich`.
+const FETCHING: &str = "fetching";
+
 /// An endpoint's name and scheme, and the key of its provider's API.
 type Configured = (&'static str, &'static str, Option<&'static str>);
 
@@ -67,6 +70,7 @@ fn aws(endpoints: &'static [Configured]) -> Server {
                     "unreadable" => json!({ "id": id, "scheme": "unreadable" }),
                     scheme => json!(EndpointConfig {
                         secret: format!("secretsmanager:tollgate/dev/{id}"),
+                        enrich: *id == FETCHING,
                         ..config(id, scheme)
                     }),
                 };
@@ -153,6 +157,18 @@ async fn each_endpoint_with_a_key_is_compared_and_the_others_are_told() {
     assert_eq!((one.from, one.to), (Some(at(NOON - 26 * HOUR)), Some(at(NOON - 900))));
     // What is written is read again.
     assert_eq!(serde_json::from_str::<Daily>(&serde_json::to_string(&daily).unwrap()).unwrap(), daily);
+}
+
+/// Its key may read events and what they are about, and not which webhooks there are.
+#[tokio::test]
+async fn an_endpoint_whose_key_may_only_fetch_keeps_no_run_from_being_finished() {
+    let aws = aws(&[("stripe-eu", "stripe", Some(KEY)), (FETCHING, "stripe", Some(KEY))]);
+    let stand_in = provider(&["stripe-eu"], Vec::new());
+    let (daily, states) = run(&aws, &stand_in, &timing(at_once), 900).await;
+    let (name, state, why) = &states[0];
+    assert_eq!((name.as_str(), *state), (FETCHING, Looked::NoKey));
+    assert!(why.contains("is stored to fetch"), "{why}");
+    assert!(daily.is_finished(), "{states:?}");
 }
 
 #[tokio::test]

@@ -123,7 +123,10 @@ fn tell(looked: &Looked) {
             warn!(endpoint, provider, state, why, counts, "endpoint was not reconciled");
         }
         (State::Compared, _) => info!(endpoint, provider, state, counts, "endpoint was reconciled"),
-        (State::NoKey, _) => info!(endpoint, provider, state, "endpoint has no key of its provider's API"),
+        (State::NoKey, None) => info!(endpoint, provider, state, "endpoint has no key of its provider's API"),
+        (State::NoKey, Some(why)) => {
+            info!(endpoint, provider, state, why = why.as_str(), "endpoint is not to be reconciled");
+        }
     }
 }
 

@@ -101,7 +101,8 @@ pub enum State {
     Compared,
     /// It was not, or not wholly.
     NotCompared,
-    /// No key of its provider's API is stored: nobody wants it to be.
+    /// Nobody wants it to be: no key of its provider's API is stored, or, where the endpoint says `enrich`, one that may fetch and
+    /// may not list.
     NoKey,
 }
 
@@ -271,7 +272,7 @@ impl Run<'_> {
             return looked;
         }
         match tokio::time::timeout(share, self.compared(asked, key, &mut looked, each)).await {
-            Ok(Ok(())) => looked.state = State::Compared,
+            Ok(Ok(state)) => looked.state = state,
             Ok(Err(problem)) => looked.why = Some(format!("{problem:#}")),
             Err(_) => {
                 looked.why =
@@ -287,13 +288,17 @@ impl Run<'_> {
         key: ApiKey,
         looked: &mut Looked,
         each: &mut impl FnMut(&EndpointId, &Finding) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<State> {
         let now = (self.timing.now)();
         let plan = asked.plan(now.checked_sub(HOURS.hours())?, now, Vec::new(), now)?;
         (looked.from, looked.to) = (Some(plan.from), Some(plan.to));
         let mut client = asked.client_with(key, self.url, false, self.timing.clone())?;
         let types = asked.types(&mut client, &plan).await?;
         if let Types::Unknown(why) = &types {
+            if asked.endpoint.enriches() {
+                looked.why = Some(format!("its key is stored to fetch what webhooks only name: {why}"));
+                return Ok(State::NoKey);
+            }
             // Else all that its webhook is not sent would be missing each day, and the alarm would say nothing.
             bail!("which types its webhook is sent is not known: {why}");
         }
@@ -309,7 +314,7 @@ impl Run<'_> {
         let summary = asked.compare(self.aws, &mut client, &plan, &mut listing, &stop, page).await?;
         looked.not_subscribed = summary.not_subscribed;
         looked.notes = summary.notes;
-        Ok(())
+        Ok(State::Compared)
     }
 }
 

@@ -55,7 +55,10 @@ async fn api_key(aws: &Aws, endpoint: &EndpointId) -> anyhow::Result<Option<ApiK
     let name = aws.names.api_secret(endpoint);
     let secrets = aws_sdk_secretsmanager::Client::new(&aws.config);
     match secrets.get_secret_value().secret_id(&name).send().await {
-        Ok(value) => Ok(value.secret_string.map(|text| ApiKey::new(&text)).transpose()?),
+        Ok(value) => {
+            let text = value.secret_string.with_context(|| format!("{name} holds no text"))?;
+            Ok(Some(ApiKey::new(&text)?))
+        }
         Err(problem)
             if problem.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
         {
