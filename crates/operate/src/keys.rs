@@ -118,6 +118,9 @@ pub struct Keys {
     pub endpoint: EndpointId,
     /// Its secret, in a word: `there`, `empty`, `deleted` or `missing`.
     pub secret: &'static str,
+    /// The key of its provider's API in a word, where the endpoint says `enrich`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<&'static str>,
     /// When it was changed last.
     pub changed_at: Option<Timestamp>,
     /// What its keys verified.

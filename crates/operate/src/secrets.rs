@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
 use aws_sdk_ssm::types::ParameterStringFilter;
-use tollgate_core::Timestamp;
+use tollgate_core::{EndpointConfig, Timestamp};
 
 use crate::aws::Aws;
 
@@ -32,6 +32,27 @@ pub enum State {
     Deleted,
     /// It is not there.
     Missing,
+}
+
+impl State {
+    /// [`as_str`](Self::as_str) of what can be read.
+    pub const THERE: &'static str = "there";
+
+    /// In a word: `there`, `empty`, `deleted` or `missing`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::There { .. } => Self::THERE,
+            Self::Empty => "empty",
+            Self::Deleted => "deleted",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// Where the key of its provider's API is kept, by which the processor fetches what an endpoint's webhooks only name; `None`
+/// where the endpoint does not ask for that.
+pub fn enriching_key(aws: &Aws, endpoint: &EndpointConfig) -> Option<String> {
+    endpoint.enrich.then(|| format!("secretsmanager:{}", aws.names.api_secret(&endpoint.id)))
 }
 
 impl Store {

@@ -6,10 +6,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use tollgate_core::EndpointConfig;
 use tollgate_operate::{
+    aws::Aws,
     drift::drift,
     keys::{self, Keys, Rotation},
     search::{Filters, Objects},
-    secrets::{State, Store},
+    secrets::{self, State, Store},
 };
 
 use super::{file::of_file, store::stored};
@@ -73,18 +74,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let looks: Vec<_> = asked.iter().map(|endpoint| store.look(&endpoint.secret)).collect();
         stream::iter(looks).buffered(AT_ONCE).try_collect().await?
     };
-    let one = |(endpoint, state): (&&EndpointConfig, &State)| {
-        let uses = uses.remove(endpoint.id.as_str()).unwrap_or_default();
-        let (secret, changed_at) = match state {
-            State::There { changed_at, .. } => ("there", *changed_at),
-            State::Empty => ("empty", None),
-            State::Deleted => ("deleted", None),
-            State::Missing => ("missing", None),
-        };
-        let rotation = keys::rotation(state, &uses, args.quiet, args.ttl, now);
-        Keys { endpoint: endpoint.id, secret, changed_at, uses, rotation }
+    let api_keys: Vec<Option<State>> = {
+        let looks: Vec<_> = asked.iter().map(|endpoint| api_key(&aws, &store, endpoint)).collect();
+        stream::iter(looks).buffered(AT_ONCE).try_collect().await?
     };
-    let keys: Vec<Keys> = asked.iter().zip(&states).map(one).collect();
+    let one = |((endpoint, state), api_key): ((&&EndpointConfig, &State), &Option<State>)| {
+        let uses = uses.remove(endpoint.id.as_str()).unwrap_or_default();
+        let changed_at = if let State::There { changed_at, .. } = state { *changed_at } else { None };
+        let rotation = keys::rotation(state, &uses, args.quiet, args.ttl, now);
+        let api_key = api_key.as_ref().map(State::as_str);
+        Keys { endpoint: endpoint.id, secret: state.as_str(), api_key, changed_at, uses, rotation }
+    };
+    let keys: Vec<Keys> = asked.iter().zip(&states).zip(&api_keys).map(one).collect();
     let mut drifts = wanted.map(|wanted| drift(&wanted, &all)).unwrap_or_default();
     drifts.retain(|drift| args.id.as_deref().is_none_or(|id| drift.id().as_str() == id));
     if args.json {
@@ -101,13 +102,23 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             say!("the environment is as the file says");
         }
     }
-    let is_wrong =
-        keys.iter().any(|one| one.secret != "there" || matches!(one.rotation, Rotation::InUse { .. }));
+    let is_wrong = keys.iter().any(|one| {
+        let is_there =
+            [Some(one.secret), one.api_key].into_iter().flatten().all(|state| state == State::THERE);
+        !is_there || matches!(one.rotation, Rotation::InUse { .. })
+    });
     Ok(if is_wrong || !drifts.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+async fn api_key(aws: &Aws, store: &Store, endpoint: &EndpointConfig) -> anyhow::Result<Option<State>> {
+    match secrets::enriching_key(aws, endpoint) {
+        Some(reference) => store.look(&reference).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 fn show(keys: &[Keys]) {
-    let mut table = Table::new(["endpoint", "secret", "changed", "verified last", "rotation"]);
+    let mut table = Table::new(["endpoint", "secret", "API key", "changed", "verified last", "rotation"]);
     for one in keys {
         let mut uses: Vec<&keys::Use> = one.uses.iter().collect();
         uses.sort_by_key(|one| std::cmp::Reverse(one.last));
@@ -130,6 +141,7 @@ fn show(keys: &[Keys]) {
         table.row([
             one.endpoint.to_string(),
             one.secret.to_owned(),
+            one.api_key.unwrap_or_default().to_owned(),
             one.changed_at.map(|at| at.to_string()).unwrap_or_default(),
             uses.join(", "),
             rotation,

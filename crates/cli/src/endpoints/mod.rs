@@ -225,9 +225,22 @@ async fn apply(
         store.put(&endpoints.iter().map(Endpoint::config).collect::<Vec<_>>()).await?;
     }
     show!("{table}");
+    let secrets = secrets::Store::of(&aws);
     for endpoint in &endpoints {
+        let id = endpoint.id();
         for warning in endpoint.warnings() {
-            complain!("warning: endpoint {}: {warning}", endpoint.id());
+            complain!("warning: endpoint {id}: {warning}");
+        }
+        let enriching = secrets::enriching_key(&aws, endpoint.config()).filter(|_| !dry_run);
+        let Some(reference) = enriching else { continue };
+        match secrets.look(&reference).await {
+            Ok(State::There { .. }) => {}
+            Ok(_) => complain!(
+                "warning: endpoint {id}: without a key of its provider's API nothing is fetched, whatever `enrich` says: \
+                 `tollgate endpoints api-key {id} --secret-file FILE` stores it"
+            ),
+            // All is written by now.
+            Err(problem) => complain!("warning: endpoint {id}: {problem:#}"),
         }
     }
     say!(

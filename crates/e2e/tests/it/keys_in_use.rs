@@ -96,3 +96,40 @@ async fn a_rotation_is_safe_to_finish_once_the_old_key_is_quiet() {
     assert_eq!(endpoints(&["check", "nobody"]).status.code(), Some(2));
     assert!(endpoints(&["remove", &id]).status.success());
 }
+
+#[tokio::test]
+async fn what_an_endpoint_fetches_by_is_missed_until_it_is_stored() {
+    let platform = Platform::open().await;
+    let id = platform.unique("fetches");
+    let secret = format!("secretsmanager:tollgate/{{suffix}}/{id}");
+    let mut file = NamedTempFile::new().unwrap();
+    write!(file, "[[endpoints]]\nid = \"{id}\"\nscheme = \"stripe\"\nsecret = \"{secret}\"\nenrich = true\n")
+        .unwrap();
+    let apply = ["apply", file.path().to_str().unwrap(), "--generate-secrets"];
+    let warns = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("endpoints api-key");
+    let doctor = || {
+        let output = tollgate(&["doctor", "--json"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut findings = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let is_it =
+            |one: &Value| one["detail"].as_str().is_some_and(|detail| detail.contains("tollgate-api/"));
+        findings.find(|one| is_it(one) && one["of"] == id.as_str()).unwrap()["verdict"].clone()
+    };
+
+    let applied = endpoints(&apply);
+    assert!(applied.status.success() && warns(&applied), "{applied:?}");
+    let (found, code) = check(&id, &[]);
+    assert_eq!((&found["secret"], &found["api_key"], code), (&"there".into(), &"missing".into(), Some(1)));
+    assert_eq!(doctor(), "fail");
+
+    let mut key = NamedTempFile::new().unwrap();
+    writeln!(key, "rk_test_stored").unwrap();
+    let stored = endpoints(&["api-key", &id, "--secret-file", key.path().to_str().unwrap()]);
+    assert!(stored.status.success(), "{stored:?}");
+    let applied = endpoints(&apply);
+    assert!(applied.status.success() && !warns(&applied), "{applied:?}");
+    let (found, code) = check(&id, &[]);
+    assert_eq!((&found["api_key"], code), (&"there".into(), Some(0)), "{found}");
+    assert_eq!(doctor(), "ok");
+    assert!(endpoints(&["remove", &id]).status.success());
+}

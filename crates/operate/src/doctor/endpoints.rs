@@ -23,6 +23,12 @@ const DOCUMENT: &str = "endpoints";
 const KEYS: &str = "keys";
 const HEARD: &str = "heard";
 
+const STORE_KEY: &str =
+    "`tollgate endpoints rotate ENDPOINT --secret-file FILE` stores it: docs/runbook.md#rotate-a-secret";
+const RESTORE_KEY: &str =
+    "`tollgate endpoints apply` restores and encrypts it again: docs/runbook.md#a-suffix-is-used-again";
+const STORE_API_KEY: &str = "`tollgate endpoints api-key ENDPOINT --secret-file FILE` stores it: docs/providers.md#events-that-are-fetched";
+
 /// Whether the document can be read, each endpoint serves, and all of it is as a file says.
 pub(super) async fn configured(aws: &Aws, wanted: Option<&[EndpointConfig]>) -> Vec<Finding> {
     told(DOCUMENT, "the document", document(aws, wanted).await)
@@ -96,22 +102,26 @@ pub(super) async fn keys(aws: &Aws) -> Vec<Finding> {
         Err(problem) => return vec![Finding::unknown(KEYS, "all", &problem)],
     };
     // Several endpoints may share one.
-    let mut by_secret: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for endpoint in endpoints.iter().filter(|endpoint| aws.names.is_own_secret(&endpoint.secret)) {
-        by_secret.entry(&endpoint.secret).or_default().push(endpoint.id.as_str());
+    let mut by_secret: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
+    for endpoint in &endpoints {
+        let own = Some(&endpoint.secret).filter(|secret| aws.names.is_own_secret(secret));
+        let signing = own.map(|secret| (secret.clone(), STORE_KEY));
+        let enriching = secrets::enriching_key(aws, endpoint).map(|secret| (secret, STORE_API_KEY));
+        for secret in signing.into_iter().chain(enriching) {
+            by_secret.entry(secret).or_default().push(endpoint.id.as_str());
+        }
     }
     let store = secrets::Store::of(aws);
     // Where it is not known, no secret is held against it: the check of the key says why.
     let own = key::find(aws).await.ok();
     let mut found = Vec::new();
-    for (secret, of) in by_secret {
-        let remedy = "`tollgate endpoints rotate ENDPOINT --secret-file FILE` stores it: docs/runbook.md#rotate-a-secret";
+    for ((secret, remedy), of) in by_secret {
         let of = of.join(", ");
-        found.push(match store.look(secret).await {
+        found.push(match store.look(&secret).await {
             Ok(State::There { kms_key, .. }) => match own.as_ref().and_then(|own| not_ours(own, kms_key)) {
                 None => Finding::ok(KEYS, of, format!("{secret} is there")),
                 Some(problem) => {
-                    let remedy = "`tollgate endpoints apply` encrypts it again: docs/runbook.md#a-suffix-is-used-again";
+                    let remedy = if remedy == STORE_KEY { RESTORE_KEY } else { remedy };
                     Finding::fail(KEYS, of, format!("{secret}: {problem}"), remedy)
                 }
             },
@@ -121,7 +131,7 @@ pub(super) async fn keys(aws: &Aws) -> Vec<Finding> {
                 KEYS,
                 of,
                 format!("{secret} waits for its deletion, and cannot be read"),
-                "`tollgate endpoints apply` restores it: docs/runbook.md#a-suffix-is-used-again",
+                if remedy == STORE_KEY { RESTORE_KEY } else { remedy },
             ),
             Err(problem) => Finding::unknown(KEYS, of, &problem),
         });
