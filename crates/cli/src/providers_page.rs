@@ -46,7 +46,7 @@ const FETCHED: &str = "
 Some webhooks only name an object and say that it changed. With `enrich = true` in the endpoint's row, and the provider's key stored by
 `tollgate endpoints api-key ENDPOINT --secret-file FILE`, the processor fetches it, and the event has its type and amount. Such an event is `enriched`, and at most
 `retrieved` ([SEMANTICS 7.18](SEMANTICS.md#7-verification)). Without either it says what its webhook says. A key that is added later is in use within
-`SecretTtlSeconds` (300). The key may only have to read.
+`SecretTtlSeconds` (300). The key may only have to read. `tollgate endpoints check` and `tollgate doctor` say whether it is there.
 
 ";
 
@@ -54,8 +54,9 @@ Some webhooks only name an object and say that it changed. With `enrich = true` 
 const FETCHED_HEADINGS: [&str; 3] = ["provider", "what is fetched", "key"];
 
 const NOT_FETCHED: &str = "
-Not fetched are the payments of Mollie's classic webhooks (a form with `id=tr_…` alone): nobody signs them, so they are taken at no endpoint. Mollie's signed
-webhooks say what they have to say. Nor are Mercado Pago's merchant orders, subscriptions, chargebacks and claims, whose events are updates; its orders say what
+Mollie's classic webhooks (a form with `id=tr_…` alone) are taken at no endpoint, and their payments are not fetched. Nobody signs them, and every state of a payment
+sends the same bytes: neither a forgery nor a repeat could be told from a change. Mollie's signed webhooks tell the same payments and refunds, each state with an id of its own: let
+Mollie send those. Nor are fetched Mercado Pago's merchant orders, subscriptions, chargebacks and claims, whose events are updates; its orders say what
 they have to say.
 ";
 
@@ -153,7 +154,8 @@ fn setup(row: &Provider) -> anyhow::Result<String> {
         let fields: Vec<&str> = unsigned.fields.iter().map(|field| field.as_str()).collect();
         format!(" Not signed: {} ({}).", fields.join(", "), unsigned.why)
     });
-    let not_signed = not_signed.unwrap_or_default();
+    let shared = row.shared_key.as_ref().map(|why| format!(" `authenticated` only: {why}."));
+    let not_signed = not_signed.unwrap_or_default() + &shared.unwrap_or_default();
     Ok(format!(
         "\n### {name}\n\n{title}. Rule: {source}.{unconfirmed} Event types: {sources}.{not_signed}\n\n\
          1. {}\n2. `{}`; key: {key}.\n3. {}\n",

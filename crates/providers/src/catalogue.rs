@@ -85,6 +85,10 @@ pub struct Provider {
     /// What of an event its signature does not cover; absent where it covers all.
     #[serde(default)]
     pub unsigned: Option<Unsigned>,
+    /// Why its signature does not say for whose account it speaks: the key is the provider's, and signs the webhooks of all its
+    /// customers, any of whom may have theirs sent to any URL. Its webhooks are `authenticated`.
+    #[serde(default)]
+    pub shared_key: Option<String>,
     /// Set-up: where the URL, `{url}` in it, is registered and the key is found.
     pub register: String,
     /// Set-up: which text is stored as the key.
@@ -190,7 +194,8 @@ impl Provider {
                 let declared = declared.map_err(|mistakes| {
                     first(mistakes).unwrap_or_else(|| SpecError::new("scheme", "it cannot be used"))
                 });
-                Ok(Box::new(declared?))
+                let declared = declared?;
+                Ok(Box::new(if self.shared_key.is_some() { declared.of_a_shared_key() } else { declared }))
             }
             (None, Some(coded)) => (coded.build)(parameters),
             _ => Err(SpecError::new("scheme", "exactly one of scheme and coded is wanted")),

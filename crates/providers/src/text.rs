@@ -20,6 +20,8 @@ pub enum Encoding {
     Base64,
     /// The URL alphabet without padding, canonical.
     Base64Url,
+    /// Hexadecimal in lower case, or the standard alphabet with padding, which its length tells: for a provider that does not say which.
+    HexOrBase64,
     /// The bytes themselves (static tokens).
     Text,
 }
@@ -32,6 +34,8 @@ impl Encoding {
             Self::Hex | Self::HexUpper => from_hex(text),
             Self::Base64 => engines::STANDARD.decode(text).ok(),
             Self::Base64Url => engines::URL_SAFE_NO_PAD.decode(text).ok(),
+            // Padding is no digit, and no digest that needs none has as many bytes as another one of half its digits.
+            Self::HexOrBase64 => Self::Hex.decode(text).or_else(|| Self::Base64.decode(text)),
             Self::Text => Some(text.as_bytes().to_vec()),
         }
     }
@@ -39,7 +43,7 @@ impl Encoding {
     /// The spelling of `bytes`.
     pub(crate) fn encode(self, bytes: &[u8]) -> String {
         match self {
-            Self::Hex => to_hex(bytes),
+            Self::Hex | Self::HexOrBase64 => to_hex(bytes),
             Self::HexUpper => to_hex(bytes).to_ascii_uppercase(),
             Self::Base64 => engines::STANDARD.encode(bytes),
             Self::Base64Url => engines::URL_SAFE_NO_PAD.encode(bytes),
@@ -55,14 +59,21 @@ impl Encoding {
             Self::HexUpper => format!("{count}hexadecimal digits"),
             Self::Base64 => format!("{count}characters of base64 with padding (the standard alphabet)"),
             Self::Base64Url => format!("{count}characters of base64url without padding"),
+            Self::HexOrBase64 => format!("{} or {}", Self::Hex.in_words(bytes), Self::Base64.in_words(bytes)),
             Self::Text => "the key itself".to_owned(),
         }
+    }
+
+    /// Whether a text of this length may stand for `bytes` bytes.
+    pub(crate) fn is_length(self, length: usize, bytes: usize) -> bool {
+        let is_of = |encoding: Self| length == encoding.encoded_len(bytes);
+        is_of(self) || (self == Self::HexOrBase64 && is_of(Self::Base64))
     }
 
     /// Length of the spelling of `bytes` bytes.
     pub(crate) fn encoded_len(self, bytes: usize) -> usize {
         match self {
-            Self::Hex | Self::HexUpper => bytes.saturating_mul(2),
+            Self::Hex | Self::HexUpper | Self::HexOrBase64 => bytes.saturating_mul(2),
             Self::Base64 => bytes.div_ceil(3).saturating_mul(4),
             Self::Base64Url => bytes.saturating_mul(4).div_ceil(3),
             Self::Text => bytes,
@@ -264,6 +275,15 @@ mod tests {
         }
         assert_eq!(Encoding::Base64Url.decode("-_8"), Some(vec![251, 255]));
         assert_eq!(Encoding::Base64Url.decode("-_8="), None);
+        let bytes = vec![0x5a; 32];
+        for encoding in [Encoding::Hex, Encoding::Base64] {
+            let text = encoding.encode(&bytes);
+            assert!(Encoding::HexOrBase64.is_length(text.len(), 32), "{text}");
+            assert_eq!(Encoding::HexOrBase64.decode(&text), Some(bytes.clone()), "{text}");
+        }
+        for bad in ["5A", "AAF=", "5a5"] {
+            assert_eq!(Encoding::HexOrBase64.decode(bad), None, "{bad}");
+        }
         for encoding in [Encoding::Hex, Encoding::HexUpper, Encoding::Base64, Encoding::Base64Url] {
             for len in 0..70 {
                 let bytes = vec![0x5a; len];

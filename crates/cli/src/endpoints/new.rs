@@ -148,7 +148,7 @@ const QUESTIONS: &[Question] = &[
     Question {
         at: "scheme.encoding",
         option: "--encoding",
-        text: "How the signature's bytes are written: hex, hex_upper, base64, base64_url, or text for a token",
+        text: "How the signature's bytes are written: hex, hex_upper, base64, base64_url, hex_or_base64, or text for a token",
         is_wanted: is_custom,
         usual: |answers| {
             Some(if is(answers, "scheme.algorithm", "token") { "text" } else { "hex" }.to_owned())

@@ -16,7 +16,9 @@
 use std::borrow::Cow;
 
 use base64::Engine as _;
-use tollgate_core::{Category, Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod};
+use tollgate_core::{
+    Category, Currency, Customer, EndpointConfig, EventType, Facts, PaymentMethod, id::hex_sha256,
+};
 
 use super::{
     content::{ContentError, unknown},
@@ -36,11 +38,20 @@ pub(super) const NORMALISER: Normaliser = Normaliser {
 };
 
 const SUBJECT: &str = "/notification/subject";
+const UNREAD: &str = "bt_payload cannot be read";
 
 fn normalise<'a>(body: &'a [u8], config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
     let payload = Form::new(body)?.get("bt_payload")?;
     let payload = payload.ok_or(ContentError::MissingField("bt_payload"))?;
-    let texts = Texts::read(&document(&payload)?)?;
+    // What is signed with a line's end is good without it, too.
+    let signed = payload.trim_end_matches('\n');
+    // Named after what is signed: whoever adds a field to the form makes no second event.
+    let unread = || Facts::unrecognized(format!("sha256:{}", hex_sha256(signed.as_bytes())), "", UNREAD);
+    Ok(read(signed, config).unwrap_or_else(|_| unread()))
+}
+
+fn read<'a>(payload: &str, config: &EndpointConfig) -> Result<Facts<'a>, ContentError> {
+    let texts = Texts::read(&document(payload)?)?;
     let kind_word = texts.get("/notification/kind").ok_or(ContentError::MissingField("kind"))?;
     let timestamp = texts.get("/notification/timestamp").ok_or(ContentError::MissingField("timestamp"))?;
     let object = texts.first_below(SUBJECT).unwrap_or_default();
@@ -209,4 +220,28 @@ fn kind(subject: &Subject<'_>) -> Option<EventType> {
         "subscription_canceled" | "subscription_expired" => SubscriptionCanceled,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_signed_makes_no_second_event() {
+        let config = r#"{"id":"braintree","scheme":"braintree","secret":"ssm:braintree"}"#;
+        let config: EndpointConfig = serde_json::from_str(config).unwrap();
+        for xml in [
+            "<notification><kind>check</kind><timestamp>2026-01-02T03:04:05Z</timestamp></notification>",
+            "<notification>",
+        ] {
+            let payload =
+                base64::engine::general_purpose::STANDARD.encode(xml).replace('+', "%2B").replace('=', "%3D");
+            let ids: Vec<String> = ["", "%0A", "&x=1", "%0A&x=2"]
+                .map(|more| format!("bt_signature=k%7C00&bt_payload={payload}{more}"))
+                .iter()
+                .map(|body| normalise(body.as_bytes(), &config).unwrap().event_id.into_owned())
+                .collect();
+            assert!(ids.iter().all(|id| *id == ids[0]), "{xml}: {ids:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use quick_xml::{Reader, events::Event};
 use super::content::ContentError;
 
 const MAX_DEPTH: usize = 32;
-const MAX_TEXTS: usize = 4_096;
+const MAX_TEXTS: usize = 65_536;
 /// The longest path of an element, in bytes: every text is kept with its path.
 const MAX_PATH: usize = 1_024;
 
@@ -18,7 +18,7 @@ impl Texts {
     /// # Errors
     ///
     /// [`ContentError::NotJson`] when it is not well-formed XML, has a document type or an unknown entity, or
-    /// is nested deeper than 32, longer than 4,096 texts
+    /// is nested deeper than 32, longer than 65,536 texts
     /// or has names that make a path of more than 1,024 bytes.
     pub(super) fn read(document: &str) -> Result<Self, ContentError> {
         read(document).map(Self).ok_or(ContentError::NotJson)
@@ -113,7 +113,7 @@ mod tests {
         let bomb = r#"<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x>&b;</x>"#;
         let external = r#"<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>"#;
         let deep = format!("{}{}", "<a>".repeat(33), "</a>".repeat(33));
-        let long = format!("<a>{}</a>", "<b/>".repeat(5_000));
+        let long = format!("<a>{}</a>", "<b/>".repeat(MAX_TEXTS));
         for bad in
             [bomb, external, &deep, &long, "<a>&b;</a>", "<a>", "<a></b>", "<a/><b></b><c></c>", "", "x"]
         {

@@ -49,7 +49,8 @@ fn there(told: &Told) -> impl Iterator<Item = EventField> {
 fn changeable(row: &Provider) -> (BTreeSet<EventField>, BTreeSet<EventField>) {
     let signer = Signer::of(row);
     let vocabulary = Vocabulary::of(signer.normaliser, cases::all());
-    let body_is_signed = row.info().unwrap().authenticity == Authenticity::Verified;
+    let body_is_signed =
+        row.info().unwrap().authenticity == Authenticity::Verified || row.shared_key.is_some();
     let (mut fields, mut told_fields) = (BTreeSet::new(), BTreeSet::new());
     for (seed, Webhook { endpoint, keys, signed, told: before, .. }) in
         (1..).zip(signer.webhooks().iter().take(CASES))

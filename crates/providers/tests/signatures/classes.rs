@@ -149,14 +149,15 @@ fn a_verified_body_is_what_was_signed() {
         assert_eq!(authenticity, row.info().unwrap().authenticity, "{}", row.name);
         case.signed.body.push(b'\n');
         // A form has no end of its own: what is added belongs to its last field.
-        let bound =
-            authenticity == Authenticity::Verified || ["nuvei", "pagbank"].contains(&row.name.as_str());
+        let bound = authenticity == Authenticity::Verified
+            || row.shared_key.is_some()
+            || ["nuvei", "pagbank"].contains(&row.name.as_str());
         assert_eq!(case.verify().is_err(), bound, "{}", row.name);
     }
 }
 
 #[test]
-fn authenticated_only_are_those_that_do_not_bind_the_body_for_certain() {
+fn authenticated_only_are_those_that_do_not_bind_the_body_to_the_account_for_certain() {
     let names: Vec<_> = providers()
         .iter()
         .filter(|row| row.info().unwrap().authenticity == Authenticity::Authenticated)
@@ -165,6 +166,8 @@ fn authenticated_only_are_those_that_do_not_bind_the_body_for_certain() {
     let expected = [
         "adyen",
         "paypal",
+        "plaid",
+        "wise",
         "flutterwave_v3",
         "mercadopago",
         "xendit",
@@ -175,6 +178,8 @@ fn authenticated_only_are_those_that_do_not_bind_the_body_for_certain() {
         "midtrans",
     ];
     assert_eq!(names, expected);
+    let shared: Vec<_> = providers().iter().filter(|row| row.shared_key.is_some()).collect();
+    assert_eq!(shared.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["plaid", "wise"]);
 }
 
 #[test]

@@ -77,6 +77,11 @@ impl Declared {
         Self { spec, variants, authenticity }
     }
 
+    /// The same by a key that is not of one account alone.
+    pub(crate) fn of_a_shared_key(self) -> Self {
+        Self { authenticity: Authenticity::Authenticated, ..self }
+    }
+
     /// Compiles a scheme that nobody has set yet. More is asked of it: that its content is of the webhook and can be split
     /// in one place only, that no signature of it is made without the key, that its time has a window and its keys a length.
     ///
@@ -282,7 +287,7 @@ impl Declared {
     fn decode(&self, text: &str) -> Option<Vec<u8>> {
         let encoding = self.spec.encoding;
         match self.spec.algorithm.signature_len() {
-            Some(len) if text.len() != encoding.encoded_len(len) => None,
+            Some(len) if !encoding.is_length(text.len(), len) => None,
             Some(len) => encoding.decode(text).filter(|bytes| bytes.len() == len),
             None if text.is_empty() => None,
             None => encoding.decode(text),
