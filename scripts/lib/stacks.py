@@ -33,6 +33,10 @@ CHANGE_SETS = 4
 # has to be here or among those that hold nothing.
 HOLDERS = tuple(json.loads((ROOT / "infra/policies/holders.json").read_text()))
 TABLES = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table")
+# What later stacks have as parameters of a gateway that the platform has no more: a parameter that is not given keeps its value.
+NO_GATEWAY = {"ApiId": "", "HttpApiId": "none"}
+# What names of secrets begin with, before the suffix: endpoints' signing keys, and keys of providers' APIs (crates/aws/src/names.rs).
+SECRETS = ("tollgate", "tollgate-api")
 # What an image's tag begins with once it was deployed: infra/repositories.yaml expires no such image.
 DEPLOYED = "deployed-"
 
