@@ -5,7 +5,8 @@
 //!
 //! Transaction: the payment. Events of orders, payment links, QR codes, virtual accounts, invoices and subscription
 //! charges have it beside their own object, and say the same as `payment.captured`. What has no payment (a payout, a
-//! settlement, a transfer, a link that expires) is its own transaction.
+//! settlement, a transfer, a link that expires) is its own transaction. A payout link and the payouts that it leads to share no id
+//! in these webhooks: the payouts tell what was paid.
 //!
 //! Movement: the payment's id; the refund's, the dispute's, the payout's, the payout link's or the subscription's in their
 //! own events. `transaction.created` is a line of the RazorpayX account: its source is what moved.
@@ -288,17 +289,14 @@ fn kind(event_type: &str, status: &str, phase: &str, source: &str) -> Option<Eve
         | "payout.queued"
         | "payout.initiated"
         | "payout_link.pending"
-        | "payout_link.issued"
-        | "payout_link.processing" => PayoutPending,
-        "payout.processed" | "payout_link.processed" | "settlement.processed" | "transfer.processed" => {
-            PayoutSucceeded
-        }
+        | "payout_link.issued" => PayoutPending,
+        "payout.processed" | "settlement.processed" | "transfer.processed" => PayoutSucceeded,
         "payout.failed" | "payout.reversed" | "transfer.failed" => PayoutFailed,
         "payout.rejected" | "payout_link.rejected" | "payout_link.cancelled" | "payout_link.expired" => {
             PayoutCanceled
         }
-        // Its payout came back, and it can be tried again.
-        "payout_link.attempted" => PayoutUpdated,
+        // Each payout of a link has events of its own, which tell the same money. After `attempted` there is another one.
+        "payout_link.processing" | "payout_link.processed" | "payout_link.attempted" => PayoutUpdated,
         "transaction.created" if source == "bank_transfer" => PaymentSucceeded,
         // The payout's own events say what became of it.
         "transaction.created" => PayoutUpdated,
