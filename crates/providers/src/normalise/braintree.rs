@@ -10,8 +10,8 @@
 //! the transaction.
 //!
 //! Amount: decimal texts in major units, of each movement its own; a subscription's price is not given where nothing was
-//! charged. Where the subject names no currency it is the merchant account's: the endpoint's `default_currency`
-//! parameter, else `XXX`.
+//! charged. A disbursement of the type `debit` takes money from the merchant's account: its amount is negative. Where the
+//! subject names no currency it is the merchant account's: the endpoint's `default_currency` parameter, else `XXX`.
 
 use std::borrow::Cow;
 
@@ -82,8 +82,14 @@ fn read<'a>(payload: &str, config: &EndpointConfig) -> Result<Facts<'a>, Content
         object if object.starts_with("local-payment") => payment("amount"),
         _ => own("amount"),
     };
+    // Its amount is written without a sign.
+    let is_taken = object == "disbursement" && own("disbursement-type") == Some("debit");
+    let amount = amount.map(|amount| match amount.strip_prefix('-') {
+        None if is_taken => Cow::Owned(["-", amount].concat()),
+        _ => Cow::Borrowed(amount),
+    });
     let amount =
-        amount.map(|amount| money::decimal_text(amount, currency(&own, &payment, config)?)).transpose();
+        amount.map(|amount| money::decimal_text(&amount, currency(&own, &payment, config)?)).transpose();
 
     let text = |value: Option<&str>| value.map(|value| Cow::Owned(value.to_owned()));
     let is_subscription = object == "subscription" && !is_charge(kind);
