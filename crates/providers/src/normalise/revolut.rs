@@ -1,7 +1,7 @@
 //! Revolut Merchant and Business. <https://github.com/revolut-engineering/revolut-openapi>,
 //! <https://developer.revolut.com/docs/guides/manage-accounts/webhooks/about-webhooks>
 //!
-//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in, out or within}:{increment}:{time}:{amount}`,
+//! Event id: `{event}:{movement}:{transaction, where another}:{old state}:{state}:{type}:{in, out, within or unknown}:{increment}:{time}:{amount}`,
 //! the increment being the merchant's reference of an incremental authorisation. The time is the body's. Merchant bodies
 //! have none, so that two failed attempts to pay an order are the same bytes: for events that an order may have several times, the
 //! time is that of the delivery (`Revolut-Request-Timestamp`). A retry of such an event is therefore another event, and
@@ -11,9 +11,12 @@
 //! but the dispute in its own events. A refund is an order of its own, and nothing in the webhook says so.
 //!
 //! Money: Merchant's must be fetched. Business sends decimals in major units with `TransactionCreated`, signed by direction: the
-//! amount is that of the transaction's only leg. One with two legs stays within the account. Money that comes in is a payment if it is a top-up or a transfer, other
-//! transactions of the account's own money are payouts. `TransactionStateChanged` does not say the direction: it is taken for
-//! a payout.
+//! amount is that of the transaction's only leg. One with two legs stays within the account. Money that comes in is a payment if it is a top-up or a transfer, and
+//! else an update: a loan, or own spending that comes back. Money that goes out is a payout.
+//!
+//! `TransactionStateChanged` says neither direction nor type. One with a `request_id`, which who asks for a transaction gives it,
+//! is taken for a payout. One without may be a top-up: it is an update, as a wrong direction is worse than a state that is not
+//! told.
 //!
 //! Signed: the body and `Revolut-Request-Timestamp`.
 
@@ -68,6 +71,7 @@ struct Data<'a> {
     old_state: Text<'a>,
     new_state: Text<'a>,
     state: Text<'a>,
+    request_id: Text<'a>,
     legs: First<Leg<'a>>,
     amount: Number<'a>,
     currency: Text<'a>,
@@ -92,7 +96,12 @@ fn normalise<'a>(received: Received<'a>) -> Result<Facts<'a>, ContentError> {
     };
     let is_within = data.legs.count > 1;
     let leg = data.legs.only().unwrap_or_default();
-    let (units, direction) = if is_within { (Number::Absent, "within") } else { without_sign(leg.amount) };
+    let is_requested = !data.request_id.as_str().is_empty();
+    let (units, direction) = match without_sign(leg.amount) {
+        _ if is_within => (Number::Absent, "within"),
+        (units, "") if event_type.starts_with("Transaction") && !is_requested => (units, "unknown"),
+        told => told,
+    };
     let kind = kind(&event_type, of_kind, direction, old_state, state);
     let amount = if event_type.starts_with("PayoutLink") {
         money::decimal(without_sign(data.amount).0, &data.currency)
@@ -147,14 +156,11 @@ fn kind(event_type: &str, of_kind: &str, direction: &str, old_state: &str, state
         "TransactionCreated" | "TransactionStateChanged" => match (direction, of_kind) {
             _ if old_state == state => known(state).then_some(PayoutUpdated),
             ("in", "topup" | "transfer") => payment(state),
-            // Of the account's own spending, and not from a payer.
-            (
-                "in",
-                "card_refund" | "card_chargeback" | "card_credit" | "refund" | "tax_refund" | "charge_refund",
-            ) => known(state).then_some(PayoutUpdated),
-            // Between accounts or currencies of one's own.
-            ("within", _) | (_, "exchange") => known(state).then_some(PayoutUpdated),
-            _ => payout(state),
+            // Between currencies of one's own.
+            (_, "exchange") => known(state).then_some(PayoutUpdated),
+            ("out" | "", _) => payout(state),
+            // From no payer, between accounts of one's own, or nobody knows which way.
+            _ => known(state).then_some(PayoutUpdated),
         },
         "PayoutLinkCreated" => Some(PayoutPending),
         "PayoutLinkStateChanged" => Some(match state {
