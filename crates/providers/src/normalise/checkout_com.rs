@@ -5,11 +5,13 @@
 //! payment with a `destination`.
 //!
 //! Movement: each capture and each refund is an action of the payment with an id of its own (`data.action_id`), which its pending
-//! and declined states share. A dispute and a transfer are their own (`data.id`), everything else is the payment's. Each increment
-//! of an authorisation is an occurrence of it.
+//! and declined states share. A dispute (`data.id`), a transfer (`data.transfer_id`) and a settlement
+//! (`data.settlement_details.payout_id`) are their own, everything else is the payment's. Each increment of an authorisation is an
+//! occurrence of it.
 //!
 //! Money: integers in Checkout.com's own minor units, the amount of the action. `balances` has the running sums and is not
-//! read. Its pages disagree about CLF, which is therefore refused.
+//! read, nor is a settlement's amount, which is in major units. A transfer names none. Its pages disagree about CLF, which is
+//! therefore refused.
 //!
 //! Time: `created_on` or `timestamp`, of the event.
 
@@ -45,6 +47,8 @@ struct Data<'a> {
     id: Text<'a>,
     payment_id: Text<'a>,
     action_id: Text<'a>,
+    transfer_id: Text<'a>,
+    settlement_details: Object<Settlement<'a>>,
     status: Text<'a>,
     amount: Number<'a>,
     currency: Text<'a>,
@@ -53,6 +57,13 @@ struct Data<'a> {
     destination: Object<Source<'a>>,
     risk: Object<Risk<'a>>,
     metadata: Pairs<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Settlement<'a> {
+    #[serde(borrow)]
+    payout_id: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,7 +114,8 @@ fn normalise(body: &[u8]) -> Result<Facts<'_>, ContentError> {
         kind => kind,
     };
     let method = destination.or_else(|| data.source.some()).unwrap_or_default();
-    let (id, action) = (data.id.some(), data.action_id.some());
+    let own = [data.id, data.transfer_id, data.settlement_details.or_default().payout_id];
+    let (id, action) = (own.into_iter().find_map(Text::some), data.action_id.some());
     let transaction_id = data.payment_id.some().or_else(|| id.clone());
     let movement_id = match kind.map(EventType::category) {
         Some(Category::Payment) if is_of_capture(&event_type) => action.clone().or_else(|| id.clone()),
@@ -150,11 +162,15 @@ fn kind(event_type: &str, status: &str, is_payout: bool) -> Option<EventType> {
         "payment_paid" | "payment_payout_paid" | "payment_paid_out" | "payout_paid" => PayoutSucceeded,
         "payout_declined" => PayoutFailed,
         // From one of the platform's accounts to another.
-        "transfer_status_changed" => match status {
+        "transfer_status_changed" => match &*status.to_ascii_lowercase() {
+            "pending" => PayoutPending,
             "completed" => PayoutSucceeded,
             "rejected" => PayoutFailed,
-            _ => PayoutPending,
+            _ => PayoutUpdated,
         },
+        "settlement_instructed" => PayoutPending,
+        // It has left Checkout.com's bank, and not arrived.
+        "settlement_debited" => PayoutUpdated,
         "payment_pending" | "payment_capture_pending" | "payment_compliance_review" => PaymentPending,
         "payment_approved" | "payment_authorized" | "payment_authorization_incremented" => PaymentAuthorized,
         "payment_captured" => PaymentSucceeded,
