@@ -14,6 +14,9 @@
 //! invoice that is paid its price, of one that is paid or refunded in part the one transaction that it lists. Sums over
 //! several are not given. Reversals are negative at PayPal and positive here.
 //!
+//! An inquiry that becomes a dispute says so in an update alone. It does not say in which, so that each update of a dispute in
+//! this stage (`CHARGEBACK`) tells that it is open: the first opens it, the others restate that.
+//!
 //! `INVOICING.INVOICE.PAID` also comes for a part payment and for a pending one: the invoice's status says which
 //! (<https://developer.paypal.com/docs/invoicing/webhooks>).
 //!
@@ -265,6 +268,12 @@ fn kind(event_type: &str, resource: &Resource<'_>) -> Option<EventType> {
             DisputeWarning
         }
         "CUSTOMER.DISPUTE.CREATED" | "RISK.DISPUTE.CREATED" => DisputeOpened,
+        // An inquiry may have become a dispute. Later updates of it restate that it was opened.
+        "CUSTOMER.DISPUTE.UPDATED"
+            if resource.dispute_life_cycle_stage.as_str() == "CHARGEBACK" && status != "RESOLVED" =>
+        {
+            DisputeOpened
+        }
         "CUSTOMER.DISPUTE.UPDATED" => DisputeUpdated,
         "CUSTOMER.DISPUTE.RESOLVED" => match &resource.dispute_outcome {
             Object::Value(outcome) => match outcome.outcome_code.as_str() {
