@@ -4,7 +4,8 @@
 //!
 //! Transaction: the payment, which is the object itself, or the one that a refund or dispute names; an invoice, payout
 //! or subscription is its own. Movement: the object that the event is about. A payment that is told again after a refund
-//! is an update.
+//! is an update. A dispute in either state in which it is open is told as opened: the first event opens it, the others
+//! restate that.
 //!
 //! Amount, integers in the smallest denomination, as ISO 4217 counts: of a payment its total with the tip
 //! (`total_money`), of refunds, disputes and payouts their own. An invoice tells only how much was paid of it in all,
@@ -260,8 +261,8 @@ fn kind(event_type: &str, subject: &Subject<'_>) -> Option<EventType> {
             "INQUIRY_CLOSED" => DisputeClosed,
             "WON" => DisputeWon,
             "LOST" | "ACCEPTED" => DisputeLost,
-            // An inquiry may become a dispute.
-            "EVIDENCE_REQUIRED" => DisputeOpened,
+            // An inquiry may become a dispute, and be processed at once. Of one that was opened this restates it.
+            "EVIDENCE_REQUIRED" | "PROCESSING" => DisputeOpened,
             _ if event_type == "dispute.created" => DisputeOpened,
             _ => DisputeUpdated,
         },
