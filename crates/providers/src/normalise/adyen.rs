@@ -9,7 +9,8 @@
 //! wrapped in `notificationItems` is taken as well. Time: `eventDate`.
 //!
 //! A notification of chargeback and its chargeback open one dispute: they are one effect, and where the first is not sent
-//! (direct debits) the second opens it. A modification that was refused leaves the payment as it was.
+//! (direct debits) the second opens it. So does `DISPUTE_OPENED_WITH_CHARGEBACK`, which stands in the first one's place where a
+//! chargeback comes without it. A modification that was refused leaves the payment as it was.
 //!
 //! Amount: integers in Adyen's own minor units, of each item its own; zero is no amount of a cancel-or-refund.
 //!
@@ -176,7 +177,7 @@ fn kind(code: &str, success: bool, action: &str) -> Option<EventType> {
         ("VOID_PENDING_REFUND", true) => RefundCanceled,
         ("VOID_PENDING_REFUND", false) => RefundUpdated,
         ("REQUEST_FOR_INFORMATION" | "NOTIFICATION_OF_FRAUD", _) => DisputeWarning,
-        ("NOTIFICATION_OF_CHARGEBACK" | "CHARGEBACK", _) => DisputeOpened,
+        ("NOTIFICATION_OF_CHARGEBACK" | "DISPUTE_OPENED_WITH_CHARGEBACK" | "CHARGEBACK", _) => DisputeOpened,
         ("INFORMATION_SUPPLIED" | "ISSUER_COMMENTS" | "DISPUTE_DEFENSE_PERIOD_ENDED", _)
         | ("PREARBITRATION_OPENED", _) => DisputeUpdated,
         ("CHARGEBACK_REVERSED" | "PREARBITRATION_WON" | "ARBITRATION_WON", _)
