@@ -1,11 +1,12 @@
 //! Mollie, the signed webhooks. <https://docs.mollie.com/reference/webhooks-new>
 //!
-//! Event id: `id` (`whe_…`). Transaction: the payment that a refund, chargeback or dispute names, else the entity.
+//! Event id: `id` (`whe_…`). Transaction: the payment that a capture, refund, chargeback or dispute names, else the entity.
 //! Movement: the entity. Through a reusable payment link many payments are made: each event is a movement of its own.
 //!
 //! Money: the embedded entity's amount, a decimal text in major units; a simple payload embeds nothing and has
-//! none. A paid payment's is `amountCaptured`, if it was authorised first, an invoice's `totalAmount`. The classic
-//! webhooks (a form with an id alone) are not signed and not read here.
+//! none. A paid payment's is `amountCaptured`, if it was authorised first, an invoice's `totalAmount`. A capture's own
+//! success is an update, since its money is in the payment's. The classic webhooks (a form with an id alone) are not signed
+//! and not read here.
 //!
 //! A paid payment link or invoice and the payment that paid it share no id in these webhooks. The link's event is
 //! a payment, as not everybody has the payment's; the invoice's is `invoice.paid`.
@@ -130,6 +131,7 @@ fn kind(event_type: &str, status: &str) -> Option<EventType> {
         "payment.authorized" => PaymentAuthorized,
         "payment.paid" | "payment-link.paid" => PaymentSucceeded,
         "payment.failed" => PaymentFailed,
+        "capture.failed" => PaymentCaptureFailed,
         "payment.canceled" | "sales-invoice.canceled" | "unmatched-credit-transfer.returned" => {
             PaymentCanceled
         }
@@ -140,7 +142,9 @@ fn kind(event_type: &str, status: &str) -> Option<EventType> {
         | "sales-invoice.issued"
         | "unmatched-credit-transfer.matched"
         | "unmatched-credit-transfer.expired"
-        | "balance-transaction.created" => PaymentUpdated,
+        | "balance-transaction.created"
+        // `payment.paid` has all that was captured.
+        | "capture.succeeded" => PaymentUpdated,
         "sales-invoice.paid" => InvoicePaid,
         "refund.queued" | "refund.pending" | "refund.processing" => RefundPending,
         "refund.refunded" => RefundSucceeded,
