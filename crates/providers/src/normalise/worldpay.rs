@@ -6,7 +6,7 @@
 //! Movement: a payment can be settled and refunded in parts. The merchant gives each part a reference of its own,
 //! its movement is `{transaction}:{reference}`. A settlement without one is told apart by its amount, so that
 //! `sentForSettlement` and `settled` are one effect; a refund without one is a movement of its own. Everything else is the
-//! transaction's.
+//! transaction's. A payout by basic disbursement is told as `sentForRefund` and read as a refund.
 //!
 //! Money: integers in minor units, as ISO 4217 counts: the amount of the authorisation, or of this settlement or refund.
 //!
