@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tollgate_aws::{lambda::Function, ledger::DynamoLedger};
-use tollgate_core::{EndpointId, LedgerKey, Timestamp};
+use tollgate_core::{EndpointId, LedgerKey, Timestamp, WebhookId};
 use tollgate_pipeline::{
     ports::{Ledger, LedgerState},
     rejected::{KEPT_SECONDS, Kept, Name, PREFIX, Task, Verdict},
@@ -157,6 +157,24 @@ impl Store {
         Ok((names, is_cut))
     }
 
+    /// The first of those that are wanted behind `after`, in the order of arrival whatever their endpoint, `most` at most; whether
+    /// there are more behind them. What was taken in stays there, so whoever is through with these goes on behind the last.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        after: Option<WebhookId>,
+        most: usize,
+        now: Timestamp,
+    ) -> anyhow::Result<(Vec<Name>, bool)> {
+        let mut first = First { after, most, names: BTreeMap::new(), is_cut: false };
+        self.each(filter, now, |name| first.add(name)).await?;
+        Ok((first.names.into_values().collect(), first.is_cut))
+    }
+
     /// One of them, whole; `None` where it is there no more.
     ///
     /// # Errors
@@ -171,6 +189,27 @@ impl Store {
         };
         let bytes = object.body.collect().await.with_context(|| format!("reading {}", name.key()))?;
         Ok(Some(Kept::read(&bytes.into_bytes()).with_context(|| name.key())?))
+    }
+}
+
+/// The first of many that come by endpoint; so many are held at most.
+struct First {
+    after: Option<WebhookId>,
+    most: usize,
+    names: BTreeMap<WebhookId, Name>,
+    is_cut: bool,
+}
+
+impl First {
+    fn add(&mut self, name: Name) {
+        if self.after.is_some_and(|after| name.webhook_id <= after) {
+            return;
+        }
+        self.names.insert(name.webhook_id, name);
+        if self.names.len() > self.most {
+            self.names.pop_last();
+            self.is_cut = true;
+        }
     }
 }
 
@@ -372,4 +411,35 @@ pub async fn find(store: &Store, id: &str, now: Timestamp) -> anyhow::Result<(Na
     let Some(name) = names.into_iter().next() else { bail!("no webhook {id} is kept") };
     let kept = store.fetch(&name).await?.with_context(|| format!("{id} is kept no more"))?;
     Ok((name, kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(endpoint: &str, second: i64) -> Name {
+        let at = Timestamp::from_second(second).unwrap();
+        let endpoint = EndpointId::new(endpoint).unwrap();
+        Name { endpoint, webhook_id: WebhookId::new(at, 0), reason: "signature_mismatch".to_owned() }
+    }
+
+    #[test]
+    fn every_one_that_is_kept_is_on_a_page() {
+        // As they are listed: by endpoint, and then in the order of arrival.
+        let listed: Vec<Name> =
+            [("acme", 1), ("acme", 4), ("acme", 5), ("shop", 2), ("shop", 3), ("shop", 6)]
+                .map(|(endpoint, second)| name(endpoint, second))
+                .into();
+        let (mut after, mut pages) = (None, Vec::new());
+        loop {
+            let mut first = First { after, most: 4, names: BTreeMap::new(), is_cut: false };
+            listed.iter().cloned().for_each(|name| first.add(name));
+            after = first.names.keys().last().copied();
+            pages.push(first.names.keys().map(|id| id.arrived_at().as_second()).collect::<Vec<_>>());
+            if !first.is_cut {
+                break;
+            }
+        }
+        assert_eq!(pages, [vec![1, 2, 3, 4], vec![5, 6]]);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use maud::{Markup, html};
-use tollgate_core::{EndpointId, Timestamp};
+use tollgate_core::{EndpointId, Timestamp, WebhookId};
 use tollgate_operate::{
     audit::{Act, Reason},
     masked::masked,
@@ -33,7 +33,7 @@ const INGEST: &str = "rejected ingest";
 
 pub(crate) async fn refusals(console: &Arc<Console>, request: &Request) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
-    let filter = filter(console, &request.query)?;
+    let Asked { filter, .. } = Asked::of(console, &request.query)?;
     let now = (console.settings.clock)();
     let store = Store::of(&console.settings.aws).await.map_err(problem)?;
     let groups = store.groups(&filter, now).await.map_err(problem)?;
@@ -58,26 +58,45 @@ fn shown_group(group: &Group, now: Timestamp) -> Markup {
     }
 }
 
-fn filter(console: &Arc<Console>, fields: &Fields) -> Result<Filter, Problem> {
-    let endpoint = fields.some("endpoint").map(EndpointId::new).transpose();
-    let endpoint = endpoint.map_err(|wrong| Problem::asked(console, SCREEN, wrong))?;
-    let reason = fields.some("reason").map(str::to_owned);
-    Ok(Filter { endpoint, reason, ids: fields.all("id").map(str::to_owned).collect(), ..Filter::default() })
+/// Which of them, and where the page before ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Asked {
+    filter: Filter,
+    after: Option<WebhookId>,
 }
 
-fn query(filter: &Filter) -> String {
-    let endpoint = filter.endpoint.iter().map(|endpoint| format!("endpoint={endpoint}"));
-    let reason = filter.reason.iter().map(|reason| format!("reason={}", quoted(reason)));
-    let ids = filter.ids.iter().map(|id| format!("id={}", quoted(id)));
-    endpoint.chain(reason).chain(ids).collect::<Vec<_>>().join("&")
+impl Asked {
+    fn read(fields: &Fields) -> Result<Self, String> {
+        let endpoint = fields.some("endpoint").map(EndpointId::new).transpose();
+        let endpoint = endpoint.map_err(|wrong| wrong.to_string())?;
+        let after = fields
+            .some("after")
+            .map(|after| WebhookId::parse(after).ok_or_else(|| format!("after: {after} is no webhook's id")));
+        let reason = fields.some("reason").map(str::to_owned);
+        let ids = fields.all("id").map(str::to_owned).collect();
+        Ok(Self { filter: Filter { endpoint, reason, ids, ..Filter::default() }, after: after.transpose()? })
+    }
+
+    fn of(console: &Arc<Console>, fields: &Fields) -> Result<Self, Problem> {
+        Self::read(fields).map_err(|wrong| Problem::asked(console, SCREEN, wrong))
+    }
+
+    /// As fields of an address.
+    fn query(&self) -> String {
+        let Self { filter, after } = self;
+        let endpoint = filter.endpoint.iter().map(|endpoint| format!("endpoint={endpoint}"));
+        let reason = filter.reason.iter().map(|reason| format!("reason={}", quoted(reason)));
+        let ids = filter.ids.iter().map(|id| format!("id={}", quoted(id)));
+        let after = after.iter().map(|after| format!("after={after}"));
+        endpoint.chain(reason).chain(ids).chain(after).collect::<Vec<_>>().join("&")
+    }
 }
 
-/// The first of those that are wanted, what the validator says of each now, and whether there are more.
-async fn judged(console: &Arc<Console>, filter: &Filter) -> anyhow::Result<(Vec<(Name, Judged)>, bool)> {
+/// Those of a page, what the validator says of each now, and whether there are more.
+async fn judged(console: &Arc<Console>, asked: &Asked) -> anyhow::Result<(Vec<(Name, Judged)>, bool)> {
     let (aws, clock) = (&console.settings.aws, console.settings.clock);
-    let (mut names, is_cut) = Store::of(aws).await?.names(filter, clock()).await?;
-    let is_cut = is_cut || names.len() > TOGETHER;
-    names.truncate(TOGETHER);
+    let store = Store::of(aws).await?;
+    let (names, is_cut) = store.page(&asked.filter, asked.after, TOGETHER, clock()).await?;
     let mut judged = Vec::new();
     Validator::of(aws)?.foresee(&names, clock, |one| judged.push(one)).await?;
     Ok((names.into_iter().zip(judged).collect(), is_cut))
@@ -86,12 +105,14 @@ async fn judged(console: &Arc<Console>, filter: &Filter) -> anyhow::Result<(Vec<
 /// Those of a group, judged again.
 pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
-    let filter = filter(console, &request.query)?;
+    let asked = Asked::of(console, &request.query)?;
     // Those that were chosen of a list are never all that there are.
-    if request.query.some("chosen").is_some() && filter.ids.is_empty() {
+    if request.query.some("chosen").is_some() && asked.filter.ids.is_empty() {
         return Err(Problem::asked(console, SCREEN, "choose webhooks first"));
     }
-    let (judged, is_cut) = judged(console, &filter).await.map_err(problem)?;
+    let (judged, is_cut) = judged(console, &asked).await.map_err(problem)?;
+    let of = |after| Asked { after, ..asked.clone() }.query();
+    let next = judged.last().filter(|_| is_cut).map(|(name, _)| of(Some(name.webhook_id)));
     let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / judged again" }
@@ -117,8 +138,14 @@ pub(crate) async fn group(console: &Arc<Console>, request: &Request) -> Answer {
         }
         @if judged.len() > 1 { p.acts { button type="button" data-choose="id" { "Choose all of this page" } button { "Those chosen alone" } } }
         }
-        @if is_cut { div.note { p { "There are more: the first " (TOGETHER) " are judged and taken in, then say it again." } } }
-        @if count > 0 { (form(console, &filter, count).map_err(problem)?) }
+        @if next.is_some() || asked.after.is_some() {
+            nav.pages aria-label="Pages" {
+                @if asked.after.is_some() { a.button href={ (SCREEN) "/group?" (of(None)) } { "← The first" } }
+                span.dim { "A page has " (TOGETHER) ", in the order of arrival." }
+                @if let Some(next) = &next { a.button.next href={ (SCREEN) "/group?" (next) } { "The next →" } }
+            }
+        }
+        @if count > 0 { (form(console, &asked, count).map_err(problem)?) }
     };
     shows(page(console, "Refusals", SCREEN, content))
 }
@@ -142,15 +169,15 @@ fn verdict(one: &Judged) -> Markup {
     }
 }
 
-fn form(console: &Console, filter: &Filter, count: usize) -> anyhow::Result<Markup> {
+fn form(console: &Console, asked: &Asked, count: usize) -> anyhow::Result<Markup> {
     Ok(html! {
         @if console.settings.is_writing {
             form.card.act method="post" action={ (SCREEN) "/ingest" } {
                 h2 { "Take in what is genuine" }
                 input type="hidden" name="token" value=(console.guard.form(INGEST)?);
-                input type="hidden" name="filter" value=(query(filter));
+                input type="hidden" name="filter" value=(asked.query());
                 label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
-                p { button.main { "Take in " (count) } span.dim { " as if each had been accepted when it arrived" } }
+                p { button.main { "Take in " (count) } span.dim { " of this page, as if each had been accepted when it arrived" } }
             }
         } @else {
             div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
@@ -159,14 +186,14 @@ fn form(console: &Console, filter: &Filter, count: usize) -> anyhow::Result<Mark
     })
 }
 
-/// Takes in what is genuine of the first of those that are wanted.
+/// Takes in what is genuine of a page.
 pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer {
     forms::writes(console, SCREEN, INGEST, &request.form)?;
     let reason: Reason =
         request.form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
-    let filter = filter(console, &Fields::read(request.form.one("filter")))?;
+    let asked = Asked::of(console, &Fields::read(request.form.one("filter")))?;
     let (done, act, taken) =
-        take_in(console, filter, reason).await.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
+        take_in(console, asked, reason).await.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / taken in" }
         div.title { h1 { "Taken in" } @if done.is_whole() { strong.verdict.done { "done" } } @else { strong.verdict.stopped { "not all" } } }
@@ -182,11 +209,12 @@ pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer 
 
 async fn take_in(
     console: &Arc<Console>,
-    filter: Filter,
+    asked: Asked,
     reason: Reason,
 ) -> anyhow::Result<(Done, String, Vec<String>)> {
     let (aws, clock) = (&console.settings.aws, console.settings.clock);
-    let (judged, _) = judged(console, &filter).await?;
+    let (judged, _) = judged(console, &asked).await?;
+    let filter = asked.filter;
     let genuine: Vec<Name> =
         judged.into_iter().filter(|(_, one)| one.can_be_taken_in()).map(|(name, _)| name).collect();
     let (ids, details) = (filter.ids.clone(), serde_json::to_value(&Plan { filter, rate: RATE })?);
@@ -209,7 +237,8 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
     let (name, kept) = find(&store, asked, clock()).await.map_err(problem)?;
     let body = kept.body().map_err(|error| problem(error.into()))?;
     let filter = Filter { endpoint: Some(name.endpoint), ids: vec![asked.to_owned()], ..Filter::default() };
-    let (judged, _) = judged(console, &filter).await.map_err(problem)?;
+    let own = Asked { filter, after: None };
+    let (judged, _) = judged(console, &own).await.map_err(problem)?;
     let headers: BTreeMap<&str, &str> = kept.request.headers.iter().collect();
     let count = judged.iter().filter(|(_, one)| one.can_be_taken_in()).count();
     let content = html! {
@@ -219,7 +248,7 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
             span { "kept until " (time(kept_until(name.webhook_id.arrived_at()))) } span { (id(asked)) } }
         div.note.bad { p { strong { "Refused then: " } (shown(&kept.error)) } }
         p { a href={ "/webhook/" (name.webhook_id) } { "Its way" } }
-        @if count > 0 { (form(console, &filter, count).map_err(problem)?) }
+        @if count > 0 { (form(console, &own, count).map_err(problem)?) }
         section.card { h2 { "Headers" small { " " (many(headers.len(), "header")) } }
             table.plain { tbody { @for (name, value) in &headers {
                 tr { th scope="row" { code { (shown(name)) } }
@@ -229,4 +258,21 @@ pub(crate) async fn one(console: &Arc<Console>, request: &Request) -> Answer {
         section.card { h2 { "Body, masked" } (json(&masked(&body))) }
     };
     shows(page(console, "A refusal", SCREEN, content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_and_what_is_wanted_of_it_are_in_the_address() {
+        let of = |fields: &str| Asked::read(&Fields::read(fields));
+        let after = WebhookId::new(Timestamp::UNIX_EPOCH, 7);
+        let query = format!("endpoint=acme&reason=a%26b&id=x&id=y&after={after}");
+        let asked = of(&query).unwrap();
+        assert_eq!((asked.after, asked.filter.ids.len()), (Some(after), 2));
+        assert_eq!(asked.query(), query);
+        assert_eq!(of("").unwrap(), Asked::default());
+        assert!(of("after=x").is_err() && of("endpoint=%2F").is_err());
+    }
 }
