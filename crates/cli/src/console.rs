@@ -47,6 +47,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        complain!("ending what is under way where nothing is lost; Ctrl-C again ends it at once");
+        tokio::spawn(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        });
     };
     tollgate_console::serve(settings, args.port, stopped).await?;
     Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use tollgate_operate::{
     dlq::{
         Opened,
         forecast::Clock,
-        redrive::{Difference, Plan, came_back, redrive},
+        redrive::{Difference, Plan, redrive, watch},
     },
 };
 
@@ -64,21 +64,22 @@ impl Begun for Redrive {
         self.difference().is_none()
     }
 
-    /// Ends it after the message at hand.
+    /// Ends it after the message at hand, or while it waits for what comes back.
     fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 }
 
 impl All<Redrive> {
-    /// Records that a redrive begins, and begins it. `None`: another one is under way.
+    /// Records that a redrive begins, and begins it. For so many `seconds` it waits for what comes back. `None`: another one is
+    /// under way.
     pub(crate) async fn redrive(
         &self,
         aws: Aws,
         clock: Clock,
         plan: Plan,
         reason: Reason,
-        watch: u32,
+        seconds: u32,
     ) -> anyhow::Result<Option<usize>> {
         let _alone = self.beginning.lock().await;
         if self.is_one_under_way() {
@@ -108,14 +109,9 @@ impl All<Redrive> {
             };
             let (mut difference, sent) =
                 redrive(&aws, clock, &run.plan, &mut act, &run.is_stopped, looked_at).await;
-            if watch > 0 && difference.sent() > 0 && !difference.stopped && difference.error.is_none() {
+            if seconds > 0 && difference.is_to_be_watched() {
                 run.is_watching.store(true, Ordering::Relaxed);
-                match came_back(&aws, &sent, watch).await {
-                    Ok(count) => difference.came_back = count,
-                    Err(problem) => {
-                        difference.error = Some(format!("looking for what came back: {problem:#}"))
-                    }
-                }
+                watch(&aws, &sent, seconds, &run.is_stopped, &mut difference).await;
             }
             let details = serde_json::to_value(&difference).unwrap_or_default();
             if let Err(problem) = act.end(clock(), Vec::new(), details).await {

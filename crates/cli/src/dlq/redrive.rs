@@ -9,7 +9,7 @@ use tollgate_operate::{
     dlq::{
         MOST, Opened,
         outlook::{Outlook, foresee},
-        redrive::{Difference, FASTEST, Plan, came_back, redrive},
+        redrive::{Difference, FASTEST, Plan, redrive, watch},
     },
 };
 
@@ -86,12 +86,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let bar = progress(waiting(&aws, &plan).await?, "looked at");
     let (mut difference, sent) = redrive(&aws, clock::now, &plan, &mut act, &stop, |_| bar.inc(1)).await;
     bar.finish_and_clear();
-    if args.how.watch > 0 && difference.sent() > 0 && !difference.stopped && difference.error.is_none() {
-        // What is back by now is told; that it could not be looked for is no reason to forget what was done.
-        match came_back(&aws, &sent, args.how.watch).await {
-            Ok(count) => difference.came_back = count,
-            Err(problem) => difference.error = Some(format!("looking for what came back: {problem:#}")),
-        }
+    if args.how.watch > 0 && difference.is_to_be_watched() {
+        watch(&aws, &sent, args.how.watch, &stop, &mut difference).await;
     }
     act.end(clock::now(), Vec::new(), serde_json::to_value(&difference)?).await?;
     told(&difference, &act, args.json)
@@ -165,6 +161,9 @@ fn told(difference: &Difference, act: &Act, as_json: bool) -> anyhow::Result<Exi
         if difference.came_back > 0 {
             say!("{} came back", difference.came_back);
         }
+        if difference.watch_stopped {
+            say!("what came back was not counted: that was stopped");
+        }
         if difference.stopped {
             say!("stopped: say it again, and it goes on");
         }
@@ -174,6 +173,7 @@ fn told(difference: &Difference, act: &Act, as_json: bool) -> anyhow::Result<Exi
         complain!("tollgate: {problem}");
         return Ok(ExitCode::from(2));
     }
-    let is_whole = difference.left() == 0 && difference.came_back == 0 && !difference.stopped;
+    let is_stopped = difference.stopped || difference.watch_stopped;
+    let is_whole = difference.left() == 0 && difference.came_back == 0 && !is_stopped;
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -291,7 +291,7 @@ fn progress(run: &Redrive, number: &str) -> Markup {
                     form method="post" action={ (SCREEN) "/runs/" (number) "/cancel" } {
                         input type="hidden" name="token" value=(run.cancel);
                         button.danger disabled[run.is_stopping()] { "Stop it" }
-                        span.dim { " after the message at hand" }
+                        span.dim { @if run.is_watching() { " all were sent" } @else { " after the message at hand" } }
                     }
                 }
             }
@@ -308,6 +308,7 @@ fn report(difference: &Difference) -> Markup {
             li.bad[difference.came_back > 0] { span { "came back" } strong { (difference.came_back) } }
         }
         @if let Some(error) = &difference.error { div.note.bad { p { (shown(error)) } } }
+        @if difference.watch_stopped { div.note.warn { p { "What came back was not counted: waiting for it was stopped." } } }
         @if difference.stopped { div.note.warn { p { "It was stopped. What was not sent is where it was: begin again, and it goes on." } } }
         @if !difference.moved.is_empty() {
             section.card aria-labelledby="report" {

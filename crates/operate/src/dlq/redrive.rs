@@ -67,6 +67,8 @@ pub struct Difference {
     pub moved: Vec<Moved>,
     /// Sent ones that are among the dead letters again.
     pub came_back: u64,
+    /// Waiting for them was stopped: they are not counted.
+    pub watch_stopped: bool,
     /// It was stopped: what was not sent is where it was.
     pub stopped: bool,
     /// Why it ended before its end.
@@ -82,6 +84,11 @@ impl Difference {
     /// How many that were wanted were left.
     pub fn left(&self) -> u64 {
         self.moved.iter().map(|moved| moved.left).sum()
+    }
+
+    /// Whether anything may come back.
+    pub fn is_to_be_watched(&self) -> bool {
+        self.sent() > 0 && !self.stopped && self.error.is_none()
     }
 }
 
@@ -121,7 +128,7 @@ pub async fn redrive(
     }
     let moved = run.moved.into_values().collect();
     let stopped = stop.load(Ordering::Relaxed);
-    (Difference { moved, came_back: 0, stopped, error }, run.sent)
+    (Difference { moved, stopped, error, ..Difference::default() }, run.sent)
 }
 
 /// What was sent, so that it is known again.
@@ -285,12 +292,19 @@ pub(super) fn named(letter: &Letter) -> Vec<String> {
     [std::slice::from_ref(&letter.message_id), &letter.ids].concat()
 }
 
-/// Waits until the queues that were sent to are empty, `seconds` at most, and counts what is among the dead letters again.
-///
-/// # Errors
-///
-/// When AWS does not answer.
-pub async fn came_back(aws: &Aws, sent: &Sent, seconds: u32) -> anyhow::Result<u64> {
+/// Waits until the queues that were sent to are empty, `seconds` at most, and adds what is among the dead letters again. That it
+/// could not be looked for is no reason to forget what was done. `stop` ends it within a second.
+pub async fn watch(aws: &Aws, sent: &Sent, seconds: u32, stop: &AtomicBool, difference: &mut Difference) {
+    match came_back(aws, sent, seconds, stop).await {
+        Ok(Some(count)) => difference.came_back = count,
+        Ok(None) => difference.watch_stopped = true,
+        Err(problem) => difference.error = Some(format!("looking for what came back: {problem:#}")),
+    }
+}
+
+/// `None`: it was stopped.
+async fn came_back(aws: &Aws, sent: &Sent, seconds: u32, stop: &AtomicBool) -> anyhow::Result<Option<u64>> {
+    let is_stopped = || stop.load(Ordering::Relaxed);
     let sqs = Client::new(&aws.config);
     let mut rest = sent.to.clone();
     for _ in 0..seconds {
@@ -302,7 +316,7 @@ pub async fn came_back(aws: &Aws, sent: &Sent, seconds: u32) -> anyhow::Result<u
             }
         }
         rest = busy;
-        if rest.is_empty() {
+        if rest.is_empty() || is_stopped() {
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -312,9 +326,9 @@ pub async fn came_back(aws: &Aws, sent: &Sent, seconds: u32) -> anyhow::Result<u
         let opened = Opened::of(aws, &sqs, *source).await?;
         look(&sqs, &opened, super::MOST, |dead| {
             count += u64::from(sent.is(&dead.letter(&opened)?));
-            Ok(true)
+            Ok(!is_stopped())
         })
         .await?;
     }
-    Ok(count)
+    Ok((!is_stopped()).then_some(count))
 }

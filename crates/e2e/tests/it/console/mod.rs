@@ -4,7 +4,7 @@ mod browser;
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -807,6 +807,25 @@ async fn dead_letters_are_sent_back() {
     let sent = bodies.iter().filter(|body| arrived.iter().any(|message| message.body == **body)).count();
     assert!(left > 0 && left + sent == bodies.len(), "{left} are left, {sent} were sent");
 
+    // Waiting for what comes back is stopped, too. Nobody reads the queue here, so it would wait for the whole hour.
+    let watched = send(50).replace("watch.value = 0", "watch.value = 3600");
+    let watches = async |browser: &mut Browser, name: &str| {
+        let id = mark(name);
+        dead_letters(&platform, &id, 1).await;
+        browser.open(&format!("{base}/dead-letters/redrive?queue=payments-queue-dlq&id={id}"));
+        browser.leads(|browser| {
+            browser.value(&watched);
+        });
+        browser.until("document.querySelector('#run').innerText.includes('What comes back is looked for')");
+    };
+    watches(&mut browser, "watched").await;
+    browser.leads(|browser| {
+        browser.value("document.querySelector('button.danger').click()");
+    });
+    browser.until("!document.querySelector('#run').dataset.follow");
+    assert_eq!(browser.text(".verdict"), "done");
+    assert!(browser.text("#run").contains("What came back was not counted"));
+
     // What was sent again, past and under way; a replay that was stopped has a file, whose texts are others'.
     let state = json!({
         "format": "tollgate.replay/2", "acts": ["0a0b"], "from": {}, "to": { "file": format!("day{HOSTILE}.jsonl") },
@@ -831,6 +850,17 @@ async fn dead_letters_are_sent_back() {
     browser.judge("runs");
     browser.is_well("redrive");
     only_its_own_form_ends(&mut browser, "/dead-letters/runs/2");
+
+    // Ctrl-C ends it as well, and it is recorded to its end.
+    watches(&mut browser, "ended").await;
+    let act = browser.value("document.querySelector('#run a[href^=\"/audit\"]').textContent");
+    let pid = console.process.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(console.process.wait().unwrap().success());
+    let records = tollgate(&["audit", "--id", act.as_str().unwrap(), "--json"]).output().unwrap().stdout;
+    let records = String::from_utf8(records).unwrap();
+    let last: Value = serde_json::from_str(records.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["step"], &last["details"]["watch_stopped"]), (&json!("ended"), &json!(true)), "{last}");
     for queue in ["PaymentsDlqUrl", "PaymentsQueueUrl"] {
         platform.sqs().purge_queue().queue_url(platform.output(queue)).send().await.unwrap();
     }
