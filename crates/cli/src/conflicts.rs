@@ -14,7 +14,7 @@ use tollgate_operate::{
 
 use crate::{
     clock,
-    dlq::{brief, days_left},
+    dlq::{brief, days_left, stop_on_signals},
     table::Table,
     target::{Target, webhook_id},
 };
@@ -266,7 +266,9 @@ async fn decided(args: Deciding, decision: Decision) -> anyhow::Result<ExitCode>
         let judgement = judge(&aws, clock::now(), all, &decision).await?;
         return Ok(told(&judgement, None, !missing.is_empty(), args.looking.json));
     };
-    Ok(match decide(&aws, clock::now, all, &decision, reason, args.looking.most).await? {
+    // An act that ends before its end is recorded so, too.
+    let stop = stop_on_signals("stopping; what was not deleted stays where it is");
+    Ok(match decide(&aws, clock::now, all, &decision, reason, args.looking.most, &stop).await? {
         Ok(done) => told(&done.judgement, Some(&done), !missing.is_empty(), args.looking.json),
         Err(judgement) => told(&judgement, None, true, args.looking.json),
     })

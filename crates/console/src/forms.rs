@@ -18,6 +18,15 @@ pub(crate) fn writes(
     asks(console, screen, act, form)
 }
 
+/// Has an act wait for no other one: until what this gives is dropped, there is none beside it.
+pub(crate) fn alone<'a>(
+    console: &'a Arc<Console>,
+    screen: &'static str,
+) -> Result<tokio::sync::MutexGuard<'a, ()>, Problem> {
+    let alone = console.acts.alone.try_lock();
+    alone.map_err(|_| Problem::refused(console, screen, "Another act is under way: one after the other."))
+}
+
 /// Lets a form do what changes nothing: it has its token, which is used up.
 pub(crate) fn asks(
     console: &Arc<Console>,

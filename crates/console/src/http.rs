@@ -16,6 +16,8 @@ use maud::Markup;
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 
+use crate::acts::Acts;
+
 /// A form's fields, at most.
 const MOST_FORM_BYTES: usize = 64 * 1024;
 
@@ -103,6 +105,11 @@ pub(crate) fn with(status: StatusCode, kind: &'static str, body: impl Into<Bytes
     answer
 }
 
+/// Where there is no answer, since making it panicked.
+fn broken() -> Response {
+    with(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "That is a fault of the console.\n")
+}
+
 /// Another page of ours, to be got.
 pub(crate) fn see(path: &str) -> Response {
     let mut answer = Response::new(Full::default());
@@ -114,12 +121,13 @@ pub(crate) fn see(path: &str) -> Response {
     answer
 }
 
-/// Serves connections until it is dropped, within a `LocalSet`.
-pub(crate) async fn serve<S, F, A>(listener: TcpListener, state: Arc<S>, handle: F)
+/// Serves connections until it is dropped, within a `LocalSet`. What a form asks for is one of the `acts`: where the browser goes
+/// away, the connection and with it the answer end, and not what is done.
+pub(crate) async fn serve<S, F, A>(listener: TcpListener, state: Arc<S>, acts: Arc<Acts>, handle: F)
 where
     S: 'static,
     F: Fn(Arc<S>, Request) -> A + Copy + 'static,
-    A: Future<Output = Response>,
+    A: Future<Output = Response> + 'static,
 {
     // Dropping the set ends the connections with the listener.
     let mut connections = tokio::task::JoinSet::new();
@@ -128,10 +136,16 @@ where
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
-                let state = Arc::clone(&state);
+                let (state, acts) = (Arc::clone(&state), Arc::clone(&acts));
                 let service = service_fn(move |request| {
-                    let state = Arc::clone(&state);
-                    async move { Ok::<_, Infallible>(handle(state, Request::read(request).await).await) }
+                    let (state, acts) = (Arc::clone(&state), Arc::clone(&acts));
+                    async move {
+                        let request = Request::read(request).await;
+                        let only_reads = request.method.is_safe();
+                        let answer = handle(state, request);
+                        let answer = if only_reads { Some(answer.await) } else { acts.whole(answer).await };
+                        Ok::<_, Infallible>(answer.unwrap_or_else(broken))
+                    }
                 });
                 connections.spawn_local(async move {
                     // The browser went away: nobody's error.
@@ -145,7 +159,69 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Write,
+        net::TcpStream,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use tokio::{sync::Notify, task::LocalSet};
+
     use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        begun: Notify,
+        go_on: Notify,
+        is_dropped: Notify,
+        is_done: AtomicBool,
+    }
+
+    /// Says that it is no more, whatever ended it.
+    struct Held(Arc<Seen>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.is_dropped.notify_one();
+        }
+    }
+
+    async fn slow(seen: Arc<Seen>, _: Request) -> Response {
+        let held = Held(seen);
+        held.0.begun.notify_one();
+        held.0.go_on.notified().await;
+        held.0.is_done.store(true, Ordering::Relaxed);
+        Response::default()
+    }
+
+    #[tokio::test]
+    async fn what_a_form_asks_for_is_done_to_its_end_though_the_browser_goes_away() {
+        let all = async {
+            for (method, is_done) in [("GET", false), ("POST", true)] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let (seen, acts) = (Arc::new(Seen::default()), Arc::new(Acts::default()));
+                let serving =
+                    tokio::task::spawn_local(serve(listener, Arc::clone(&seen), Arc::clone(&acts), slow));
+                let mut browser = TcpStream::connect(address).unwrap();
+                let head = format!("{method} / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+                browser.write_all(head.as_bytes()).unwrap();
+                seen.begun.notified().await;
+                drop(browser);
+                if is_done {
+                    // The console ends meanwhile.
+                    serving.abort();
+                    seen.go_on.notify_one();
+                    acts.end().await;
+                } else {
+                    seen.is_dropped.notified().await;
+                    serving.abort();
+                }
+                assert_eq!(seen.is_done.load(Ordering::Relaxed), is_done, "{method}");
+            }
+        };
+        LocalSet::new().run_until(all).await;
+    }
 
     #[test]
     fn fields_are_decoded_and_empty_ones_say_nothing() {

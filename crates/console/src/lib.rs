@@ -2,6 +2,7 @@
 //!
 //! The pages are made here, on the library that the command line has, and need no script to be read.
 
+mod acts;
 mod answer;
 mod assets;
 mod begun;
@@ -42,15 +43,18 @@ pub async fn serve(settings: Settings, port: u16, stopped: impl Future<Output = 
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening at {address}"))?;
     let guard = Guard::new(listener.local_addr()?.to_string())?;
     let place = Place::of(&settings).await?;
-    let (searching, redrives, reconciliations, replays, tails) = Default::default();
-    let console = Console { settings, guard, searching, redrives, reconciliations, replays, tails, place };
+    let (acts, searching, redrives, reconciliations, replays, tails) = Default::default();
+    let console =
+        Console { settings, guard, acts, searching, redrives, reconciliations, replays, tails, place };
     let console = Arc::new(console);
     (console.settings.tell)(&console.guard.address());
     let serving = async {
         tokio::select! {
-            () = http::serve(listener, Arc::clone(&console), answer::answer) => {}
+            () = http::serve(listener, Arc::clone(&console), Arc::clone(&console.acts), answer::answer) => {}
             () = stopped => {}
         }
+        // First what forms ask for: it may be a redrive that begins.
+        console.acts.end().await;
         let asking = async {
             // What only asks ends with the process.
             if console.reconciliations.last().is_some_and(|run| run.reason.is_some()) {

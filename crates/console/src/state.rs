@@ -1,6 +1,6 @@
 //! The console while it runs.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use tollgate_core::Timestamp;
 use tollgate_operate::{
@@ -8,7 +8,7 @@ use tollgate_operate::{
     search::Engine,
 };
 
-use crate::{begun::All, guard::Guard, reconciling, redriving, replaying, tailing};
+use crate::{acts::Acts, begun::All, guard::Guard, reconciling, redriving, replaying, tailing};
 
 /// What the console is for.
 pub struct Settings {
@@ -36,6 +36,7 @@ pub struct Settings {
 pub(crate) struct Console {
     pub(crate) settings: Settings,
     pub(crate) guard: Guard,
+    pub(crate) acts: Arc<Acts>,
     /// Held by a search.
     pub(crate) searching: tokio::sync::Mutex<()>,
     pub(crate) redrives: All<redriving::Redrive>,

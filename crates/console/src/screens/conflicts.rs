@@ -239,11 +239,11 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
     let reason: Reason =
         form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let asked = delivery(console, form)?;
+    let _alone = forms::alone(console, SCREEN)?;
     let problem = |problem: anyhow::Error| Problem::of(console, SCREEN, &problem);
-    let found =
-        of(&settings.aws, settings.clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
-    let done =
-        decide(&settings.aws, settings.clock, &found.all, &decision, reason, MOST).await.map_err(problem)?;
+    let (aws, clock, stop) = (&settings.aws, settings.clock, &console.acts.stop);
+    let found = of(aws, clock, std::slice::from_ref(&asked), MOST).await.map_err(problem)?;
+    let done = decide(aws, clock, &found.all, &decision, reason, MOST, stop).await.map_err(problem)?;
     let done =
         done.map_err(|judgement| Problem::refused(console, SCREEN, &why_not(&judgement, asked, &found)))?;
     let content = html! {

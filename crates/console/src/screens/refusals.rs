@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::Ordering},
 };
 
+use anyhow::ensure;
 use maud::{Markup, html};
 use tollgate_core::{EndpointId, Timestamp, WebhookId};
 use tollgate_operate::{
@@ -192,6 +193,7 @@ pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer 
     let reason: Reason =
         request.form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let asked = Asked::of(console, &Fields::read(request.form.one("filter")))?;
+    let _alone = forms::alone(console, SCREEN)?;
     let (done, act, taken) =
         take_in(console, asked, reason).await.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
     let content = html! {
@@ -214,15 +216,17 @@ async fn take_in(
 ) -> anyhow::Result<(Done, String, Vec<String>)> {
     let (aws, clock) = (&console.settings.aws, console.settings.clock);
     let (judged, _) = judged(console, &asked).await?;
+    let stop = &console.acts.stop;
+    ensure!(!stop.load(Ordering::Relaxed), "the console ends, and nothing was done");
     let filter = asked.filter;
     let genuine: Vec<Name> =
         judged.into_iter().filter(|(_, one)| one.can_be_taken_in()).map(|(name, _)| name).collect();
     let (ids, details) = (filter.ids.clone(), serde_json::to_value(&Plan { filter, rate: RATE })?);
-    let mut act = Act::begin(aws, clock(), INGEST, reason, ids, details).await?;
-    let (stop, mut taken) = (AtomicBool::new(false), Vec::new());
     let validator = Validator::of(aws)?;
+    let mut act = Act::begin(aws, clock(), INGEST, reason, ids, details).await?;
+    let mut taken = Vec::new();
     let done = validator
-        .take_in(&genuine, RATE, &mut act, clock, &stop, |one| taken.push(one.webhook_id.clone()))
+        .take_in(&genuine, RATE, &mut act, clock, stop, |one| taken.push(one.webhook_id.clone()))
         .await;
     act.end(clock(), Vec::new(), serde_json::to_value(&done)?).await?;
     Ok((done, act.name().to_owned(), taken))

@@ -143,7 +143,8 @@ fn why_not(contested: &Contested, decision: &Decision, known: &[Known]) -> Optio
 }
 
 /// Decides what may be decided so: records it, and deletes the messages whose webhooks the archive has. Otherwise nothing may be,
-/// and why. `most` dead letters of each queue are looked at to find them again.
+/// and why. `most` dead letters of each queue are looked at to find them again. `stop` ends it: what was not deleted by then is where it
+/// was, and the record of the end says so.
 ///
 /// # Errors
 ///
@@ -155,6 +156,7 @@ pub async fn decide(
     decision: &Decision,
     reason: Reason,
     most: u64,
+    stop: &AtomicBool,
 ) -> anyhow::Result<Result<Done, Judgement>> {
     let judgement = judge(aws, clock(), all, decision).await?;
     let is_decided = |one: &&Contested| judgement.decided.contains(&one.webhook_id);
@@ -171,7 +173,7 @@ pub async fn decide(
     let mut act = Act::begin(aws, clock(), decision.command(), reason, ids, details).await?;
     let messages = chosen.iter().map(|one| one.message_id.clone()).collect();
     let plan = purge::Plan { filter: Filter { ids: messages, ..filter() }, most };
-    let purged = purge(aws, clock, &plan, Some(&mut act), &AtomicBool::new(false), |_| {}).await;
+    let purged = purge(aws, clock, &plan, Some(&mut act), stop, |_| {}).await;
     act.end(clock(), Vec::new(), serde_json::to_value(&purged)?)
         .await
         .context("the messages were deleted")?;
