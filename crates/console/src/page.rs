@@ -277,6 +277,17 @@ pub(crate) fn id_link(path: &str, text: &str) -> Markup {
     html! { a.id href={ (path) (quoted(text)) } { (shown(text)) } }
 }
 
+/// The address of an act's records, from where it began on: the audit is kept by days, and a page of it reads a part of one.
+pub(crate) fn audit_of(act: &str, began: Timestamp) -> String {
+    let began = Timestamp::from_second(began.as_second()).unwrap_or(began);
+    format!("/audit?since={began}&id={}", quoted(act))
+}
+
+/// An act that leads to its records.
+pub(crate) fn act_link(act: &str, began: Timestamp) -> Markup {
+    html! { a href=(audit_of(act, began)) { (shown(act)) } }
+}
+
 /// A webhook's id that leads to its page: its ends, by which people tell one from another.
 pub(crate) fn webhook_link(id: &str) -> Markup {
     let (first, last) = (id.get(..7), id.len().checked_sub(7).and_then(|place| id.get(place..)));
@@ -405,6 +416,12 @@ mod tests {
         ] {
             assert_eq!(coloured(text).into_string(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn an_act_is_looked_for_on_its_day() {
+        let began = "2026-01-31T23:59:59.75Z".parse().unwrap();
+        assert_eq!(audit_of("0a0b", began), "/audit?since=2026-01-31T23:59:59Z&id=0a0b");
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub(crate) struct Found {
     pub(crate) kept: Vec<Finding>,
     /// More that are not kept.
     pub(crate) left_out: u64,
-    /// Of what was taken in: the act of its records, how many ended how, and those that were not taken in with why.
-    pub(crate) act: Option<String>,
+    /// Of what was taken in: the act of its records and when it began, how many ended how, and those that were not taken in with why.
+    pub(crate) act: Option<(String, Timestamp)>,
     pub(crate) handed: BTreeMap<&'static str, u64>,
     pub(crate) refused: Vec<(String, String)>,
     /// Those of them that are in the intake now.
@@ -87,7 +87,8 @@ impl Run {
             }
             None => None,
         };
-        self.found().act = ingestion.as_ref().map(|ingestion| ingestion.act().to_owned());
+        let act = |ingestion: &Ingestion| (ingestion.act().to_owned(), ingestion.began());
+        self.found().act = ingestion.as_ref().map(act);
         let mut listing = Listing { types, listed: None };
         let each = async |client: &mut Client, page: Vec<(Finding, Item)>| {
             if let Some(ingestion) = &mut ingestion {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::Context;
 use aws_sdk_s3::{Client, primitives::ByteStream, types::ChecksumAlgorithm};
 use futures_util::{StreamExt, stream};
-use jiff::{Span, civil::Date, tz::TimeZone};
+use jiff::{Span, ToSpan, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollgate_core::Timestamp;
@@ -94,6 +94,19 @@ pub struct Record {
     pub details: Value,
 }
 
+impl Record {
+    /// Whether it is of this act, or names this id. An act's other records need not: the last one names none.
+    pub fn names(&self, id: &str) -> bool {
+        self.act == id || self.ids.iter().any(|one| one == id)
+    }
+
+    /// Whether it is of this command, as `dlq redrive`, or of one of a command's all, as `dlq`.
+    pub fn is_of(&self, action: &str) -> bool {
+        let rest = self.action.strip_prefix(action);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+}
+
 /// Which of an act's records it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +177,11 @@ impl Act {
         &self.begun.act
     }
 
+    /// When it began, which says where its records are.
+    pub fn began(&self) -> Timestamp {
+        self.begun.at
+    }
+
     /// Records that a part of it is about to be done. `at` is now.
     ///
     /// # Errors
@@ -210,22 +228,21 @@ pub struct Wanted {
     pub to: Timestamp,
     /// Of this command, as `dlq redrive`; of a command's all, as `dlq`.
     pub action: Option<String>,
-    /// Of this act, or of one that names this id.
+    /// Of this act, or with this id: an act's other records are not among them.
     pub id: Option<String>,
 }
 
 impl Wanted {
     fn is(&self, record: &Record) -> bool {
-        let of_action = |action: &String| {
-            record
-                .action
-                .strip_prefix(action.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-        };
-        let of_id = |id: &String| record.act == *id || record.ids.contains(id);
         (self.from..self.to).contains(&record.at)
-            && self.action.as_ref().is_none_or(of_action)
-            && self.id.as_ref().is_none_or(of_id)
+            && self.action.as_ref().is_none_or(|action| record.is_of(action))
+            && self.id.as_ref().is_none_or(|id| record.names(id))
+    }
+
+    /// The first and the last day (UTC) whose records are listed. The end itself is left out.
+    fn days(&self) -> (Date, Date) {
+        let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        (day(self.from), day(self.to.saturating_sub(1.nanosecond()).unwrap_or(self.to)))
     }
 }
 
@@ -250,12 +267,12 @@ pub async fn each(
     mut each: impl FnMut(Found) -> ControlFlow<()>,
 ) -> anyhow::Result<()> {
     let (s3, bucket) = bucket(aws).await?;
-    let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
-    let (mut date, last) = (day(wanted.from), day(wanted.to));
+    let (first, last) = wanted.days();
+    let mut date = first;
     while date <= last {
         let listed = s3.list_objects_v2().bucket(&bucket).prefix(of_day(date));
         // What is before the time need not be listed: keys are in the order of time.
-        let listed = if date == day(wanted.from) { listed.start_after(before(wanted.from)) } else { listed };
+        let listed = if date == first { listed.start_after(before(wanted.from)) } else { listed };
         let mut pages = listed.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_sdk_s3::Error::from).context("listing the records")?;
@@ -370,6 +387,17 @@ mod tests {
         for wanted in [action("dl"), action("dlq purge"), id("wh_"), Wanted { to: all.from, ..all.clone() }] {
             assert!(!wanted.is(&one), "{wanted:?}");
         }
+    }
+
+    #[test]
+    fn a_day_ends_where_the_next_begins() {
+        let days = |from: &str, to: &str| {
+            let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+            let (first, last) = Wanted { from, to, action: None, id: None }.days();
+            format!("{first} {last}")
+        };
+        assert_eq!(days("2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z"), "2026-01-02 2026-01-02");
+        assert_eq!(days("2026-01-02T23:59:59Z", "2026-01-03T00:00:00.1Z"), "2026-01-02 2026-01-03");
     }
 
     #[test]

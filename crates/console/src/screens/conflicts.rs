@@ -15,7 +15,8 @@ use crate::{
     forms,
     http::{Fields, Request},
     page::{
-        Answer, Problem, amount, id, id_link, page, quoted, shown, shows, span, time, webhook_link, words,
+        Answer, Problem, act_link, amount, id, id_link, page, quoted, shown, shows, span, time, webhook_link,
+        words,
     },
     state::Console,
 };
@@ -256,7 +257,7 @@ async fn decided(console: &Arc<Console>, request: &Request, act: &'static str, d
         @for kept in &done.purged.kept { div.note.bad { p { (shown(&kept.why)) } } }
         @if let Some(error) = &done.purged.error { div.note.bad { p { (shown(error)) } } }
         (not_looked_at(&found))
-        p { "Recorded as " a href={ "/audit?id=" (done.act) } { (done.act) } "." }
+        p { "Recorded as " (act_link(&done.act, done.began)) "." }
         p { a.button href=(SCREEN) { "What is to be decided now" } }
     };
     shows(page(console, "Decided", SCREEN, content))

@@ -21,7 +21,7 @@ use crate::{
     begun::Begun,
     forms,
     http::{Fields, Request, see},
-    page::{Answer, Problem, id_link, json, many, page, quoted, shown, shows, span, time, words},
+    page::{Answer, Problem, act_link, id_link, json, many, page, quoted, shown, shows, span, time, words},
     redriving::Redrive,
     state::Console,
 };
@@ -282,7 +282,7 @@ fn progress(run: &Redrive, number: &str) -> Markup {
             }
             (steps(if difference.is_some() { 3 } else { 2 }))
             p.reason { "“" (shown(&run.reason)) "”" }
-            p.facts { span { "begun " (time(run.began)) } span { "at most " (run.plan.rate) " a second" } span { "recorded as " a href={ "/audit?id=" (run.act) } { (run.act) } } }
+            p.facts { span { "begun " (time(run.began)) } span { "at most " (run.plan.rate) " a second" } span { "recorded as " (act_link(&run.act, run.began)) } }
             section.card aria-labelledby="progress" {
                 h2 #progress { (done) " of about " (expected) " looked at" }
                 progress max=(expected.max(1)) value=(done.min(expected)) aria-label="Looked at" {}

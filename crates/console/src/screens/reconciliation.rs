@@ -24,7 +24,7 @@ use crate::{
     begun::Begun,
     forms,
     http::{Request, see},
-    page::{Answer, Problem, id_link, many, page, quoted, shown, shows, time, webhook_link},
+    page::{Answer, Problem, act_link, id_link, many, page, quoted, shown, shows, time, webhook_link},
     plot,
     reconciling::{Found, MOST_KEPT, Run},
     state::Console,
@@ -189,7 +189,7 @@ fn taken_in(run: &Run, found: &Found) -> Markup {
                 @for (name, count) in &found.handed { li.bad[*name == "refused"] { span { (name.replace('_', " ")) } strong { (count) } } }
             }
             @for (id, why) in &found.refused { div.note.bad { p { code { (shown(id)) } " was not taken in: " (shown(why)) } } }
-            @if let Some(act) = &found.act { p { "Recorded as " a href={ "/audit?id=" (act) } { (act) } "." } }
+            @if let Some((act, began)) = &found.act { p { "Recorded as " (act_link(act, *began)) "." } }
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     forms,
     http::{Fields, Request},
     page::{
-        Answer, CREDENTIALS, Problem, ago, id, json, many, page, quoted, shown, shows, time, webhook_link,
+        Answer, CREDENTIALS, Problem, act_link, ago, id, json, many, page, quoted, shown, shows, time,
+        webhook_link,
     },
     state::Console,
 };
@@ -194,7 +195,7 @@ pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer 
         request.form.one("reason").parse().map_err(|error| Problem::asked(console, SCREEN, error))?;
     let asked = Asked::of(console, &Fields::read(request.form.one("filter")))?;
     let _alone = forms::alone(console, SCREEN)?;
-    let (done, act, taken) =
+    let (done, (act, began), taken) =
         take_in(console, asked, reason).await.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Refusals" } " / taken in" }
@@ -202,7 +203,7 @@ pub(crate) async fn ingest(console: &Arc<Console>, request: &Request) -> Answer 
         ul.figures { @for (summary, count) in &done.counts { li { span { (shown(summary)) } strong { (count) } } }
             @if done.left > 0 { li.bad { span { "not asked about" } strong { (done.left) } } } }
         @if let Some(error) = &done.error { div.note.bad { p { (shown(error)) } } }
-        p { "Recorded as " a href={ "/audit?id=" (act) } { (act) } "." }
+        p { "Recorded as " (act_link(&act, began)) "." }
         ul.cards { @for id in &taken { li { (webhook_link(id)) } } }
         p { a.button href=(SCREEN) { "What is kept now" } }
     };
@@ -213,7 +214,7 @@ async fn take_in(
     console: &Arc<Console>,
     asked: Asked,
     reason: Reason,
-) -> anyhow::Result<(Done, String, Vec<String>)> {
+) -> anyhow::Result<(Done, (String, Timestamp), Vec<String>)> {
     let (aws, clock) = (&console.settings.aws, console.settings.clock);
     let (judged, _) = judged(console, &asked).await?;
     let stop = &console.acts.stop;
@@ -229,7 +230,7 @@ async fn take_in(
         .take_in(&genuine, RATE, &mut act, clock, stop, |one| taken.push(one.webhook_id.clone()))
         .await;
     act.end(clock(), Vec::new(), serde_json::to_value(&done)?).await?;
-    Ok((done, act.name().to_owned(), taken))
+    Ok((done, (act.name().to_owned(), act.began()), taken))
 }
 
 /// One of them, whole.

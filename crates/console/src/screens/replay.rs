@@ -17,7 +17,7 @@ use crate::{
     begun::{Begun, held},
     forms,
     http::{Fields, Request, see},
-    page::{Answer, Problem, many, page, quoted, shown, shows, time, webhook_link},
+    page::{Answer, Problem, act_link, many, page, quoted, shown, shows, time, webhook_link},
     replaying::{Became, FASTEST, Replay, foresee},
     state::Console,
 };
@@ -162,7 +162,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
                 }
             }
             p.reason { "“" (shown(&run.reason)) "”" }
-            p.facts { span { "begun " (time(run.began)) } span { "recorded as " a href={ "/audit?id=" (run.act) } { (run.act) } } }
+            p.facts { span { "begun " (time(run.began)) } span { "recorded as " (act_link(&run.act, run.began)) } }
             section.card aria-labelledby="progress" {
                 h2 #progress { (done) " of " (many(run.chosen.len(), "webhook")) " sent" }
                 progress max=(run.chosen.len()) value=(done) aria-label="Sent" {}

@@ -1,20 +1,21 @@
 //! What was sent again: redrives, replays, and refused webhooks that were taken in, past and under way.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use jiff::{ToSpan, civil::Date, tz::TimeZone};
 use maud::{Markup, html};
 use serde_json::Value;
+use tollgate_core::Timestamp;
 use tollgate_operate::{
-    audit::{self, Found, Step, Wanted},
+    audit::{self, Record, Step, Wanted},
     replay::{Destination, State},
 };
 
-use super::audit::{Act, add, ended};
+use super::audit::{Act, Acts, ended};
 use crate::{
     begun::Begun,
     http::Request,
-    page::{Answer, Problem, page, quoted, shown, shows, time},
+    page::{Answer, Problem, act_link, audit_of, page, shown, shows, time},
     state::Console,
 };
 
@@ -23,8 +24,6 @@ const SCREEN: &str = "/runs";
 const ACTIONS: [&str; 5] = ["dlq redrive", "redrive", "replay", "rejected ingest", "reconcile ingest"];
 /// Days of one page.
 const DAYS: i64 = 7;
-/// Records that are read for it.
-const MOST_RECORDS: usize = 2_000;
 
 pub(crate) async fn runs(console: &Arc<Console>, request: &Request) -> Answer {
     let today = (console.settings.clock)().to_zoned(TimeZone::UTC).date();
@@ -37,27 +36,21 @@ pub(crate) async fn runs(console: &Arc<Console>, request: &Request) -> Answer {
     let bound = |day: Date| Ok(day.to_zoned(TimeZone::UTC)?.timestamp());
     let first = last.checked_sub((DAYS - 1).days()).map_err(|error| problem(error.into()))?;
     let after = last.tomorrow().map_err(|error| problem(error.into()))?;
+    let since = request.query.some("since").map(str::parse::<Timestamp>).transpose();
+    let since =
+        since.map_err(|_| Problem::asked(console, SCREEN, "a time is written 2026-01-31T00:00:00Z"))?;
+    let since = since.filter(|since| (first..=last).contains(&since.to_zoned(TimeZone::UTC).date()));
     let wanted = Wanted {
-        from: bound(first).map_err(problem)?,
+        from: since.map_or_else(|| bound(first), Ok).map_err(problem)?,
         to: bound(after).map_err(problem)?,
         action: None,
         id: None,
     };
-    let (mut acts, mut count, mut is_cut) = (Vec::new(), 0, false);
-    audit::each(&console.settings.aws, &wanted, |Found { record, .. }| {
-        count += 1;
-        if count > MOST_RECORDS {
-            is_cut = true;
-            return ControlFlow::Break(());
-        }
-        // What cannot be read the audit tells of.
-        if let Some(record) = record.ok().filter(|record| ACTIONS.contains(&record.action.as_str())) {
-            add(&mut acts, record);
-        }
-        ControlFlow::Continue(())
-    })
-    .await
-    .map_err(problem)?;
+    // What cannot be read the audit tells of.
+    let mut acts = Acts::up_to(usize::MAX);
+    let sends = |record: &Record| ACTIONS.contains(&record.action.as_str());
+    audit::each(&console.settings.aws, &wanted, |found| acts.add(found, sends)).await.map_err(problem)?;
+    let open = acts.open(last < today, "not ended in these days");
     let older = first.yesterday().ok();
     let newer = last.checked_add(DAYS.days()).ok().map(|day| day.min(today));
     let content = html! {
@@ -65,15 +58,17 @@ pub(crate) async fn runs(console: &Arc<Console>, request: &Request) -> Answer {
         p.lead { "What was sent again, by whom and why: from the records of " (first) " to " (last) " (UTC), whoever began it, here or on a command line." }
         (here(console))
         (files(console))
-        @if acts.is_empty() { div.note { p { "Nothing was sent again in these days." } } } @else {
+        @if acts.all.is_empty() { div.note { p { "Nothing was sent again in these days." } } } @else {
             section.card aria-label="Each of them" {
                 table.rows.cardly {
                     thead { tr { th { "begun (UTC)" } th { "command" } th { "state" } th { "what became of it" } th { "why, and by whom" } } }
-                    tbody { @for act in acts.iter().rev() { (row(act)) } }
+                    tbody { @for act in acts.all.iter().rev() { (row(act, open)) } }
                 }
             }
         }
-        @if is_cut { div.note.warn { p { "These days have more records than the " (MOST_RECORDS) " that were read: " code { "tollgate audit" } " lists all." } } }
+        @if let Some(next) = acts.next {
+            div.note.warn { p { "These days have more records than a page reads. " a href={ (SCREEN) "?to=" (last) "&since=" (next) } { "From " (time(next)) " on" } } }
+        }
         nav.pages aria-label="Days" {
             @if let Some(older) = older { a.button href={ (SCREEN) "?to=" (older) } { "← " (older) " and before" } }
             @if let Some(newer) = newer.filter(|_| last < today) { a.button.next href={ (SCREEN) "?to=" (newer) } { "until " (newer) " →" } }
@@ -97,7 +92,7 @@ fn here(console: &Arc<Console>) -> Markup {
 
 /// Replays that go on, or were stopped: each has its file where it was begun.
 fn files(console: &Arc<Console>) -> Markup {
-    let folder = &console.settings.replays;
+    let (folder, now) = (&console.settings.replays, (console.settings.clock)());
     let all = State::all_in(folder);
     html! {
         @match all {
@@ -111,7 +106,7 @@ fn files(console: &Arc<Console>) -> Markup {
                             p.facts { span { "to " (destination(&state.to)) }
                                 @if let (Some(from), Some(to)) = (&state.filters.from, &state.filters.to) { span { (shown(from)) " to " (shown(to)) } }
                                 span { (state.progress.objects) " objects done" }
-                                @if let Some(act) = state.acts.last() { span { "as " a href={ "/audit?id=" (quoted(act)) } { (shown(act)) } } } }
+                                @if let Some(act) = state.acts.last() { span { "as " (act_link(act, written(path).unwrap_or(now))) } } }
                             (counts(&state.progress.counts.iter().flat_map(|(endpoint, of)| of.iter().map(move |(what, count)| (format!("{endpoint}: {what}"), *count))).collect()))
                             p { "Where nobody runs it: " code.wrap { "tollgate replay --resume " (shown(path.display())) " --yes --reason TEXT" } }
                         }
@@ -120,6 +115,13 @@ fn files(console: &Arc<Console>) -> Markup {
             }
         }
     }
+}
+
+/// When a replay's file was written last, which is behind a part of its act: the act has records of that day.
+fn written(file: &Path) -> Option<Timestamp> {
+    let day =
+        Timestamp::try_from(file.metadata().ok()?.modified().ok()?).ok()?.to_zoned(TimeZone::UTC).date();
+    Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 fn destination(to: &Destination) -> String {
@@ -135,11 +137,10 @@ fn destination(to: &Destination) -> String {
     }
 }
 
-fn row(act: &Act) -> Markup {
+fn row(act: &Act, open: &'static str) -> Markup {
     let Some(first) = act.records.first() else { return html! {} };
-    let day = first.at.to_zoned(TimeZone::UTC).date();
-    let to = format!("/audit?day={day}&id={}", quoted(&first.act));
-    let (class, sign, word) = ended(act);
+    let to = audit_of(&first.act, first.at);
+    let (class, sign, word) = ended(act, open);
     let last = act.records.iter().find(|record| record.step == Step::Ended);
     let named: usize = act
         .records
@@ -149,7 +150,7 @@ fn row(act: &Act) -> Markup {
         .sum();
     html! {
         tr data-href=(to) {
-            td { (time(first.at)) }
+            td { (time(first.at)) @if first.step != Step::Begun { small.block.dim { "begun before" } } }
             td.event { a href=(to) { (shown(&first.action)) } }
             td { span class={ "state " (class) } { span.sign aria-hidden="true" { (sign) } (word) } }
             td {

@@ -75,6 +75,9 @@ pub struct Done {
     pub purged: Purged,
     /// The act of its records.
     pub act: String,
+    /// When it began.
+    #[serde(skip)]
+    pub began: Timestamp,
 }
 
 impl Done {
@@ -177,7 +180,7 @@ pub async fn decide(
     act.end(clock(), Vec::new(), serde_json::to_value(&purged)?)
         .await
         .context("the messages were deleted")?;
-    Ok(Ok(Done { judgement, purged, act: act.name().to_owned() }))
+    Ok(Ok(Done { judgement, purged, act: act.name().to_owned(), began: act.began() }))
 }
 
 #[cfg(test)]

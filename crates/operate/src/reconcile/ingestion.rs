@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use tollgate_core::Timestamp;
 
 use super::{
     Asked, Finding, Plan, Summary, Types,
@@ -58,6 +59,11 @@ impl Ingestion {
     /// The act of its records.
     pub fn act(&self) -> &str {
         self.act.name()
+    }
+
+    /// When that began.
+    pub fn began(&self) -> Timestamp {
+        self.act.began()
     }
 
     /// How many ended how.
