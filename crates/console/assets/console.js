@@ -2,13 +2,14 @@
 "use strict";
 
 const root = document.documentElement;
-const stored = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
-if (["light", "dark"].includes(stored())) root.dataset.theme = stored();
+const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* only for this page, then */ } };
+if (["light", "dark"].includes(stored("theme"))) root.dataset.theme = stored("theme");
 
 const changeTheme = () => {
   const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = isDark ? "light" : "dark";
-  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* only for this page, then */ }
+  store("theme", root.dataset.theme);
 };
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -23,13 +24,21 @@ document.addEventListener("DOMContentLoaded", () => {
   showOwn();
   addEventListener("resize", showOwn);
 
-  for (const button of all("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.dataset.copy);
-      button.textContent = "copied";
-      setTimeout(() => { button.textContent = "copy"; }, 1500);
-    });
-  }
+  // Said to whoever hears the page, beside the part that changes: what is in that would not be heard.
+  const say = (text) => { const said = one("#said"); if (said) said.textContent = text; };
+
+  // Parts of the page are replaced, so the page listens and not each button of them.
+  const copy = async (button) => {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = "copied";
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]"), row = event.target.closest("tr[data-href]");
+    if (button) copy(button);
+    // Rows lead somewhere.
+    else if (row && !event.target.closest("a, button, input, label, summary") && !String(getSelection())) location.href = row.dataset.href;
+  });
 
   // Tabs ("Tabs Pattern", ARIA Authoring Practices Guide).
   for (const box of all("[data-tabs]")) {
@@ -71,7 +80,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const list = one("#palette-list");
   const keys = one("#palette-keys");
   let chosen = 0;
-  const visible = () => all("li", list).filter((item) => !item.hidden);
+  // Beneath the list of keys nothing is chosen.
+  const visible = () => list.hidden ? [] : all("li", list).filter((item) => !item.hidden);
   const mark = () => {
     const items = visible();
     chosen = Math.max(0, Math.min(chosen, items.length - 1));
@@ -80,6 +90,8 @@ document.addEventListener("DOMContentLoaded", () => {
       item.setAttribute("aria-selected", String(item === items[chosen]));
     }
     if (items[chosen]) input.setAttribute("aria-activedescendant", items[chosen].id);
+    else input.removeAttribute("aria-activedescendant");
+    input.setAttribute("aria-expanded", String(!list.hidden));
     items[chosen]?.scrollIntoView({ block: "nearest" });
   };
   const filter = () => {
@@ -95,7 +107,17 @@ document.addEventListener("DOMContentLoaded", () => {
     chosen = 0;
     mark();
   };
-  const showKeys = (isShown) => { keys.hidden = !isShown; list.hidden = isShown; };
+  const showKeys = (isShown) => { keys.hidden = !isShown; list.hidden = isShown; mark(); };
+  // Who dictates, or presses keys without wanting to, does without them ("Character Key Shortcuts", WCAG 2.1.4).
+  let areLetters = stored("letters") !== "off";
+  const tellLetters = () => { for (const place of all(".letters-are")) place.textContent = areLetters ? "on" : "off"; };
+  const changeLetters = () => {
+    areLetters = !areLetters;
+    store("letters", areLetters ? "on" : "off");
+    tellLetters();
+    say(`Keys of one letter are ${areLetters ? "on" : "off"}.`);
+  };
+  tellLetters();
   const openPalette = (isKeys = false) => {
     if (!palette || palette.open) return;
     input.value = "";
@@ -106,6 +128,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const act = (item) => {
     if (!item) return;
     if (item.dataset.act === "theme") { changeTheme(); palette.close(); }
+    else if (item.dataset.act === "letters") { palette.close(); changeLetters(); }
     else if (item.dataset.act === "keys") showKeys(true);
     else if (item.dataset.find) location.href = item.dataset.find + encodeURIComponent(input.value.trim());
     else location.href = item.dataset.href;
@@ -122,27 +145,21 @@ document.addEventListener("DOMContentLoaded", () => {
     palette.addEventListener("click", (event) => { if (event.target === palette) palette.close(); });
   }
 
-  // Rows that lead somewhere.
-  const rows = all("tr[data-href]");
-  let row = -1;
+  // To the link of the next row: what the browser does with a link, as by Enter, it does with this one.
   const move = (step) => {
-    if (rows.length === 0) return;
-    rows[row]?.classList.remove("at");
-    row = Math.max(0, Math.min(rows.length - 1, row + step));
-    rows[row].classList.add("at");
-    rows[row].scrollIntoView({ block: "nearest" });
+    const rows = all("tr[data-href]");
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    const row = rows[Math.max(0, Math.min(rows.length - 1, at + step))];
+    if (!row) return;
+    (all("a", row).find((link) => link.getAttribute("href") === row.dataset.href) ?? one("a", row))?.focus();
+    row.scrollIntoView({ block: "nearest" });
   };
-  for (const each of rows) {
-    each.addEventListener("click", (event) => {
-      if (!event.target.closest("a, button, input, label") && !String(getSelection())) location.href = each.dataset.href;
-    });
-  }
 
   let isGoing = false;
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); openPalette(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey || palette?.open) return;
-    if (event.target.closest("input, textarea, select")) return;
+    if (event.target.closest("input, textarea, select") || !areLetters) return;
     if (isGoing) {
       isGoing = false;
       const to = all("nav.screens a").find((link) => one("kbd", link).textContent === `g ${event.key}`);
@@ -152,25 +169,51 @@ document.addEventListener("DOMContentLoaded", () => {
     switch (event.key) {
       case "g": isGoing = true; break;
       case "/": event.preventDefault(); one("#find")?.focus(); break;
-      case "?": openPalette(true); break;
+      // Else it is typed into the field, which asks for the commands.
+      case "?": event.preventDefault(); openPalette(true); break;
       case "t": changeTheme(); break;
       case "j": move(1); break;
       case "k": move(-1); break;
-      case "Enter": if (row >= 0 && !event.target.closest("a, button")) location.href = rows[row].dataset.href; break;
       default:
     }
   });
 
-  // A part of the page that changes is asked for again, as often as it says, until it is over. Nobody looks at a hidden page, and
-  // what has the focus stays.
+  // A part of the page that changes is asked for again, as often as it says, until it is over. Nobody looks at a hidden page.
+  const noAnswer = one("#no-answer");
+  // By what an element is known again, where its text or its place may be others.
+  const known = (element) => {
+    const own = ["href", "name", "class"].map((name) => element.getAttribute(name)).find((value) => value !== null);
+    return `${own ?? ""} ${element.closest("form")?.getAttribute("action") ?? ""}`;
+  };
+  const again = (element, part, fresh) => {
+    const alike = (within) => all(element.localName, within).filter((other) => known(other) === known(element));
+    return alike(fresh)[alike(part).indexOf(element)];
+  };
+  const verdict = (part) => one(".verdict", part)?.textContent ?? "";
+  const ask = async (part) => {
+    try {
+      const answer = await fetch(part.dataset.follow, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(60_000) });
+      return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${part.id}`) : null;
+    } catch { return null; }
+  };
   const follow = async (part) => {
-    const later = (next) => setTimeout(() => follow(next), Number(next.dataset.every ?? 700));
-    if (document.hidden || part.matches(":focus-within")) { later(part); return; }
-    const answer = await fetch(part.dataset.follow, { headers: { accept: "text/html" } }).catch(() => null);
-    const fresh = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${part.id}`);
+    if (document.hidden) { document.addEventListener("visibilitychange", () => follow(part), { once: true }); return; }
+    const fresh = await ask(part);
+    const told = fresh ? "" : "No answer: what is shown is of before.";
+    if (noAnswer.textContent !== told) noAnswer.textContent = told;
     if (!fresh) { later(part); return; }
+    // Whoever is somewhere in it by the keyboard stays there; where that is no more, at the part itself.
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const next = focused && again(focused, part, fresh);
+    const before = verdict(part);
     part.replaceWith(fresh);
+    if (focused) {
+      fresh.tabIndex = -1;
+      (next && !next.disabled ? next : fresh).focus({ preventScroll: true });
+    }
+    if (verdict(fresh) !== before) say(verdict(fresh));
     if (fresh.dataset.follow) later(fresh);
   };
-  for (const part of all("[data-follow]")) setTimeout(() => follow(part), Number(part.dataset.every ?? 700));
+  const later = (part) => setTimeout(() => follow(part), Number(part.dataset.every ?? 700));
+  for (const part of all("[data-follow]")) later(part);
 });

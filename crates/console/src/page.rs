@@ -112,7 +112,12 @@ pub(crate) fn page(console: &Arc<Console>, title: &str, screen: &str, content: M
                         }
                     }
                 }
-                main #content tabindex="-1" { (content) }
+                main #content tabindex="-1" {
+                    // What is heard is there before it says anything.
+                    p.status #no-answer role="status" {}
+                    p.unseen #said role="status" {}
+                    (content)
+                }
                 (palette())
             }
         }
@@ -174,6 +179,7 @@ fn palette() -> Markup {
                 li role="option" data-href="/webhooks?outcome=conflict" { span { "Webhooks that conflict" } small { "of the last days" } }
                 li role="option" data-href="/tail?new=1" { span { "Follow events live" } small { "as they are published" } }
                 li role="option" data-act="theme" { span { "Dark or light" } small { "until it is chosen again" } kbd { "t" } }
+                li role="option" data-act="letters" { span { "Keys of one letter, on or off" } small { "they are " span.letters-are { "on" } } }
                 li role="option" data-act="keys" { span { "Keys" } small { "what the keyboard does" } kbd { "?" } }
                 li role="option" data-find="/find?id=" hidden { span { "Find the id " b {} } small { "in tables and archive" } }
                 li role="option" data-find="/webhooks?text=" hidden { span { "Search bodies for " b {} } small { "in the archive" } }
@@ -184,6 +190,7 @@ fn palette() -> Markup {
                 @for one in SCREENS { dt { kbd { "g " (one.key) } } dd { (one.name) } }
                 dt { kbd { "j" } " " kbd { "k" } } dd { "next and previous row" }
                 dt { kbd { "Enter" } } dd { "open the row" }
+                dt { "a letter" } dd { "these keys are " span.letters-are { "on" } ": a command turns them off" }
                 dt { kbd { "t" } } dd { "dark or light" }
                 dt { kbd { "Esc" } } dd { "close" }
             }

@@ -287,6 +287,29 @@ async fn what_people_look_for_is_shown() {
     browser.leads(|browser| browser.press(&[("Enter", 0)]));
     assert_eq!(browser.text("h1"), "Audit");
     browser.judge("audit");
+    // In the list of keys nothing is chosen, and nothing where no command has the text.
+    let chosen = "document.querySelector('#palette-input').getAttribute('aria-activedescendant')";
+    browser.press(&[("?", 0)]);
+    browser
+        .until("document.querySelector('#palette').open && !document.querySelector('#palette-keys').hidden");
+    browser.judge("keys");
+    assert_eq!(browser.value(chosen), Value::Null);
+    browser.press(&[("Enter", 0)]);
+    browser.value("document.querySelector('#palette').close()");
+    // Whoever dictates turns keys of one letter off.
+    let letters = |browser: &mut Browser| {
+        browser.press(&[("k", CONTROL)]);
+        browser.write("keys of one letter");
+        assert!(browser.value(chosen).is_string());
+        browser.press(&[("Enter", 0)]);
+        browser.until("!document.querySelector('#palette').open");
+    };
+    letters(&mut browser);
+    assert_eq!(browser.text("#said"), "Keys of one letter are off.");
+    browser.press(&[("g", 0), ("e", 0), ("?", 0)]);
+    assert_eq!(browser.value("document.querySelector('#palette').open"), false);
+    letters(&mut browser);
+    assert_eq!(browser.text("h1"), "Audit");
     browser.leads(|browser| browser.press(&[("g", 0), ("w", 0)]));
     assert_eq!(browser.text("h1"), "Webhooks");
 
@@ -313,6 +336,14 @@ async fn what_people_look_for_is_shown() {
         browser.value("document.querySelector('#name').value = 'my-payment'; document.querySelector('form[action=\"/searches\"]').requestSubmit()");
     });
     assert_eq!(browser.text(".views [aria-current]"), "my-payment");
+    // A key leads to the row's own link, and what has the focus does what it always does.
+    browser.press(&[("j", 0)]);
+    let focused = browser.value("document.activeElement.getAttribute('href')");
+    assert_eq!(focused, format!("/webhook/{paid_webhook}"));
+    browser.value("document.querySelector('details.card summary').focus()");
+    browser.press(&[("Enter", 0)]);
+    browser.until("document.querySelector('details.card').open");
+    assert_eq!(browser.value("document.activeElement.blur(); location.pathname"), "/webhooks");
     browser.leads(|browser| browser.press(&[("j", 0), ("j", 0), ("Enter", 0)]));
     assert!(browser.value("location.pathname").as_str().unwrap().ends_with(&refund_webhook));
     // What cannot be asked is said, and stays text.
@@ -497,6 +528,13 @@ async fn events_are_seen_as_they_are_published() {
     assert_eq!(browser.value("document.querySelectorAll('main td b').length"), 0, "it is text");
     assert_eq!(listening(&platform).await.len(), before.len() + 1);
     browser.judge("live");
+    // Whoever is in it by the keyboard stays where they are, and sees what comes meanwhile.
+    browser.value("document.querySelector('tbody a.id').focus()");
+    let other =
+        event("payment", &platform.unique("meanwhile"), &platform.unique("other"), "1.00", platform.now());
+    send(&platform, &sender, &other, 200).await;
+    browser.until("document.querySelectorAll('tbody tr').length === 2");
+    assert_eq!(browser.value("document.activeElement.textContent"), payment);
     browser.leads(|browser| {
         browser.value("document.querySelector('button.danger').click()");
     });
@@ -519,6 +557,12 @@ async fn events_are_seen_as_they_are_published() {
          .then((answer) => answer.text())"
     ));
     assert!(asked.as_str().unwrap().contains("no endpoint is called none"), "{asked}");
+
+    // What is asked for again and has no answer is not shown as if it were of now.
+    browser.open(&base);
+    assert_eq!(browser.text("#no-answer"), "");
+    drop(console);
+    browser.until("document.querySelector('#no-answer').textContent.startsWith('No answer')");
 }
 
 /// Webhooks that are chosen of a list: what would happen is said first, and what has taken effect has none again.
@@ -819,11 +863,13 @@ async fn dead_letters_are_sent_back() {
         browser.until("document.querySelector('#run').innerText.includes('What comes back is looked for')");
     };
     watches(&mut browser, "watched").await;
-    browser.leads(|browser| {
-        browser.value("document.querySelector('button.danger').click()");
-    });
+    browser.value(
+        "const stop = document.querySelector('button.danger').form; \
+         fetch(stop.action, { method: 'POST', body: new URLSearchParams(new FormData(stop)) }).then((answer) => answer.status)",
+    );
     browser.until("!document.querySelector('#run').dataset.follow");
     assert_eq!(browser.text(".verdict"), "done");
+    assert_eq!(browser.text("#said"), "done", "it is told to whoever hears the page");
     assert!(browser.text("#run").contains("What came back was not counted"));
 
     // What was sent again, past and under way; a replay that was stopped has a file, whose texts are others'.
