@@ -144,9 +144,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let asked = Asked { query: &query, sql: &sql, most: limit + 1, bucket: &bucket, objects: &objects };
     let rows = args.tools.rows(&aws, &args.target, &asked).await?;
     let mut page = Page::of(rows, limit)?;
-    if args.after.is_none() {
-        page.add(of_tables);
-    }
+    page.add(of_tables, limit, args.after.as_deref())?;
     let unseen = Unseen::of(&aws, &objects).await?;
     if args.json {
         for found in &page.found {

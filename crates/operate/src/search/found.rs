@@ -1,9 +1,13 @@
 //! What is found, as the archive and the tables say it.
 
+use std::cmp::{Ordering, Reverse};
+
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tollgate_core::{PaymentEvent, Timestamp};
+
+use super::sql::Position;
 
 /// An event of a webhook, or a webhook without one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +38,9 @@ pub struct Found {
     pub restates: Option<String>,
     /// Where it was found.
     pub source: Source,
+    /// When it was received, as the engine wrote that: by this text pages follow each other.
+    #[serde(skip)]
+    pub written_at: String,
 }
 
 /// Where something was found.
@@ -55,9 +62,10 @@ impl Found {
             Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
             _ => None,
         };
+        let written_at = text(row, "received_at")?;
         Ok(Self {
             webhook_id: text(row, "webhook_id")?,
-            received_at: moment(&text(row, "received_at")?),
+            received_at: moment(&written_at),
             endpoint: text(row, "endpoint")?,
             provider: text(row, "provider")?,
             outcome: text(row, "outcome")?,
@@ -76,6 +84,7 @@ impl Found {
             customer_id: optional("customer_id"),
             restates: optional("restates"),
             source: Source::Archive,
+            written_at,
         })
     }
 
@@ -102,8 +111,49 @@ impl Found {
             customer_id: event.customer.id.as_deref().map(str::to_owned),
             restates: event.restates.as_ref().map(ToString::to_string),
             source: Source::Transactions,
+            written_at: String::new(),
         }
     }
+
+    /// By what it is sorted among others: the newest first, as the statement sorts the archive's rows.
+    pub(super) fn order(&self) -> (Reverse<Option<i64>>, Reverse<String>, String, Option<String>) {
+        let at = instant(&self.received_at);
+        (Reverse(at), Reverse(self.webhook_id.clone()), self.part.clone(), self.event_id.clone())
+    }
+
+    /// Where it stands. What the tables have says no part, and its time is written as an engine might: among what an engine wrote it
+    /// stands where its time says, to the microsecond.
+    pub(super) fn place(&self) -> Position {
+        let received_at = match (self.written_at.as_str(), self.received_at.parse::<Timestamp>()) {
+            ("", Ok(at)) => at.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string(),
+            ("", Err(_)) => self.received_at.clone(),
+            (as_it_was, _) => as_it_was.to_owned(),
+        };
+        Position {
+            received_at,
+            webhook_id: self.webhook_id.clone(),
+            part: self.part.clone(),
+            event_id: self.event_id.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Whether something of the tables stands behind a place. Of the webhook at the place the archive has whatever there is, where it is
+    /// the archive's.
+    pub(super) fn is_behind(&self, place: &Position) -> bool {
+        let (own, its) = (instant(&self.received_at), instant(&moment(&place.received_at)));
+        match own.cmp(&its).then_with(|| self.webhook_id.cmp(&place.webhook_id)) {
+            Ordering::Less => true,
+            Ordering::Equal => {
+                place.part.is_empty() && self.event_id.as_deref() > Some(place.event_id.as_str())
+            }
+            Ordering::Greater => false,
+        }
+    }
+}
+
+/// To the microsecond, as the archive has it.
+fn instant(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(|at| at.as_microsecond())
 }
 
 pub(super) fn text(row: &Map<String, Value>, name: &str) -> anyhow::Result<String> {

@@ -26,7 +26,7 @@ pub use objects::{Object, Objects};
 pub use query::{Filters, Query};
 pub use sql::{Position, TABLE};
 
-use self::{found::text, query::Id};
+use self::query::Id;
 use crate::{aws::Aws, queues};
 
 /// What runs a search in the archive.
@@ -59,8 +59,8 @@ pub struct Unseen {
 }
 
 impl Query {
-    /// Narrows the time to what the tables say of an id, and gives what they have of it. A query without such an id is left as
-    /// it is.
+    /// Narrows the time to what the tables say of an id, and gives what they have of it and the other filters find, but for the time:
+    /// that is the archive's. A query without such an id is left as it is.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Query {
         now: Timestamp,
     ) -> anyhow::Result<Vec<Found>> {
         let Some(Id::Other(id)) = &self.id else { return Ok(Vec::new()) };
-        let found = tables::found(aws, id, &self.endpoints, now).await?;
+        let mut found = tables::found(aws, id, &self.endpoints, now).await?;
         if filters.from.is_none() && filters.to.is_none() {
             let deliveries = found.iter().filter_map(|one| WebhookId::parse(&one.webhook_id));
             if let Some(first) = deliveries.map(|id| id.arrived_at()).min() {
@@ -80,6 +80,7 @@ impl Query {
                 self.to = self.to.max(first.checked_add(1.millisecond())?);
             }
         }
+        found.retain(|one| self.finds_of_tables(one));
         Ok(found)
     }
 
@@ -101,33 +102,43 @@ impl Page {
     ///
     /// When a row is not as it was asked for.
     pub fn of(rows: Vec<Map<String, Value>>, limit: usize) -> anyhow::Result<Self> {
-        let mut page = Self::default();
         let is_cut = rows.len() > limit;
-        let mut last = None;
-        for row in rows.iter().take(limit) {
-            let found = Found::of_row(row)?;
-            last = Some(Position {
-                received_at: text(row, "received_at")?,
-                webhook_id: found.webhook_id.clone(),
-                part: found.part.clone(),
-                event_id: found.event_id.clone().unwrap_or_default(),
-            });
-            page.found.push(found);
-        }
-        page.next = last.filter(|_| is_cut).map(|position| position.written()).transpose()?;
+        let found = rows.iter().take(limit).map(Found::of_row).collect::<anyhow::Result<Vec<Found>>>()?;
+        let mut page = Self { found, next: None };
+        page.next = page.end().filter(|_| is_cut).map(|position| position.written()).transpose()?;
         Ok(page)
     }
 
-    /// Puts before it what the tables have and the archive has not.
-    pub fn add(&mut self, of_tables: Vec<Found>) {
+    /// Puts what the tables have and the archive has not where it stands on this page of `limit`, which begins behind `after`. What
+    /// stands before or behind it is on another page.
+    ///
+    /// # Errors
+    ///
+    /// When `after` is no page's end.
+    pub fn add(&mut self, of_tables: Vec<Found>, limit: usize, after: Option<&str>) -> anyhow::Result<()> {
+        let after = after.map(Position::read).transpose()?;
+        let end = self.end().filter(|_| self.next.is_some());
         let known: BTreeSet<(String, Option<String>)> =
             self.found.iter().map(|one| (one.webhook_id.clone(), one.event_id.clone())).collect();
-        let mut others: Vec<Found> = of_tables
-            .into_iter()
-            .filter(|one| !known.contains(&(one.webhook_id.clone(), one.event_id.clone())))
-            .collect();
-        others.sort_by(|one, other| other.received_at.cmp(&one.received_at));
-        self.found.splice(0..0, others);
+        let is_of_it = |one: &Found| {
+            after.as_ref().is_none_or(|after| one.is_behind(after))
+                && end.as_ref().is_none_or(|end| !one.is_behind(end) && one.webhook_id != end.webhook_id)
+                && !known.contains(&(one.webhook_id.clone(), one.event_id.clone()))
+        };
+        let mut others: Vec<Found> = of_tables.into_iter().filter(is_of_it).collect();
+        others.append(&mut self.found);
+        others.sort_by_cached_key(Found::order);
+        self.found = others;
+        if self.found.len() > limit {
+            self.found.truncate(limit);
+            self.next = self.end().map(|position| position.written()).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Where its last one stands.
+    fn end(&self) -> Option<Position> {
+        self.found.last().map(Found::place)
     }
 }
 
@@ -235,9 +246,58 @@ mod tests {
             ..Found::default()
         };
         let mut page = Page { found: vec![of("wh_1", Source::Archive)], next: None };
-        page.add(vec![of("wh_1", Source::Transactions), of("wh_2", Source::Ledger)]);
+        page.add(vec![of("wh_1", Source::Transactions), of("wh_2", Source::Ledger)], 50, None).unwrap();
         let sources: Vec<Source> = page.found.iter().map(|one| one.source).collect();
         assert_eq!(sources, [Source::Ledger, Source::Archive]);
+    }
+
+    /// The pages of a payment whose first `archived` events the archive has, the oldest of them, in pages of `limit`.
+    fn pages(all: usize, archived: usize, limit: usize, of_tables: bool) -> Vec<Vec<String>> {
+        let at = |number: usize| format!("2026-01-31 12:{:02}:{:02}.25+00", number / 60, number % 60);
+        let id = |number: usize| format!("wh_{number:03}");
+        let rows: Vec<Map<String, Value>> =
+            (0..archived).rev().map(|number| row(&id(number), &at(number))).collect();
+        let told = |number: usize| Found {
+            webhook_id: id(number),
+            received_at: found::moment(&at(number)),
+            event_id: Some("x".to_owned()),
+            source: Source::Transactions,
+            ..Found::default()
+        };
+        let (mut after, mut pages) = (None::<String>, Vec::new());
+        loop {
+            // What the statement gives.
+            let place = after.as_deref().map(|after| Position::read(after).unwrap());
+            let is_behind = |row: &&Map<String, Value>| {
+                let own = (row["received_at"].as_str().unwrap(), row["webhook_id"].as_str().unwrap());
+                place
+                    .as_ref()
+                    .is_none_or(|place| own < (place.received_at.as_str(), place.webhook_id.as_str()))
+            };
+            let behind: Vec<_> = rows.iter().filter(is_behind).take(limit + 1).cloned().collect();
+            let mut page = Page::of(behind, limit).unwrap();
+            if of_tables {
+                page.add((0..all).map(told).collect(), limit, after.as_deref()).unwrap();
+            }
+            pages.push(page.found.iter().map(|one| one.webhook_id.clone()).collect());
+            after = page.next;
+            if after.is_none() {
+                return pages;
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_tables_have_is_on_one_page_in_its_place() {
+        // Nothing is archived yet, a part of it is, all of it is; the last page is full, and is not.
+        for (all, archived) in [(120, 0), (120, 60), (120, 119), (120, 120), (100, 50), (7, 3), (1, 0)] {
+            let pages = pages(all, archived, 50, true);
+            assert!(pages.iter().rev().skip(1).all(|page| page.len() == 50), "{all} {archived}: {pages:?}");
+            let shown: Vec<String> = pages.into_iter().flatten().collect();
+            let expected: Vec<String> = (0..all).rev().map(|number| format!("wh_{number:03}")).collect();
+            assert_eq!(shown, expected, "{all}, of which {archived} are archived");
+        }
+        assert_eq!(pages(120, 120, 50, true), pages(120, 120, 50, false), "the archive's own pages");
     }
 
     #[test]

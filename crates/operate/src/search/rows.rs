@@ -8,7 +8,10 @@ use serde_json::Value;
 use tollgate_archive::read::ArchivedRow;
 use tollgate_core::Timestamp;
 
-use super::query::{FRACTION_DIGITS, Id, Query};
+use super::{
+    found::Found,
+    query::{FRACTION_DIGITS, Id, Query},
+};
 
 impl Query {
     /// From when on webhooks are looked for.
@@ -55,21 +58,32 @@ impl Query {
             };
             let inner = |part: &str, name: &str| event.get(part)?.get(name)?.as_str();
             let amount = inner("amount", "value");
-            let is_within = |bound: &Option<String>, wrong: Ordering| {
-                bound.as_ref().is_none_or(|bound| {
-                    let order =
-                        amount.and_then(decimal).zip(decimal(bound)).map(|(one, other)| one.cmp(&other));
-                    order.is_some_and(|order| order != wrong)
-                })
-            };
             (is_its_id || names_id())
                 && (is_one(&self.kinds, text("type")) || is_one(&self.kinds, text("provider_event_type")))
                 && is_one(&self.currencies, inner("amount", "currency"))
                 && is_one(&self.customers, inner("customer", "id"))
-                && is_within(&self.least, Ordering::Less)
-                && is_within(&self.most, Ordering::Greater)
+                && is_within(amount, &self.least, Ordering::Less)
+                && is_within(amount, &self.most, Ordering::Greater)
                 && self.metadata.iter().all(|(key, value)| inner("metadata", key) == Some(value))
         })
+    }
+
+    /// Whether the filters but for the time and the id find this one of the tables. What the tables do not say of it the filters do not
+    /// find: a body, its metadata, and of what the ledger alone has the event.
+    pub(super) fn finds_of_tables(&self, one: &Found) -> bool {
+        let any = |values: &[String], text: Option<&str>| {
+            values.is_empty() || text.is_some_and(|text| values.iter().any(|one| one == text))
+        };
+        any(&self.endpoints, Some(&one.endpoint))
+            && any(&self.providers, Some(&one.provider))
+            && (self.outcomes.is_empty() || self.outcomes.contains(&one.outcome.as_str()))
+            && (any(&self.kinds, one.kind.as_deref()) || any(&self.kinds, one.provider_event_type.as_deref()))
+            && any(&self.currencies, one.currency.as_deref())
+            && any(&self.customers, one.customer_id.as_deref())
+            && is_within(one.amount.as_deref(), &self.least, Ordering::Less)
+            && is_within(one.amount.as_deref(), &self.most, Ordering::Greater)
+            && self.metadata.is_empty()
+            && self.texts.is_empty()
     }
 
     fn asks_of_events(&self) -> bool {
@@ -81,6 +95,14 @@ impl Query {
             || self.least.is_some()
             || self.most.is_some()
     }
+}
+
+/// Whether an amount is on the right side of a bound, where there is one.
+fn is_within(amount: Option<&str>, bound: &Option<String>, wrong: Ordering) -> bool {
+    bound.as_ref().is_none_or(|bound| {
+        let order = amount.and_then(decimal).zip(decimal(bound)).map(|(one, other)| one.cmp(&other));
+        order.is_some_and(|order| order != wrong)
+    })
 }
 
 /// A decimal as a number of its smallest fraction, `None` where it is none or too long.
@@ -143,6 +165,50 @@ mod tests {
         };
         change(&mut filters);
         filters.query("2026-01-31T12:00:00Z".parse().unwrap()).unwrap().finds(&row())
+    }
+
+    #[test]
+    fn what_the_tables_have_is_found_by_the_same_filters() {
+        let some = |text: &str| Some(text.to_owned());
+        let one = |text: &str| vec![text.to_owned()];
+        let of_transaction = Found {
+            endpoint: "stripe-eu".to_owned(),
+            provider: "stripe".to_owned(),
+            outcome: "processed".to_owned(),
+            kind: some("refund.succeeded"),
+            provider_event_type: some("charge.refunded"),
+            amount: some("49.90"),
+            currency: some("EUR"),
+            customer_id: some("cus_1"),
+            ..Found::default()
+        };
+        let in_ledger =
+            Found { endpoint: "stripe-eu".to_owned(), outcome: "received".to_owned(), ..Found::default() };
+        type Change = Box<dyn Fn(&mut Filters)>;
+        let cases: Vec<(Change, [bool; 2])> = vec![
+            (Box::new(|_| {}), [true, true]),
+            (Box::new(move |f| f.endpoint = one("stripe-eu")), [true, true]),
+            (Box::new(move |f| f.provider = one("stripe")), [true, false]),
+            (Box::new(move |f| f.provider = one("adyen")), [false, false]),
+            (Box::new(move |f| f.kind = one("charge.refunded")), [true, false]),
+            (Box::new(move |f| f.kind = one("payment.succeeded")), [false, false]),
+            (Box::new(move |f| f.outcome = one("processed")), [true, false]),
+            (Box::new(move |f| f.outcome = one("conflict")), [false, false]),
+            (Box::new(move |f| f.amount = some("49.9")), [true, false]),
+            (Box::new(move |f| f.amount = some("50..")), [false, false]),
+            (Box::new(move |f| f.currency = one("usd")), [false, false]),
+            (Box::new(move |f| f.customer = one("cus_1")), [true, false]),
+            // Nothing of the tables says these.
+            (Box::new(move |f| f.metadata = one("order=4711")), [false, false]),
+            (Box::new(move |f| f.text = one("4711")), [false, false]),
+        ];
+        for (change, expected) in cases {
+            let mut filters = Filters { id: some("pi_1"), ..Filters::default() };
+            change(&mut filters);
+            let query = filters.query("2026-01-31T12:00:00Z".parse().unwrap()).unwrap();
+            let found = [&of_transaction, &in_ledger].map(|one| query.finds_of_tables(one));
+            assert_eq!(found, expected, "{filters:?}");
+        }
     }
 
     #[test]

@@ -44,9 +44,7 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
     let sql = asked.query.page_sql(LIMIT, after).map_err(|wrong| Problem::asked(console, SCREEN, wrong))?;
     let rows = rows(console, &asked, &sql, LIMIT + 1).await.map_err(problem)?;
     let mut found = Page::of(rows, LIMIT).map_err(problem)?;
-    if after.is_none() {
-        found.add(asked.of_tables.clone());
-    }
+    found.add(asked.of_tables.clone(), LIMIT, after).map_err(problem)?;
     // In Athena a plot is billed as a page is, so it is asked for.
     let is_plotted =
         matches!(console.settings.engine, Engine::DuckDb(_)) || request.query.some("plot").is_some();
@@ -106,12 +104,12 @@ pub(crate) async fn export(console: &Arc<Console>, request: &Request, is_csv: bo
     let sql = asked.query.page_sql(MOST_EXPORTED, None).map_err(problem)?;
     let rows = rows(console, &asked, &sql, MOST_EXPORTED + 1).await.map_err(problem)?;
     let mut found = Page::of(rows, MOST_EXPORTED).map_err(problem)?;
+    found.add(asked.of_tables, MOST_EXPORTED, None).map_err(problem)?;
     if found.next.is_some() {
         let why =
             format!("That is more than {MOST_EXPORTED} events, and a file has no more: give a shorter time.");
         return Err(Problem::asked(console, SCREEN, why));
     }
-    found.add(asked.of_tables);
     let (kind, name, text) = match is_csv {
         true => ("text/csv; charset=utf-8", "webhooks.csv", csv(&found.found)),
         false => ("application/x-ndjson", "webhooks.json", lines(&found.found).map_err(problem)?),
