@@ -17,7 +17,6 @@ use crate::begun::held;
 
 /// Where the printed address leads.
 pub(crate) const OPEN: &str = "open";
-const COOKIE_NAME: &str = "tollgate_console";
 /// Forms that were given out and not used yet, of which the oldest are forgotten. A page that asks for itself again and again has none,
 /// or it would use them up.
 const MOST_FORMS: usize = 256;
@@ -26,6 +25,8 @@ const MOST_FORMS: usize = 256;
 pub(crate) struct Guard {
     /// `127.0.0.1:8717`, as the address has it.
     host: String,
+    /// The cookie's name. Browsers keep one of a name for all ports of a host, so it has the port: two consoles are two sessions.
+    cookie: String,
     /// The cookie's value.
     session: String,
     /// What the printed address has; another one once it was used.
@@ -36,12 +37,14 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(host: String) -> anyhow::Result<Self> {
         let (session, ticket) = (random()?, Mutex::new(random()?));
-        Ok(Self { host, session, ticket, forms: Mutex::default() })
+        let port = host.rsplit(':').next().unwrap_or_default();
+        let cookie = format!("tollgate_console_{port}");
+        Ok(Self { host, cookie, session, ticket, forms: Mutex::default() })
     }
 
     /// The cookie that is the session.
     pub(crate) fn cookie(&self) -> String {
-        format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/", self.session)
+        format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, self.session)
     }
 
     /// The address that opens the session, once.
@@ -80,7 +83,7 @@ impl Guard {
     pub(crate) fn is_session(&self, headers: &HeaderMap) -> bool {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.into_iter().any(|(name, value)| name == COOKIE_NAME && is_same(&self.session, value))
+        pairs.into_iter().any(|(name, value)| name == self.cookie && is_same(&self.session, value))
     }
 
     /// Why a request is refused before anything of it is looked at.
@@ -163,10 +166,17 @@ mod tests {
 
     #[test]
     fn a_session_is_its_cookie() {
-        let guard = Guard::new("127.0.0.1:1".to_owned()).unwrap();
-        let good = format!("other=1; {COOKIE_NAME}={}", guard.session);
-        assert!(guard.is_session(&headers(&[("cookie", &good)])));
-        for bad in ["", "tollgate_console=", "tollgate_console=00", &format!("x={}", guard.session)] {
+        let of = |port: u16| Guard::new(format!("127.0.0.1:{port}")).unwrap();
+        let (guard, other) = (of(1), of(2));
+        let pair = |guard: &Guard| guard.cookie().split(';').next().unwrap().to_owned();
+        // A browser has one cookie of a name for both ports.
+        let both = format!("other=1; {}; {}", pair(&guard), pair(&other));
+        assert_ne!(pair(&guard).split('=').next(), pair(&other).split('=').next());
+        assert!([&guard, &other].iter().all(|guard| guard.is_session(&headers(&[("cookie", &both)]))));
+        let name = &guard.cookie;
+        for bad in
+            ["", &format!("{name}="), &format!("{name}=00"), &format!("x={}", guard.session), &pair(&other)]
+        {
             assert!(!guard.is_session(&headers(&[("cookie", bad)])), "{bad}");
         }
     }
