@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use tollgate_core::{Timestamp, WebhookId};
+use tollgate_core::{EndpointId, Timestamp, WebhookId, id::bounded};
 use tollgate_operate::way::{self, Named, Question, Way};
 
 use crate::{
@@ -46,7 +46,10 @@ pub(crate) async fn find(console: &Arc<Console>, request: &Request) -> Answer {
     };
     let way = way::look(&console.settings.aws, &question(console, id, day_of)).await;
     let way = way.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
-    if let Some(to) = only(&way) {
+    let payments: Vec<(EndpointId, &str)> =
+        way.payments.iter().map(|one| (one.endpoint, one.transaction_id.as_str())).collect();
+    let webhooks: Vec<WebhookId> = way.webhooks.iter().map(|one| one.webhook_id).collect();
+    if let Some(to) = only(id, &way.names, &payments, &webhooks) {
         return Ok(see(&to));
     }
     let content = html! {
@@ -69,21 +72,25 @@ pub(crate) async fn find(console: &Arc<Console>, request: &Request) -> Answer {
     shows(page(console, "Find", SCREEN, content))
 }
 
-/// The one page that an id names.
-fn only(way: &Way) -> Option<String> {
-    let payment = |of: &str| {
-        let known = way.payments.iter().find(|one| one.transaction_id == of)?;
-        Some(format!("/payment/{}/{}", known.endpoint, quoted(of)))
+/// The one page that an id names. Of a payment of which nothing has taken effect it is that of the delivery which names it.
+fn only(
+    asked: &str,
+    names: &[Named],
+    payments: &[(EndpointId, &str)],
+    webhooks: &[WebhookId],
+) -> Option<String> {
+    let known = |of: &str| payments.iter().find(|(_, id)| *id == of);
+    let payment = match names {
+        [Named::Transaction { .. }] => known(&bounded(asked.into())),
+        [Named::Alias { of, .. }] => known(of),
+        [Named::Movement { .. }] => payments.first().filter(|_| payments.len() == 1),
+        _ => None,
     };
-    match way.names.as_slice() {
-        [Named::Transaction { .. }] => payment(&way.asked),
-        [Named::Alias { of, .. }] => payment(of),
-        [Named::Movement { .. }] if way.payments.len() == 1 => payment(&way.payments.first()?.transaction_id),
-        _ => match way.webhooks.as_slice() {
-            [webhook] => Some(format!("/webhook/{}", webhook.webhook_id)),
-            _ => None,
-        },
-    }
+    let payment = payment.map(|(endpoint, id)| format!("/payment/{endpoint}/{}", quoted(id)));
+    payment.or_else(|| match webhooks {
+        [webhook] => Some(format!("/webhook/{webhook}")),
+        _ => None,
+    })
 }
 
 fn several(way: &Way) -> Markup {
@@ -114,4 +121,33 @@ fn several(way: &Way) -> Markup {
 /// What was not looked through.
 pub(super) fn notes(notes: &[String]) -> Markup {
     html! { @for note in notes { div.note { p { (shown(note)) } } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_leads_to_the_one_page_that_it_names() {
+        let endpoint = EndpointId::new("acme").unwrap();
+        let webhook = WebhookId::new(Timestamp::UNIX_EPOCH, 7);
+        let (one, two) = (vec![webhook], vec![webhook, WebhookId::new(Timestamp::UNIX_EPOCH, 8)]);
+        let (transaction, movement) = (Named::Transaction { endpoint }, Named::Movement { endpoint });
+        let alias = Named::Alias { endpoint, of: "pi_1".to_owned() };
+        let (known, its) = (vec![(endpoint, "pi_1")], Some("/payment/acme/pi_1".to_owned()));
+        let way = Some(format!("/webhook/{webhook}"));
+        for (asked, names, payments, webhooks, to) in [
+            ("pi_1", vec![transaction.clone()], &known, &two, its.clone()),
+            ("cs_1", vec![alias], &known, &two, its.clone()),
+            ("re_1", vec![movement.clone()], &known, &two, its),
+            // Nothing of it has taken effect.
+            ("pi_2", vec![transaction.clone()], &Vec::new(), &one, way.clone()),
+            ("re_2", vec![movement], &Vec::new(), &one, way.clone()),
+            ("pi_2", vec![transaction.clone()], &Vec::new(), &two, None),
+            ("evt_1", vec![Named::ProviderEvent { endpoint }], &known, &one, way),
+            ("pi_1", vec![transaction.clone(), transaction], &known, &two, None),
+        ] {
+            assert_eq!(only(asked, &names, payments, webhooks), to, "{asked} {names:?}");
+        }
+    }
 }

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use maud::{Markup, html};
-use tollgate_core::{Currency, EndpointId, EventId, EventType, Money, PaymentEvent};
-use tollgate_operate::way::{self, EventOf, Payment};
+use tollgate_core::{Currency, EndpointId, EventId, EventType, Money, PaymentEvent, id::bounded};
+use tollgate_operate::way::{self, EventOf, Named, Payment};
 
 use super::{find, way::claim};
 use crate::{
-    page::{Answer, Problem, amount, id, id_link, many, page, shown, shows, time, webhook_link, words},
+    page::{
+        Answer, Problem, amount, id, id_link, many, page, quoted, shown, shows, time, webhook_link, words,
+    },
     plot::percent,
     state::Console,
 };
@@ -26,8 +28,14 @@ pub(crate) async fn payment(console: &Arc<Console>, endpoint: &str, asked: &str)
     let question = way::Question { endpoint: Some(endpoint), ..find::question(console, asked, None) };
     let way = way::look(&console.settings.aws, &question).await;
     let way = way.map_err(|problem| Problem::of(console, SCREEN, &problem))?;
-    let Some(payment) = way.payments.iter().find(|one| one.transaction_id == asked) else {
-        return Err(Problem::nothing(console));
+    let known = |id: &str| way.payments.iter().find(|one| one.transaction_id == id);
+    let of_alias = way.names.iter().find_map(|named| match named {
+        Named::Alias { of, .. } => known(of),
+        _ => None,
+    });
+    let Some(payment) = known(&bounded(asked.into())).or(of_alias) else {
+        let content = html! { (unknown(&endpoint, asked)) (find::notes(&way.notes)) };
+        return shows(page(console, &format!("Payment {asked}"), SCREEN, content));
     };
     let latest = payment.events.iter().find(|one| Some(one.event.id) == payment.latest);
     let content = html! {
@@ -53,6 +61,20 @@ pub(crate) async fn payment(console: &Arc<Console>, endpoint: &str, asked: &str)
         (find::notes(&way.notes))
     };
     shows(page(console, &format!("Payment {asked}"), SCREEN, content))
+}
+
+/// One that others name, a provider or a delivery that contradicts, and of which nothing is known here.
+fn unknown(endpoint: &EndpointId, asked: &str) -> Markup {
+    html! {
+        nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Webhooks" } " / payment" }
+        div.title { h1 { "Payment " code { (shown(asked)) } } strong.verdict.missing { "not known" } }
+        p.facts { span { "at " a href={ (SCREEN) "?endpoint=" (endpoint) } { (endpoint) } } span { (id(asked)) } }
+        div.note {
+            p { "No event of it has taken effect here." }
+            p { a href={ (SCREEN) "?id=" (quoted(asked)) "&endpoint=" (endpoint) "&from=30d" } { "Search the archive of 30 days" } " "
+                a href={ "/conflicts?endpoint=" (endpoint) } { "Conflicts of this endpoint" } }
+        }
+    }
 }
 
 fn conflicts(payment: &Payment) -> Markup {
@@ -213,6 +235,24 @@ fn row(payment: &Payment, one: &EventOf, event: &PaymentEvent<'_>) -> Markup {
             td { (claim(&one.claim)) }
             td { @if let Some(made) = &one.decision { (made.verdict) " " (made.score) small.block { (made.reasons.join(", ")) } } }
             td { (webhook_link(event.webhook_id.as_str())) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payment_that_is_not_known_here_is_told_so() {
+        let page = unknown(&EndpointId::new("acme").unwrap(), "pi_1&<b>").into_string();
+        for part in [
+            "No event of it has taken effect here.",
+            "/webhooks?id=pi_1%26%3Cb%3E&amp;endpoint=acme&amp;from=30d",
+            "/conflicts?endpoint=acme",
+            "pi_1&amp;&lt;b&gt;",
+        ] {
+            assert!(page.contains(part), "{part} is not in {page}");
         }
     }
 }

@@ -671,6 +671,15 @@ async fn a_provider_is_asked() {
     }
     assert_eq!(browser.value("document.querySelectorAll('main td b').length"), 0, "it is text");
     browser.judge("reconciled");
+    // The payment of an event that never came is told to be unknown.
+    let payment = "[...document.querySelectorAll('main td a')].find((link) => link.getAttribute('href').startsWith('/payment/') && link.textContent.includes('<b>'))";
+    let run = browser.value("location.href").as_str().unwrap().to_owned();
+    browser.leads(|browser| {
+        browser.value(&format!("{payment}.click()"));
+    });
+    assert!(browser.text("main").contains("No event of it has taken effect here."));
+    browser.judge("payment-unknown");
+    browser.open(&run);
     let file = |kind: &str| {
         format!("fetch(document.querySelector('a[href$=\"/{kind}\"]').href).then((answer) => answer.text())")
     };
