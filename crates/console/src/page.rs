@@ -302,6 +302,11 @@ pub(crate) fn webhook_link(id: &str) -> Markup {
     html! { a.id href={ "/webhook/" (quoted(id)) } title=(shown(id)) { (shown(short)) } }
 }
 
+/// A further value of a filter, which a form's own field does not show: it stays until it is taken out.
+pub(crate) fn kept(name: &str, value: &str) -> Markup {
+    html! { label.check { input type="checkbox" name=(name) value=(value) checked; span { "or " (name) " " (shown(value)) } } }
+}
+
 /// So many of something.
 pub(crate) fn many(count: usize, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }

@@ -21,7 +21,9 @@ use crate::{
     begun::Begun,
     forms,
     http::{Fields, Request, see},
-    page::{Answer, Problem, act_link, id_link, json, many, page, quoted, shown, shows, span, time, words},
+    page::{
+        Answer, Problem, act_link, id_link, json, kept, many, page, quoted, shown, shows, span, time, words,
+    },
     redriving::Redrive,
     state::Console,
 };
@@ -31,6 +33,8 @@ const SCREEN: &str = "/dead-letters";
 const USUAL_RATE: u32 = 50;
 /// How long is waited for what comes back, in seconds.
 const WATCH_SECONDS: u32 = 30;
+/// What stands for those whose message says no endpoint: it is no endpoint's name.
+const NO_ENDPOINT: &str = "-";
 /// What the form does.
 const REDRIVE: &str = "dlq redrive";
 
@@ -50,7 +54,7 @@ pub(crate) async fn dead_letters(console: &Arc<Console>, request: &Request) -> A
     let content = html! {
         div.title { h1 { "Dead letters" } @if count > 0 { strong.verdict.stopped { (count) " wait" } } @else { strong.verdict.done { "none" } } }
         p.lead { "To look at a message is to receive it: it is given back, and meanwhile, two minutes at most, nobody else gets it." }
-        (form(&request.query))
+        (form(&asked.filter.queues, &request.query))
         (under_way(console))
         @if groups.is_empty() { div.note.good { p { "Nothing of that kind waits." } } }
         @for group in &groups { (shown_group(group, now)) }
@@ -69,10 +73,13 @@ fn shown_group(group: &Group, now: Timestamp) -> Markup {
     let alike = &group.alike;
     let left = group.expires_at.as_millisecond().saturating_sub(now.as_millisecond());
     let is_soon = left < 2 * 86_400_000;
-    let mut query = format!("queue={}&reason={}", quoted(&alike.queue), quoted(&alike.reason));
-    if let Some(endpoint) = &alike.endpoint {
-        query.push_str(&format!("&endpoint={}", quoted(endpoint)));
-    }
+    let endpoint = alike.endpoint.as_deref().unwrap_or(NO_ENDPOINT);
+    let query = format!(
+        "queue={}&reason={}&endpoint={}",
+        quoted(&alike.queue),
+        quoted(&alike.reason),
+        quoted(endpoint)
+    );
     html! {
         article.card.group {
             div.title {
@@ -93,21 +100,24 @@ fn shown_group(group: &Group, now: Timestamp) -> Markup {
     }
 }
 
-fn form(fields: &Fields) -> Markup {
+fn form(queues: &[Source], fields: &Fields) -> Markup {
     let value = |name: &str| fields.one(name);
     html! {
         form.filters action=(SCREEN) {
             label { span { "Queue" }
                 select name="queue" {
                     option value="" { "any" }
-                    @for one in Source::all() { option value=(one.stem()) selected[value("queue") == one.stem()] { (one.stem()) } }
+                    @for one in Source::all() { option value=(one.stem()) selected[queues.first() == Some(&one)] { (one.stem()) } }
                 }
             }
             label { span { "Reason" } input name="reason" value=(value("reason")) placeholder="bus_unavailable" autocomplete="off"; }
-            label { span { "Endpoint" } input name="endpoint" value=(value("endpoint")) placeholder="stripe-eu" autocomplete="off"; }
+            label { span { "Endpoint" } input name="endpoint" value=(value("endpoint")) placeholder="stripe-eu" title="- : those that say none" autocomplete="off"; }
             label { span { "Sent since" } input name="since" value=(value("since")) placeholder="2026-01-31T00:00:00Z" autocomplete="off"; }
             label { span { "Sent before" } input name="until" value=(value("until")) placeholder="2026-01-31T00:00:00Z" autocomplete="off"; }
             label { span { "Names the id" } input name="id" value=(value("id")) placeholder="wh_…, pi_…" autocomplete="off" spellcheck="false"; }
+            // What is asked for in a field of its own has one value there; the others are kept beside it.
+            @for one in queues.iter().skip(1) { (kept("queue", &one.stem())) }
+            @for id in fields.all("id").skip(1) { (kept("id", id)) }
             button { "Look" }
         }
         @if let Some(id) = fields.some("id") { p { a href={ (SCREEN) "/letter?id=" (quoted(id)) } { "Show the one with this id whole" } } }
@@ -129,7 +139,7 @@ fn asked(console: &Arc<Console>, fields: &Fields) -> Result<Asked, Problem> {
     let filter = Filter {
         queues,
         reason: text("reason"),
-        endpoint: text("endpoint"),
+        endpoint: text("endpoint").map(|name| if name == NO_ENDPOINT { String::new() } else { name }),
         since: moment("since")?,
         until: moment("until")?,
         ids: fields.all("id").map(str::to_owned).collect(),
@@ -381,4 +391,47 @@ pub(crate) async fn letter(console: &Arc<Console>, request: &Request) -> Answer 
         }
     };
     shows(page(console, "A dead letter", SCREEN, content))
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::Queue;
+    use tollgate_operate::dlq::Alike;
+
+    use super::*;
+
+    #[test]
+    fn a_form_keeps_all_that_is_filtered() {
+        let fields =
+            Fields::read("queue=payments-queue-dlq-prod&queue=eventbridge-dlq&id=a&id=b%26&endpoint=-");
+        let queues = [Source::Of(Queue::Payments), Source::EventBridge];
+        let form = form(&queues, &fields).into_string();
+        for part in [
+            "<option value=\"payments-queue-dlq\" selected>",
+            "name=\"queue\" value=\"eventbridge-dlq\" checked",
+            "name=\"id\" value=\"a\"",
+            "name=\"id\" value=\"b&amp;\" checked",
+            "name=\"endpoint\" value=\"-\"",
+        ] {
+            assert!(form.contains(part), "{part} is not in {form}");
+        }
+    }
+
+    #[test]
+    fn a_group_leads_to_itself_alone() {
+        let at = Timestamp::UNIX_EPOCH;
+        let alike = |endpoint: Option<&str>| Alike {
+            queue: "asynchronous-invocations-dlq".to_owned(),
+            reason: "RetriesExhausted".to_owned(),
+            endpoint: endpoint.map(str::to_owned),
+            release: None,
+        };
+        for (endpoint, of) in [(Some("acme"), "acme"), (None, NO_ENDPOINT)] {
+            let group = Group { alike: alike(endpoint), count: 1, first: at, last: at, expires_at: at };
+            let shown = shown_group(&group, at).into_string();
+            let query =
+                format!("queue=asynchronous-invocations-dlq&amp;reason=RetriesExhausted&amp;endpoint={of}\"");
+            assert_eq!(shown.matches(&query).count(), 2, "{shown}");
+        }
+    }
 }

@@ -211,7 +211,7 @@ pub struct Filter {
     pub queues: Vec<Source>,
     /// For this reason.
     pub reason: Option<String>,
-    /// Of this endpoint.
+    /// Of this endpoint; of none that their message says, where it is empty.
     pub endpoint: Option<String>,
     /// Sent from this moment on.
     pub since: Option<Timestamp>,
@@ -235,8 +235,9 @@ impl Filter {
     /// Whether it wants this one.
     pub fn wants(&self, letter: &Letter) -> bool {
         let is_named = |id: &String| *id == letter.message_id || letter.ids.contains(id);
+        let told = letter.alike.endpoint.as_deref().unwrap_or_default();
         self.reason.as_ref().is_none_or(|reason| *reason == letter.alike.reason)
-            && self.endpoint.as_ref().is_none_or(|endpoint| Some(endpoint) == letter.alike.endpoint.as_ref())
+            && self.endpoint.as_ref().is_none_or(|endpoint| endpoint == told)
             && self.since.is_none_or(|since| letter.sent_at >= since)
             && self.until.is_none_or(|until| letter.sent_at < until)
             && (self.ids.is_empty() || self.ids.iter().any(is_named))
@@ -313,6 +314,7 @@ mod tests {
             (Filter { reason: text("altered"), endpoint: text("acme"), ..any() }, true),
             (Filter { reason: text("altered"), endpoint: text("other"), ..any() }, false),
             (Filter { reason: text("alter"), ..any() }, false),
+            (Filter { endpoint: text(""), ..any() }, false),
             (Filter { since: second(1), until: second(2), ..any() }, true),
             (Filter { since: second(2), ..any() }, false),
             (Filter { until: second(1), ..any() }, false),
@@ -322,6 +324,9 @@ mod tests {
         ] {
             assert_eq!(filter.wants(&letter), wants, "{filter:?}");
         }
+        let of_none = self::letter(Source::Functions, "{}", &[]);
+        assert!(Filter { endpoint: text(""), ..any() }.wants(&of_none));
+        assert!(!Filter { endpoint: text("acme"), ..any() }.wants(&of_none));
         assert!(Filter { queues: vec![Source::EventBridge], ..any() }.is_of_whole_queues());
         assert!(!Filter { reason: text("altered"), ..any() }.is_of_whole_queues());
     }

@@ -105,7 +105,7 @@ pub(super) fn form(filters: &Filters) -> Markup {
         form.filters action=(SCREEN) {
             @for (name, label, example) in FIELDS {
                 label { span { (label) } input name=(name) value=(value(name)) placeholder=(example) maxlength="1024" spellcheck="false" autocomplete="off"; }
-                @for (_, value) in more(name) { input type="hidden" name=(name) value=(value); }
+                @for (_, value) in more(name) { (further(name, value)) }
             }
             label { span { "Outcome" }
                 select name="outcome" {
@@ -113,12 +113,18 @@ pub(super) fn form(filters: &Filters) -> Markup {
                     @for one in OUTCOMES { option value=(one) selected[value("outcome") == one] { (one.replace('_', " ")) } }
                 }
             }
+            @for (_, value) in more("outcome") { (further("outcome", value)) }
             label { span { "From" } input name="from" value=(value("from")) placeholder="7d, 36h, 2026-01-31" list="spans" autocomplete="off"; }
             label { span { "To" } input name="to" value=(value("to")) placeholder="now" autocomplete="off"; }
             datalist #spans { @for one in ["15m", "1h", "24h", "7d", "30d"] { option value=(one) {} } }
             button.main { "Search" }
         }
     }
+}
+
+/// A further value of a filter: the list of what is filtered has it, with its end.
+fn further(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name=(name) value=(value); }
 }
 
 /// What is filtered, each with its end.
@@ -165,5 +171,28 @@ mod tests {
         let again = super::filters(&Fields::read(address.strip_prefix("/webhooks?").unwrap()));
         assert_eq!(again, filters);
         assert_eq!(self::address(&Filters::default()), "/webhooks?");
+    }
+
+    /// What the form sends is what is filtered, however many values a filter has.
+    #[test]
+    fn a_form_keeps_all_that_is_filtered() {
+        let two = |one: &str, other: &str| vec![one.to_owned(), other.to_owned()];
+        let filters = Filters {
+            endpoint: two("acme", "shop"),
+            provider: two("stripe", "adyen"),
+            kind: two("refund.succeeded", "payment.failed"),
+            outcome: two("conflict", "set_aside"),
+            currency: two("EUR", "USD"),
+            customer: two("c1", "c2"),
+            metadata: two("a=1", "b=2"),
+            text: two("x", "y"),
+            ..Filters::default()
+        };
+        let form = form(&filters).into_string();
+        for (name, value) in given(&filters) {
+            let field = format!("name=\"{name}\" value=\"{value}\"");
+            let option = format!("<option value=\"{value}\" selected>");
+            assert!(form.contains(&field) || form.contains(&option), "{name} {value} is not in {form}");
+        }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn webhooks(console: &Arc<Console>, request: &Request) -> Answe
                 None => p { a.button href={ (own) "&plot=1" } { "Draw it" } span.dim { " Athena reads the same bytes again for it." } }
             }
         }
-        form #chosen action="/replay" { input type="hidden" name="chosen" value="1"; (table(&found, &own)) @if !found.found.is_empty() { (acts()) } }
+        form #chosen action="/replay" { input type="hidden" name="chosen" value="1"; (table(&found, &filters)) @if !found.found.is_empty() { (acts()) } }
         nav.pages aria-label="Pages" {
             @if after.is_some() { a.button href=(own) { "← The newest" } }
             @if let Some(next) = &found.next { a.button.next href={ (own) "&after=" (quoted(next)) } { "Older →" } }
@@ -235,8 +235,8 @@ fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-fn table(found: &Page, own: &str) -> Markup {
-    let more = if own.ends_with('?') { "" } else { "&" };
+fn table(found: &Page, filters: &Filters) -> Markup {
+    let at = |endpoint: &str| address(&Filters { endpoint: vec![endpoint.to_owned()], ..filters.clone() });
     html! {
         @if found.found.is_empty() { div.note { p { "Nothing of that time is so. Look further back with " code { "From" } ", or ask for less." } } }
         @else {
@@ -256,7 +256,7 @@ fn table(found: &Page, own: &str) -> Markup {
                                 }
                             }
                             td.number { @if let Some(amount) = &one.amount { (shown(amount)) " " (shown(one.currency.as_deref().unwrap_or_default())) } }
-                            td { a href={ (own) (more) "endpoint=" (quoted(&one.endpoint)) } { (shown(&one.endpoint)) } }
+                            td { a href=(at(&one.endpoint)) { (shown(&one.endpoint)) } }
                             td { @if let Some(id) = &one.transaction_id {
                                 (id_link(&format!("/payment/{}/", quoted(&one.endpoint)), id)) } }
                             td { (outcome(&one.outcome)) @if let Some(reason) = &one.reason { small.block { (shown(reason)) } } }
