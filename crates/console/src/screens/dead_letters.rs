@@ -52,13 +52,19 @@ pub(crate) async fn dead_letters(console: &Arc<Console>, request: &Request) -> A
     let count: u64 = groups.iter().map(|group| group.count).sum();
     let now = (console.settings.clock)();
     let content = html! {
-        div.title { h1 { "Dead letters" } @if count > 0 { strong.verdict.stopped { (count) " wait" } } @else { strong.verdict.done { "none" } } }
+        div.title { h1 { "Dead letters" }
+            @match (count, cut.is_empty()) {
+                (0, true) => strong.verdict.done { "none" },
+                (0, false) => strong.verdict.waiting { "none found" },
+                (_, true) => strong.verdict.stopped { (count) " wait" },
+                (_, false) => strong.verdict.stopped { "at least " (count) " wait" },
+            } }
         p.lead { "To look at a message is to receive it: it is given back, and meanwhile, two minutes at most, nobody else gets it." }
         (form(&asked.filter.queues, &request.query))
         (under_way(console))
-        @if groups.is_empty() { div.note.good { p { "Nothing of that kind waits." } } }
+        @if groups.is_empty() && cut.is_empty() { div.note.good { p { "Nothing of that kind waits." } } }
         @for group in &groups { (shown_group(group, now)) }
-        @for queue in &cut { div.note.warn { p { (shown(queue)) " has more than the " (MOST) " that were looked at." } } }
+        (not_looked_at(&cut))
         @if count > 0 {
             nav.pages aria-label="What can be done" {
                 a.button.main href={ (SCREEN) "/redrive?" (asked.query) } { "What would a redrive of these do?" }
@@ -169,7 +175,7 @@ pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer
         div.title { h1 { "Redrive" } strong.verdict.implied { "nothing is sent yet" } }
         (steps(1))
         (foretold(&outlook))
-        @if count(true) == 0 { div.note { p { "Nothing of these would be sent." } } }
+        @if count(true) == 0 && outlook.cut.is_empty() { div.note { p { "Nothing of these would be sent." } } }
         @else if !settings.is_writing {
             div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
                 code { "tollgate dlq redrive --yes --reason TEXT" } "." } }
@@ -189,11 +195,28 @@ pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer
                     label.check { input type="checkbox" name="all" value="1"; " Send the " (count(true) - count(false)) " that would conflict or fail again, too" }
                 }
                 label.wide { span { "Why? It is recorded with who did it." } input name="reason" required maxlength="500" autocomplete="off"; }
-                p { button.main { "Send " (count(false)) " back" } span.dim { " It can be stopped: what was not sent stays where it is." } }
+                (sending(count(false), &outlook.cut))
             }
         }
     };
     shows(page(console, "Redrive", SCREEN, content))
+}
+
+/// Queues of which not all were looked at: of those any may be one that is wanted.
+fn not_looked_at(cut: &[String]) -> Markup {
+    html! { @for queue in cut { div.note.warn { p { (shown(queue)) " has more than the " (MOST) " that were looked at." } } } }
+}
+
+/// How many are sent, as far as that is known: of a queue all that wait are, and not only those that were looked at.
+fn sending(count: u64, cut: &[String]) -> Markup {
+    html! {
+        @if cut.is_empty() { p { button.main { "Send " (count) " back" } span.dim { " It can be stopped: what was not sent stays where it is." } } }
+        @else {
+            p.dim { "Of " @for (place, queue) in cut.iter().enumerate() { @if place > 0 { ", " } (shown(queue)) }
+                " the " (MOST) " that were looked at are counted here. All that wait and are alike are sent, unless a number above bounds how many of each queue are looked at." }
+            p { button.main { "Send at least " (count) " back" } span.dim { " It can be stopped: what was not sent stays where it is." } }
+        }
+    }
 }
 
 /// Where in the wizard this is.
@@ -211,7 +234,7 @@ fn foretold(outlook: &Outlook) -> Markup {
     html! {
         section.card aria-labelledby="foretold" {
             h2 #foretold { "What would happen" small { " each was decoded with the endpoint's present settings, and held against the ledger" } }
-            @if outlook.groups.is_empty() { p.dim { "None is there." } } @else {
+            @if outlook.groups.is_empty() { p.dim { @if outlook.cut.is_empty() { "None is there." } @else { "None is among those that were looked at." } } } @else {
                 div.scroll tabindex="0" {
                     table.rows {
                         thead { tr { th { "queue" } th { "reason" } th { "endpoint" } th.number { "count" } th { "what would happen" } th { "sent" } } }
@@ -231,7 +254,7 @@ fn foretold(outlook: &Outlook) -> Markup {
                     }
                 }
             }
-            @for queue in &outlook.cut { p.dim { (shown(queue)) " has more than was looked at." } }
+            (not_looked_at(&outlook.cut))
         }
     }
 }
@@ -372,7 +395,7 @@ pub(crate) async fn letter(console: &Arc<Console>, request: &Request) -> Answer 
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Dead letters" } " / one" }
         @match &found {
-            None => { h1 { "No dead letter names " code { (shown(id)) } } div.note { p { "It was redriven or deleted, or somebody else looks at it: look again in two minutes." } } }
+            None => { h1 { "No dead letter names " code { (shown(id)) } } div.note { p { "It was redriven or deleted, or somebody else looks at it: look again in two minutes. Of each queue " (MOST) " are looked at." } } }
             Some((letter, dead, explained)) => {
                 div.title { h1 { (shown(&letter.alike.reason)) } strong.verdict.implied { (shown(&explained.prediction)) } }
                 p.facts { span { "in " (shown(&letter.alike.queue)) } span { "sent " (time(letter.sent_at)) } span { "deleted " (time(letter.expires_at)) }
@@ -415,6 +438,16 @@ mod tests {
         ] {
             assert!(form.contains(part), "{part} is not in {form}");
         }
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_sent_as_well() {
+        assert!(sending(3, &[]).into_string().contains(">Send 3 back<"));
+        let of_more = sending(9_400, &["payments-queue-dlq".to_owned()]).into_string();
+        assert!(
+            of_more.contains(">Send at least 9400 back<") && of_more.contains("payments-queue-dlq"),
+            "{of_more}"
+        );
     }
 
     #[test]
