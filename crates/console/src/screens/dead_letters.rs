@@ -310,6 +310,8 @@ fn progress(run: &Redrive, number: &str) -> Markup {
                     None => strong.verdict.waiting { "under way" },
                     Some(done) if done.error.is_some() => strong.verdict.stopped { "ended by an error" },
                     Some(done) if done.stopped => strong.verdict.waiting { "stopped" },
+                    Some(done) if done.came_back > 0 => strong.verdict.stopped { "some came back" },
+                    Some(done) if done.left() > 0 => strong.verdict.waiting { "some were left" },
                     Some(_) => strong.verdict.done { "done" },
                 }
             }

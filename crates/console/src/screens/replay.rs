@@ -141,6 +141,22 @@ async fn start(
     Ok(console.replays.begin(run, async move { going.go(&aws, clock, rate, act).await }))
 }
 
+/// How it ended: a class and a word. What was refused was not sent, whoever has come to the end.
+fn verdict(
+    ended: Option<&Option<String>>,
+    is_stopping: bool,
+    became: &[Became],
+) -> (&'static str, &'static str) {
+    match ended {
+        None if is_stopping => ("waiting", "stopping"),
+        None => ("waiting", "under way"),
+        Some(Some(_)) => ("stopped", "ended by an error"),
+        Some(None) if !became.iter().all(Became::is_good) => ("stopped", "not all were sent"),
+        Some(None) if is_stopping => ("waiting", "stopped"),
+        Some(None) => ("done", "done"),
+    }
+}
+
 /// One that was begun here.
 pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
     let run = console.replays.one(number).ok_or_else(|| Problem::nothing(console))?;
@@ -148,24 +164,21 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
     let (ended, done) = (held(&run.ended).clone(), run.done.load(Ordering::Relaxed));
     let is_stopping = run.stop.load(Ordering::Relaxed);
     let follow = ended.is_none().then_some(own.as_str());
+    let became = held(&run.became).clone();
+    let (class, word) = verdict(ended.as_ref(), is_stopping, &became);
+    let sent = became.iter().filter(|one| one.is_good()).count();
     let content = html! {
         nav.crumbs aria-label="Where this is" { a href=(SCREEN) { "Webhooks" } " / replay" }
         div #run data-follow=[follow] {
             div.title {
                 h1 { "Replay" }
-                @match &ended {
-                    None if is_stopping => strong.verdict.waiting { "stopping" },
-                    None => strong.verdict.waiting { "under way" },
-                    Some(Some(_)) => strong.verdict.stopped { "ended by an error" },
-                    Some(None) if is_stopping => strong.verdict.waiting { "stopped" },
-                    Some(None) => strong.verdict.done { "done" },
-                }
+                strong class={ "verdict " (class) } { (word) }
             }
             p.reason { "“" (shown(&run.reason)) "”" }
             p.facts { span { "begun " (time(run.began)) } span { "recorded as " (act_link(&run.act, run.began)) } }
             section.card aria-labelledby="progress" {
-                h2 #progress { (done) " of " (many(run.chosen.len(), "webhook")) " sent" }
-                progress max=(run.chosen.len()) value=(done) aria-label="Sent" {}
+                h2 #progress { (sent) " of " (many(run.chosen.len(), "webhook")) " sent" @if done > sent { small { ", " (done - sent) " not" } } }
+                progress max=(run.chosen.len()) value=(done) aria-label="Sent, or refused" {}
                 @if follow.is_some() {
                     form method="post" action={ (own) "/cancel" } {
                         input type="hidden" name="token" value=(run.cancel);
@@ -174,7 +187,7 @@ pub(crate) fn run(console: &Arc<Console>, number: &str) -> Answer {
                 }
             }
             @if let Some(Some(error)) = &ended { div.note.bad { p { (shown(error)) } } }
-            (table(&held(&run.became), "What became of them"))
+            (table(&became, "What became of them"))
         }
     };
     shows(page(console, "Replay", SCREEN, content))
@@ -186,4 +199,31 @@ pub(crate) fn cancel(console: &Arc<Console>, number: &str, request: &Request) ->
     forms::ends(console, SCREEN, &run.cancel, &request.form)?;
     run.stop();
     Ok(see(&format!("{OWN}/{}", quoted(number))))
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_was_refused_was_not_sent() {
+        let became = |all: &[&str]| -> Vec<Became> {
+            let webhook_id = WebhookId::new(Timestamp::UNIX_EPOCH, 7);
+            all.iter().map(|what| Became { webhook_id, what: vec![(*what).to_owned()] }).collect()
+        };
+        let (whole, by_error) = (Some(None), Some(Some("no answer".to_owned())));
+        for (ended, is_stopping, all, expected) in [
+            (&None, false, &["accepted"][..], "under way"),
+            (&None, true, &[], "stopping"),
+            (&whole, false, &["accepted", "known before"], "done"),
+            (&whole, true, &["accepted"], "stopped"),
+            (&whole, false, &["refused: altered", "refused: altered"], "not all were sent"),
+            (&whole, true, &["accepted", "not in the archive"], "not all were sent"),
+            (&by_error, false, &["accepted"], "ended by an error"),
+        ] {
+            assert_eq!(verdict(ended.as_ref(), is_stopping, &became(all)).1, expected, "{all:?}");
+        }
+    }
 }
