@@ -274,9 +274,13 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     format!("{} ago", span(now.as_millisecond().saturating_sub(at.as_millisecond())))
 }
 
-/// An id, which can be copied.
+/// An id, which can be copied where what is copied is what is seen, and no more than a line: a terminal runs a line that ends.
 pub(crate) fn id(text: &str) -> Markup {
-    html! { code.id { (shown(text)) } button.copy type="button" data-copy=(text) aria-label={ "Copy " (shown(text)) } { "copy" } }
+    let is_as_seen = shown(text) == text && !text.contains(['\n', '\t']);
+    html! {
+        code.id { (shown(text)) }
+        @if is_as_seen { button.copy type="button" data-copy=(text) aria-label={ "Copy " (shown(text)) } { "copy" } }
+    }
 }
 
 /// An id that leads to its page.
@@ -440,6 +444,21 @@ mod tests {
     fn spans_are_for_people() {
         let spans = [-5, 12, 1_234, 2_000, 61_000, 3_600_000, 90_000_000].map(span);
         assert_eq!(spans, ["0 ms", "12 ms", "1.23 s", "2 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn what_is_copied_is_what_is_seen() {
+        for (text, is_copied) in [
+            ("pi_1", true),
+            ("Zo\u{eb} <b>", true),
+            ("pi_1\nrm -r .", false),
+            ("pi\t1", false),
+            ("pi\u{202e}1", false),
+            ("pi\u{200b}1", false),
+            ("\u{1b}[2J", false),
+        ] {
+            assert_eq!(id(text).into_string().contains("data-copy"), is_copied, "{text:?}");
+        }
     }
 
     #[test]

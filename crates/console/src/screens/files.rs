@@ -54,18 +54,36 @@ pub(super) fn csv(found: &[Found]) -> String {
     out
 }
 
-/// A cell (RFC 4180). A text of others that a spreadsheet would take for a formula begins with an apostrophe ("CSV
-/// Injection", OWASP).
+/// A cell (RFC 4180). A text of others that a spreadsheet would take for a formula has an apostrophe before that ("CSV Injection",
+/// OWASP).
 pub(super) fn cell(text: &str) -> String {
     let is_number = text
         .strip_prefix('-')
         .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number;
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    match text.contains([',', '"', '\n', '\r']) {
+    let text = if is_number { text.to_owned() } else { no_formula(text) };
+    match text.contains([',', '"', ';', '\t', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text,
     }
+}
+
+/// Where a comma is the decimal point, spreadsheets end a cell at a semicolon, and some at a tab, though it is between quotes that the
+/// cell does not begin with: a formula may begin behind each of them. A quote, as a space, is no part of it.
+fn no_formula(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 1);
+    if text.starts_with(['\t', '\r']) {
+        out.push('\'');
+    }
+    let mut begins = true;
+    for c in text.chars() {
+        match c {
+            '=' | '+' | '-' | '@' if begins => out.push('\''),
+            _ => {}
+        }
+        begins = matches!(c, ';' | ',' | '\t' | '\n' | '\r') || (begins && matches!(c, '"' | ' '));
+        out.push(c);
+    }
+    out
 }
 
 pub(super) fn lines(found: &[Found]) -> anyhow::Result<String> {
@@ -91,6 +109,15 @@ mod tests {
             ("-cmd", "'-cmd"),
             ("a,\"b\"", "\"a,\"\"b\"\"\""),
             ("+1,2", "\"'+1,2\""),
+            // Where a semicolon or a tab ends a cell.
+            ("pi_1;=1+1", "\"pi_1;'=1+1\""),
+            ("pi_1; \"@x\"", "\"pi_1; \"\"'@x\"\"\""),
+            ("a\t-cmd", "\"a\t'-cmd\""),
+            ("a\n=1", "\"a\n'=1\""),
+            ("a,b,+1", "\"a,b,'+1\""),
+            ("\tx", "\"'\tx\""),
+            ("\"=1\"", "\"\"\"'=1\"\"\""),
+            ("a-b;c=d", "\"a-b;c=d\""),
         ] {
             assert_eq!(cell(text), expected);
         }
