@@ -1,9 +1,10 @@
 //! `tollgate listen`: events as they are published, shown and forwarded to a developer's machine.
 
-use std::{ops::ControlFlow, pin::pin, process::ExitCode, time::Duration};
+use std::{ops::ControlFlow, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_core::{EndpointConfig, Timestamp, id::to_hex};
 use tollgate_operate::{
     aws::{Aws, is_loopback},
@@ -94,7 +95,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let lasts = i64::try_from(args.lasts.as_secs())?;
     let until = Timestamp::from_second(now.as_second() + lasts + GRACE_SECONDS)?;
-    let mut stopped = pin!(stopped());
+    // From here on: a process that ended while the rule is made would leave it behind, and it copies events.
+    let mut stops = Stops::new().context("waiting for Ctrl-C")?;
     let listener = Listener::open(&aws, &asked, now, until).await?;
     let begun = tokio::time::Instant::now();
     let heard = async {
@@ -126,7 +128,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let ended = tokio::select! {
         ended = heard => ended,
         () = tokio::time::sleep(args.lasts) => Ok(()),
-        signalled = &mut stopped => signalled,
+        () = stops.any() => Ok(()),
     };
     let closed = listener.close().await;
     ended.and(closed)?;
@@ -134,15 +136,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if out.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Ctrl-C, or the end of the session.
-async fn stopped() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut hung_up = signal(SignalKind::hangup())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("waiting for Ctrl-C"),
-        _ = terminated.recv() => Ok(()),
-        _ = hung_up.recv() => Ok(()),
+/// Ctrl-C, or the end of the session. Each is taken from when this is made, and ends nothing by itself.
+struct Stops {
+    pressed: Signal,
+    terminated: Signal,
+    hung_up: Signal,
+}
+
+impl Stops {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            pressed: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+            hung_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the first of them, which may have come before.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.pressed.recv() => {}
+            _ = self.terminated.recv() => {}
+            _ = self.hung_up.recv() => {}
+        }
     }
 }
 
@@ -372,6 +388,17 @@ mod tests {
         assert!(Amount::default().is_of(None));
         for wrong in ["1e3", "49,90", ".5", "1.", "ten", "1.123456789"] {
             assert!(Amount::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Without a handler it would end this test.
+    #[tokio::test]
+    async fn whoever_stops_while_the_rule_is_made_is_heard_once_it_is_there() {
+        let mut stops = Stops::new().unwrap();
+        let own = std::process::id().to_string();
+        for signal in ["-INT", "-TERM", "-HUP"] {
+            assert!(std::process::Command::new("kill").args([signal, &own]).status().unwrap().success());
+            tokio::time::timeout(Duration::from_secs(10), stops.any()).await.unwrap();
         }
     }
 

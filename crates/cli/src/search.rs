@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tollgate_operate::{
     aws::{Aws, is_loopback},
     search::{
@@ -187,10 +188,12 @@ impl ReadingTools {
             Engine::Athena => {
                 self.allows(objects.bytes(), objects, "reads at most", true)?;
                 let athena = Athena::of(aws);
+                // Before it is started: nobody else would stop it.
+                let mut pressed = signal(SignalKind::interrupt()).context("waiting for Ctrl-C")?;
                 let started = athena.start(sql, &clock::now().to_string()).await?;
                 let rows = tokio::select! {
                     rows = athena.rows(&started, most) => rows?,
-                    _ = tokio::signal::ctrl_c() => {
+                    _ = pressed.recv() => {
                         athena.stop(&started).await?;
                         bail!("stopped");
                     }

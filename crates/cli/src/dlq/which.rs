@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use tokio::signal::unix::{SignalKind, signal};
 use tollgate_core::Timestamp;
 use tollgate_operate::{
     aws::Aws,
@@ -59,13 +60,39 @@ pub(crate) fn brief(at: Timestamp) -> String {
 pub(crate) fn stop_on_signals(told_as: &'static str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if told.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+    // It is taken from here on, and not from when the task is run first: until then it would end the process.
+    match signal(SignalKind::interrupt()) {
+        Ok(mut pressed) => drop(tokio::spawn(async move {
+            while pressed.recv().await.is_some() {
+                if told.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+                complain!("{told_as}");
             }
-            complain!("{told_as}");
-        }
-    });
+        })),
+        Err(problem) => complain!("Ctrl-C will end this at once: {problem}"),
+    }
     stop
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use super::*;
+
+    /// Without a handler it would end this test.
+    #[tokio::test]
+    async fn ctrl_c_is_taken_from_the_beginning() {
+        let stop = stop_on_signals("stopping");
+        // The task had no time to run yet.
+        let own = std::process::id().to_string();
+        assert!(Command::new("kill").args(["-INT", &own]).status().unwrap().success());
+        let stopped = async {
+            while !stop.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), stopped).await.unwrap();
+    }
 }
