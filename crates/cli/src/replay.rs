@@ -4,19 +4,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use hyper::Uri;
 use serde_json::json;
 use tollgate_operate::{
     audit::{Act, Reason},
-    aws::{Aws, is_loopback},
+    aws::{Aws, Platform, is_loopback},
     replay::{
         self, Destination, Ended, Genuine, Lines, Named, Onward, REFUSED, Run, Shadow, State, Validator,
         Webhook,
@@ -28,6 +24,7 @@ use tollgate_providers::Headers;
 
 use crate::{
     clock,
+    dlq::stop_on_signals,
     http::{Parcel, Sender},
     progress::progress,
     sought::Sought,
@@ -37,6 +34,10 @@ use crate::{
 
 /// What a webhook that is sent to an address says of itself.
 const MARK: &str = "Tollgate-Replay";
+/// Webhooks a second where nothing is said.
+const RATE: u32 = 50;
+/// What is said where it is stopped.
+const STOPPING: &str = "stopping after this part";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -77,9 +78,9 @@ pub(crate) struct Args {
     /// Read them with this version's normalisers, without any effect, and say how their events differ from those archived
     #[arg(long, conflicts_with_all = ["yes", "resume", "into_file", "into_url", "into_suffix", "into_platform", "into_region", "into_endpoint_url", "into_profile"])]
     shadow: bool,
-    /// Webhooks a second, at most
-    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(replay::FASTEST)))]
-    rate: u32,
+    /// Webhooks a second, at most [default: 50; without --yes as fast as they are verified]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(replay::FASTEST)))]
+    rate: Option<u32>,
     /// Send them; without it they are only verified
     #[arg(long, requires = "reason")]
     yes: bool,
@@ -100,9 +101,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let state = args.state().await?;
+    let state = args.state()?;
     let query = state.filters.query(clock::now())?;
     let source = state.from.connect().await?;
+    if args.resume.is_some() {
+        args.is_of(&source)?;
+        complain!("going on with the archive of {}, {}", source.names.suffix(), place(&source));
+    }
     if args.shadow {
         return shadow(&source, &query, args.json).await;
     }
@@ -122,9 +127,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 impl Args {
     /// That of the run that is resumed, or a new one's.
-    async fn state(&self) -> anyhow::Result<State> {
+    fn state(&self) -> anyhow::Result<State> {
         if let Some(file) = &self.resume {
-            return State::read(file);
+            let state = State::read(file)?;
+            if let Destination::Url(url) = &state.to {
+                is_on_this_machine(url)?;
+            }
+            return Ok(state);
         }
         let now = clock::now();
         let mut filters = self.sought.over(Filters {
@@ -137,25 +146,70 @@ impl Args {
         let query = filters.query(now)?;
         (filters.from, filters.to) = (Some(query.from().to_string()), Some(query.to().to_string()));
         let Target { suffix, endpoint_url, region, platform } = self.target.clone();
+        // Whole paths: a run may go on in another folder, where the same words name something else.
         let into = Named {
             suffix: self.into_suffix.clone(),
             endpoint_url: self.into_endpoint_url.clone(),
             region: self.into_region.clone(),
-            platform: self.into_platform.clone(),
+            platform: whole(self.into_platform.as_deref())?,
             profile: self.into_profile.clone(),
         };
-        let to = match (&self.into_file, &self.into_url) {
-            (Some(file), _) => Destination::File(file.clone()),
+        let to = match (whole(self.into_file.as_deref())?, &self.into_url) {
+            (Some(file), _) => Destination::File(file),
             (None, Some(url)) => {
-                ensure!(is_loopback(url), "{url} is not on this machine: bodies go nowhere else");
+                is_on_this_machine(url)?;
                 Destination::Url(url.clone())
             }
             (None, None) if into == Named::default() => Destination::Itself,
             (None, None) => Destination::Platform(into),
         };
+        let platform = whole(platform.as_deref())?;
         let from = Named { suffix, endpoint_url, region, platform, profile: None };
         Ok(State::new(from, to, filters))
     }
+
+    /// A run goes on with the environment that it began with: options that name another one are not passed over.
+    fn is_of(&self, source: &Aws) -> anyhow::Result<()> {
+        let Target { suffix, endpoint_url, region, platform: _ } = &self.target;
+        let platform = self.target.platform()?;
+        let given = |option: &Option<String>, of: fn(&Platform) -> &String| {
+            option.clone().or_else(|| platform.as_ref().map(of).cloned())
+        };
+        for (what, given, own) in [
+            ("suffix", given(suffix, |platform| &platform.suffix), Some(source.names.suffix())),
+            ("region", given(region, |platform| &platform.region), source.config.region().map(AsRef::as_ref)),
+            (
+                "AWS endpoint",
+                given(endpoint_url, |platform| &platform.aws_endpoint),
+                source.config.endpoint_url(),
+            ),
+        ] {
+            if let Some(given) = given.filter(|given| Some(given.as_str()) != own) {
+                bail!(
+                    "the run goes on with the environment that it began with, whose {what} is {}, and not {given}: leave away what \
+                     names another one, TOLLGATE_SUFFIX and TOLLGATE_PLATFORM too",
+                    own.unwrap_or("Amazon's")
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where an environment is, for people.
+fn place(aws: &Aws) -> String {
+    let region = aws.config.region().map_or("no region", |region| region.as_ref());
+    aws.config.endpoint_url().map_or_else(|| region.to_owned(), |url| format!("{region}, at {url}"))
+}
+
+fn whole(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    let of = |path: &Path| std::path::absolute(path).with_context(|| format!("where is {}?", path.display()));
+    path.map(of).transpose()
+}
+
+fn is_on_this_machine(url: &str) -> anyhow::Result<()> {
+    ensure!(is_loopback(url), "{url} is not on this machine: bodies go nowhere else");
+    Ok(())
 }
 
 /// Says what would become of each, and does nothing.
@@ -167,9 +221,9 @@ async fn foresee(
     judge: Validator,
 ) -> anyhow::Result<ExitCode> {
     let onward = Genuine { judge, to: None::<Lines> };
-    let stop = stopped_by_ctrl_c();
-    let mut run =
-        Run { source, query, onward, rate: args.rate, stop: &stop, acts: Vec::new(), clock: clock::now };
+    let stop = stop_on_signals(STOPPING);
+    let rate = args.rate.unwrap_or(replay::FASTEST);
+    let mut run = Run { source, query, onward, rate, stop: &stop, acts: Vec::new(), clock: clock::now };
     let bar = progress(replay::extent(source, query).await?.0, "objects verified");
     let ended = run.go(state.progress, |done| {
         bar.set_position(done.objects);
@@ -192,9 +246,17 @@ async fn send(
     query: &Query,
     reason: Reason,
 ) -> anyhow::Result<ExitCode> {
+    if args.resume.is_none() {
+        // Before it is recorded. When the files are made, nothing that came meanwhile is written over either.
+        is_new(args.state.as_deref())?;
+        is_new(match &state.to {
+            Destination::File(file) => Some(file.as_path()),
+            _ => None,
+        })?;
+    }
     let target = state.target(source).await?;
     let details = json!({
-        "filters": state.filters, "from": state.from, "to": state.to, "rate": args.rate, "resumes": state.acts,
+        "filters": state.filters, "from": state.from, "to": state.to, "rate": args.rate.unwrap_or(RATE), "resumes": state.acts,
     });
     let mut act = Act::begin(source, clock::now(), "replay", reason, Vec::new(), details).await?;
     // Bodies leave the one, and the other is changed: each has its record.
@@ -205,24 +267,23 @@ async fn send(
     state.acts.push(act.name().to_owned());
     let file = args.resume.clone().or_else(|| args.state.clone());
     let file = file.unwrap_or_else(|| State::file_of(act.name()));
-    state.write(&file)?;
-    complain!("Ctrl-C stops it; --resume {} goes on", file.display());
-    let acts: Vec<&mut Act> = std::iter::once(&mut act).chain(&mut other).collect();
-    let name = state.acts.last().cloned().unwrap_or_default();
-    let judge = || Validator::of(source, name.clone(), Mode::Verify);
-    let sending = Sending { args, source, query, file: &file, acts };
-    let ended = match &state.to {
-        Destination::Itself | Destination::Platform(_) => {
-            let validator = Validator::of(target.as_ref().unwrap_or(source), name.clone(), Mode::Take)?;
-            sending.to(&mut state, validator).await?
+    let ended = match Way::open(args, &state, source, target.as_ref(), act.name(), &file) {
+        Ok(way) => {
+            complain!("Ctrl-C stops it; --resume {} goes on", file.display());
+            let acts = std::iter::once(&mut act).chain(&mut other).collect();
+            let sending = Sending { args, source, query, file: &file, acts };
+            match way {
+                Way::Validator(validator) => sending.to(&mut state, validator).await,
+                Way::File(lines) => sending.to(&mut state, lines).await,
+                Way::Address(address) => sending.to(&mut state, *address).await,
+            }
         }
-        Destination::File(path) => {
-            let to = Some(Lines::open(path, args.resume.is_some().then_some(state.progress.noted))?);
-            sending.to(&mut state, Genuine { judge: judge()?, to }).await?
-        }
-        Destination::Url(url) => {
-            let to = Some(Address { url: url.clone(), act: name.clone(), sender: Sender::new()? });
-            sending.to(&mut state, Genuine { judge: judge()?, to }).await?
+        Err(problem) => {
+            let outcome = json!({ "counts": {}, "stopped": false, "error": format!("{problem:#}") });
+            for act in std::iter::once(&act).chain(&other) {
+                act.end(clock::now(), Vec::new(), outcome.clone()).await?;
+            }
+            return Err(problem);
         }
     };
     let problem = ended.error.as_ref().map(|problem| format!("{problem:#}"));
@@ -238,6 +299,55 @@ async fn send(
     tell(&ended, Some(&act), args.json)
 }
 
+/// That a file which is to be made is not there.
+fn is_new(file: Option<&Path>) -> anyhow::Result<()> {
+    // A link that leads nowhere is something, too.
+    if let Some(file) = file.filter(|file| file.symlink_metadata().is_ok()) {
+        bail!("{} is there already, and nothing is written over it", file.display());
+    }
+    Ok(())
+}
+
+/// Where they go, once it is open.
+enum Way {
+    Validator(Validator),
+    File(Genuine<Lines>),
+    Address(Box<Genuine<Address>>),
+}
+
+impl Way {
+    /// Opens it, and only then writes the state: what cannot be opened is not gone on with.
+    fn open(
+        args: &Args,
+        state: &State,
+        source: &Aws,
+        target: Option<&Aws>,
+        act: &str,
+        file: &Path,
+    ) -> anyhow::Result<Self> {
+        let judge = || Validator::of(source, act, Mode::Verify);
+        let way = match &state.to {
+            Destination::Itself | Destination::Platform(_) => {
+                Self::Validator(Validator::of(target.unwrap_or(source), act, Mode::Take)?)
+            }
+            Destination::File(path) => {
+                let lines = Lines::open(path, args.resume.is_some().then_some(state.progress.noted))?;
+                Self::File(Genuine { judge: judge()?, to: Some(lines) })
+            }
+            Destination::Url(url) => {
+                let address = Address { url: url.clone(), act: act.to_owned(), sender: Sender::new()? };
+                Self::Address(Box::new(Genuine { judge: judge()?, to: Some(address) }))
+            }
+        };
+        if args.resume.is_some() {
+            state.write(file)?
+        } else {
+            state.begin(file)?
+        }
+        Ok(way)
+    }
+}
+
 struct Sending<'a> {
     args: &'a Args,
     source: &'a Aws,
@@ -247,12 +357,17 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    async fn to<O: Onward>(self, state: &mut State, onward: O) -> anyhow::Result<Ended> {
+    async fn to<O: Onward>(self, state: &mut State, onward: O) -> Ended {
         let Self { args, source, query, file, acts } = self;
-        let stop = stopped_by_ctrl_c();
-        let mut run = Run { source, query, onward, rate: args.rate, stop: &stop, acts, clock: clock::now };
-        let bar = progress(replay::extent(source, query).await?.0, "objects sent");
+        let stop = stop_on_signals(STOPPING);
+        let rate = args.rate.unwrap_or(RATE);
+        let mut run = Run { source, query, onward, rate, stop: &stop, acts, clock: clock::now };
         let so_far = state.progress.clone();
+        let objects = match replay::extent(source, query).await {
+            Ok((objects, _)) => objects,
+            Err(problem) => return Ended { progress: so_far, stopped: false, error: Some(problem) },
+        };
+        let bar = progress(objects, "objects sent");
         let ended = run
             .go(so_far, |done| {
                 bar.set_position(done.objects);
@@ -261,22 +376,8 @@ impl Sending<'_> {
             })
             .await;
         bar.finish_and_clear();
-        Ok(ended)
+        ended
     }
-}
-
-/// Set by Ctrl-C, after which what is begun is brought to its end. A second one ends the process.
-fn stopped_by_ctrl_c() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if stopped.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        }
-    });
-    stop
 }
 
 /// An address of this machine.
@@ -344,7 +445,7 @@ fn tell(ended: &Ended, act: Option<&Act>, as_json: bool) -> anyhow::Result<ExitC
 }
 
 async fn shadow(source: &Aws, query: &Query, as_json: bool) -> anyhow::Result<ExitCode> {
-    let stop = stopped_by_ctrl_c();
+    let stop = stop_on_signals("stopping after these objects");
     let bar = progress(replay::extent(source, query).await?.0, "objects read");
     let shadow = replay::shadow(source, query, &stop, || bar.inc(1)).await?;
     bar.finish_and_clear();
@@ -389,9 +490,23 @@ fn tell_shadow(shadow: &Shadow) {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_operate::replay::{NO_WEBHOOK, Progress};
+    use clap::Parser;
+    use tollgate_operate::{
+        aws::Place,
+        replay::{NO_WEBHOOK, Progress},
+    };
 
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Replay {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(given: &[&str]) -> Args {
+        Replay::try_parse_from([&["replay"], given].concat()).unwrap().args
+    }
 
     #[test]
     fn what_is_said_of_a_refusal_begins_as_it_is_counted() {
@@ -402,5 +517,80 @@ mod tests {
         progress.counts.insert("b".to_owned(), of(&format!("{REFUSED}too_old")));
         progress.counts.insert("-".to_owned(), of(NO_WEBHOOK));
         assert_eq!(progress.failed(), 2);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_sends_bodies_nowhere_else_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.json");
+        let resume = args(&["--resume", file.to_str().unwrap()]);
+        for (url, is_own) in [("http://127.0.0.1:8080/hook", true), ("https://example.com/hook", false)] {
+            let to = Destination::Url(url.to_owned());
+            State::new(Named::default(), to, Filters::default()).begin(&file).unwrap();
+            let state = resume.state();
+            assert_eq!(state.is_ok(), is_own, "{url}");
+            assert!(state.is_ok() || format!("{:#}", state.unwrap_err()).contains("not on this machine"));
+            fs::remove_file(&file).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_whole_paths() {
+        let to = args(&["--from", "1h", "--into-file", "a.jsonl", "--platform", "p.json"]).state().unwrap();
+        let own = std::env::current_dir().unwrap();
+        assert_eq!(to.to, Destination::File(own.join("a.jsonl")));
+        assert_eq!(to.from.platform, Some(own.join("p.json")));
+        let to = args(&["--from", "1h", "--into-platform", "q.json"]).state().unwrap();
+        let Destination::Platform(into) = to.to else { panic!("{:?}", to.to) };
+        assert_eq!(into.platform, Some(own.join("q.json")));
+    }
+
+    #[tokio::test]
+    async fn a_run_goes_on_with_its_own_environment_or_not_at_all() {
+        let text = |text: &str| Some(text.to_owned());
+        let own = Place {
+            suffix: text("prod"),
+            region: text("eu-west-1"),
+            endpoint_url: text("http://127.0.0.1:4566"),
+            ..Place::default()
+        };
+        let own = own.connect().await.unwrap();
+        for (given, is_of) in [
+            (&[][..], true),
+            (&["--suffix", "prod", "--region", "eu-west-1"], true),
+            (&["--suffix", "dev"], false),
+            (&["--region", "us-east-1"], false),
+            (&["--endpoint-url", "http://127.0.0.1:4567"], false),
+        ] {
+            let resume = args(&[&["--resume", "state.json"], given].concat());
+            assert_eq!(resume.is_of(&own).is_ok(), is_of, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        assert!(is_new(None).is_ok() && is_new(Some(&there)).is_ok());
+        fs::write(&there, "").unwrap();
+        assert!(is_new(Some(&there)).is_err());
+    }
+
+    /// Otherwise the run could be gone on with, into a file of somebody else.
+    #[tokio::test]
+    async fn what_cannot_be_opened_leaves_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, there) = (folder.path().join("state.json"), folder.path().join("there"));
+        fs::write(&there, "of somebody else").unwrap();
+        let place = Place { endpoint_url: Some("http://127.0.0.1:4566".to_owned()), ..Place::default() };
+        let aws = place.connect().await.unwrap();
+        let args = args(&["--from", "1h"]);
+        let of =
+            |to: &Path| State::new(Named::default(), Destination::File(to.to_owned()), Filters::default());
+        assert!(Way::open(&args, &of(&there), &aws, None, "act", &state).is_err());
+        assert!(!state.exists());
+        assert_eq!(fs::read_to_string(&there).unwrap(), "of somebody else");
+        assert!(Way::open(&args, &of(&folder.path().join("new")), &aws, None, "act", &state).is_ok());
+        assert!(state.exists());
     }
 }

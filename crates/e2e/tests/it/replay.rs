@@ -192,6 +192,10 @@ async fn to_a_file_and_an_address_go_those_that_are_genuine_and_to_itself_nothin
     assert_eq!(line["webhook_id"], sent.webhook_id.as_str());
     let output = tollgate(&[&which[..], &["--into-file", file, "--state", state]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "no file is written over: {}", said(&output));
+    assert!(!std::path::Path::new(state).exists(), "nor can it be gone on with");
+    let output = tollgate(&[&which[..], &["--state", file]].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "nor by the state: {}", said(&output));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), lines);
 
     // Nobody listens at first: it can be gone on with.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tollgate_aws::lambda::Function;
 use tollgate_pipeline::replay::{Answer, Mode};
 
@@ -88,17 +88,29 @@ impl Onward for Validator {
 pub struct Lines(Mutex<File>);
 
 impl Lines {
-    /// A new one; of a run that is resumed its file, of which so many bytes are good.
+    /// A new one; of a run that is resumed its file, of which so many bytes are good. Behind them is what was written and not noted.
     ///
     /// # Errors
     ///
-    /// When there is such a file already, or it cannot be written.
+    /// When there is such a file already, or what is there is not that of the run that is resumed, or it cannot be written.
     pub fn open(path: &Path, resumed: Option<u64>) -> anyhow::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).mode(0o600).create(true).create_new(resumed.is_none());
         let about = || format!("writing {}", path.display());
+        let mut options = OpenOptions::new();
+        // A run that has noted nothing may have ended before it made the file.
+        options.write(true).mode(0o600).create(resumed == Some(0)).create_new(resumed.is_none());
         let mut file = options.open(path).with_context(about)?;
-        file.set_len(resumed.unwrap_or(0)).with_context(about)?;
+        let (length, good) = (file.metadata().with_context(about)?.len(), resumed.unwrap_or(0));
+        ensure!(
+            length >= good,
+            "{} has {length} bytes, and the run had written {good}: it is another file",
+            path.display()
+        );
+        ensure!(
+            good > 0 || length == 0,
+            "{} has {length} bytes, and of none it is known that the run wrote them: move it away, and go on",
+            path.display()
+        );
+        file.set_len(good).with_context(about)?;
         file.seek(SeekFrom::End(0)).with_context(about)?;
         Ok(Self(Mutex::new(file)))
     }
@@ -141,5 +153,40 @@ impl<O: Onward> Onward for Genuine<O> {
             Some(to) => to.noted().await,
             None => Ok(0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_the_runs_own_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let open = |name: &str, resumed: Option<u64>| Lines::open(&file(name), resumed);
+        open("new", None).unwrap();
+        fs::write(file("there"), "of somebody else\n").unwrap();
+        for (name, resumed, why) in [
+            ("there", None, "exists"),
+            // As where a run had refused it, and was resumed.
+            ("there", Some(0), "move it away"),
+            ("there", Some(100), "another file"),
+            // From another folder, say: it would begin with bytes that nobody wrote.
+            ("missing", Some(100), "No such file"),
+        ] {
+            let refused = format!("{:#}", open(name, resumed).unwrap_err());
+            assert!(refused.contains(why), "{name} {resumed:?}: {refused}");
+        }
+        assert_eq!(fs::read_to_string(file("there")).unwrap(), "of somebody else\n");
+        assert!(!file("missing").exists());
+
+        open("not-made-yet", Some(0)).unwrap();
+        fs::write(file("own"), "one\ntw").unwrap();
+        let lines = open("own", Some(4)).unwrap();
+        lines.0.lock().unwrap().write_all(b"two\n").unwrap();
+        assert_eq!(fs::read_to_string(file("own")).unwrap(), "one\ntwo\n", "what was not noted is gone");
     }
 }

@@ -30,8 +30,10 @@ use crate::{
 
 /// Webhooks a second, at most.
 pub const FASTEST: u32 = 1_000;
-/// Webhooks that are sent before it is noted how far it has come.
+/// Webhooks that are sent before it is noted how far it has come, at most.
 const TOGETHER: usize = 200;
+/// How long their sending takes at the run's rate, at most, in seconds: whoever stops it waits for so long.
+const TOGETHER_SECONDS: u32 = 10;
 /// Webhooks that are sent at once; those of one payment one after the other.
 const LANES: u64 = 8;
 /// Webhooks that are known to be sent: of one that has several rows, or that is archived twice, one is enough.
@@ -171,6 +173,7 @@ impl<O: Onward> Run<'_, O> {
         // What took longer is not made up for.
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pace = Mutex::new(pace);
+        let together = together(self.rate);
         let mut known = Known::new(KNOWN);
         for day in walk.days() {
             let objects = walk.objects(&day).await?;
@@ -184,7 +187,7 @@ impl<O: Onward> Run<'_, O> {
                     if self.stop.load(Ordering::Relaxed) {
                         return Ok(());
                     }
-                    let part = rows.get(at..rows.len().min(at + TOGETHER)).unwrap_or_default();
+                    let part = rows.get(at..rows.len().min(at + together)).unwrap_or_default();
                     at += part.len();
                     let about = || keys.first().cloned().unwrap_or_default();
                     self.part(part, &mut known, &pace, progress).await.with_context(about)?;
@@ -251,6 +254,12 @@ impl<O: Onward> Run<'_, O> {
     }
 }
 
+/// How many are sent before it is noted.
+fn together(rate: u32) -> usize {
+    let most = rate.clamp(1, FASTEST).saturating_mul(TOGETHER_SECONDS);
+    usize::try_from(most).unwrap_or(TOGETHER).min(TOGETHER)
+}
+
 /// Those of one payment are in one lane, as far as the archive says of which they are.
 fn lane(row: &ArchivedRow) -> u64 {
     #[derive(Deserialize)]
@@ -268,6 +277,13 @@ fn lane(row: &ArchivedRow) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_stops_a_run_waits_for_ten_seconds() {
+        for (rate, count) in [(1, 10), (5, 50), (50, 200), (1_000, 200), (0, 10)] {
+            assert_eq!(together(rate), count, "{rate} a second");
+        }
+    }
 
     #[test]
     fn a_second_is_begun_again_where_its_objects_are_others() {

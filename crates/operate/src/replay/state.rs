@@ -160,14 +160,27 @@ impl State {
         named.connect().await.map(Some)
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes it into a new file.
+    ///
+    /// # Errors
+    ///
+    /// When there is such a file already, or it cannot be written.
+    pub fn begin(&self, file: &Path) -> anyhow::Result<()> {
+        fs::File::create_new(file).with_context(|| format!("making {}", file.display()))?;
+        self.write(file)
+    }
+
+    /// Writes it, whole or not at all, in the place of what was written before.
     ///
     /// # Errors
     ///
     /// When the file cannot be written.
     pub fn write(&self, file: &Path) -> anyhow::Result<()> {
         let about = || format!("writing {}", file.display());
-        let part = file.with_extension("part");
+        // Behind the whole name: two files that differ in their ending are two.
+        let mut part = file.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
         fs::write(&part, serde_json::to_vec(self)?).with_context(about)?;
         fs::rename(&part, file).with_context(about)
     }
@@ -176,6 +189,22 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::{super::At, *};
+
+    #[test]
+    fn a_run_that_begins_writes_over_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes.json");
+        let state = State::new(Named::default(), Destination::Itself, Filters::default());
+        state.begin(&file).unwrap();
+        state.write(&file).unwrap();
+        assert_eq!(State::read(&file).unwrap().to, Destination::Itself);
+        for there in ["notes.json", "other.json"] {
+            let there = folder.path().join(there);
+            fs::write(&there, "of somebody else").unwrap();
+            assert!(format!("{:#}", state.begin(&there).unwrap_err()).contains("exists"));
+            assert_eq!(fs::read_to_string(&there).unwrap(), "of somebody else");
+        }
+    }
 
     #[test]
     fn a_file_of_another_version_is_not_gone_on_with() {
