@@ -1,8 +1,8 @@
 //! A body as people may see it: without card numbers, card verification data and e-mail addresses, as far as
-//! `tollgate_core::sensitive` finds them (docs/SEMANTICS.md §9.3). What is encoded (base64, a JSON text in a text) it does not
-//! find, so a body that is masked is still a customer's.
+//! `tollgate_core::sensitive` finds them (docs/SEMANTICS.md §9.3), and verification data by its name in any text. What is encoded (base64,
+//! `%34`) it does not find, so a body that is masked is still a customer's.
 
-use std::{borrow::Cow, fmt::Write};
+use std::{borrow::Cow, fmt::Write, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -15,6 +15,8 @@ use tollgate_core::sensitive::{mask, names_verification_data};
 const REMOVED: &str = "[removed]";
 /// Deeper values are left out.
 const DEEPEST: usize = 64;
+/// What a text of XML may begin with.
+const CDATA: &str = "<![CDATA[";
 
 /// The body, masked: JSON with an entry on each line, the fields of a form, or any other text. Bytes that are no text are left
 /// out.
@@ -34,7 +36,82 @@ pub fn masked(body: &[u8]) -> String {
 fn plain(text: &str) -> String {
     let mut text = Cow::Borrowed(text);
     mask(&mut text);
-    text.into_owned()
+    without_verification_data(&text)
+}
+
+/// The text without what stands behind a name of card verification data: in XML, in a JSON text within a text, in what is signed of a
+/// body, or in a body that is cut off. Of these no reader says what is a key, so it rather takes too much than too little.
+fn without_verification_data(text: &str) -> String {
+    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let find = |from: usize, is: fn(char) -> bool| {
+        part(from, text.len()).find(is).map_or(text.len(), |distance| from + distance)
+    };
+    let mut out = String::with_capacity(text.len());
+    let (mut shown, mut before) = (0, 0..0);
+    let mut begin = find(0, is_of_word);
+    while begin < text.len() {
+        let end = find(begin, |c| !is_of_word(c));
+        // A name may be of two words: `security-code`.
+        let is_beside = !before.is_empty() && part(before.end, begin).chars().count() == 1;
+        let is_name = names_verification_data(part(begin, end))
+            || is_beside && names_verification_data(part(before.start, end));
+        before = begin..end;
+        let mut next = end;
+        if is_name && let Some(value) = value_behind(text, begin, end) {
+            out.push_str(part(shown, value.start));
+            out.push_str(REMOVED);
+            (shown, next) = (value.end, value.end);
+        }
+        begin = find(next, is_of_word);
+    }
+    out.push_str(part(shown, text.len()));
+    out
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Where the value of a name is that stands from `begin` to `end`; `None` where nothing there is one.
+fn value_behind(text: &str, begin: usize, end: usize) -> Option<Range<usize>> {
+    let rest = |from: usize| text.get(from..).unwrap_or_default();
+    let skip = |from: usize, is: fn(char) -> bool| {
+        let rest = rest(from);
+        from + rest.find(|c| !is(c)).unwrap_or(rest.len())
+    };
+    let is_quote: fn(char) -> bool = |c| matches!(c, '"' | '\'' | '\\');
+    // Of an element of XML its attributes stand between, and of a field its end: `card[cvc]`, `"cvc"`.
+    let named = match is_element(text.get(..begin).unwrap_or_default()) {
+        true => end + rest(end).find('>')?,
+        false => skip(end, |c| matches!(c, '"' | '\'' | '\\' | ']')),
+    };
+    let sign = skip(named, char::is_whitespace);
+    let mut at = skip(sign, |c| matches!(c, ':' | '=' | '>'));
+    let is_assigned = at > sign;
+    at = skip(at, char::is_whitespace);
+    if rest(at).starts_with(CDATA) {
+        at += CDATA.len();
+    }
+    let from = skip(at, is_quote);
+    let is_quoted = from > at;
+    let value = rest(from);
+    let ends = |c: char| match c {
+        '"' | '\'' | '\\' | '<' => true,
+        '&' | ',' | ';' | '}' | ']' | '|' => !is_quoted,
+        c => !is_quoted && c.is_whitespace(),
+    };
+    // Of what has parts of its own nobody knows where it ends.
+    let length = if value.starts_with(['{', '[']) { None } else { value.find(ends) };
+    let length = length.unwrap_or(value.len());
+    // In prose nothing says that the next word is the value, but that it is a number.
+    let is_value = length > 0 && (is_assigned || value.starts_with(|c: char| c.is_ascii_digit()));
+    is_value.then(|| from..from + length)
+}
+
+/// Whether a name of an element of XML begins behind this text: `<`, and perhaps a prefix.
+fn is_element(before: &str) -> bool {
+    let name = before.trim_end_matches(|c| is_of_word(c) || matches!(c, ':' | '-' | '.'));
+    name.ends_with('<')
 }
 
 /// Entries in their order, which a map would lose.
@@ -172,6 +249,38 @@ mod tests {
             assert_eq!(masked(body.as_bytes()), shown);
         }
         assert_eq!(masked(&[0xff, 0xfe]), "[2 bytes that are no text]");
+    }
+
+    #[test]
+    fn verification_data_is_removed_in_texts_that_no_reader_knows() {
+        let within = r#"{"body":"{\"card\":{\"cvv\":\"123\",\"exp\":\"12/30\"}}"}"#;
+        let as_json =
+            "{\n  \"body\": \"{\\\"card\\\":{\\\"cvv\\\":\\\"[removed]\\\",\\\"exp\\\":\\\"12/30\\\"}}\"\n}";
+        let lines = format!("{0}\n{0}", within.replace("123", "[removed]"));
+        for (text, shown) in [
+            // What Stripe signs; cut off, too.
+            (r#"1767323045.{"cvv":"123","a":1}"#.to_owned(), r#"1767323045.{"cvv":"[removed]","a":1}"#),
+            (
+                r#"1767323045.{"card":{"security_code": 123, "a":1"#.to_owned(),
+                r#"1767323045.{"card":{"security_code": [removed], "a":1"#,
+            ),
+            // Rows for the archive, a line each: their bodies are JSON texts within JSON.
+            (format!("{within}\n{within}"), lines.as_str()),
+            (within.to_owned(), as_json),
+            ("<card><cvv>123</cvv><a>1</a></card>".to_owned(), "<card><cvv>[removed]</cvv><a>1</a></card>"),
+            (r#"<n:cvv kind="x">123</n:cvv>"#.to_owned(), r#"<n:cvv kind="x">[removed]</n:cvv>"#),
+            ("<cvv><![CDATA[123]]></cvv>".to_owned(), "<cvv><![CDATA[[removed]]]></cvv>"),
+            (r#"<card cvv="123" a="1"/>"#.to_owned(), r#"<card cvv="[removed]" a="1"/>"#),
+            ("card[cvc]=123&a=1 2".to_owned(), "card[cvc]=[removed]&a=1 2"),
+            ("Security code: 123, a: 1".to_owned(), "Security code: [removed], a: 1"),
+            ("CVV 123 A 1".to_owned(), "CVV [removed] A 1"),
+            ("name=\"cvv\"\r\n\r\n123\r\n--x".to_owned(), "name=\"cvv\"\r\n\r\n[removed]\r\n--x"),
+            (r#"x {"cvv":{"value":"123"}}"#.to_owned(), r#"x {"cvv":[removed]"#),
+            ("cvv was good, pin".to_owned(), "cvv was good, pin"),
+            ("{\"cvv".to_owned(), "{\"cvv"),
+        ] {
+            assert_eq!(masked(text.as_bytes()), shown, "{text}");
+        }
     }
 
     #[test]

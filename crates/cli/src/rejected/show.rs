@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let text = |text: &str| if is_revealed { text.to_owned() } else { masked(text.as_bytes()) };
     let shown = if is_revealed { String::from_utf8_lossy(&body).into_owned() } else { masked(&body) };
-    let explained = in_texts(explained, &text);
+    let explained = if is_revealed { explained } else { in_texts(without_content(explained), &text) };
     let headers: Vec<(&str, String)> =
         kept.request.headers.iter().map(|(name, value)| (name, text(value))).collect();
     if args.json {
@@ -111,6 +111,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What should have been signed has the body within a text of the scheme's own, or a part of it: no key says what in it is card
+/// verification data, and the body that is masked stands below.
+fn without_content(mut explained: Value) -> Value {
+    if let Some(content) = explained.get_mut("signed_content") {
+        *content = "[--reveal shows it]".into();
+    }
+    explained
+}
+
 /// The same with each of its texts as `text` shows it.
 fn in_texts(value: Value, text: &impl Fn(&str) -> String) -> Value {
     match value {
@@ -118,5 +127,23 @@ fn in_texts(value: Value, text: &impl Fn(&str) -> String) -> Value {
         Value::Array(all) => all.into_iter().map(|one| in_texts(one, text)).collect(),
         Value::Object(all) => all.into_iter().map(|(name, one)| (name, in_texts(one, text))).collect(),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_signed_of_a_body_is_shown_where_it_is_revealed_alone() {
+        let explained =
+            json!({ "valid": false, "signed_content": "1767323045.{\"cvv\":\"123\"}", "reason": "altered" });
+        let shown = without_content(explained).to_string();
+        assert!(!shown.contains("123") && shown.contains("[--reveal shows it]"), "{shown}");
+        assert!(shown.contains("altered"), "{shown}");
+        assert_eq!(
+            without_content(json!({ "not_explained": "no key" })),
+            json!({ "not_explained": "no key" })
+        );
     }
 }

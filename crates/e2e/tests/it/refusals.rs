@@ -108,6 +108,7 @@ async fn what_was_refused_for_a_wrong_key_is_taken_in_once_it_is_mended() {
         (&json!(false), &json!("signature_mismatch"))
     );
     assert!(shown["now"]["likely_cause"].is_string(), "{shown}");
+    assert_eq!(shown["now"]["signed_content"], "[--reveal shows it]", "{shown}");
     let revealed = says(0, &["rejected", "show", &kept[0], "--reveal", "--reason", "a test", "--json"], "");
     assert!(revealed.contains(CARD));
     let audit = says(0, &["audit", "--action", "rejected show", "--id", &kept[0], "--json"], "");
