@@ -14,7 +14,7 @@ use tollgate_operate::{
 
 use crate::{
     clock,
-    dlq::{brief, days_left, stop_on_signals},
+    dlq::{brief, days_left, more, stop_on_signals},
     table::Table,
     target::{Target, webhook_id},
 };
@@ -158,7 +158,7 @@ async fn list(args: List) -> anyhow::Result<ExitCode> {
 
 fn say_what_was_not_looked_at(found: &Found, most: u64) {
     for queue in &found.cut {
-        complain!("{queue} has more: of its dead letters {most} were looked at (--most)");
+        complain!("{}", more(queue, most));
     }
 }
 

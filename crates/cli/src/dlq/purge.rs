@@ -1,17 +1,17 @@
 //! `tollgate dlq purge`.
 
-use std::{process::ExitCode, sync::atomic::AtomicBool};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use tollgate_operate::{
     audit::{Act, Reason},
     dlq::{
         MOST,
-        purge::{Plan, Purged, purge},
+        purge::{Plan, Purged, choose, purge},
     },
 };
 
-use super::which::{STOPPING, Which, stop_on_signals};
+use super::which::{STOPPING, Which, more, stop_on_signals};
 use crate::{clock, progress::progress, table::Table, target::Target};
 
 #[derive(Debug, clap::Args)]
@@ -46,30 +46,34 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     let plan = Plan { filter, most: args.most };
-    let not_stopped = AtomicBool::new(false);
-    let found = purge(&aws, clock::now, &plan, None, &not_stopped, |_| {}).await;
-    let Some(reason) = args.reason.filter(|_| args.yes && found.error.is_none()) else {
-        return told(&found, None, args.json);
+    let chosen = choose(&aws, &plan).await?;
+    for queue in &chosen.cut {
+        complain!("{}", more(queue, args.most));
+    }
+    let count = chosen.letters.len() as u64;
+    let Some(reason) = args.reason.filter(|_| args.yes) else {
+        return told(&chosen.into(), None, args.json);
     };
-    if args.expect != Some(found.count) {
-        complain!("tollgate: {} would be deleted, and not what --expect says: nothing was", found.count);
+    if args.expect != Some(count) {
+        complain!("tollgate: {count} would be deleted, and not what --expect says: nothing was");
         return Ok(ExitCode::FAILURE);
     }
     let stop = stop_on_signals(STOPPING);
     let details = serde_json::to_value(&plan)?;
     let mut act =
         Act::begin(&aws, clock::now(), "dlq purge", reason, plan.filter.ids.clone(), details).await?;
-    let bar = progress(found.count, "deleted");
-    let purged = purge(&aws, clock::now, &plan, Some(&mut act), &stop, |_| bar.inc(1)).await;
+    let bar = progress(count, "deleted");
+    let purged = purge(&aws, clock::now, &plan, chosen, &mut act, &stop, |_| bar.inc(1)).await;
     bar.finish_and_clear();
     act.end(clock::now(), Vec::new(), serde_json::to_value(&purged)?).await?;
-    told(&purged, Some(&act), args.json)
+    told(&purged, Some((&act, count)), args.json)
 }
 
-fn told(purged: &Purged, act: Option<&Act>, as_json: bool) -> anyhow::Result<ExitCode> {
+/// What came of it. Of an act also how many were to go.
+fn told(purged: &Purged, act: Option<(&Act, u64)>, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         let mut object = serde_json::to_value(purged)?;
-        let act = act.map(|act| act.name().into()).unwrap_or_default();
+        let act = act.map(|(act, _)| act.name().into()).unwrap_or_default();
         object.as_object_mut().context("no object")?.insert("act".to_owned(), act);
         say!("{object}");
     } else {
@@ -87,19 +91,45 @@ fn told(purged: &Purged, act: Option<&Act>, as_json: bool) -> anyhow::Result<Exi
             say!("{table}");
         }
         match act {
-            Some(act) => say!("{} deleted; recorded as {}", purged.count, act.name()),
+            Some((act, _)) => say!("{} deleted; recorded as {}", purged.count, act.name()),
             None => {
                 say!("{} would be deleted. Say --yes --reason TEXT --expect {}", purged.count, purged.count)
             }
         }
-        if purged.stopped {
-            say!("stopped: say it again, and it goes on");
+        if let Some(how) = act.and_then(|(_, count)| goes_on(purged, count)) {
+            say!("{how}");
         }
     }
     if let Some(problem) = &purged.error {
         complain!("tollgate: {problem}");
         return Ok(ExitCode::from(2));
     }
-    let is_whole = purged.kept.is_empty() && !purged.stopped;
+    let is_whole = purged.kept.is_empty() && purged.missed == 0 && !purged.stopped;
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How it goes on where not all of `count` went.
+fn goes_on(purged: &Purged, count: u64) -> Option<String> {
+    let left = count.saturating_sub(purged.count);
+    match purged.stopped {
+        true => Some(format!("stopped: say it again with --expect {left}, and it goes on")),
+        false if purged.missed > 0 => Some(format!(
+            "{} were not met again: somebody else looks at them, or took them. See what is left in two minutes, without --yes",
+            purged.missed
+        )),
+        false => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stopped_goes_on_with_the_number_that_is_said() {
+        let of = |count, missed, stopped| Purged { count, missed, stopped, ..Purged::default() };
+        assert_eq!(goes_on(&of(12, 0, false), 12), None);
+        assert!(goes_on(&of(5, 0, true), 12).unwrap().contains("--expect 7,"));
+        assert!(goes_on(&of(11, 1, false), 12).unwrap().starts_with("1 were not met again"));
+    }
 }

@@ -46,6 +46,13 @@ impl Which {
 /// What is said when a redrive or a purge is stopped.
 pub(super) const STOPPING: &str = "stopping; what was not sent stays where it is";
 
+/// What is said of a queue in which there is more than was looked at.
+pub(crate) fn more(queue: &str, most: u64) -> String {
+    format!(
+        "{queue} has more: of its dead letters {most} were looked at (--most), of a payment's the first ten"
+    )
+}
+
 /// So many whole days from one moment to another; none where it is past.
 pub(crate) fn days_left(now: Timestamp, at: Timestamp) -> i64 {
     (at.as_second() - now.as_second()).max(0) / (24 * 60 * 60)

@@ -16,7 +16,7 @@ use crate::{
     dlq::{
         Filter,
         forecast::Clock,
-        purge::{self, Purged, purge},
+        purge::{self, Purged, choose, purge},
     },
     tables::Tables,
 };
@@ -173,10 +173,11 @@ pub async fn decide(
     }
     ids.dedup();
     let details = json!({ "decision": decision, "conflicts": chosen });
-    let mut act = Act::begin(aws, clock(), decision.command(), reason, ids, details).await?;
     let messages = chosen.iter().map(|one| one.message_id.clone()).collect();
     let plan = purge::Plan { filter: Filter { ids: messages, ..filter() }, most };
-    let purged = purge(aws, clock, &plan, Some(&mut act), stop, |_| {}).await;
+    let letters = choose(aws, &plan).await?;
+    let mut act = Act::begin(aws, clock(), decision.command(), reason, ids, details).await?;
+    let purged = purge(aws, clock, &plan, letters, &mut act, stop, |_| {}).await;
     act.end(clock(), Vec::new(), serde_json::to_value(&purged)?)
         .await
         .context("the messages were deleted")?;
