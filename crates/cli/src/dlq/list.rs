@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use tollgate_operate::dlq::{MOST, Waiting, waiting};
+use tollgate_operate::dlq::{MOST, Waiting, hidden, waiting};
 
-use super::which::{Which, brief, days_left};
+use super::which::{Which, brief, days_left, more, none, not_seen};
 use crate::{clock, table::Table, target::Target};
 
 #[derive(Debug, clap::Args)]
@@ -24,13 +24,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
     let filter = args.which.filter(&aws)?;
+    let hidden = hidden(&aws, &filter).await?;
     let Waiting { groups, cut } = waiting(&aws, &filter, args.most).await?;
     if args.json {
         for group in &groups {
             say!("{}", serde_json::to_string(group)?);
         }
     } else if groups.is_empty() {
-        say!("no dead letters");
+        say!("{}", none(&filter));
     } else {
         let mut table =
             Table::new(["queue", "reason", "endpoint", "release", "count", "first", "last", "days left"]);
@@ -50,7 +51,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         show!("{table}");
     }
     for queue in &cut {
-        complain!("{queue} has more: {} were looked at (--most)", args.most);
+        complain!("{}", more(queue, args.most));
+    }
+    if let Some(text) = not_seen(hidden) {
+        complain!("{text}");
     }
     Ok(ExitCode::SUCCESS)
 }

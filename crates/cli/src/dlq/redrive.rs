@@ -7,13 +7,13 @@ use tollgate_operate::{
     audit::{Act, Reason},
     aws::Aws,
     dlq::{
-        MOST, Opened,
+        Filter, MOST, Opened, hidden,
         outlook::{Outlook, foresee},
         redrive::{Difference, FASTEST, Plan, redrive, watch},
     },
 };
 
-use super::which::{STOPPING, Which, brief, days_left, stop_on_signals};
+use super::which::{STOPPING, Which, brief, days_left, none, not_seen, stop_on_signals};
 use crate::{clock, progress::progress, table::Table, target::Target};
 
 /// How long is waited for what comes back, in seconds, where nothing is said. What fails by itself comes back only after three
@@ -75,8 +75,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let aws = args.target.connect().await?;
     let filter = args.which.filter(&aws)?;
     let Some(reason) = args.how.reason.clone().filter(|_| args.how.yes) else {
+        let hidden = hidden(&aws, &filter).await?;
         let outlook = foresee(&aws, clock::now, &filter, args.how.limit.unwrap_or(MOST)).await?;
-        return foretell(&outlook, args.json);
+        let code = foretell(&outlook, &filter, args.json)?;
+        if let Some(text) = not_seen(hidden) {
+            complain!("{text}");
+        }
+        return Ok(code);
     };
     let plan = Plan { filter, rate: args.how.rate, most: args.how.limit, all: args.how.all };
     let stop = stop_on_signals(STOPPING);
@@ -104,13 +109,13 @@ async fn waiting(aws: &Aws, plan: &Plan) -> anyhow::Result<u64> {
     Ok(count)
 }
 
-fn foretell(outlook: &Outlook, as_json: bool) -> anyhow::Result<ExitCode> {
+fn foretell(outlook: &Outlook, filter: &Filter, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         for group in &outlook.groups {
             say!("{}", serde_json::to_string(group)?);
         }
     } else if outlook.groups.is_empty() {
-        say!("no dead letters");
+        say!("{}", none(filter));
     } else {
         let mut table =
             Table::new(["queue", "reason", "endpoint", "count", "what would happen", "first", "days left"]);
@@ -135,7 +140,9 @@ fn foretell(outlook: &Outlook, as_json: bool) -> anyhow::Result<ExitCode> {
         );
     }
     for queue in &outlook.cut {
-        complain!("{queue} has more than was looked at");
+        complain!(
+            "{queue} has more than was looked at: of a payment's messages the first ten are, and with --yes those behind them go, too"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -53,6 +53,18 @@ pub(crate) fn more(queue: &str, most: u64) -> String {
     )
 }
 
+/// What is said where there is none.
+pub(super) fn none(filter: &Filter) -> &'static str {
+    if filter.is_of_whole_queues() { "no dead letters" } else { "no dead letters that the filter wants" }
+}
+
+/// What is said of dead letters that others are looking at: none is seen by two.
+pub(super) fn not_seen(hidden: u64) -> Option<String> {
+    (hidden > 0).then(|| {
+        format!("some {hidden} are not seen, since somebody is looking at them: they are there again in two minutes at most")
+    })
+}
+
 /// So many whole days from one moment to another; none where it is past.
 pub(crate) fn days_left(now: Timestamp, at: Timestamp) -> i64 {
     (at.as_second() - now.as_second()).max(0) / (24 * 60 * 60)
@@ -87,6 +99,15 @@ mod tests {
     use std::{process::Command, time::Duration};
 
     use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_not_taken_for_nothing() {
+        let of_endpoint = Filter { endpoint: Some("acme".to_owned()), ..Filter::default() };
+        assert_eq!(none(&Filter::default()), "no dead letters");
+        assert!(none(&of_endpoint).contains("the filter"));
+        assert_eq!(not_seen(0), None);
+        assert!(not_seen(3).unwrap().contains("some 3 are not seen"));
+    }
 
     /// Without a handler it would end this test.
     #[tokio::test]

@@ -18,7 +18,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tollgate_core::Timestamp;
 
-use crate::{aws::Aws, dead_letters::DeadLetters};
+use crate::{
+    aws::Aws,
+    dead_letters::DeadLetters,
+    queues::{self, Depth},
+};
 
 pub use self::{
     letter::{Alike, Dead, Filter, Letter},
@@ -54,7 +58,7 @@ pub struct Group {
 pub struct Waiting {
     /// By what they have in common.
     pub groups: Vec<Group>,
-    /// Queues in which there is more than was looked at.
+    /// Queues in which there is more than was looked at, or than SQS hands out.
     pub cut: Vec<String>,
 }
 
@@ -92,6 +96,18 @@ pub async fn waiting(aws: &Aws, filter: &Filter, most: u64) -> anyhow::Result<Wa
     Ok(waiting)
 }
 
+/// How many dead letters of the filter's queues somebody else is looking at, approximately: until they are given back nobody sees them.
+///
+/// # Errors
+///
+/// When AWS does not answer.
+pub async fn hidden(aws: &Aws, filter: &Filter) -> anyhow::Result<u64> {
+    let sqs = Client::new(&aws.config);
+    let names = stream::iter(filter.sources()).map(|source| queues::depth(&sqs, source.name(aws), true));
+    let depths: Vec<Depth> = names.buffered(AT_ONCE).try_collect().await?;
+    Ok(depths.iter().map(|depth| depth.in_flight).sum())
+}
+
 /// Looks through one queue and gives everything back. `each` says whether to go on. Whether there was more.
 ///
 /// # Errors
@@ -109,7 +125,7 @@ pub async fn look(
         while count < most && nothing_new < NOTHING_NEW {
             let batch = letters.receive(most - count).await?;
             if batch.fresh.is_empty() && batch.again == 0 {
-                return Ok(false);
+                break;
             }
             nothing_new = if batch.fresh.is_empty() { nothing_new + 1 } else { 0 };
             for (id, message) in batch.fresh {
@@ -119,7 +135,7 @@ pub async fn look(
                 }
             }
         }
-        Ok(count >= most && opened.waiting > most)
+        Ok(opened.has_more(count, most))
     };
     let looked: anyhow::Result<bool> = looked.await;
     let given_back = letters.give_back().await;

@@ -42,7 +42,7 @@ pub struct Count {
 pub struct Outlook {
     /// By what they have in common.
     pub groups: Vec<Foretold>,
-    /// Queues in which there is more than was looked at.
+    /// Queues in which there is more than was looked at, or than SQS hands out.
     pub cut: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ async fn foresee_queue(
         loop {
             let batch = gather(&mut letters, &bounds, most - count, &mut nothing_new).await?;
             if batch.is_empty() {
-                return Ok(count >= most && opened.waiting > most);
+                return Ok(opened.has_more(count, most));
             }
             count += u64::try_from(batch.len())?;
             for sorted in sorting.sort(&opened, filter, &mut forecaster, batch, false).await? {

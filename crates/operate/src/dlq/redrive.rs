@@ -28,8 +28,9 @@ use crate::{audit::Act, aws::Aws, dead_letters::DeadLetters, queues};
 
 /// Messages a second, at most: as many as SQS's own move task allows.
 pub const FASTEST: u32 = 500;
-/// Messages that are looked at together, at most.
-const TOGETHER: usize = 500;
+/// Messages that are looked at together, at most: each takes two calls, and over a link on which they take a second all of them are done
+/// before they are shown to others again.
+const TOGETHER: usize = 100;
 /// How long the sending of those that are looked at together may take, in seconds: well under the two minutes for which they
 /// are hidden from others.
 const TOGETHER_SECONDS: u32 = 20;

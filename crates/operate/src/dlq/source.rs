@@ -99,6 +99,13 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Whether more wait than the `looked_at` that were looked at, of `most` at most: of a FIFO group SQS hands out the first ten alone, until
+    /// they are deleted or given back ("FIFO delivery logic in Amazon SQS", developer guide).
+    pub(super) fn has_more(&self, looked_at: u64, most: u64) -> bool {
+        let is_ordered = self.source == Source::Of(Queue::IntakeOrdered);
+        (is_ordered || looked_at >= most) && self.waiting > looked_at
+    }
+
     /// Asks for the queue.
     ///
     /// # Errors
@@ -118,5 +125,26 @@ impl Opened {
         let waiting = of(waiting).with_context(|| format!("queue {name} does not say how many wait"))?;
         let waiting = u64::try_from(waiting).unwrap_or(0);
         Ok(Self { source, name, url, retention_seconds, waiting })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqs_does_not_hand_out_is_not_taken_for_nothing() {
+        for (queue, waiting, looked_at, has_more) in [
+            (Queue::IntakeOrdered, 500, 10, true),
+            (Queue::IntakeOrdered, 10, 10, false),
+            (Queue::Intake, 500, 100, true),
+            (Queue::Intake, 100, 100, false),
+            // SQS counts approximately, and somebody else may have taken some.
+            (Queue::Intake, 11, 10, false),
+        ] {
+            let (name, url) = (String::new(), String::new());
+            let opened = Opened { source: Source::Of(queue), name, url, retention_seconds: 1, waiting };
+            assert_eq!(opened.has_more(looked_at, 100), has_more, "{queue:?} {waiting} {looked_at}");
+        }
     }
 }

@@ -78,7 +78,9 @@ pub(super) async fn look(aws: &Aws, depths: &[Depth], asked: &Asked) -> anyhow::
             Ok(true)
         });
         if is_cut.await? {
-            letters.notes.push(format!("of {name}, {MOST} dead letters were looked at; there are more"));
+            letters.notes.push(format!(
+                "of {name}, {MOST} dead letters were looked at, and of a payment's the first ten; there are more"
+            ));
         }
     }
     Ok(letters)
