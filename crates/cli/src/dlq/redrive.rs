@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tollgate_operate::{
     audit::{Act, Reason},
     aws::Aws,
@@ -24,6 +24,9 @@ const WATCH_SECONDS: u32 = 30;
 pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
+    /// Of all dead-letter queues: --yes wants that, or a queue or another filter
+    #[arg(long, conflicts_with = "queues")]
+    all_queues: bool,
     #[command(flatten)]
     how: How,
     /// JSON: an object for each group beforehand, one object with what was done afterwards
@@ -68,7 +71,8 @@ pub(crate) struct Former {
 
 pub(crate) async fn former(args: Former) -> anyhow::Result<ExitCode> {
     let Former { queue, how, target } = args;
-    run(Args { which: Which { queues: vec![queue], ..Which::default() }, how, json: false, target }).await
+    let which = Which { queues: vec![queue], ..Which::default() };
+    run(Args { which, all_queues: false, how, json: false, target }).await
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -83,6 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(code);
     };
+    is_meant(&filter, args.all_queues)?;
     let plan = Plan { filter, rate: args.how.rate, most: args.how.limit, all: args.how.all };
     let stop = stop_on_signals(STOPPING);
     let details = serde_json::to_value(&plan)?;
@@ -96,6 +101,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     act.end(clock::now(), Vec::new(), serde_json::to_value(&difference)?).await?;
     told(&difference, &act, args.json)
+}
+
+/// That nobody sends everything of every queue who has not said so.
+fn is_meant(filter: &Filter, all_queues: bool) -> anyhow::Result<()> {
+    ensure!(
+        all_queues || *filter != Filter::default(),
+        "which? name a queue (--queue), or another filter, or say --all-queues"
+    );
+    Ok(())
 }
 
 /// How many wait in the plan's queues, approximately.
@@ -183,4 +197,25 @@ fn told(difference: &Difference, act: &Act, as_json: bool) -> anyhow::Result<Exi
     let is_stopped = difference.stopped || difference.watch_stopped;
     let is_whole = difference.left() == 0 && difference.came_back == 0 && !is_stopped;
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_operate::dlq::Source;
+
+    use super::*;
+
+    #[test]
+    fn every_queue_is_sent_back_by_nobody_who_has_not_said_so() {
+        let of_queue = Filter { queues: vec![Source::EventBridge], ..Filter::default() };
+        let of_endpoint = Filter { endpoint: Some("acme".to_owned()), ..Filter::default() };
+        for (filter, all_queues, is_meant) in [
+            (Filter::default(), false, false),
+            (Filter::default(), true, true),
+            (of_queue, false, true),
+            (of_endpoint, false, true),
+        ] {
+            assert_eq!(super::is_meant(&filter, all_queues).is_ok(), is_meant, "{filter:?}");
+        }
+    }
 }

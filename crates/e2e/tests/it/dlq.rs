@@ -445,6 +445,7 @@ async fn what_is_not_archived_is_not_purged() {
 
     // A whole queue is never meant; what a consumer did not take is its own to give up.
     assert_eq!(dlq(&["purge", "--queue", "refunds-queue-dlq"]).status.code(), Some(2));
+    assert_eq!(dlq(&["redrive", "--yes", "--reason", WHY]).status.code(), Some(2), "nor is every queue");
     put(&platform, "RefundsDlqUrl", &mark, &[]).await;
     let which = ["purge", "--queue", "refunds-queue-dlq", "--since", "2026-01-01T00:00:00Z"];
     let output = dlq(&[&which[..], &yes, &["1"]].concat());
