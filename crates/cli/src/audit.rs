@@ -2,10 +2,13 @@
 
 use std::{ops::ControlFlow, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use jiff::Span;
 use tollgate_core::Timestamp;
-use tollgate_operate::audit::{self, Record, Step, Wanted};
+use tollgate_operate::{
+    audit::{self, Record, Step, Wanted},
+    times::moment,
+};
 
 use crate::{clock, table::Table, target::Target};
 
@@ -16,12 +19,12 @@ const TOGETHER: usize = 200;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// From this moment on (2026-01-31T00:00:00Z) [default: seven days ago]
+    /// From then on: 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90m, 36h, 7d [default: seven days before --to]
     #[arg(long, value_name = "TIME")]
-    from: Option<Timestamp>,
-    /// Before this moment [default: now]
+    from: Option<String>,
+    /// Before then; a day is included [default: now]
     #[arg(long, value_name = "TIME")]
-    to: Option<Timestamp>,
+    to: Option<String>,
     /// Only of this command (`dlq`, `dlq redrive`, `allow`, …)
     #[arg(long, value_name = "COMMAND")]
     action: Option<String>,
@@ -36,14 +39,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let to = args.to.unwrap_or_else(clock::now);
-    let from = match args.from {
-        Some(from) => from,
-        None => to.checked_sub(Span::new().hours(LOOK_BACK_HOURS)).context("--to is too early")?,
-    };
-    if from >= to {
-        bail!("--from is not before --to");
-    }
+    let (from, to) = span(args.from.as_deref(), args.to.as_deref(), clock::now())?;
     let aws = args.target.connect().await?;
     let wanted = Wanted { from, to, action: args.action, id: args.id };
     let (mut records, mut unread, mut count) = (Vec::new(), Vec::new(), 0_u64);
@@ -73,6 +69,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if unread.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// From when on and until when.
+fn span(from: Option<&str>, to: Option<&str>, now: Timestamp) -> anyhow::Result<(Timestamp, Timestamp)> {
+    let to = to.map_or(Ok(now), |text| moment(text, now, true)).context("--to")?;
+    let from = match from {
+        Some(text) => moment(text, now, false).context("--from")?,
+        None => to.checked_sub(Span::new().hours(LOOK_BACK_HOURS)).context("--to is too early")?,
+    };
+    ensure!(from < to, "--from is not before --to");
+    Ok((from, to))
+}
+
 fn show(records: &mut Vec<Record>, as_json: bool) -> anyhow::Result<()> {
     let mut table = Table::new(["at", "act", "step", "command", "ids", "who", "why"]);
     for record in records.iter() {
@@ -100,4 +107,26 @@ fn show(records: &mut Vec<Record>, as_json: bool) -> anyhow::Result<()> {
     }
     records.clear();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_every_command() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-01-31T12:00:00Z");
+        for (from, to, expected) in [
+            (None, None, Some(("2026-01-24T12:00:00Z", "2026-01-31T12:00:00Z"))),
+            (Some("7d"), None, Some(("2026-01-24T12:00:00Z", "2026-01-31T12:00:00Z"))),
+            (Some("2026-01-30"), Some("2026-01-30"), Some(("2026-01-30T00:00:00Z", "2026-01-31T00:00:00Z"))),
+            (None, Some("2026-01-30T00:00:00Z"), Some(("2026-01-23T00:00:00Z", "2026-01-30T00:00:00Z"))),
+            (Some("1h"), Some("2h"), None),
+            (Some("yesterday"), None, None),
+        ] {
+            let expected = expected.map(|(from, to)| (at(from), at(to)));
+            assert_eq!(span(from, to, now).ok(), expected, "{from:?} {to:?}");
+        }
+    }
 }

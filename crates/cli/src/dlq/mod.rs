@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub(crate) use redrive::{Former, former};
-pub(crate) use which::{brief, days_left, more, stop_on_signals};
+pub(crate) use which::{brief, days_left, more, span, stop_on_signals};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

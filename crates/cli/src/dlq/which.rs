@@ -5,12 +5,16 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tollgate_core::Timestamp;
 use tollgate_operate::{
     aws::Aws,
     dlq::{Filter, Source},
+    times::moment,
 };
+
+use crate::clock;
 
 /// Which dead letters.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -24,12 +28,12 @@ pub(crate) struct Which {
     /// Of this endpoint
     #[arg(long)]
     pub(super) endpoint: Option<String>,
-    /// Sent from this moment on (2026-01-31T00:00:00Z)
+    /// Sent from then on: 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90m, 36h, 7d
     #[arg(long, value_name = "TIME")]
-    pub(super) since: Option<Timestamp>,
-    /// Sent before this moment
+    pub(super) since: Option<String>,
+    /// Sent before then; a day is included
     #[arg(long, value_name = "TIME")]
-    pub(super) until: Option<Timestamp>,
+    pub(super) until: Option<String>,
     /// That have or name this id, of a message, a webhook, an event or a payment
     #[arg(long = "id", value_name = "ID")]
     pub(super) ids: Vec<String>,
@@ -39,8 +43,20 @@ impl Which {
     pub(super) fn filter(&self, aws: &Aws) -> anyhow::Result<Filter> {
         let queues = self.queues.iter().map(|name| Source::named(aws, name)).collect::<Result<_, _>>()?;
         let Self { queues: _, cause, endpoint, since, until, ids } = self.clone();
+        let (since, until) = span(since.as_deref(), until.as_deref(), clock::now())?;
         Ok(Filter { queues, reason: cause, endpoint, since, until, ids })
     }
+}
+
+/// From when on and until when, as people write it.
+pub(crate) fn span(
+    since: Option<&str>,
+    until: Option<&str>,
+    now: Timestamp,
+) -> anyhow::Result<(Option<Timestamp>, Option<Timestamp>)> {
+    let since = since.map(|text| moment(text, now, false)).transpose().context("--since")?;
+    let until = until.map(|text| moment(text, now, true)).transpose().context("--until")?;
+    Ok((since, until))
 }
 
 /// What is said when a redrive or a purge is stopped.
@@ -99,6 +115,20 @@ mod tests {
     use std::{process::Command, time::Duration};
 
     use super::*;
+
+    #[test]
+    fn times_are_written_as_in_every_command() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-01-31T12:00:00Z");
+        let of = |since, until| span(since, until, now).unwrap();
+        assert_eq!(of(None, None), (None, None));
+        assert_eq!(of(Some("36h"), None), (Some(at("2026-01-30T00:00:00Z")), None));
+        let days = (Some(at("2026-01-30T00:00:00Z")), Some(at("2026-01-31T00:00:00Z")));
+        assert_eq!(of(Some("2026-01-30"), Some("2026-01-30")), days, "a day is included");
+        assert_eq!(of(None, Some("2026-01-30T00:00:00Z")), (None, Some(at("2026-01-30T00:00:00Z"))));
+        let refused = span(Some("yesterday"), None, now).unwrap_err();
+        assert!(format!("{refused:#}").contains("--since: yesterday"), "{refused:#}");
+    }
 
     #[test]
     fn what_is_not_seen_is_not_taken_for_nothing() {

@@ -1,11 +1,13 @@
 //! What the commands share: which of those that are kept are meant, and with which keys they are verified.
 
 use anyhow::Context;
-use tollgate_core::{EndpointId, Timestamp};
+use tollgate_core::EndpointId;
 use tollgate_operate::{aws::Aws, rejected::Filter};
 use tollgate_providers::{Endpoint, KeyRing};
 
 use crate::{
+    clock,
+    dlq::span,
     endpoints::{self, KeyStore, Reference},
     signer::KeySource,
 };
@@ -19,12 +21,12 @@ pub(crate) struct Which {
     /// For this reason, as `rejected list` has it
     #[arg(long = "for", value_name = "CAUSE")]
     cause: Option<String>,
-    /// That arrived from this moment on (2026-01-31T00:00:00Z)
+    /// That arrived from then on: 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90m, 36h, 7d
     #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// That arrived before this moment
+    since: Option<String>,
+    /// That arrived before then; a day is included
     #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
+    until: Option<String>,
     /// This webhook
     #[arg(long = "id", value_name = "WEBHOOK_ID")]
     ids: Vec<String>,
@@ -34,8 +36,10 @@ impl Which {
     pub(super) fn filter(&self) -> anyhow::Result<Filter> {
         let Self { endpoint, cause, since, until, ids } = self.clone();
         let endpoint = endpoint.map(EndpointId::new).transpose().context("--endpoint")?;
+        let (since, until) = span(since.as_deref(), until.as_deref(), clock::now())?;
         Ok(Filter { endpoint, reason: cause, since, until, ids })
     }
+
 }
 
 /// An endpoint as it is now, with its keys or the one that was handed in.
