@@ -3,7 +3,8 @@
 //! What is done with one is done by the validator, which has the keys and makes the claims. Who asks it needs neither.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
+    ops::ControlFlow,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -19,7 +20,7 @@ use tollgate_pipeline::{
 
 use crate::{audit::Act, aws::Aws};
 
-/// The most names that are remembered where single ones are looked at: the newest ones of that many.
+/// The most names that are remembered where single ones are looked at: the first ones of an endpoint, and those of one page.
 pub const MOST: usize = 10_000;
 /// Webhooks that the validator is asked about at once.
 const AT_ONCE: usize = 4;
@@ -103,9 +104,24 @@ impl Store {
         now: Timestamp,
         mut each: impl FnMut(Name),
     ) -> anyhow::Result<()> {
+        self.each_behind(filter, now, None, |name| {
+            each(name);
+            ControlFlow::Continue(())
+        })
+        .await
+    }
+
+    /// The same, of those whose names are behind this key. `each` says whether to go on.
+    async fn each_behind(
+        &self,
+        filter: &Filter,
+        now: Timestamp,
+        key: Option<String>,
+        mut each: impl FnMut(Name) -> ControlFlow<()>,
+    ) -> anyhow::Result<()> {
         let prefix =
             filter.endpoint.map_or_else(|| PREFIX.to_owned(), |endpoint| format!("{PREFIX}{endpoint}/"));
-        let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).set_start_after(key);
         let mut pages = list.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_sdk_s3::Error::from).context("listing what is kept")?;
@@ -113,12 +129,38 @@ impl Store {
                 let name = object.key().and_then(Name::parse);
                 if let Some(name) =
                     name.filter(|name| filter.is(name) && kept_until(name.webhook_id.arrived_at()) > now)
+                    && each(name).is_break()
                 {
-                    each(name);
+                    return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// A page of those that are wanted, `most` at most, behind the last one of another page; and whether there are more behind it.
+    ///
+    /// # Errors
+    ///
+    /// When AWS does not answer.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        now: Timestamp,
+        behind: Option<&Name>,
+        most: usize,
+    ) -> anyhow::Result<(Vec<Name>, bool)> {
+        let (mut names, mut is_more) = (Vec::new(), false);
+        self.each_behind(filter, now, behind.map(Name::key), |name| {
+            is_more = names.len() >= most;
+            if is_more {
+                return ControlFlow::Break(());
+            }
+            names.push(name);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok((names, is_more))
     }
 
     /// What is kept, counted by endpoint and reason.
@@ -151,10 +193,7 @@ impl Store {
     ///
     /// When AWS does not answer.
     pub async fn names(&self, filter: &Filter, now: Timestamp) -> anyhow::Result<(Vec<Name>, bool)> {
-        let (mut names, mut is_cut) = (Vec::new(), false);
-        self.each(filter, now, |name| if names.len() < MOST { names.push(name) } else { is_cut = true })
-            .await?;
-        Ok((names, is_cut))
+        self.page(filter, now, None, MOST).await
     }
 
     /// The first of those that are wanted behind `after`, in the order of arrival whatever their endpoint, `most` at most; whether
@@ -163,7 +202,7 @@ impl Store {
     /// # Errors
     ///
     /// When AWS does not answer.
-    pub async fn page(
+    pub async fn arrived(
         &self,
         filter: &Filter,
         after: Option<WebhookId>,
@@ -275,6 +314,16 @@ pub struct Done {
 }
 
 impl Done {
+    /// Adds what taking in others came to, behind these.
+    pub fn add(&mut self, other: Self) {
+        for (summary, count) in other.counts {
+            *self.counts.entry(summary).or_default() += count;
+        }
+        self.left += other.left;
+        self.stopped |= other.stopped;
+        self.error = self.error.take().or(other.error);
+    }
+
     /// Whether each was taken in, or was known.
     pub fn is_whole(&self) -> bool {
         let is_in = |summary: &String| summary == TAKEN_IN || summary == KNOWN;
@@ -400,6 +449,11 @@ impl Validator {
     }
 }
 
+/// Those of a filter's ids that are not among what was found.
+pub fn not_kept<'a>(filter: &'a Filter, found: &HashSet<String>) -> Vec<&'a str> {
+    filter.ids.iter().map(String::as_str).filter(|id| !found.contains(*id)).collect()
+}
+
 /// The only one that is wanted.
 ///
 /// # Errors
@@ -415,7 +469,78 @@ pub async fn find(store: &Store, id: &str, now: Timestamp) -> anyhow::Result<(Na
 
 #[cfg(test)]
 mod tests {
+    use tollgate_testkit::loopback::{Request, Response, Server};
+
     use super::*;
+    use crate::aws::Place;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// What is refused for good stays kept, and stands before what came later: it must not hide it.
+    #[tokio::test]
+    async fn every_one_that_is_kept_is_on_a_page() {
+        let name = |endpoint: &str, number: u32| Name {
+            endpoint: EndpointId::new(endpoint).unwrap(),
+            webhook_id: WebhookId::new(at(1_767_323_000 + i64::from(number)), number.into()),
+            reason: "signature_mismatch".to_owned(),
+        };
+        let mut all: Vec<Name> = (0..5).map(|number| name("acme", number)).collect();
+        all.extend((0..4).map(|number| name("shop", number)));
+        let keys: Vec<String> = all.iter().map(Name::key).collect();
+        assert!(keys.is_sorted(), "as S3 lists them");
+        let server = Server::start(move |request: &Request| {
+            let field = |name: &str| request.field(name).unwrap_or_default();
+            let listed = keys.iter().filter(|key| key.starts_with(&field("prefix")));
+            let listed = listed.filter(|key| key.as_str() > field("start-after").as_str());
+            let contents: String =
+                listed.map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
+            let xml =
+                format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>");
+            Response { status: 200, headers: Vec::new(), body: xml.into_bytes() }
+        });
+        let place = Place { endpoint_url: Some(server.url()), ..Place::default() };
+        let aws = place.connect().await.unwrap();
+        let store = Store { s3: tollgate_aws::s3_client(&aws.config), bucket: "payloads".to_owned() };
+        let now = at(1_767_324_000);
+        for most in [1, 2, 3, 9, 10] {
+            let (mut found, mut is_more) = (Vec::new(), true);
+            while is_more {
+                let page;
+                (page, is_more) = store.page(&Filter::default(), now, found.last(), most).await.unwrap();
+                assert!(page.len() <= most && !page.is_empty(), "{most}");
+                found.extend(page);
+            }
+            assert_eq!(found, all, "{most} a page");
+        }
+        let filter = Filter { endpoint: Some(all[0].endpoint), ..Filter::default() };
+        let (page, is_more) = store.page(&filter, now, None, 5).await.unwrap();
+        assert_eq!((page.as_slice(), is_more), (&all[..5], false));
+        let long_after = at(now.as_second() + KEPT_SECONDS);
+        assert_eq!(store.page(&filter, long_after, None, 5).await.unwrap(), (Vec::new(), false));
+    }
+
+    #[test]
+    fn an_id_that_is_not_kept_is_told() {
+        let ids = ["wh_1", "wh_2"].map(str::to_owned);
+        let filter = Filter { ids: ids.to_vec(), ..Filter::default() };
+        assert_eq!(not_kept(&filter, &HashSet::new()), ["wh_1", "wh_2"]);
+        assert_eq!(not_kept(&filter, &[ids[0].clone()].into()), ["wh_2"]);
+        assert_eq!(not_kept(&Filter::default(), &HashSet::new()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_several_pages_came_to_is_one() {
+        let of = |summary: &str, count| [(summary.to_owned(), count)].into();
+        let mut done = Done { counts: of(TAKEN_IN, 2), ..Done::default() };
+        done.add(Done { counts: of(TAKEN_IN, 3), ..Done::default() });
+        assert!(done.is_whole() && done.counts[TAKEN_IN] == 5, "{done:?}");
+        done.add(Done { counts: of(KNOWN, 1), left: 4, stopped: true, ..Done::default() });
+        assert!(!done.is_whole() && done.stopped && done.left == 4, "{done:?}");
+        done.add(Done { error: Some("no answer".to_owned()), ..Done::default() });
+        assert_eq!(done.error.as_deref(), Some("no answer"));
+    }
 
     fn name(endpoint: &str, second: i64) -> Name {
         let at = Timestamp::from_second(second).unwrap();
@@ -424,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn every_one_that_is_kept_is_on_a_page() {
+    fn every_one_that_is_kept_is_on_a_page_by_its_arrival() {
         // As they are listed: by endpoint, and then in the order of arrival.
         let listed: Vec<Name> =
             [("acme", 1), ("acme", 4), ("acme", 5), ("shop", 2), ("shop", 3), ("shop", 6)]

@@ -1,15 +1,23 @@
 //! `tollgate rejected ingest`.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, HashSet},
+    process::ExitCode,
+    sync::atomic::Ordering,
+};
 
 use serde::Serialize;
 use tollgate_operate::{
     audit::{Act, Reason},
-    rejected::{Judged, MOST, Plan, Store, Validator},
+    aws::Aws,
+    rejected::{Done, Judged, MOST, Plan, Store, Validator},
 };
 
-use super::which::Which;
-use crate::{clock, dlq::stop_on_signals, progress::progress, table::Table, target::Target};
+use super::which::{Which, are_kept};
+use crate::{clock, dlq::stop_on_signals, progress::counting, table::Table, target::Target};
+
+/// Webhooks that the validator judges before it is looked whether somebody stopped it.
+const TOGETHER: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -35,69 +43,82 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let filter = args.which.filter()?;
     let aws = args.target.connect().await?;
     let store = Store::of(&aws).await?;
-    let (names, is_cut) = store.names(&filter, clock::now()).await?;
     let validator = Validator::of(&aws)?;
-    let bar = progress(names.len() as u64, "judged");
+    let reason = args.reason.clone().filter(|_| args.yes);
+    let stop = reason.is_some().then(|| stop_on_signals("stopping after the one at hand"));
+    let is_stopped = || stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+    let plan = Plan { filter, rate: args.rate };
+    let bar = counting("judged");
     let mut counts: BTreeMap<[String; 3], u64> = BTreeMap::new();
-    let mut genuine = Vec::new();
-    let mut printed = Ok(());
-    let mut at = names.iter();
-    validator
-        .foresee(&names, clock::now, |judged| {
-            bar.inc(1);
-            let name = at.next();
-            if judged.can_be_taken_in() {
-                genuine.extend(name.cloned());
+    let mut found = HashSet::new();
+    let (mut act, mut done, mut ready) = (None, Done::default(), 0);
+    // Page by page: what is refused for good stays kept, and must not hide what came later.
+    let (mut last, mut is_more) = (None, true);
+    while is_more && !is_stopped() && done.error.is_none() {
+        let names;
+        (names, is_more) = store.page(&plan.filter, clock::now(), last.as_ref(), MOST).await?;
+        found.extend(names.iter().map(|name| name.webhook_id.to_string()));
+        let mut genuine = Vec::new();
+        for some in names.chunks(TOGETHER) {
+            if is_stopped() {
+                break;
             }
-            if args.json && !args.yes {
-                printed = print(&judged);
-            }
-            let key = [judged.endpoint.to_string(), judged.refused_for.clone(), judged.summary()];
-            *counts.entry(key).or_default() += 1;
-        })
-        .await?;
+            let (mut at, mut printed) = (some.iter(), Ok(()));
+            validator
+                .foresee(some, clock::now, |judged| {
+                    bar.inc(1);
+                    let name = at.next();
+                    if judged.can_be_taken_in() {
+                        genuine.extend(name.cloned());
+                    }
+                    if args.json && !args.yes && printed.is_ok() {
+                        printed = print(&judged);
+                    }
+                    let key = [judged.endpoint.to_string(), judged.refused_for.clone(), judged.summary()];
+                    *counts.entry(key).or_default() += 1;
+                })
+                .await?;
+            printed?;
+        }
+        last = names.into_iter().next_back();
+        ready += genuine.len();
+        if let (Some(reason), Some(stop)) = (&reason, &stop)
+            && !genuine.is_empty()
+        {
+            let act = match &mut act {
+                Some(act) => act,
+                none => none.insert(begun(&aws, &plan, reason.clone()).await?),
+            };
+            let mut printed = Ok(());
+            let of_page = validator
+                .take_in(&genuine, plan.rate, act, clock::now, stop, |judged| {
+                    if args.json && printed.is_ok() {
+                        printed = print(judged);
+                    }
+                })
+                .await;
+            done.add(of_page);
+            printed?;
+        }
+    }
     bar.finish_and_clear();
-    printed?;
     if !args.json {
         show_counts(counts);
     }
-    if is_cut {
-        complain!("there are more: the first {MOST} are looked at");
-    }
-    let Some(reason) = args.reason.filter(|_| args.yes) else {
-        if !args.json && !genuine.is_empty() {
-            say!("\n{} would be taken in. Say --yes --reason TEXT", genuine.len());
+    let are_kept = is_stopped() || are_kept(&plan.filter, &found);
+    if reason.is_none() {
+        if !args.json && ready > 0 {
+            say!("\n{ready} would be taken in. Say --yes --reason TEXT");
         }
-        return Ok(ExitCode::SUCCESS);
-    };
-    if genuine.is_empty() {
-        complain!("tollgate: nothing can be taken in: nothing was done");
-        return Ok(ExitCode::FAILURE);
+        return Ok(if are_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let stop = stop_on_signals("stopping after the one at hand");
-    let plan = Plan { filter, rate: args.rate };
-    let mut act = Act::begin(
-        &aws,
-        clock::now(),
-        "rejected ingest",
-        reason,
-        plan.filter.ids.clone(),
-        serde_json::to_value(&plan)?,
-    )
-    .await?;
-    let bar = progress(genuine.len() as u64, "taken in");
-    let mut printed = Ok(());
-    let done = validator
-        .take_in(&genuine, plan.rate, &mut act, clock::now, &stop, |judged| {
-            bar.inc(1);
-            if args.json && printed.is_ok() {
-                printed = print(judged);
-            }
-        })
-        .await;
-    bar.finish_and_clear();
+    done.stopped |= is_stopped();
+    let Some(act) = act else {
+        let why = if done.stopped { "stopped" } else { "nothing can be taken in" };
+        complain!("tollgate: {why}: nothing was done");
+        return Ok(ExitCode::FAILURE);
+    };
     act.end(clock::now(), Vec::new(), serde_json::to_value(&done)?).await?;
-    printed?;
     if args.json {
         say!("{}", serde_json::to_string(&Ended { act: act.name(), done: &done })?);
     } else {
@@ -113,14 +134,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         complain!("tollgate: {problem}");
         return Ok(ExitCode::from(2));
     }
-    Ok(if done.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_whole = done.is_whole() && !done.stopped && are_kept;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn begun(aws: &Aws, plan: &Plan, reason: Reason) -> anyhow::Result<Act> {
+    let ids = plan.filter.ids.clone();
+    Act::begin(aws, clock::now(), "rejected ingest", reason, ids, serde_json::to_value(plan)?).await
 }
 
 #[derive(Serialize)]
 struct Ended<'a> {
     act: &'a str,
     #[serde(flatten)]
-    done: &'a tollgate_operate::rejected::Done,
+    done: &'a Done,
 }
 
 fn print(judged: &Judged) -> anyhow::Result<()> {

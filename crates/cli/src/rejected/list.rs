@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tollgate_operate::rejected::Store;
 
-use super::which::Which;
+use super::which::{Which, are_kept};
 use crate::{
     clock,
     dlq::{brief, days_left},
@@ -26,16 +26,24 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let filter = args.which.filter()?;
     let aws = args.target.connect().await?;
-    let groups = Store::of(&aws).await?.groups(&filter, clock::now()).await?;
+    let store = Store::of(&aws).await?;
+    let groups = store.groups(&filter, clock::now()).await?;
+    let mut code = ExitCode::SUCCESS;
+    if !filter.ids.is_empty() {
+        let (names, _) = store.names(&filter, clock::now()).await?;
+        if !are_kept(&filter, &names.iter().map(|name| name.webhook_id.to_string()).collect()) {
+            code = ExitCode::FAILURE;
+        }
+    }
     if args.json {
         for group in &groups {
             say!("{}", serde_json::to_string(group)?);
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     if groups.is_empty() {
         say!("nothing is kept: an endpoint keeps what it refuses where its row says keep_rejected");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let mut table = Table::new(["endpoint", "reason", "count", "first", "last", "days left"]);
     for group in &groups {
@@ -49,5 +57,5 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ]);
     }
     show!("{table}");
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }

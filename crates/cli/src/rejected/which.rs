@@ -1,8 +1,13 @@
 //! What the commands share: which of those that are kept are meant, and with which keys they are verified.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use tollgate_core::EndpointId;
-use tollgate_operate::{aws::Aws, rejected::Filter};
+use tollgate_operate::{
+    aws::Aws,
+    rejected::{Filter, not_kept},
+};
 use tollgate_providers::{Endpoint, KeyRing};
 
 use crate::{
@@ -39,7 +44,15 @@ impl Which {
         let (since, until) = span(since.as_deref(), until.as_deref(), clock::now())?;
         Ok(Filter { endpoint, reason: cause, since, until, ids })
     }
+}
 
+/// Says which of the filter's ids are not kept; whether all are.
+pub(super) fn are_kept(filter: &Filter, found: &HashSet<String>) -> bool {
+    let missing = not_kept(filter, found);
+    for id in &missing {
+        complain!("{id} is not kept");
+    }
+    missing.is_empty()
 }
 
 /// An endpoint as it is now, with its keys or the one that was handed in.

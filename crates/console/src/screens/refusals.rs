@@ -98,7 +98,7 @@ impl Asked {
 async fn judged(console: &Arc<Console>, asked: &Asked) -> anyhow::Result<(Vec<(Name, Judged)>, bool)> {
     let (aws, clock) = (&console.settings.aws, console.settings.clock);
     let store = Store::of(aws).await?;
-    let (names, is_cut) = store.page(&asked.filter, asked.after, TOGETHER, clock()).await?;
+    let (names, is_cut) = store.arrived(&asked.filter, asked.after, TOGETHER, clock()).await?;
     let mut judged = Vec::new();
     Validator::of(aws)?.foresee(&names, clock, |one| judged.push(one)).await?;
     Ok((names.into_iter().zip(judged).collect(), is_cut))

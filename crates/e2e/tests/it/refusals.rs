@@ -53,7 +53,11 @@ pub(crate) async fn refused_and_kept(platform: &Platform, endpoint: &str, webhoo
             assert_eq!(answer.body["error"], "invalid signature", "nothing of it is told");
             let id = answer.body["webhook_id"].as_str().unwrap().to_owned();
             let list = ["rejected", "ingest", "--endpoint", endpoint, "--id", &id, "--json"];
-            lines(&says(0, &list, "")).iter().any(|line| line["webhook_id"] == *id).then_some(id)
+            let listed = tollgate(&list, "");
+            let text = String::from_utf8(listed.stdout).unwrap();
+            let is_kept = lines(&text).iter().any(|line| line["webhook_id"] == *id);
+            assert_eq!(listed.status.code(), Some(i32::from(!is_kept)), "one that is not kept is told");
+            is_kept.then_some(id)
         })
         .await
 }
