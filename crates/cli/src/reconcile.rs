@@ -132,10 +132,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(ingestion) = &ingestion {
         ingestion.end(summary.as_ref()).await?;
     }
-    let mut summary = summary?;
+    let mut summary = match summary {
+        Ok(summary) => summary,
+        Err(problem) => {
+            // What was taken in by then was taken in.
+            if let Some(ingestion) = &ingestion {
+                complain!("{}; recorded as {}", handed(ingestion), ingestion.act());
+            }
+            return Err(problem);
+        }
+    };
+    let mut are_extra_known = true;
     if args.extra && !summary.stopped {
         let sought = Sought { args: &args, aws: &aws, asked: &asked, plan: &plan, listing: &listing };
-        sought.look(&mut client, &stop, &mut summary, &mut output).await?;
+        let looked = sought.look(&mut client, &stop, &mut summary, &mut output).await;
+        are_extra_known = note_extra(looked, &mut summary);
     }
     output.finish()?;
     let taken_in = ingestion.as_ref().map_or(0, Ingestion::taken_in);
@@ -147,19 +158,31 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         output.tell(&format!("{}, {} to {}", plan.endpoint, plan.from, plan.to), &summary);
         if let Some(ingestion) = &ingestion {
-            let counted: Vec<String> = ingestion
-                .handed()
-                .iter()
-                .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
-                .collect();
-            let counted =
-                if counted.is_empty() { "nothing to take in".to_owned() } else { counted.join(", ") };
-            say!("{counted}; recorded as {}", ingestion.act());
+            say!("{}; recorded as {}", handed(ingestion), ingestion.act());
         } else if args.ingest {
             say!("{} would be taken in. Say --yes --reason TEXT", summary.missing());
         }
     }
-    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match are_extra_known {
+        false => ExitCode::from(2),
+        true if is_whole => ExitCode::SUCCESS,
+        true => ExitCode::FAILURE,
+    })
+}
+
+/// What came of the events that were handed over, for people.
+fn handed(ingestion: &Ingestion) -> String {
+    let handed = ingestion.handed();
+    let counted: Vec<String> =
+        handed.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+    if counted.is_empty() { "nothing to take in".to_owned() } else { counted.join(", ") }
+}
+
+/// Whether what is extra is known. Where it is not, that is noted: what was compared by then was asked of the provider, and stands.
+fn note_extra(looked: anyhow::Result<()>, summary: &mut Summary) -> bool {
+    let Err(problem) = looked else { return true };
+    summary.notes.push(format!("what is extra is not known, or a part of it alone: {problem:#}"));
+    false
 }
 
 /// Looking in the archive for what the provider does not know.
@@ -348,4 +371,21 @@ fn cells(finding: &Finding) -> [String; 8] {
         text(&finding.transaction_id),
         here,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn what_was_compared_stands_where_what_is_extra_is_not_known() {
+        let mut summary = Summary::default();
+        assert!(note_extra(Ok(()), &mut summary) && summary.notes.is_empty());
+        summary.counts.insert(Verdict::Missing, 1);
+        assert!(!note_extra(Err(anyhow!("no such program").context("DuckDB")), &mut summary));
+        assert!(summary.notes[0].ends_with("DuckDB: no such program"), "{:?}", summary.notes);
+        assert_eq!(summary.count(Verdict::Missing), 1);
+    }
 }

@@ -362,6 +362,12 @@ async fn what_was_refused_here_and_what_the_provider_does_not_know_are_told() {
     let extra = &events[&made_up.event_id];
     assert_eq!((&extra["our_amount"], &extra["amount"]), (&json!("10.99"), &Value::Null));
 
+    // Without a program that reads the archive what is extra is not known, and what was compared stands.
+    let none = ["--extra", "--engine", "duckdb", "--duckdb", "/no/such/program"];
+    let (code, events, last) = reconciled(&config, &stand_in.url(), &none);
+    assert_eq!((code, &events[&refused.event_id]["verdict"]), (Some(2), &json!("refused_by_us")), "{last}");
+    assert!(last["summary"]["notes"].to_string().contains("what is extra is not known"), "{last}");
+
     // Nobody looks for more than is asked; and what was refused is taken in like what never came.
     let (code, last) = ingested(&config, &stand_in.url());
     assert_eq!((code, &last["ingested"]), (Some(0), &json!({ "taken_in": 1 })), "{last}");
