@@ -379,6 +379,15 @@ pub(crate) fn random(endpoint: &Endpoint) -> anyhow::Result<Option<KeyText>> {
     Ok(form(endpoint, &bytes))
 }
 
+/// A random key for a rotation: where the operator makes the keys alone. A provider that issues them would go on signing with its own, and
+/// each of its webhooks be refused after the next rotation, with `--revoke` at once.
+pub(crate) fn random_for_rotation(endpoint: &Endpoint) -> anyhow::Result<KeyText> {
+    if made_by(endpoint.provider().as_str()) != KeyMaker::You {
+        bail!("{}: its provider issues the key: hand it in with --secret-file", endpoint.id());
+    }
+    random(endpoint)?.with_context(|| format!("{}: no key can be made for it", endpoint.id()))
+}
+
 /// A key handed in as a file, if the scheme can use it.
 pub(crate) fn from_file(path: &Path, endpoint: &Endpoint) -> anyhow::Result<KeyText> {
     let key = KeyText::from_file(path)?;
@@ -446,6 +455,9 @@ mod tests {
         for row in catalogue::providers() {
             let made = form_of(&row.name).is_some();
             assert_eq!(made, row.key_made_by != KeyMaker::ProviderAlone, "{}", row.name);
+            let endpoint = crate::signer::ad_hoc("x", &row.name, Some("https://example.com/hook")).unwrap();
+            let rotated = random_for_rotation(&endpoint);
+            assert_eq!(rotated.is_ok(), row.key_made_by == KeyMaker::You, "{}: {rotated:?}", row.name);
         }
     }
 }

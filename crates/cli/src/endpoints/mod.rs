@@ -71,7 +71,7 @@ enum Command {
     Rotate {
         /// The endpoint's name
         id: String,
-        /// The new key's text, as the provider issued it; - for stdin [default: a random key]
+        /// The new key's text, as the provider issued it; - for stdin [default: a random key, where you make the keys]
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
         /// The old keys leaked: none of them stays valid
@@ -360,8 +360,7 @@ async fn rotate(
     let reference = Reference::parse(&endpoint.config().secret)?;
     let key = match secret_file {
         Some(path) => keys::from_file(path, &endpoint)?,
-        None => keys::random(&endpoint)?
-            .with_context(|| format!("{id}: the provider issues its key; hand it in with --secret-file"))?,
+        None => keys::random_for_rotation(&endpoint)?,
     };
     let store = KeyStore::new(aws);
     store.restore(&reference).await?;
