@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::Cli;
 
@@ -76,6 +76,41 @@ fn every_command_of_a_document_is_one() {
         }
     }
     assert!(read > 25, "only {read} commands were found");
+}
+
+/// The names of all commands that take an argument.
+fn with(argument: &str, command: &clap::Command, before: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for one in command.get_subcommands() {
+        let name = format!("{before}{}", one.get_name());
+        found.extend(with(argument, one, &format!("{name} ")));
+        if one.get_arguments().any(|own| own.get_id() == argument) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// Who looks for an act must know which commands leave one.
+#[test]
+fn the_page_names_the_commands_that_leave_records() {
+    let recorded = with("reason", &Cli::command(), "");
+    assert!(recorded.len() > 10, "{recorded:?}");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("Who did what")).unwrap();
+    let is_named = |name: &str| {
+        let ends = ["`", " --"];
+        ends.iter().any(|end| section.contains(&format!("`{name}{end}")))
+    };
+    for name in &recorded {
+        assert!(is_named(name), "tollgate {name} takes a reason");
+    }
+    for name in ["endpoints apply", "endpoints rotate", "endpoints remove", "endpoints api-key"] {
+        assert!(
+            !is_named(name) && !recorded.iter().any(|one| one == name),
+            "tollgate {name} leaves no record"
+        );
+    }
 }
 
 #[test]
