@@ -178,7 +178,7 @@ pub(crate) async fn redrive(console: &Arc<Console>, request: &Request) -> Answer
         @if count(true) == 0 && outlook.cut.is_empty() { div.note { p { "Nothing of these would be sent." } } }
         @else if !settings.is_writing {
             div.note.warn { p { "This console only reads. Start it with " code { "--write" } ", or say "
-                code { "tollgate dlq redrive --yes --reason TEXT" } "." } }
+                code { "tollgate dlq redrive --queue QUEUE --yes --reason TEXT" } "." } }
         } @else if console.redrives.is_one_under_way() {
             div.note.warn { p { "Another redrive is under way: one after the other." } }
         } @else {
