@@ -12,7 +12,7 @@ use super::{
 use crate::{
     endpoint::{EndpointId, ProviderId},
     event_type::{Category, EventType},
-    id::{EffectId, EventId, LedgerKey, NO_CHARACTERS, WebhookId, bounded, is_kept},
+    id::{EffectId, EventId, LedgerKey, NO_CHARACTERS, WebhookId, bounded, is_kept, is_of_characters},
     money::Money,
     receipt::Authenticity,
 };
@@ -278,8 +278,8 @@ fn bound(facts: &mut Facts<'_>) {
             *text = bounded(mem::take(text));
         }
     }
-    metadata.retain(|(key, _)| !key.contains(NO_CHARACTERS));
-    for (_, value) in metadata.iter_mut().filter(|(_, value)| value.contains(NO_CHARACTERS)) {
+    metadata.retain(|(key, _)| is_of_characters(key));
+    for (_, value) in metadata.iter_mut().filter(|(_, value)| !is_of_characters(value)) {
         *value = value.replace(NO_CHARACTERS, "\u{fffd}").into();
     }
     if metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
