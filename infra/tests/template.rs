@@ -415,6 +415,18 @@ fn the_workflow_tries_again_what_the_fraud_detector_can_still_do() {
     assert_eq!(given_up, hopeless.iter().map(FraudError::name).collect());
     let hopeful = [FraudError::NotRecorded, PortError::retryable("any", "any").into()];
     assert!(hopeful.iter().all(|problem| !given_up.contains(problem.name())));
+    // A function that is not ready yet, as Lambda calls it: until it is, and not as often as one that fails.
+    let not_ready = ["Lambda.CodeArtifactUserPendingException", "Lambda.ResourceNotReadyException"];
+    for name in not_ready {
+        let retrier = retries.iter().find(|retry| {
+            let errors = retry["ErrorEquals"].as_array().unwrap();
+            errors.iter().any(|error| error == name || error == "States.ALL")
+        });
+        let retrier = retrier.unwrap();
+        let number = |field: &str| retrier[field].as_u64().unwrap();
+        assert_eq!(number("BackoffRate"), 1, "{name}");
+        assert!(number("IntervalSeconds") * number("MaxAttempts") >= 40, "{name}");
+    }
 }
 
 /// Operations of the services here that code could come to call.

@@ -6,12 +6,14 @@ use std::{
     thread,
 };
 
-use tollgate_aws::{archive::S3Archive, history::DynamoHistory, materials::S3Materials, s3_client};
+use tollgate_aws::{
+    api_keys::AwsApiKeys, archive::S3Archive, history::DynamoHistory, materials::S3Materials, s3_client,
+};
 use tollgate_pipeline::{
     intake::Seal,
     ports::{
-        Archive, Claim, Claims, History, LEDGER_RETENTION_SECONDS, LedgerEntry, LedgerState, MaterialStore,
-        Recent, Sealing, Stored, StoredMaterial, Terms,
+        ApiKeys, Archive, Claim, Claims, History, LEDGER_RETENTION_SECONDS, LedgerEntry, LedgerState,
+        MaterialStore, Recent, Sealing, Stored, StoredMaterial, Terms,
     },
 };
 use tollgate_providers::Revision;
@@ -241,5 +243,34 @@ async fn materials_that_cannot_be_read_are_not_none() {
         let materials = S3Materials::new(s3_config(status, body).await, "payloads");
         let loaded = materials.load(&EndpointId::new("acme").unwrap()).await;
         assert_eq!(words(&[loaded], |all: &Vec<StoredMaterial>| all.len().to_string()), [expected], "{body}");
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_key_of_an_api_only_where_secrets_manager_says_so() {
+    for (answer, expected) in [
+        (json!({"SecretString": "rk_test_1"}), "a key"),
+        (json!({"__type": "ResourceNotFoundException", "message": "no"}), "none"),
+        // A binary one.
+        (json!({"SecretBinary": "cmtfdGVzdF8x"}), "permanent"),
+        (json!({"SecretString": ""}), "permanent"),
+        (json!({}), "permanent"),
+        (json!({"__type": "AccessDeniedException", "message": "no"}), "retryable"),
+        (json!({"__type": "DecryptionFailure", "message": "no"}), "retryable"),
+        (json!({"__type": "InternalServiceError", "message": "no"}), "retryable"),
+        (json!({"__type": "ThrottlingException", "message": "no"}), "retryable"),
+    ] {
+        let text = answer.to_string();
+        let server = Server::start(move |operation, request| {
+            assert_eq!(
+                (operation, &request["SecretId"]),
+                ("GetSecretValue", &json!("tollgate-api/test/acme"))
+            );
+            answer.clone()
+        });
+        let keys = AwsApiKeys::new(config(&server).await, server.url(), "test");
+        let key = keys.api_key(&EndpointId::new("acme").unwrap()).await;
+        let word = |key: &Option<_>| if key.is_some() { "a key" } else { "none" }.to_owned();
+        assert_eq!(words(&[key], word), [expected], "{text}");
     }
 }

@@ -289,6 +289,56 @@ async fn a_key_that_is_refused_is_read_again() {
     assert_eq!(world.published().len(), 1);
 }
 
+/// Whether there is one is not known then: the event must not say less than it could.
+#[tokio::test]
+async fn a_key_that_cannot_be_read_is_not_a_key_that_is_not_there() {
+    let world = world();
+    take(&world, STRIPE, &stripe(STRIPE, &succeeded("evt_1"))).await;
+    take(&world, "plain", &stripe("plain", &succeeded("evt_2"))).await;
+    let batch = world.intake.receive(Delivery::Fast, 10);
+    let report =
+        run(&world.processor(&Faults::away("api_keys.api_key")), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((failures(&report).len(), world.objects.asked().len()), (1, 0));
+    assert_eq!(report.summary.reasons["provider_key_unavailable"], 1, "{report:?}");
+    let published = || world.published().iter().map(said).collect::<Vec<_>>();
+    let plain = (EventType::PaymentUnrecognized, None, Authenticity::Verified, false);
+    assert_eq!(published(), std::slice::from_ref(&plain));
+    let report = run(&world.processor(&Faults::none()), Kind::Standard, &batch).await.unwrap();
+    assert!(failures(&report).is_empty(), "{report:?}");
+    let usd = Some("1099 USD".to_owned());
+    assert_eq!(published(), [plain, (EventType::PaymentSucceeded, usd, Authenticity::Retrieved, true)]);
+}
+
+/// Objects of which two are more than a batch may hold: fetched, and read again where an earlier try kept them.
+#[tokio::test]
+async fn what_is_held_of_objects_is_bounded_and_the_rest_comes_back() {
+    const EVENTS: usize = 4;
+    let world = world();
+    many(&world, EVENTS).await;
+    for number in 0..EVENTS {
+        let id = format!("pi_{number}");
+        let mut object = intent(&id, 1_099);
+        object["statement_descriptor"] = "x".repeat(33 * 1024 * 1024).into();
+        world.objects.set("payment_intent", &id, &object);
+    }
+    let mut batch = world.intake.receive(Delivery::Fast, 10);
+    let come_back = |report: &tollgate_pipeline::process::Report| {
+        assert_eq!(report.summary.quarantined, 0, "{report:?}");
+        report.summary.reasons.get("deadline").copied().unwrap_or(0)
+    };
+    let report = run(&world.processor(&Faults::away("effects.claim")), Kind::Standard, &batch).await.unwrap();
+    assert_eq!((come_back(&report), world.payloads.objects().len()), (2, 2));
+    batch.iter_mut().for_each(|message| message.receive_count = 2);
+    let mut rounds = Vec::new();
+    while world.published().len() < EVENTS {
+        let report = run(&world.processor(&Faults::none()), Kind::Standard, &batch).await.unwrap();
+        rounds.push(come_back(&report));
+        assert!(rounds.len() <= EVENTS, "it does not end: {rounds:?}");
+    }
+    assert!(rounds.len() > 1 && rounds[0] > 0, "what was kept is read without a bound: {rounds:?}");
+    assert!(world.published().iter().all(|event| event.enriched));
+}
+
 #[tokio::test]
 async fn nothing_is_asked_or_kept_past_the_deadline() {
     let world = world();
