@@ -253,6 +253,11 @@ impl Transactions for Memory {
         self.sink.lock().unwrap().transactions.extend(history.into_iter().chain(latest));
         events.iter().map(|_| Ok(())).collect()
     }
+
+    /// Nothing of the batch was done before.
+    async fn recorded(&self, events: &[(String, String)]) -> Vec<PortResult<Option<String>>> {
+        events.iter().map(|_| Ok(None)).collect()
+    }
 }
 
 impl EventBus for Memory {

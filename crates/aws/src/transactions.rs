@@ -31,7 +31,8 @@ use crate::{
 
 const LATEST: &str = "latest";
 const TRANSACTION: &str = "transaction_id";
-const KEY: [&str; 2] = [TRANSACTION, "sort_key"];
+const SORT_KEY: &str = "sort_key";
+const KEY: [&str; 2] = [TRANSACTION, SORT_KEY];
 
 /// The table `transactions`.
 #[derive(Debug, Clone)]
@@ -136,6 +137,24 @@ impl Transactions for DynamoTransactions {
         })
         .await;
         known.into_iter().map(|known| known.map(Option::unwrap_or_default)).collect()
+    }
+
+    async fn recorded(&self, events: &[(String, String)]) -> Vec<PortResult<Option<String>>> {
+        let read = Read {
+            client: &self.client,
+            table: &self.table,
+            key: SORT_KEY,
+            projection: "sort_key, event",
+            names: &[],
+        };
+        let key = |(transaction, sort_key): &(String, String)| {
+            let key = [(TRANSACTION, transaction), (SORT_KEY, sort_key)];
+            key.into_iter().map(|(name, value)| (name.to_owned(), string(value))).collect()
+        };
+        let unreadable = || PortError::permanent(SERVICE, "a recorded event cannot be read");
+        let json = |item: &Attributes| text(item, "event").map(str::to_owned).ok_or_else(unreadable);
+        let wanted = PreparedItems::new(events, false, key);
+        batched(READ, &vec![1; events.len()], async |chunk| read.call(wanted.take(chunk), json).await).await
     }
 
     async fn link(&self, links: &[Link]) -> Vec<PortResult<()>> {

@@ -467,6 +467,31 @@ async fn a_transaction_whose_latest_state_is_unread_is_not_new() {
     assert_eq!(broken.await, ["permanent", "none"]);
 }
 
+fn record(key: &Value) -> Value {
+    json!({"sort_key": key["sort_key"], "event": {"S": key["sort_key"]["S"]}})
+}
+
+#[tokio::test]
+async fn a_record_that_is_unread_is_not_missing() {
+    let recorded = async |answer: fn(&[Value]) -> Value| {
+        let server = Server::start(move |_, request| answer(&asked(request, "transactions")));
+        let places = ["1", "2"].map(|sort_key| ("acme#t1".to_owned(), sort_key.to_owned()));
+        let records = transactions(&server).await.recorded(&places).await;
+        words(&records, |record| record.clone().unwrap_or("none".to_owned()))
+    };
+    let whole = recorded(|keys| json!({"Responses": {"transactions": [record(&keys[1])]}}));
+    assert_eq!(whole.await, ["none", "2"]);
+    let partial = recorded(|keys| {
+        let (unread, read): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key["sort_key"]["S"] == "1");
+        let read = read.into_iter().map(record);
+        json!({"Responses": {"transactions": read.collect::<Vec<_>>()},
+            "UnprocessedKeys": {"transactions": {"Keys": unread}}})
+    });
+    assert_eq!(partial.await, ["retryable", "2"]);
+    let broken = recorded(|keys| json!({"Responses": {"transactions": [{"sort_key": keys[0]["sort_key"]}]}}));
+    assert_eq!(broken.await, ["permanent", "none"]);
+}
+
 fn event(id: &str) -> PaymentEvent<'static> {
     let facts = Facts {
         transaction_id: Some(format!("t-{id}").into()),

@@ -519,6 +519,13 @@ pub trait Transactions: Send + Sync {
     /// the event is ahead of what was known of its transaction, it is what is known from then on, unless another writer
     /// was faster with an event that is not behind it: what is known moves forwards only, and loses no link.
     fn record(&self, events: &[Recorded<'_>]) -> impl Future<Output = Vec<PortResult<()>>> + Send;
+
+    /// The JSON of each event as it was recorded, by its transaction's key and its [`PaymentEvent::sort_key`], in the order asked;
+    /// `None` where there is no such record. Each sort key is asked for at most once.
+    fn recorded(
+        &self,
+        events: &[(String, String)],
+    ) -> impl Future<Output = Vec<PortResult<Option<String>>>> + Send;
 }
 
 /// What is known of a transaction's key.

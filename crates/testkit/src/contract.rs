@@ -363,6 +363,11 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
         [nothing(), Ok(ahead.clone())],
         "an earlier event moves nothing"
     );
+    let place = |transaction: &str, event: &PaymentEvent<'_>| (transaction.to_owned(), event.sort_key());
+    let json = |event: &PaymentEvent<'_>| Ok(Some(serde_json::to_string(event).unwrap()));
+    let asked = [place(&key_a, &second), place(&key_b, &first)];
+    assert_eq!(transactions.recorded(&asked).await, [json(&second), Ok(None)]);
+    assert_eq!(transactions.recorded(&[place(&key_a, &first)]).await, [json(&first)]);
     let undated = event(&format!("{unique}-3"), &b, now, money);
     let row = Recorded { is_dated: false, ..recorded(&undated, Some(&unknown)) };
     assert_eq!(transactions.record(&[row]).await, [Ok(())]);

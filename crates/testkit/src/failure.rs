@@ -363,6 +363,12 @@ impl<P: Transactions> Transactions for Failing<'_, P> {
     async fn record(&self, events: &[Recorded<'_>]) -> Vec<PortResult<()>> {
         self.faults.many("transactions.record", events, async |events| self.inner.record(&events).await).await
     }
+
+    async fn recorded(&self, events: &[(String, String)]) -> Vec<PortResult<Option<String>>> {
+        self.faults
+            .many("transactions.recorded", events, async |events| self.inner.recorded(&events).await)
+            .await
+    }
 }
 
 impl<P: EventBus> EventBus for Failing<'_, P> {

@@ -2,6 +2,7 @@
 
 use std::{
     marker::PhantomData,
+    mem,
     ops::{Index, IndexMut, Range},
 };
 
@@ -213,6 +214,21 @@ impl<'a> Stride<'a> {
     /// Each message with its parts.
     pub(super) fn messages(&self) -> impl Iterator<Item = (&Message<'a>, &[Part<'a>])> {
         with_parts(&self.messages, &self.parts)
+    }
+
+    /// The events; and the copies of those that were processed before in messages that have one to do, whose rows will hold them.
+    pub(super) fn events_and_copies(&mut self) -> (&mut Events<'a>, Vec<&mut Part<'a>>) {
+        let Self { messages, parts, events } = self;
+        let (mut rest, mut copies) = (parts.as_mut_slice(), Vec::new());
+        for message in messages {
+            let (own, after) = mem::take(&mut rest).split_at_mut(message.parts);
+            rest = after;
+            let is_to_do = |part: &Part<'a>| matches!(part, Part::Owns(event) if events[*event].is_pending());
+            if own.iter().any(is_to_do) {
+                copies.extend(own.iter_mut().filter(|part| matches!(part, Part::Done(..))));
+            }
+        }
+        (events, copies)
     }
 
     pub(super) fn conflicts(&self) -> usize {

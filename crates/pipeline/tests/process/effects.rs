@@ -1,5 +1,6 @@
 //! Who tells which effect, when several events and several deliveries do.
 
+use serde_json::{Value, json};
 use tollgate_batch::Kind;
 use tollgate_core::{Authenticity, Delivery, EndpointConfig, PaymentEvent};
 use tollgate_pipeline::{
@@ -17,7 +18,7 @@ use tollgate_testkit::{
 
 use crate::{
     claims::{key, read_otherwise},
-    gocardless, noon, process, process_with, take, take_payment, world,
+    gocardless, noon, process, process_with, sender, take, take_payment, world,
 };
 
 /// Another event of one payment's success.
@@ -329,4 +330,47 @@ async fn no_failure_of_any_call_makes_an_event_restate_itself_or_nothing() {
             assert!(world.queued(Delivery::Fast).is_empty(), "call {call}, {fault:?}");
         }
     }
+}
+
+/// Every call fails once, in every way, of a processor that holds one delivery of several events: two tell one effect, and one names
+/// its transaction by another id. Where some of them are done, the delivery is archived again, and what is done is said as before.
+#[tokio::test]
+async fn what_is_done_is_archived_again_as_it_was_told() {
+    let event = |(id, resource, action, links): (&str, &str, &str, Value)| json!({"id": id, "created_at": "2026-01-02T12:00:00Z", "resource_type": resource, "action": action, "links": links});
+    // A batch call that is done in part does every second one.
+    let events = [
+        ("EV0", "payments", "submitted", json!({"payment": "PM0"})),
+        ("EV1", "refunds", "created", json!({"refund": "RF1", "payment": "PM1"})),
+        ("EV2", "refunds", "refund_settled", json!({"refund": "RF1"})),
+        ("EV3", "payments", "submitted", json!({"payment": "PM2"})),
+        ("EV4", "payments", "customer_approval_granted", json!({"payment": "PM2"})),
+    ];
+    let body = json!({ "events": events.map(event) }).to_string();
+    let start = async || {
+        let world = world();
+        let webhook = sender("gocardless", "gocardless").sign("", body.as_bytes(), noon());
+        take(&world, "gocardless", &webhook).await;
+        world
+    };
+    let faultless = Faults::none();
+    process_with(&start().await, Delivery::Fast, &faultless).await;
+    let mut archived_again = 0;
+    for call in 0..faultless.calls() {
+        for fault in Fault::ALL {
+            let world = start().await;
+            process_with(&world, Delivery::Fast, &Faults::nth(call, fault)).await;
+            assert!(process(&world, Delivery::Fast).await.is_empty(), "call {call}, {fault:?}");
+            let rows = world.archived();
+            archived_again += usize::from(rows.len() > 1);
+            let records: Vec<_> = world.transactions.records().into_values().collect();
+            let published = world.published();
+            for event in rows.iter().flat_map(|row| &row.events) {
+                assert!(
+                    records.contains(event) && published.contains(event),
+                    "call {call}, {fault:?}: {event:?}"
+                );
+            }
+        }
+    }
+    assert!(archived_again > 0);
 }

@@ -130,6 +130,19 @@ impl Transactions for &MemoryTransactions {
         };
         events.iter().map(record).collect()
     }
+
+    async fn recorded(&self, events: &[(String, String)]) -> Vec<PortResult<Option<String>>> {
+        table::each_once(events.iter().map(|(_, sort_key)| sort_key));
+        let items = self.lock();
+        let json = |key: &(String, String)| match items.get(key) {
+            Some(Item::Event(event)) => {
+                let json = serde_json::to_string(event);
+                json.map(Some).map_err(|_| PortError::permanent("memory", "event cannot be written"))
+            }
+            _ => Ok(None),
+        };
+        events.iter().map(json).collect()
+    }
 }
 
 impl History for &MemoryTransactions {

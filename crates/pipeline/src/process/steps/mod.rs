@@ -8,3 +8,4 @@ mod history;
 mod mark;
 mod names;
 mod publish;
+mod recall;
