@@ -356,7 +356,9 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
     let written = transactions.record(&[recorded(&second, Some(&unknown))]).await;
     assert_eq!(written, [Ok(())]);
     assert_eq!(transactions.latest(&keys).await, [nothing(), Ok(ahead.clone())], "in the order asked");
-    let rows = [recorded(&first, None), recorded(&second, None)];
+    let texts = [&first, &second].map(|event| serde_json::to_string(event).unwrap());
+    let rows = [(&first, &texts[0]), (&second, &texts[1])]
+        .map(|(event, json)| Recorded { document: Document { event, json }, ..recorded(event, None) });
     assert_eq!(transactions.record(&rows).await, [Ok(()), Ok(())]);
     assert_eq!(
         transactions.latest(&keys).await,
@@ -364,10 +366,10 @@ pub async fn transactions<T: Transactions>(transactions: T, unique: &str, now: T
         "an earlier event moves nothing"
     );
     let place = |transaction: &str, event: &PaymentEvent<'_>| (transaction.to_owned(), event.sort_key());
-    let json = |event: &PaymentEvent<'_>| Ok(Some(serde_json::to_string(event).unwrap()));
+    let [of_first, of_second] = texts.map(|json| Ok(Some(json)));
     let asked = [place(&key_a, &second), place(&key_b, &first)];
-    assert_eq!(transactions.recorded(&asked).await, [json(&second), Ok(None)]);
-    assert_eq!(transactions.recorded(&[place(&key_a, &first)]).await, [json(&first)]);
+    assert_eq!(transactions.recorded(&asked).await, [of_second, Ok(None)]);
+    assert_eq!(transactions.recorded(&[place(&key_a, &first)]).await, [of_first]);
     let undated = event(&format!("{unique}-3"), &b, now, money);
     let row = Recorded { is_dated: false, ..recorded(&undated, Some(&unknown)) };
     assert_eq!(transactions.record(&[row]).await, [Ok(())]);
