@@ -17,7 +17,8 @@ use crate::{
 pub(crate) const SERVICE: &str = "dynamodb";
 pub(crate) static BUDGET: Budget = Budget::full();
 
-/// BatchGetItem: 100 keys a call, and 16 MB of answer, which 100 of our small items never reach (API reference).
+/// BatchGetItem: 100 keys a call, and 16 MB of answer, which 100 of our items do not reach: the longest, an event, is 131,072 bytes (API
+/// reference).
 pub(crate) static READ: Limits = Limits { service: SERVICE, items: 100, bytes: usize::MAX, budget: &BUDGET };
 /// BatchWriteItem: 25 items and 16 MB a call (API reference).
 pub(crate) static WRITE: Limits = Limits { service: SERVICE, items: 25, bytes: 16_000_000, budget: &BUDGET };

@@ -124,7 +124,7 @@ impl<P: ProcessPorts> Process<P> {
         let mut stride = assembled;
         self.enrich(&mut stride, &opened, &fetched);
         self.claim_effects(&mut stride).await;
-        self.write_history(&mut stride).await;
+        self.write_history(&mut stride, deadline).await;
         self.fit_rows(&mut stride, deadline).await;
         let mut published = 0;
         // So far everything is idempotent. What a section publishes is archived and marked before the next one is begun.

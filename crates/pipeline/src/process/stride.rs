@@ -216,19 +216,23 @@ impl<'a> Stride<'a> {
         with_parts(&self.messages, &self.parts)
     }
 
-    /// The events; and the copies of those that were processed before in messages that have one to do, whose rows will hold them.
-    pub(super) fn events_and_copies(&mut self) -> (&mut Events<'a>, Vec<&mut Part<'a>>) {
+    /// The copies of events that were processed before in messages that have one to do, whose rows will hold them; each with its
+    /// message's place in the stride.
+    pub(super) fn copies(&mut self) -> Vec<(usize, &mut PaymentEvent<'a>)> {
         let Self { messages, parts, events } = self;
         let (mut rest, mut copies) = (parts.as_mut_slice(), Vec::new());
-        for message in messages {
+        for (place, message) in messages.iter().enumerate() {
             let (own, after) = mem::take(&mut rest).split_at_mut(message.parts);
             rest = after;
             let is_to_do = |part: &Part<'a>| matches!(part, Part::Owns(event) if events[*event].is_pending());
             if own.iter().any(is_to_do) {
-                copies.extend(own.iter_mut().filter(|part| matches!(part, Part::Done(..))));
+                copies.extend(own.iter_mut().filter_map(|part| match part {
+                    Part::Done(payment, _) => Some((place, payment.as_mut())),
+                    _ => None,
+                }));
             }
         }
-        (events, copies)
+        copies
     }
 
     pub(super) fn conflicts(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, mem};
 
-use tollgate_batch::Outcome;
+use tollgate_batch::{Deadline, Outcome};
 use tollgate_core::{Authenticity, PaymentEvent, event::Position};
 
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
         Process,
         answers::Answers,
         parallel::SHARES,
-        record::retry,
         steps::names::{HOPS, Names, keys_of},
         stride::{Arena, EventIx, Events, Ix, Part, Progress, Stride},
     },
@@ -28,11 +27,12 @@ struct Transaction {
 impl<P: ProcessPorts> Process<P> {
     /// Writes the history. Gives events the transaction that their ids are names of, marks those that a later state
     /// supersedes, and gives events their final JSON.
-    pub(in crate::process) async fn write_history(&self, stride: &mut Stride<'_>) {
-        let (events, copies) = stride.events_and_copies();
-        let names = self.read_names(events, copies).await;
-        let names = self.link(events, names).await;
-        self.recall(stride.events_and_copies().1, &names).await;
+    pub(in crate::process) async fn write_history(&self, stride: &mut Stride<'_>, deadline: Deadline) {
+        let named =
+            stride.copies().into_iter().flat_map(|(_, copy)| keys_of(copy).collect::<Vec<_>>()).collect();
+        let names = self.read_names(&mut stride.events, named).await;
+        let names = self.link(&mut stride.events, names).await;
+        self.recall(stride, &names, deadline).await;
         let events = &mut stride.events;
         order(events, &names);
         self.write_json(events);
@@ -65,17 +65,13 @@ impl<P: ProcessPorts> Process<P> {
         }
     }
 
-    /// Reads what is known of the transactions that the events and copies name, and of those that these are names of.
-    async fn read_names<'a>(&self, events: &mut Events<'a>, mut copies: Vec<&mut Part<'a>>) -> Names {
+    /// Reads what is known of the transactions that the events name, and others, and of those that these are names of.
+    async fn read_names(&self, events: &mut Events<'_>, others: Vec<String>) -> Names {
         let pending = events.pending();
         let mut names = Names::default();
-        let mut wanted: Vec<String> = Vec::with_capacity(pending.len());
+        let mut wanted = others;
+        wanted.reserve(pending.len());
         wanted.extend(pending.iter().flat_map(|&event| keys_of(&events[event].payment)));
-        for part in &mut copies {
-            if let Part::Done(payment, _) = part {
-                wanted.extend(keys_of(payment));
-            }
-        }
         let mut is_sound = true;
         for _ in 0..=HOPS {
             wanted.sort_unstable();
@@ -99,23 +95,15 @@ impl<P: ProcessPorts> Process<P> {
         if is_sound {
             return names;
         }
-        let problem_of = |payment: &PaymentEvent<'_>| {
-            let by = payment.authenticity.class();
-            keys_of(payment).find_map(|key| {
-                let mut chain = names.chain(&key, by);
-                chain.find_map(|key| names.known.get(key)?.as_ref().err().cloned())
-            })
-        };
         for event in pending {
-            if let Some(problem) = problem_of(&events[event].payment) {
+            let by = events[event].payment.authenticity.class();
+            let failed = |key: String| {
+                let chain: Vec<&str> = names.chain(&key, by).collect();
+                chain.into_iter().find_map(|key| names.known.get(key)?.as_ref().err().cloned())
+            };
+            let problem = keys_of(&events[event].payment).find_map(failed);
+            if let Some(problem) = problem {
                 events[event].fail(&problem, UNAVAILABLE, REFUSED);
-            }
-        }
-        for part in copies {
-            if let Part::Done(payment, _) = part
-                && let Some(problem) = problem_of(payment)
-            {
-                *part = Part::Undecided(retry(UNAVAILABLE, &problem), None);
             }
         }
         names
